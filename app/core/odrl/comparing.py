@@ -1,0 +1,385 @@
+"""An offer and a request: can what is asked ever be had under what is offered?
+
+Every operand that either side limits is a set of values. The answer is `compatible` with an example of values that satisfy
+both sides, `conflict` with the operand for which there can be none, or `unknown` where that rests on facts nobody gave, such
+as which place lies in which. Candidates are the values that the two sides name, those between and beyond them, and one that
+nobody names; the operators of `operators.py` decide. An operand has one value, unless a side speaks of several at once with
+`isAllOf`: then sets of the candidates are looked at too. So `isAnyOf` research against `isAnyOf` marketing is a conflict,
+though a state that gives both purposes together would satisfy each. For operators that order or list values that is complete;
+`isA`, `isPartOf` and `hasPart` depend on facts, so a missing example proves nothing there.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from itertools import pairwise, product
+from math import prod
+from typing import Any
+
+from app.core.odrl import vocabulary as odrl
+from app.core.odrl.deciding import Request, read_request
+from app.core.odrl.limits import OdrlError
+from app.core.odrl.model import Concerned, Condition, Constraint, Policy, Rule
+from app.core.odrl.operators import compare, holds
+from app.core.odrl.state import Memberships, State
+from app.core.odrl.values import Day, Duration, Literal, Moment, NotOfKind, Value, shown, typed
+from app.core.truth import NO, YES
+
+CONFLICT, UNKNOWN, COMPATIBLE = "conflict", "unknown", "compatible"
+_RANK = {CONFLICT: 0, UNKNOWN: 1, COMPATIBLE: 2}
+MAX_BRANCHES = 512
+MAX_ALTERNATIVES = 32  # of a constraint of which exactly one must hold
+MAX_VALUES = 512
+"""Different values of one operand of which sets are tried."""
+MAX_WORK = 2_000_000
+"""Values tried times values that they are compared with, for one operand."""
+MAX_SHOWN = 32
+"""Of so many values of a set it is asked whether the set needs them."""
+_NOBODYS = Literal("\x00 a value that neither side names", odrl.XSD + "string")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A comparison that must come out true, or false."""
+
+    constraint: Constraint
+    truth: int
+
+
+_Branch = tuple[_Wanted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    verdict: str
+    operand: str
+    why: str
+    operands: tuple[dict[str, Any], ...] = ()
+
+
+def compare_policies(offer: Policy, request: Policy, state: State) -> dict[str, Any]:
+    """{"verdict", "operand", "why", "operands": [...]}: the best that any permission of the offer allows.
+
+    `operand` is the one that decides: "action", "target", "assignee", or the IRI of a left operand; null if none does.
+    Raises OdrlError (odrl_request_invalid).
+    """
+    asked = read_request(request)
+    permissions = [rule for rule in request.rules if rule.type == "permission"] or [request.shared]
+    if any(rule.type != "permission" for rule in request.rules):
+        raise OdrlError("odrl_request_invalid", "A request asks for a permission, and for nothing else.", request.where)
+    parts = Memberships(state.part_of, offer.parts)
+    offered = [rule for rule in offer.rules if rule.type == "permission"]
+    bans = [] if offer.strategy == "perm" else [rule for rule in offer.rules if rule.type == "prohibition"]
+    found = [_permission(rule, bans, asked, permissions[0], offer, parts) for rule in offered]
+    best = max(found, key=lambda one: _RANK[one.verdict], default=_Found(CONFLICT, "action", "Nothing is offered."))
+    return {
+        "verdict": best.verdict,
+        "operand": best.operand or None,
+        "why": best.why,
+        "offer": offer.uid,
+        "request": request.uid,
+        "operands": list(best.operands),
+    }
+
+
+def _permission(
+    rule: Rule, bans: Sequence[Rule], asked: Request, wanted: Rule, offer: Policy, parts: Memberships
+) -> _Found:
+    """What one permission of the offer gives for the request."""
+    reach = _reach(rule, asked, offer, parts)
+    if reach.verdict == CONFLICT:
+        return reach
+    sure = every_ban = _product(_holding(rule, asked, offer, parts), _holding(wanted, asked, offer, parts))
+    doubts = [reach] if reach.verdict == UNKNOWN else []
+    for ban in bans:
+        hit = _reach(ban, asked, offer, parts, forbids=True)
+        if hit.verdict == CONFLICT:
+            continue
+        # The request is possible where the prohibition does not hold.
+        escapes = _escaping(ban, asked, offer, parts)
+        if not escapes and escapes is not None and hit.verdict == COMPATIBLE:
+            return _Found(CONFLICT, "action", "It is prohibited.")
+        if hit.verdict == UNKNOWN:
+            doubts.append(_Found(UNKNOWN, hit.operand, "Whether a prohibition concerns it is not known."))
+        else:
+            sure = _product(sure, escapes)
+        every_ban = _product(every_ban, escapes)
+    found = _best(sure, parts)
+    if found.verdict != COMPATIBLE or not doubts:
+        return found
+    if reach.verdict == COMPATIBLE and _best(every_ban, parts).verdict == COMPATIBLE:
+        return found
+    return _Found(UNKNOWN, doubts[0].operand, doubts[0].why, found.operands)
+
+
+def _holding(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> list[_Branch] | None:
+    """The ways in which a rule holds for the request: its constraints, and all refinements of one action, one asset and one
+    party that the request is about."""
+    branches = _all(rule.constraints, YES)
+    for group in _refined(rule, asked, offer, parts):
+        branches = _product(branches, _union(_all(refinements, YES) for refinements in group))
+    return branches
+
+
+def _escaping(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> list[_Branch] | None:
+    """The ways in which it does not: a constraint is false, or of every action (asset, party) that it is about a refinement is."""
+    ways = [_any(rule.constraints, NO)]
+    for group in _refined(rule, asked, offer, parts):
+        fails: list[_Branch] | None = [()]
+        for refinements in group:
+            fails = _product(fails, _any(refinements, NO))
+        ways.append(fails)
+    return _union(ways)
+
+
+def _refined(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> Iterator[list[Sequence[Condition]]]:
+    """The refinements of each action, asset and party of a rule that the request is about, as `deciding.py` finds them."""
+    wider = odrl.wider(asked.action, offer.included)
+    groups = (
+        [one.refinements for one in rule.actions if one.iri in wider],
+        [one.refinements for one in rule.targets if asked.target is None or parts.concerns(one, asked.target)],
+        [one.refinements for one in rule.assignees if asked.assignee is None or parts.concerns(one, asked.assignee)],
+    )
+    return (list(group) for group in groups if group)
+
+
+def _reach(rule: Rule, asked: Request, offer: Policy, parts: Memberships, *, forbids: bool = False) -> _Found:
+    """Whether a rule concerns the action, asset and party of the request at all."""
+    wider = odrl.wider(asked.action, offer.included)
+    if forbids:
+        wider = wider.union(*(odrl.wider(one, offer.included) for one in offer.implied.get(asked.action, ())))
+    if rule.actions and not any(one.iri in wider for one in rule.actions):
+        return _Found(CONFLICT, "action", "The action asked for is not offered.")
+    worst = _Found(COMPATIBLE, "", "Values exist that satisfy both sides.")
+    for name, listed, one in (("target", rule.targets, asked.target), ("assignee", rule.assignees, asked.assignee)):
+        verdict = _among(listed, one, parts)
+        if _RANK[verdict] < _RANK[worst.verdict]:
+            told = "is another one than is offered" if verdict == CONFLICT else "may be among those offered, or not"
+            worst = _Found(verdict, name, f"The {name} asked for {told}.")
+    return worst
+
+
+def _among(listed: Iterable[Concerned], one: str | None, parts: Memberships) -> str:
+    those = list(listed)
+    if not those:
+        return COMPATIBLE
+    if one is None:
+        return UNKNOWN
+    if any(parts.concerns(other, one) for other in those):
+        return COMPATIBLE
+    return UNKNOWN if any(other.collection for other in those) else CONFLICT
+
+
+# --- conditions as alternatives, each a list of comparisons with the truth that they must have ---
+
+
+def _all(conditions: Iterable[Condition], truth: int) -> list[_Branch] | None:
+    branches: list[_Branch] | None = [()]
+    for one in conditions:
+        branches = _product(branches, _branches(one, truth))
+    return branches
+
+
+def _any(conditions: Iterable[Condition], truth: int) -> list[_Branch] | None:
+    return _union(_branches(one, truth) for one in conditions)
+
+
+def _union(ways: Iterable[list[_Branch] | None]) -> list[_Branch] | None:
+    """The alternatives of all; None once there are too many to look at."""
+    found: list[_Branch] = []
+    for some in ways:
+        if some is None or len(found) + len(some) > MAX_BRANCHES:
+            return None
+        found += some
+    return found
+
+
+def _product(one: list[_Branch] | None, other: list[_Branch] | None) -> list[_Branch] | None:
+    """Each alternative of the one with each of the other; None once there are too many to look at."""
+    if one is None or other is None or len(one) * len(other) > MAX_BRANCHES:
+        return None
+    return [(*a, *b) for a in one for b in other]
+
+
+def _branches(condition: Condition, truth: int) -> list[_Branch] | None:
+    if isinstance(condition, Constraint):
+        return [(_Wanted(condition, truth),)]
+    members = condition.members
+    if condition.operator == "xone":
+        return _exactly_one(members, truth)
+    if (condition.operator == "or") == (truth == YES):
+        return _any(members, truth)
+    return _all(members, truth)
+
+
+def _exactly_one(members: Sequence[Condition], truth: int) -> list[_Branch] | None:
+    if len(members) > MAX_ALTERNATIVES:
+        return None
+    chosen = [[n] for n in range(len(members))]
+    if truth == NO:  # none of them, or two of them
+        chosen = [[], *([a, b] for a in range(len(members)) for b in range(a))]
+    found: list[_Branch] = []
+    for true in chosen:
+        branches: list[_Branch] | None = [()]
+        for number, one in enumerate(members):
+            if truth == NO and len(true) == 2 and number not in true:
+                continue
+            branches = _product(branches, _branches(one, YES if number in true else NO))
+        if branches is None or len(found) + len(branches) > MAX_BRANCHES:
+            return None
+        found += branches
+    return found
+
+
+def _best(branches: list[_Branch] | None, parts: Memberships) -> _Found:
+    if branches is None:
+        return _Found(UNKNOWN, "", f"More than {MAX_BRANCHES} alternatives would have to be looked at.")
+    found = [_branch(one, parts) for one in branches]
+    return max(found, key=lambda one: _RANK[one.verdict], default=_Found(CONFLICT, "", "No alternative is left."))
+
+
+def _branch(branch: _Branch, parts: Memberships) -> _Found:
+    by_operand: dict[str, list[_Wanted]] = {}
+    for one in branch:
+        by_operand.setdefault(one.constraint.left, []).append(one)
+    told = []
+    worst = _Found(COMPATIBLE, "", "Values exist that satisfy both sides.")
+    for operand, wanted in by_operand.items():
+        verdict, example, why = _operand(wanted, parts)
+        told.append({"operand": operand, "verdict": verdict, "why": why, "example": example})
+        if _RANK[verdict] < _RANK[worst.verdict]:
+            worst = _Found(verdict, operand, why)
+    return _Found(worst.verdict, worst.operand, worst.why, tuple(told))
+
+
+def _operand(wanted: Sequence[_Wanted], parts: Memberships) -> tuple[str, Any, str]:
+    """Whether some value of one operand gives every comparison the truth it must have."""
+    units = {one.constraint.unit for one in wanted if one.constraint.unit is not None}
+    if len(units) > 1:
+        return UNKNOWN, None, "The two sides count in different units."
+    if any(not one.constraint.right for one in wanted):
+        return UNKNOWN, None, "A value is only referred to, and nothing is fetched."
+    several = [one for one in wanted if one.constraint.operator == "isAllOf"]
+    ways = prod(len(one.constraint.right) for one in several if one.truth == NO)
+    named = {value for one in wanted for value in one.constraint.right}
+    each, work = sum(len(one.constraint.right) for one in wanted), 0
+    for candidate in _candidates(wanted, parts):
+        work += each * len(candidate)
+        if work > MAX_WORK or (several and (len(named) > MAX_VALUES or ways > MAX_BRANCHES)):
+            return UNKNOWN, None, "More values would have to be tried than are looked at."
+        if _satisfied(wanted, candidate, parts):
+            return COMPATIBLE, [_example(value) for value in candidate], "Both sides allow this value."
+    if any(one.constraint.operator in odrl.RELATING for one in wanted):
+        return UNKNOWN, None, "It depends on what is part of what, which is not known."
+    if any(compare(a, b, wanted[0].constraint.kind) is None for a in named for b in named):
+        return UNKNOWN, None, "The values of the two sides cannot be compared."
+    return CONFLICT, None, "No value satisfies both sides."
+
+
+def _example(value: Value) -> Any:
+    return "any value that neither side names" if value is _NOBODYS else shown(value)
+
+
+def _satisfied(wanted: Iterable[_Wanted], values: tuple[Value, ...], parts: Memberships) -> bool:
+    return all(holds(one.constraint, values, parts.reaches) == one.truth for one in wanted)
+
+
+def _candidates(wanted: Sequence[_Wanted], parts: Memberships) -> Iterator[tuple[Value, ...]]:
+    single = list(_single([one.constraint for one in wanted]))
+    for value in single:
+        yield (value,)
+    if any(one.constraint.operator == "isAllOf" for one in wanted):
+        yield from _together(wanted, single, parts)
+
+
+def _single(constraints: Sequence[Constraint]) -> Iterator[Value]:
+    values = list(dict.fromkeys(value for one in constraints for value in one.right))
+    yield from values
+    kinds = {value.kind if isinstance(value, Literal) else "" for value in values} | {constraints[0].kind}
+    for kind in sorted(kinds - {""}):
+        yield from _between(values, kind)
+    if kinds <= {""}:
+        yield _NOBODYS
+
+
+def _together(wanted: Sequence[_Wanted], single: Iterable[Value], parts: Memberships) -> Iterator[tuple[Value, ...]]:
+    """Sets of values, of which one satisfies `wanted` if any set of the values does.
+
+    Most comparisons must come out so for each value by itself, which says what values may be in a set at all. The rest are
+    true of a set if they are true of some subset, so the largest set will do; but for an `isAllOf` that must be false, which
+    lacks one of its values: each choice of those values gives a largest set. What a set does not need is left out of it.
+    """
+    growing = [one for one in wanted if one.constraint.operator in odrl.SETS and _grows(one)]
+    lacking = [one for one in wanted if one.constraint.operator == "isAllOf" and one.truth == NO]
+    alone = [one for one in wanted if one not in growing and one not in lacking]
+    usable = [value for value in single if _satisfied(alone, (value,), parts)]
+    for absent in product(*(one.constraint.right for one in lacking)):
+        kind = wanted[0].constraint.kind
+        chosen = [one for one in usable if all(compare(one, other, kind) not in (0, None) for other in absent)]
+        for value in chosen[:MAX_SHOWN]:
+            fewer = [one for one in chosen if one is not value]
+            if fewer and _satisfied(wanted, tuple(fewer), parts):
+                chosen = fewer
+        if chosen:
+            yield tuple(chosen)
+
+
+def _grows(one: _Wanted) -> bool:
+    """Whether a set that satisfies the comparison still does so with further values."""
+    return (one.truth == YES) == (one.constraint.operator != "isNoneOf")
+
+
+def _between(values: Sequence[Value], kind: str) -> Iterator[Literal]:
+    """Literals of a kind below, between and above those given."""
+    read = []
+    for value in values:
+        if isinstance(value, Literal):
+            try:
+                read.append(typed(value.text, kind))
+            except NotOfKind:
+                continue
+    if kind == "boolean":
+        yield from (Literal(text, odrl.XSD + "boolean") for text in ("true", "false"))
+    elif kind == "number":
+        numbers = sorted(set(read)) or [Decimal(0)]
+        for number in (numbers[0] - 1, *((a + b) / 2 for a, b in pairwise(numbers)), numbers[-1] + 1):
+            yield Literal(f"{number:f}", odrl.XSD + "decimal")
+    elif kind == "time":
+        edges = sorted({second for one in read for second in _edges(one)})
+        middles = ((a + b) / 2 for a, b in pairwise(edges))
+        for second in (*edges, *middles, *(edges[:1] and [edges[0] - 1]), *(edges[-1:] and [edges[-1] + 1])):
+            if _FIRST < second < _LAST:
+                yield Literal(_moment(second), odrl.XSD + "dateTime")
+    elif kind == "duration":
+        lengths: list[Fraction] = sorted(
+            {one.seconds + one.months * 2_629_746 for one in read if isinstance(one, Duration)}
+        )
+        beyond = [length + 10**8 for length in lengths[-1:]]
+        between = [(a + b) / 2 for a, b in pairwise(lengths)]
+        for length in (Fraction(0), *between, *beyond):
+            if length >= 0:
+                yield Literal(f"PT{int(length)}S", odrl.XSD + "duration")
+
+
+_FIRST, _LAST = date(1, 1, 2).toordinal() * 86_400, date(9989, 1, 1).toordinal() * 86_400
+
+
+def _edges(one: Any) -> Iterator[Fraction]:
+    """A time; or the first and the last second of a day."""
+    if isinstance(one, Moment):
+        yield one.seconds
+    elif isinstance(one, Day):
+        start = Fraction(one.number * 86_400 - one.zone * 60)
+        yield from (start, start + 86_399)
+
+
+def _moment(seconds: Fraction) -> str:
+    day, rest = divmod(seconds, 86_400)
+    whole, finer = divmod(rest, 1)
+    with localcontext(prec=40):
+        digits = f"{Decimal(finer.numerator) / Decimal(finer.denominator):.24f}"[2:].rstrip("0")
+    hour, minute, second = whole // 3600, whole % 3600 // 60, whole % 60
+    text = f"{date.fromordinal(int(day)).isoformat()}T{hour:02}:{minute:02}:{second:02}"
+    return f"{text}.{digits}Z" if digits else text + "Z"

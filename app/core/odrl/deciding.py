@@ -1,0 +1,308 @@
+"""A request under a policy in a state of the world: the decision, and a report that says for every rule why.
+
+The words of the report are those of the draft "ODRL Formal Semantics" and of the compliance reports of its test suites:
+
+- `activation` of a rule: its constraints hold, its duties allow it, and it concerns the requested action, asset and party. A
+  rule that may or may not hold for want of a fact does not count if it permits, and does if it prohibits.
+- `deontic`: of a permission, `permit` if it is active and every refinement holds, else `deny`; of a prohibition, `violated`
+  if the request would go against it, else `not-set`; of a duty or obligation, `not-set`, `fulfilled` or `violated` as the state
+  says, where a consequence that has come due must be fulfilled as well.
+
+Duties of a permission come first in `strict` mode (Formal Semantics: a duty that is due and not fulfilled makes the permission
+inactive); in `eventual` mode only a violated one does.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from typing import Literal as OneOf
+
+from app.core.odrl import vocabulary as odrl
+from app.core.odrl.limits import OdrlError
+from app.core.odrl.model import Action, Concerned, Condition, Constraint, Policy, Rule
+from app.core.odrl.operators import holds
+from app.core.odrl.state import Memberships, State
+from app.core.odrl.values import Iri, Value, shown
+from app.core.truth import MISSING, NO, YES, every, exactly_one, opposite, some
+
+DutyMode = OneOf["strict", "eventual"]
+_SATISFACTION = {NO: "not-satisfied", MISSING: "missing", YES: "satisfied"}
+# Words of the service's own evaluator: core/evaluation.py, Outcome.
+_OUTCOMES = ("permit", "permit_with_obligations", "deny", "indeterminate")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: one action, on one asset, by one party. None says "not stated"."""
+
+    uid: str
+    action: str
+    target: str | None = None
+    assignee: str | None = None
+
+
+def read_request(policy: Policy) -> Request:
+    """The request that an odrl:Request policy states: a permission naming assignee, action and target.
+
+    Its constraints are not facts and prove nothing. Raises OdrlError (odrl_request_invalid).
+    """
+    permissions = [rule for rule in policy.rules if rule.type == "permission"] or [policy.shared]
+    rule = permissions[0]
+    several = max(len(permissions), len(rule.actions), len(rule.targets), len(rule.assignees)) > 1
+    if several or not rule.actions:
+        why = "A request names one action, and at most one target and one assignee; ask for several one by one."
+        raise OdrlError("odrl_request_invalid", why, rule.where)
+    target, assignee = (next(iter(found), None) for found in (rule.targets, rule.assignees))
+    return Request(
+        policy.uid,
+        rule.actions[0].iri,
+        target.iri if target else None,
+        assignee.iri if assignee else None,
+    )
+
+
+class Decider:
+    """A policy ready for many requests in one state. `policy` comes from `inheritance.merged`."""
+
+    def __init__(self, policy: Policy, state: State, mode: DutyMode = "strict") -> None:
+        self._policy, self._state, self._mode = policy, state, mode
+        self._parts = Memberships(state.part_of, policy.parts)
+        self._now: Value | None = state.now
+
+    def decide(self, request: Request) -> dict[str, Any]:
+        """The report: decision, why, conflict, request and the rules in the policy's order. Plain JSON values."""
+        judged = [self._rule(rule, request) for rule in self._policy.rules]
+        permissions = [one for one in judged if one.rule.type == "permission"]
+        prohibitions = [one for one in judged if one.rule.type == "prohibition"]
+        owed = [one for one in judged if one.owed]
+        allowed, forbidden = (some(one.verdict for one in those) for those in (permissions, prohibitions))
+        decision, why = self._outcome(allowed, forbidden, bool(owed))
+        strategy = self._policy.strategy
+        met = allowed == YES and forbidden == YES
+        return {
+            "decision": decision,
+            "why": why,
+            "policy": self._policy.uid,
+            "request": {
+                "uid": request.uid,
+                "action": request.action,
+                "target": request.target,
+                "assignee": request.assignee,
+            },
+            "dutyMode": self._mode,
+            "conflict": {
+                "strategy": strategy,
+                "between": [
+                    one.rule.uid for one in judged if met and one.rule.type != "obligation" and one.verdict == YES
+                ],
+            },
+            "rules": [one.report for one in judged],
+        }
+
+    def _outcome(self, allowed: int, forbidden: int, owed: bool) -> tuple[str, str]:
+        permit = "permit_with_obligations" if owed else "permit"
+        if self._policy.type in odrl.GRANTS_NOTHING:
+            return "deny", f"A policy of type {self._policy.type} grants nothing: only a Set or an Agreement does."
+        if self._policy.strategy == "perm" and allowed == YES:
+            return permit, "A permission holds, and permissions win over prohibitions here."
+        if allowed == YES and forbidden == YES:
+            if self._policy.strategy == "prohibit":
+                return "deny", "A prohibition holds, and prohibitions win over permissions here."
+            return "deny", "A permission and a prohibition meet, which makes the policy void."
+        if allowed == NO:
+            return (
+                "deny",
+                "No permission holds." if forbidden == NO else "No permission holds, and a prohibition does or may.",
+            )
+        if forbidden == YES and self._policy.strategy != "perm":
+            return "deny", "A prohibition holds."
+        if allowed == YES and forbidden == NO:
+            return permit, "A permission holds and no prohibition does."
+        return "indeterminate", "It depends on facts that were not given: see what is missing in the report."
+
+    # --- one rule ---
+
+    def _rule(self, rule: Rule, request: Request) -> "_Judged":
+        reach = self._matches(rule, request)
+        constraints = self._all(rule.constraints)
+        refined, refinements = self._refined(rule, request)
+        duties = [self._duty(one) for one in rule.duties]
+        if rule.type == "obligation":
+            done = self._duty(rule)
+            concerned = reach["assignee"] != _SATISFACTION[NO]
+            report = self._report(
+                rule, done.active >= MISSING, done.deontic, constraints, refinements, reach, done.below
+            )
+            return _Judged(rule, NO, report, done.active >= MISSING and concerned and done.deontic != "fulfilled")
+        base = every([*(_VERDICT[one] for one in reach.values()), constraints.verdict])
+        if rule.type == "permission":
+            base = min(base, every(self._allows(one) for one in duties))
+            verdict = min(base, refined)
+            deontic = "permit" if verdict == YES else "deny"
+            report = self._report(
+                rule, base == YES, deontic, constraints, refinements, reach, [d.report for d in duties]
+            )
+            return _Judged(rule, verdict, report, verdict == YES and any(d.due for d in duties))
+        verdict = min(base, refined)
+        remedies = [self._duty(one) for one in rule.remedies]
+        healed = bool(remedies) and all(one.deontic == "fulfilled" for one in remedies)
+        deontic = "violated" if verdict == YES and not healed else "not-set"
+        below = [one.report for one in remedies]
+        return _Judged(
+            rule, verdict, self._report(rule, base >= MISSING, deontic, constraints, refinements, reach, below), False
+        )
+
+    def _report(
+        self,
+        rule: Rule,
+        active: bool,
+        deontic: str,
+        constraints: "_Checked",
+        refinements: list[dict[str, Any]],
+        matches: dict[str, str],
+        duties: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        return {
+            "uid": rule.uid,
+            "type": rule.type,
+            "activation": "active" if active else "inactive",
+            "deontic": deontic,
+            "constraints": constraints.reports,
+            "duties": duties,
+            "matches": matches,
+            "refinements": refinements,
+        }
+
+    def _matches(self, rule: Rule, request: Request) -> dict[str, str]:
+        """Whether the rule concerns what is asked: for action, target and assignee a word of `_SATISFACTION`."""
+        wider = odrl.wider(request.action, self._policy.included)
+        if rule.type == "prohibition":  # to do something is also to do what it implies
+            wider = wider.union(
+                *(odrl.wider(one, self._policy.included) for one in self._policy.implied.get(request.action, ()))
+            )
+        action = YES if not rule.actions or any(one.iri in wider for one in rule.actions) else NO
+        found = (action, self._concerns(rule.targets, request.target), self._concerns(rule.assignees, request.assignee))
+        return dict(zip(("action", "target", "assignee"), (_SATISFACTION[one] for one in found), strict=True))
+
+    def _concerns(self, listed: Sequence[Concerned], asked: str | None) -> int:
+        if not listed:
+            return YES
+        if asked is None:
+            return MISSING
+        return YES if any(self._parts.concerns(one, asked) for one in listed) else NO
+
+    def _refined(self, rule: Rule, request: Request) -> tuple[int, list[dict[str, Any]]]:
+        """The refinements of that action, asset and party of the rule which the request is about."""
+        wider = odrl.wider(request.action, self._policy.included)
+        groups: list[list[Action | Concerned]] = [
+            [one for one in rule.actions if one.iri in wider],
+            [one for one in rule.targets if request.target is None or self._parts.concerns(one, request.target)],
+            [one for one in rule.assignees if request.assignee is None or self._parts.concerns(one, request.assignee)],
+        ]
+        verdicts, reports = [], []
+        for group in groups:
+            checked = [self._all(one.refinements) for one in group]
+            if checked:
+                verdicts.append(some(one.verdict for one in checked))
+            reports += [report for one in checked for report in one.reports]
+        return every(verdicts), reports
+
+    # --- duties ---
+
+    def _duty(self, duty: Rule) -> "_Duty":
+        constraints = self._all(duty.constraints)
+        deontic = self._state.duties.get(duty.uid, "not-set")
+        below = [self._duty(one) for one in duty.consequences]
+        if deontic == "fulfilled":
+            # A consequence that the state speaks of has come due: the duty was failed first, and both must be done.
+            open_ones = [one.deontic for one in below if one.uid in self._state.duties and one.deontic != "fulfilled"]
+            deontic = "violated" if "violated" in open_ones else "not-set" if open_ones else deontic
+        consequences = [one.report for one in below]
+        report = {
+            "uid": duty.uid,
+            "type": "duty",
+            "activation": "inactive" if constraints.verdict == NO else "active",
+            "deontic": deontic,
+            "action": [one.iri for one in duty.actions],
+            "constraints": constraints.reports,
+            "duties": consequences,
+        }
+        return _Duty(duty.uid, constraints.verdict, deontic, report, consequences)
+
+    def _allows(self, duty: "_Duty") -> int:
+        """Whether a duty lets its permission be active."""
+        if self._mode == "eventual":
+            done = NO if duty.deontic == "violated" else YES
+        else:
+            done = YES if duty.deontic == "fulfilled" else NO
+        return max(opposite(duty.active), done)
+
+    # --- conditions ---
+
+    def _all(self, conditions: Iterable[Condition]) -> "_Checked":
+        checked = [self._condition(one) for one in conditions]
+        return _Checked(every(verdict for verdict, _ in checked), [report for _, report in checked])
+
+    def _condition(self, one: Condition) -> tuple[int, dict[str, Any]]:
+        if isinstance(one, Constraint):
+            given = self._state.of(one.left)
+            verdict = holds(self._at_last(one), given, self._parts.reaches)
+            return verdict, {
+                "uid": one.uid,
+                "leftOperand": one.left,
+                "operator": odrl.ODRL + one.operator,
+                "rightOperand": [shown(value) for value in one.right],
+                "given": [shown(value) for value in given],
+                "satisfaction": _SATISFACTION[verdict],
+            }
+        below = [self._condition(member) for member in one.members]
+        verdicts = [verdict for verdict, _ in below]
+        if one.operator == "or":
+            verdict = some(verdicts)
+        elif one.operator == "xone":
+            verdict = exactly_one(verdicts)
+        else:  # `and`; in one state of the world a sequence holds when all of it does
+            verdict = every(verdicts)
+        return verdict, {
+            "uid": one.uid,
+            "operator": odrl.ODRL + one.operator,
+            "satisfaction": _SATISFACTION[verdict],
+            "constraints": [report for _, report in below],
+        }
+
+    def _at_last(self, one: Constraint) -> Constraint:
+        """The constraint with odrl:policyUsage, the time when the policy is used, filled in."""
+        if not any(isinstance(value, Iri) and value.text == odrl.POLICY_USAGE for value in one.right):
+            return one
+        right = () if self._now is None else (self._now,)
+        return Constraint(one.uid, one.left, one.operator, right, "time", one.unit, one.where)
+
+
+_VERDICT = {word: verdict for verdict, word in _SATISFACTION.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    verdict: int
+    reports: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Duty:
+    uid: str
+    active: int
+    deontic: str
+    report: dict[str, Any]
+    below: list[dict[str, Any]]
+
+    @property
+    def due(self) -> bool:
+        return self.active >= MISSING and self.deontic != "fulfilled"
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    rule: Rule
+    verdict: int
+    report: dict[str, Any]
+    owed: bool

@@ -1,0 +1,273 @@
+"""The parts of a policy, one builder for a whole document: actions, parties, assets, constraints, duties, rules."""
+
+import difflib
+from collections.abc import Iterable
+
+from app.core.odrl import vocabulary as odrl
+from app.core.odrl.graph import Graph, Node
+from app.core.odrl.limits import (
+    MAX_CONSTRAINTS,
+    MAX_NESTING,
+    MAX_PROBLEMS,
+    MAX_RULES,
+    MAX_VALUES,
+    Finding,
+    OdrlError,
+    too_large,
+)
+from app.core.odrl.model import Action, Concerned, Condition, Constraint, Logical, Rule, RuleType
+from app.core.odrl.values import KINDS, TEXTS, Iri, Literal, NotOfKind, Value, typed
+
+_O = odrl.ODRL
+_XSD_TYPES = sorted(
+    {*KINDS, *TEXTS, *(odrl.XSD + name for name in odrl.listed("time gYear gYearMonth hexBinary base64Binary"))}
+)
+_CLASS = {"permission": "Permission", "prohibition": "Prohibition", "obligation": "Duty", "duty": "Duty"}
+_RULE = frozenset({"uid", "action", "target", "relation", "output", "function", "constraint", *odrl.FUNCTIONS})
+_BELOW = {
+    "permission": frozenset({"duty"}),
+    "prohibition": frozenset({"remedy"}),
+    "obligation": frozenset({"consequence"}),
+    "duty": frozenset({"consequence"}),
+}
+_CONSTRAINT = frozenset(odrl.listed("uid leftOperand operator rightOperand rightOperandReference dataType unit status"))
+_LOGICAL = frozenset({"uid", *odrl.LOGICAL})
+_CONCERNED = frozenset(odrl.listed("uid partOf source refinement hasPolicy assigneeOf assignerOf scope"))
+_ACTION = frozenset(odrl.listed("uid refinement includedIn implies"))
+
+
+class Parts:
+    """Builds the parts of the nodes of a graph and keeps what is wrong with them."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.findings: list[Finding] = []
+        self._rules = self._constraints = 0
+        self._hopeless = False
+
+    # --- what is wrong ---
+
+    def error(self, code: str, why: str, where: str, *, known: Iterable[str] = (), fatal: bool = False) -> None:
+        # A hundred are told; one that leaves no reading is kept whatever came before it.
+        if len(self.findings) >= MAX_PROBLEMS and (not fatal or self._hopeless):
+            return
+        self._hopeless |= fatal
+        self.findings.append(Finding("error", OdrlError(code, why, where, known=known), fatal))
+
+    def warning(self, code: str, why: str, where: str) -> None:
+        if len(self.findings) < MAX_PROBLEMS:
+            self.findings.append(Finding("warning", OdrlError(code, why, where)))
+
+    def near(self, name: str, known: Iterable[str]) -> list[str]:
+        """The known names that are like a wrong one."""
+        if len(self.findings) >= MAX_PROBLEMS:
+            return []
+        return difflib.get_close_matches(name[:64], list(known), n=6, cutoff=0.5)
+
+    def check_properties(self, node: Node, allowed: frozenset[str], what: str) -> None:
+        """A property of ODRL that has no place here is an error that leaves no reading: it may well limit something."""
+        for iri in node.properties:
+            name = iri[len(_O) :] if iri.startswith(_O) else None
+            if name is None or name in allowed:
+                continue
+            if name not in odrl.PROPERTIES:
+                self.error(
+                    "odrl_term_unknown", "ODRL 2.2 has no such property.", node.at[iri], known=self.near(name, odrl.PROPERTIES),
+                    fatal=True,
+                )  # fmt: skip
+            else:
+                why = f"`{name}` has no place in {what}."
+                self.error("odrl_property_unexpected", why, node.at[iri], known=sorted(allowed - {"uid"}), fatal=True)
+
+    def nodes(self, node: Node, name: str) -> list[Node]:
+        """The nodes that a property names; a literal there is an error."""
+        found = []
+        for value in node.properties.get(_O + name, ()):
+            if isinstance(value, Iri):
+                found.append(self.graph.node(value))
+            else:
+                self.error("odrl_iri_invalid", f"`{name}` takes an IRI or an object.", node.at[_O + name], fatal=True)
+        return found
+
+    def one(self, node: Node, name: str, what: str) -> Value | None:
+        """The single value of a property; several, or none, are errors without a reading."""
+        values = node.properties.get(_O + name, ())
+        if len(values) == 1:
+            return values[0]
+        if values:
+            self.error("odrl_property_repeated", f"{what} has one `{name}`.", node.at[_O + name], fatal=True)
+        elif _O + name not in node.properties:  # otherwise its value could not be read, which was told already
+            self.error("odrl_property_missing", f"{what} needs `{name}`.", node.where, fatal=True)
+        return None
+
+    def uid(self, node: Node) -> str:
+        """The name of a node: its `uid`, or its @id."""
+        given = node.properties.get(_O + "uid", ())
+        if len(given) > 1 or (given and not node.blank and given[0].text != node.id):
+            self.error("odrl_property_repeated", "A thing has one uid.", node.at[_O + "uid"], fatal=True)
+        return given[0].text if given else node.id
+
+    # --- constraints ---
+
+    def conditions(self, node: Node, name: str = "constraint") -> tuple[Condition, ...]:
+        """The conditions under `constraint` or `refinement`."""
+        found = (self._condition(one, 0, frozenset()) for one in self.nodes(node, name))
+        return tuple(one for one in found if one is not None)
+
+    def _condition(self, node: Node, depth: int, above: frozenset[str]) -> Condition | None:
+        self._constraints += 1
+        if self._constraints > MAX_CONSTRAINTS:
+            raise too_large("constraints in a policy", MAX_CONSTRAINTS, node.where)
+        if node.id in above:
+            raise OdrlError("odrl_cycle", "A logical constraint contains itself.", node.where)
+        if depth > MAX_NESTING:
+            raise too_large("logical constraints inside one another", MAX_NESTING, node.where)
+        joined = [name for name in odrl.LOGICAL if _O + name in node.properties]
+        if not joined:
+            return self._comparison(node)
+        self.check_properties(node, _LOGICAL, "a logical constraint")
+        if len(joined) > 1:
+            self.error("odrl_property_repeated", "A logical constraint has one operator.", node.where, fatal=True)
+            return None
+        members = [self._condition(one, depth + 1, above | {node.id}) for one in self.nodes(node, joined[0])]
+        if not members:
+            self.error("odrl_property_missing", f"`{joined[0]}` joins at least one constraint.", node.where, fatal=True)
+        return Logical(self.uid(node), joined[0], tuple(one for one in members if one is not None), node.where)
+
+    def _comparison(self, node: Node) -> Constraint | None:
+        self.check_properties(node, _CONSTRAINT, "a constraint")
+        left, operator = self.one(node, "leftOperand", "A constraint"), self.one(node, "operator", "A constraint")
+        right = tuple(node.properties.get(_O + "rightOperand", ()))
+        if len(right) > MAX_VALUES:
+            raise too_large("values of a right operand", MAX_VALUES, node.at[_O + "rightOperand"])
+        reference = node.properties.get(_O + "rightOperandReference", ())
+        unread = any(values == [] for values in node.properties.values())
+        if bool(right) == bool(reference) and not unread:
+            code = "odrl_property_repeated" if right else "odrl_property_missing"
+            why = "A constraint has either `rightOperand` or `rightOperandReference`."
+            self.error(code, why, node.where, fatal=True)
+        elif reference:
+            why = "A referred value is never fetched: this constraint is neither true nor false."
+            self.warning("odrl_reference_unread", why, node.at[_O + "rightOperandReference"])
+        if not isinstance(left, Iri) or not isinstance(operator, Iri):
+            return None
+        name = operator.text[len(_O) :] if operator.text.startswith(_O) else ""
+        if name not in odrl.OPERATORS:
+            self.error(
+                "odrl_term_unknown", "No such operator.", node.at[_O + "operator"], known=odrl.OPERATORS, fatal=True
+            )
+            return None
+        if left.text.startswith(_O) and left.text not in odrl.OPERAND_KINDS:
+            known = self.near(left.text[len(_O) :], (i[len(_O) :] for i in odrl.OPERAND_KINDS))
+            self.error(
+                "odrl_term_unknown",
+                "ODRL 2.2 has no such left operand.",
+                node.at[_O + "leftOperand"],
+                known=known,
+                fatal=True,
+            )
+        if len(right) > 1 and name in odrl.ORDERING:
+            why = f"`{name}` takes one value; a list goes with isAnyOf, isAllOf or isNoneOf."
+            self.error("odrl_property_repeated", why, node.at[_O + "rightOperand"], fatal=True)
+        kind = odrl.OPERAND_KINDS.get(left.text, "")
+        unit = next(iter(node.properties.get(_O + "unit", ())), None)
+        return Constraint(
+            self.uid(node), odrl.same(left.text), name, self._typed(node, right, kind), kind,
+            None if unit is None else unit.text, node.where,
+        )  # fmt: skip
+
+    def _typed(self, node: Node, right: tuple[Value, ...], kind: str) -> tuple[Value, ...]:
+        """The right values with the type that `dataType` gives those without one; each must be of its type."""
+        given = next(iter(node.properties.get(_O + "dataType", ())), None)
+        found: list[Value] = []
+        for value in right:
+            if isinstance(value, Literal) and given is not None and value.datatype == odrl.XSD + "string":
+                value = Literal(value.text, given.text, value.iri)
+            found.append(value)
+            where = node.at[_O + "rightOperand"]
+            if isinstance(value, Iri):
+                if kind and value.text != odrl.POLICY_USAGE:
+                    self.error("odrl_value_invalid", f"This operand is compared with a {kind}.", where, fatal=True)
+                continue
+            read = value.kind or kind
+            if value.datatype.startswith(odrl.XSD) and value.datatype not in _XSD_TYPES:
+                self.error("odrl_term_unknown", "XML Schema has no such type.", where, known=_XSD_TYPES, fatal=True)
+            elif kind and value.kind != kind and value.datatype != odrl.XSD + "string":
+                self.error("odrl_value_invalid", f"This operand is compared with a {kind}.", where, fatal=True)
+            elif read:
+                try:
+                    typed(value.text, read)
+                except NotOfKind as error:
+                    self.error("odrl_value_invalid", f"The value must be {error}.", where, fatal=True)
+        return tuple(found)
+
+    # --- actions, parties, assets ---
+
+    def actions(self, node: Node) -> tuple[Action, ...]:
+        """The actions of a rule or policy, refined or not, under the names in use."""
+        found = []
+        for one in self.nodes(node, "action"):
+            self.check_properties(one, _ACTION, "an action")
+            value = one.properties.get(odrl.RDF + "value", ())
+            if len(value) > 1 or (one.blank and not value):
+                code = "odrl_property_repeated" if value else "odrl_property_missing"
+                self.error(
+                    code, "A refined action names one action in `rdf:value`.", one.where or node.where, fatal=True
+                )
+                continue
+            iri = value[0].text if value else one.id
+            if iri.startswith(_O) and iri not in odrl.ACTIONS:
+                known = self.near(iri[len(_O) :], (i[len(_O) :] for i in odrl.ACTIONS if i.startswith(_O)))
+                where = one.where or node.at[_O + "action"]
+                self.error("odrl_term_unknown", "ODRL 2.2 has no such action.", where, known=known, fatal=True)
+            found.append(Action(odrl.same(iri), self.conditions(one, "refinement")))
+        return tuple(dict.fromkeys(found))
+
+    def concerned(self, node: Node, name: str) -> tuple[Concerned, ...]:
+        """The parties or assets that a property names."""
+        found = []
+        for one in self.nodes(node, name):
+            self.check_properties(one, _CONCERNED, "a party or an asset")
+            source = next(iter(one.properties.get(_O + "source", ())), None)
+            refinements = self.conditions(one, "refinement")
+            collection = bool(
+                source or refinements or {_O + "PartyCollection", _O + "AssetCollection"} & set(one.types)
+            )
+            uid = self.uid(one)
+            if uid.startswith("_:") and source is None:
+                self.error(
+                    "odrl_property_missing", f"`{name}` needs a uid, or a source if it is a collection.", one.where
+                )
+            found.append(Concerned(uid, None if source is None else source.text, collection, refinements))
+        return tuple(dict.fromkeys(found))
+
+    # --- rules ---
+
+    def rule(self, node: Node, kind: RuleType, role: str) -> Rule:
+        """A rule as it stands, without what its policy says for all. `role` is how it was reached, for messages."""
+        self._rules += 1
+        if self._rules > MAX_RULES:
+            raise too_large("rules in a policy", MAX_RULES, node.where)
+        if not node.types and not node.properties:
+            why = f"Nothing is said of this {role}: write it out, or give it a @type if it is meant to concern everything."
+            self.error("odrl_property_missing", why, node.where, fatal=True)
+        below = _BELOW[kind] if role not in ("consequence", "remedy") else frozenset()
+        self.check_properties(node, _RULE | below, f"a {role}")
+        wrong = {_O + one for one in _CLASS.values()} - {_O + _CLASS[kind]}
+        if wrong & set(node.types):
+            self.error("odrl_type_wrong", f"A {role} is of class {_CLASS[kind]}.", node.where, fatal=True)
+        return Rule(
+            self.uid(node),
+            kind,
+            node.where,
+            self.actions(node),
+            self.concerned(node, "target"),
+            self.concerned(node, "assignee"),
+            tuple(one.iri for one in self.concerned(node, "assigner")),
+            self.conditions(node),
+            *(
+                # What has no place here was refused above, and is not followed: it may lead back to this very rule.
+                tuple(self.rule(one, "duty", name) for one in self.nodes(node, name)) if name in below else ()
+                for name in ("duty", "remedy", "consequence")
+            ),
+        )
