@@ -1,0 +1,125 @@
+"""Named byte strings beside the database: shards, log tiles. A local directory, or S3, GCS, Azure through obstore."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+import obstore
+from obstore.exceptions import NotFoundError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from app.kit.files import sync_directory
+
+_FEW = 16
+_AT_ONCE = 16
+"""Requests to a remote store at a time."""
+
+
+class BlobNotFound(KeyError):
+    """There is no blob of that name."""
+
+
+class Blobs:
+    """A flat store of immutable blobs. Names are `/`-separated; a put replaces whole (atomically on local disks)."""
+
+    def __init__(self, store: ObjectStore, root: Path | None = None) -> None:
+        self._store = store
+        self._root = root
+        """The directory of a local store: small blobs go there without the store's hop to a thread of its own."""
+
+    @classmethod
+    def at(cls, url: str, data_dir: Path) -> "Blobs":
+        """The store at `url`, or `data_dir/blobs` where it is empty."""
+        if url:
+            return cls(from_url(url))
+        root = (data_dir / "blobs").absolute()
+        root.mkdir(parents=True, exist_ok=True)
+        return cls(LocalStore(root), root)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store one blob."""
+        self.put_all({name: data})
+
+    def put_all(self, files: Mapping[str, bytes]) -> None:
+        """Store several. On local disks all are there after a power cut, with their names, once this has returned."""
+        if self._root is None:
+            if len(files) < _FEW:
+                for name, data in files.items():
+                    obstore.put(self._store, name, data)
+                return
+            with ThreadPoolExecutor(_AT_ONCE, "sayso-blobs") as pool:
+                for done in [pool.submit(obstore.put, self._store, name, data) for name, data in files.items()]:
+                    done.result()
+            return
+        named: set[Path] = set()
+        for name, data in files.items():
+            self._write(self._root / name, BytesIO(data), named)
+        for directory in named:
+            sync_directory(directory)
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Store the file at `path` (streamed) under `name`, as durably as `put_all`."""
+        if self._root is None:
+            obstore.put(self._store, name, path)
+            return
+        named: set[Path] = set()
+        with path.open("rb") as source:
+            self._write(self._root / name, source, named)
+        for directory in named:
+            sync_directory(directory)
+
+    def _write(self, target: Path, source: IO[bytes], named: set[Path]) -> None:
+        """Whole or not at all; directories that got a name are added to `named`."""
+        # `#` and digits is what the store itself calls a file on its way, and never lists.
+        scratch = f"{target}#{os.getpid()}{threading.get_ident()}"
+        try:
+            file = open(scratch, "wb")  # noqa: SIM115
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            named.update(p for p in target.parent.parents if p == self._root or self._root in p.parents)
+            file = open(scratch, "wb")  # noqa: SIM115
+        with file:
+            shutil.copyfileobj(source, file, 1 << 20)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, target)
+        named.add(target.parent)
+
+    def get(self, name: str) -> bytes:
+        """The whole blob. Raises BlobNotFound."""
+        try:
+            return bytes(obstore.get(self._store, name).bytes())
+        except (NotFoundError, FileNotFoundError):
+            raise BlobNotFound(name) from None
+
+    def size(self, name: str) -> int:
+        """Its length in bytes. Raises BlobNotFound."""
+        try:
+            return int(obstore.head(self._store, name)["size"])
+        except (NotFoundError, FileNotFoundError):
+            raise BlobNotFound(name) from None
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Bytes `start` (inclusive) to `end` (exclusive). Raises BlobNotFound."""
+        try:
+            return bytes(obstore.get_range(self._store, name, start=start, end=end))
+        except (NotFoundError, FileNotFoundError):
+            raise BlobNotFound(name) from None
+
+    def delete(self, name: str) -> None:
+        """Gone afterwards, whether it was there or not."""
+        try:
+            obstore.delete(self._store, name)
+        except (NotFoundError, FileNotFoundError):
+            return
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Names of all blobs below `prefix`."""
+        for batch in obstore.list(self._store, prefix=prefix):
+            for meta in batch:
+                yield meta["path"]

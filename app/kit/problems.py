@@ -1,0 +1,254 @@
+"""Kinds of refusal -> HTTP status -> RFC 9457 problem documents. The one place that decides both.
+
+`CODES` is the published list (openapi/problems.md); a refusal whose code is not in it fails the test suite.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.kit.errors import DomainError
+
+STATUS = {
+    "malformed": 400, "unauthorised": 401, "forbidden": 403, "not_found": 404, "not_acceptable": 406, "conflict": 409, "gone": 410,
+    "too_large": 413, "media_type": 415, "invalid": 422, "too_many": 429, "unavailable": 503,
+}  # fmt: skip
+
+CODES: dict[str, str] = {
+    # reading a body
+    "body_too_large": "The body is larger than this service takes.",
+    "json_invalid": "The body is not JSON as RFC 8259 defines it.",
+    "json_not_utf8": "The body is not UTF-8.",
+    "json_bom": "The body starts with a byte-order mark.",
+    "json_duplicate_key": "An object in the body has the same key twice.",
+    "json_not_finite": "The body holds NaN or Infinity, which JSON does not have.",
+    "json_lone_surrogate": "A string in the body holds half a surrogate pair.",
+    "json_too_deep": "The body is nested too deeply.",
+    "json_number": "A number outside `parts` is fractional or beyond 2^53 - 1.",
+    "media_type": "The Content-Type is not the one this route reads.",
+    "form_invalid": "The urlencoded body could not be read.",
+    "body_invalid": "A field is missing, unknown or of the wrong form; see `errors`.",
+    "parameter_invalid": "A path, query or header value is of the wrong form; see `errors`.",
+    "id_invalid": "An id is not of the form this service gives.",
+    "cursor_invalid": "The cursor is not one that this list gave.",
+    "not_acceptable": "This address has none of the forms that were asked for.",
+    "method_not_allowed": "This address does not take that method.",
+    "not_found": "There is nothing at this address for this caller.",
+    # who is calling
+    "token_missing": "The request carries no credential.",
+    "dpop_missing": "The token is bound to a key and was sent without a proof of it (RFC 9449).",
+    "invalid_dpop_proof": "The DPoP proof is not one for this request (RFC 9449 section 4.3).",
+    "use_dpop_nonce": "The DPoP proof needs a nonce of this service (RFC 9449 section 8).",
+    "token_invalid": "The credential is unknown, expired or revoked.",
+    "token_wrong_party": "This route is for another kind of caller.",
+    "invalid_client": "The client could not be authenticated (RFC 6749 section 5.2).",
+    "invalid_request": "The token request is not complete (RFC 6749 section 5.2).",
+    "unsupported_grant_type": "Only client_credentials is granted here (RFC 6749 section 5.2).",
+    "unauthorized_client": "This client may not use that grant (RFC 6749 section 5.2).",
+    "invalid_scope": "There are no scopes to ask for (RFC 6749 section 5.2).",
+    "assertion_replayed": "The client assertion was used before.",
+    "party_exists": "A party of that name exists already.",
+    "key_invalid": "The public key is not one this service takes.",
+    "rate_limited": "The client calls more often than this service allows.",
+    # once only
+    "idempotency_key_reused": "The Idempotency-Key was used with another body.",
+    "idempotency_in_flight": "A request with this Idempotency-Key is still being worked on.",
+    "idempotency_key_invalid": "The Idempotency-Key is longer than 128 printable ASCII characters.",
+    # policies and consent
+    "policy_unknown": "No policy has that digest here.",
+    "policy_unknown_term": "The policy uses a term that the profile does not have.",
+    "policy_invalid": "The policy is not of the profile's form.",
+    "policy_too_large": "The policy is larger than the profile allows.",
+    "policy_never_permits": "A permission of the policy can never take effect.",
+    "policy_unknown_template": "There is no template of that name.",
+    "policy_bad_parameter": "A template parameter has a value it does not take.",
+    "policy_unknown_parameter": "The template has no parameter of that name.",
+    "policy_missing_parameter": "The template needs a parameter that was not given.",
+    # standard ODRL, on the command line
+    "odrl_file_unreadable": "The file could not be opened.",
+    "odrl_too_large": "The document is larger than is read; `limit` says which limit.",
+    "odrl_jsonld_unsupported": "The document uses a part of JSON-LD that policies have no use for.",
+    "odrl_context_unknown": "The document names a JSON-LD context that is not bundled; nothing is fetched.",
+    "odrl_term_unknown": "The document uses a name that ODRL 2.2 does not have.",
+    "odrl_iri_invalid": "An IRI is not absolute, or not ASCII.",
+    "odrl_value_invalid": "A value is not of its data type, or out of range.",
+    "odrl_type_wrong": "A thing is of a class that has no place there.",
+    "odrl_property_missing": "Something that ODRL 2.2 asks for is missing.",
+    "odrl_property_repeated": "Something that ODRL 2.2 takes once is there several times.",
+    "odrl_property_unexpected": "A property stands where ODRL 2.2 has no place for it.",
+    "odrl_reference_unread": "A value is only referred to, and nothing is fetched.",
+    "odrl_conflict_unset": "Permissions and prohibitions may meet, and nothing says which win.",
+    "odrl_cycle": "A logical constraint contains itself.",
+    "odrl_profile_unknown": "The policy needs a profile that is not known here.",
+    "odrl_replaced": "The policy was replaced by another.",
+    "odrl_inherit_unknown": "A policy inherits from one that was not given.",
+    "odrl_inherit_cycle": "A policy inherits from itself.",
+    "odrl_policy_missing": "The document holds no policy, or no request.",
+    "odrl_policy_ambiguous": "The document holds more than one policy.",
+    "odrl_request_invalid": "The request does not ask for one action on one asset by one party.",
+    "odrl_state_invalid": "The state of the world is not of its form.",
+    "intent_unknown": "The consent intent is unknown, used or expired.",
+    "consent_incomplete": "An explicit or notice consent needs the wording digest, its language and when it was shown.",
+    "consent_wider_needs_claim": "Only a claimed receipt can widen what is allowed.",
+    # contributions and claims
+    "name_too_long": "A name is longer than 200 characters.",
+    "leaf_too_long": "The act does not fit into a leaf of the public log.",
+    "kind_unknown": "There is no such kind of contribution.",
+    "part_unknown": "There is no such part.",
+    "parts_missing": "A contribution needs at least one part.",
+    "parent_unknown": "The parent is not a contribution of this platform.",
+    "external_id_conflict": "That external id was recorded before with other bytes.",
+    "contribution_gone": "That contribution was erased and is not recorded again.",
+    "contributor_refused": "That person was erased and asked not to be recorded again.",
+    "record_too_large": "One contribution is larger than this service takes.",
+    "batch_empty": "The batch holds no line.",
+    "batch_too_long": "The batch holds more lines than are taken at once.",
+    # lines that outside systems send
+    "ingest_key_unknown": "No ingest key is like the one in the address, or it was revoked.",
+    "webhook_unproved": "The webhook does not prove that it comes from the tool that the key was made for.",
+    "refused_line_unknown": "There is no such refused line, or its content is no longer kept.",
+    # importing files
+    "format_unknown": "There is no adapter of that name.",
+    "format_mismatch": "A record of the file is not what the format's adapter reads.",
+    "mapping_invalid": "The mapping file of the generic adapter cannot be used.",
+    "source_too_long": "A record of the file is longer than an import takes.",
+    "text_not_utf8": "The file, or a line of it, is not UTF-8.",
+    "csv_invalid": "A row of the file is not CSV (RFC 4180) of as many cells as there are columns.",
+    "file_unreadable": "The file cannot be opened, or not read twice.",
+    "file_damaged": "The packed file does not unpack to its end.",
+    "file_too_dense": "The packed file unpacks to far more than texts do.",
+    "claim_unknown": "There is no such claim link.",
+    "claim_expired": "The claim link has expired.",
+    "claim_already_redeemed": "The claim link was used before.",
+    "receipt_scope": "This receipt covers one contribution and cannot act on more.",
+    "erasure_unknown": "There is no erasure of that id.",
+    "ids_missing": "The receipt covers more than one contribution and none was named.",
+    "already_withdrawn": "There is nothing left to withdraw.",
+    "csrf": "The form was not sent from this service's own page.",
+    # the exchange
+    "dry_runs_spent": "The lab has asked for as many quotes today as it may.",
+    "use_invalid": "The use asked for is not of the profile's form.",
+    "selection_empty": "Nothing matches the selection.",
+    "offer_expired": "The offer can no longer be signed.",
+    "offer_not_open": "The offer was signed or superseded.",
+    "signature_invalid": "The signature does not verify over the offer's bytes under the key it names.",
+    "signature_wrong_key": "The signature is not by the key that the offer names.",
+    "signature_wrong_payload": "What was signed are not the offer's bytes.",
+    "agreement_not_in_force": "The agreement is suspended or ended.",
+    "release_not_published": "The release is not published.",
+    "release_expired": "A permission in the release, or its agreement, has ended.",
+    "awaiting_checkpoint": "The cut is not yet under a published checkpoint.",
+    "ticket_invalid": "The delivery ticket is unknown, expired, revoked or for another release.",
+    "shard_gone": "A record in this shard was withdrawn; the shard is gone for good.",
+    "range_invalid": "The range cannot be served.",
+    "recall_state": "The recall cannot go from its state to that one.",
+    "lab_blocked": "Releases to this lab are stopped while a recall is overdue or its verification has lapsed.",
+    # the service
+    "unavailable": "The service cannot do this now; try again later.",
+    "log_read_only": "The log is behind what was published before: nothing is written until an operator has looked.",
+    "journal_unavailable": "The act could not be noted in its second place; nothing was done.",
+    "internal": "The service failed; nothing was done.",
+}
+
+
+_DOCUMENT = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+    },
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": "A problem document (RFC 9457). `code` is stable; some codes come with more members.",
+        "content": {"application/problem+json": {"schema": _DOCUMENT}},
+    }
+    for status in ("4XX", "5XX")
+}
+"""What every route may answer beside its own, for the OpenAPI description."""
+
+
+def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any) -> JSONResponse:
+    """A problem document (RFC 9457) with the stable `code`. `retry_after` in `extra` becomes the header too."""
+    body = {"type": f"urn:sayso:problem:{code}", "title": CODES[code], "status": status, "code": code, "detail": detail}
+    body.update({k: v for k, v in extra.items() if v is not None})
+    headers = dict(headers or {})
+    if "retry_after" in extra:
+        headers["Retry-After"] = str(extra["retry_after"])
+    if status == 401:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def domain_problem(error: DomainError) -> JSONResponse:
+    """The problem document of a refusal. `headers` in its extra become response headers."""
+    extra = dict(error.extra)
+    headers = extra.pop("headers", None)
+    return problem(STATUS[error.kind], error.code, error.detail, headers, **extra)
+
+
+def as_item(error: DomainError) -> dict[str, Any]:
+    """A refusal as one item of a batch answer."""
+    extra = {k: v for k, v in error.extra.items() if k != "headers"}
+    return {"status": STATUS[error.kind], "code": error.code, "detail": error.detail, **extra}
+
+
+def validation_errors(errors: Any) -> list[dict[str, str]]:
+    """Where and why, never what: input is not echoed."""
+    listed = []
+    for e in errors[:20]:
+        where = "/".join(str(p) if isinstance(p, int) else _printable(p) for p in e["loc"])
+        listed.append({"where": where, "why": _why(e)})
+    return listed
+
+
+def _why(error: Any) -> str:
+    # Messages of custom validators are ours; pydantic's own never repeat the input except for literals' expectations.
+    return str(error["msg"]).removeprefix("Value error, ")[:200]
+
+
+def _printable(part: Any) -> str:
+    text = str(part)
+    return text if text.isascii() and text.isprintable() and len(text) <= 64 else "(unprintable)"
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers that turn every failure into a problem document."""
+
+    @app.exception_handler(DomainError)
+    async def _domain(request: Request, error: DomainError) -> JSONResponse:
+        return domain_problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = error.errors()
+        if errors and errors[0]["loc"] and errors[0]["loc"][0] == "body":
+            return problem(
+                422, "body_invalid", "Correct the fields listed in `errors`.", errors=validation_errors(errors)
+            )
+        return problem(
+            422, "parameter_invalid", "Correct the values listed in `errors`.", errors=validation_errors(errors)
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 404:
+            return problem(404, "not_found", "Look at the address, and at whose credential this is.")
+        if error.status_code == 405:
+            allow = (error.headers or {}).get("Allow", "")
+            return problem(
+                405,
+                "method_not_allowed",
+                f"Use {allow}." if allow else "Use another method.",
+                dict(error.headers or {}),
+            )
+        if error.status_code == 400:
+            return problem(400, "json_invalid", "Send one JSON value in UTF-8.")
+        return problem(500, "internal", "Try again; if it stays, tell the operator.")

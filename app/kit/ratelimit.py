@@ -1,0 +1,44 @@
+"""How often one client may call: the generic cell rate algorithm, in memory, for each process.
+
+Contributors are never limited here: a tenant that floods the service must not keep people from seeing or withdrawing.
+"""
+
+from threading import Lock
+
+from app.kit.errors import TooMany
+
+
+class RateLimit:
+    """`rate` calls a second on average, `rate * burst` at once. Safe to share between threads."""
+
+    _MOST = 100_000
+
+    def __init__(self, rate: int, burst: int = 2) -> None:
+        self.rate = rate
+        self._policy = (b"ratelimit-policy", b'"client";q=%d;w=1' % rate)
+        # Whole microseconds: sums of fractions of a second would drift.
+        self._step = max(1, 1_000_000 // rate)
+        self._slack = burst * 1_000_000
+        self._due: dict[str, int] = {}
+        self._lock = Lock()
+
+    def take(self, client: str, now: int) -> int:
+        """Count one call at `now` (microseconds); gives how many are left at once. Raises TooMany (rate_limited)."""
+        with self._lock:
+            due = self._due.get(client, now)
+            # Never that far ahead of the clock, unless the clock was set back: a new start, not an hour's wait.
+            if due < now or due > now + self._slack:
+                due = now
+            if due + self._step - now > self._slack:
+                wait = due + self._step - now - self._slack
+                raise TooMany(
+                    "rate_limited", "Slow down, or send records in batches.", retry_after=wait // 1_000_000 + 1
+                )
+            if len(self._due) >= self._MOST:
+                self._due.clear()
+            self._due[client] = due + self._step
+        return (self._slack - (due + self._step - now)) // self._step
+
+    def headers(self, left: int) -> list[tuple[bytes, bytes]]:
+        """The RateLimit fields (draft-ietf-httpapi-ratelimit-headers) that go with an answer."""
+        return [self._policy, (b"ratelimit", b'"client";r=%d;t=1' % left)]

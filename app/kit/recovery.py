@@ -1,0 +1,106 @@
+"""Jobs that nobody does any more: their process is gone, or its database failed between taking a job and running it.
+
+The job library takes a job in one transaction and starts it after that; if the database ends in between it logs the failure and
+leaves the job taken. And it takes up the jobs of a dead process only where one with the same name starts again. Here every
+process has a name of its own and shows that it lives by a lock which ends with it; whoever lives looks after all.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import uuid4
+
+import sqlalchemy as sa
+import structlog
+from dbos import DBOS
+from sqlalchemy.engine import Connection, Engine
+
+from app.kit.db import is_sqlite
+
+_TAKE = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+_FREE = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+class Recovery:
+    """Puts back into `queue`, every `interval` seconds, what is taken and not being done. `doing` tells this process's own jobs.
+
+    To do a job twice is harmless, so the doubtful ones are put back as well.
+    """
+
+    def __init__(self, engine: Engine, queue: str, doing: Callable[[], set[str]], interval: float) -> None:
+        self.name = uuid4().hex
+        """What this process's jobs are marked with."""
+        self._engine = engine
+        self._queue = queue
+        self._doing = doing
+        self._interval = interval
+        self._idle: set[str] = set()
+        self._alive: Connection | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="sayso-recovery", daemon=True)
+
+    def start(self) -> None:
+        """Look once, then go on in the background."""
+        self._try()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+        self._let_go()
+
+    def look(self) -> list[str]:
+        """Put back what nobody does; gives the ids."""
+        self._show_life()
+        taken = {w.workflow_id: str(w.executor_id) for w in DBOS.list_workflows(status="PENDING", queue_name=self._queue, load_input=False)}
+        mine = {job for job, executor in taken.items() if executor == self.name} - self._doing()
+        gone = self._gone(set(taken.values()) - {self.name})
+        # One just taken is not being done yet: what is idle on two looks in a row was lost.
+        lost = [job for job, executor in taken.items() if executor in gone or (job in mine and job in self._idle)]
+        self._idle = mine - set(lost)
+        if lost:
+            DBOS.resume_workflows(lost, queue_name=self._queue)
+            structlog.get_logger("sayso").warning("jobs.recovered", count=len(lost))
+        return lost
+
+    def _gone(self, others: set[str]) -> set[str]:
+        """Which of these processes have ended. SQLite has one process at a time."""
+        if is_sqlite(self._engine) or not others:
+            return others
+        with self._engine.connect() as connection:
+            return {name for name in others if connection.execute(_FREE, {"name": _lock(name)}).scalar()}
+
+    def _show_life(self) -> None:
+        """Hold the lock of this process, on a connection of its own; taken again where the database ended it."""
+        if is_sqlite(self._engine):
+            return
+        if self._alive is not None:
+            with suppress(sa.exc.DBAPIError):
+                self._alive.execute(sa.text("SELECT 1"))
+                return
+            self._let_go()
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(_TAKE, {"name": _lock(self.name)})
+        self._alive = connection
+
+    def _let_go(self) -> None:
+        if self._alive is not None:
+            connection, self._alive = self._alive, None
+            with suppress(sa.exc.DBAPIError):
+                connection.invalidate()
+            connection.close()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._interval):
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            self.look()
+        except Exception as error:
+            structlog.get_logger("sayso").warning("jobs.recovery-failed", error=type(error).__name__)
+
+
+def _lock(executor: str) -> str:
+    return f"executor/{executor}"

@@ -1,0 +1,110 @@
+"""Work outside requests: a job that fails for good says so, housekeeping throws away what is past, locks keep order."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlmodel import select
+
+from app.kit import housekeeping
+from app.kit.db import read, write
+from app.kit.housekeeping import Housekeeper
+from app.kit.idempotency import IdempotencyKey, Once
+from app.kit.jobs import Jobs
+from app.kit.locks import exclusive
+from app.parties.models import AssertionUse
+from app.releases.models import Release
+from tests.support import Service, until
+
+
+def test_a_job_that_fails_once_is_tried_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform, lab = service.platform(), service.lab()
+    platform.give(3)
+    agreement = lab.agree(platform)
+    jobs: Jobs = service.runtime.jobs
+    real, tries = jobs._handlers["cut"], []
+
+    def flaky(release: str) -> None:
+        tries.append(release)
+        if len(tries) == 1:
+            raise OSError("the disk was away for a moment")
+        real(release)
+
+    monkeypatch.setitem(jobs._handlers, "cut", flaky)
+    assert lab.sdk.cut(agreement, poll=0.05).state == "published"
+    assert len(tries) == 2
+
+
+def test_a_cut_that_fails_for_good_is_marked_failed(service: Service) -> None:
+    platform, lab = service.platform(), service.lab()
+    platform.give(3)
+    agreement = lab.agree(platform)
+    with write(service.runtime.engine) as session:
+        session.add(
+            Release(id="rel_" + "0" * 26, agreement_id=agreement.id, state="cutting", requested_at=service.clock.now())
+        )
+    service.runtime.jobs.fail("cut", "rel_" + "0" * 26)
+    with read(service.runtime.engine) as session:
+        assert session.get_one(Release, "rel_" + "0" * 26).state == "failed"
+
+
+def test_housekeeping_forgets_used_keys_after_a_week_and_keeps_fresh_ones(service: Service) -> None:
+    now = service.clock.now()
+    with write(service.runtime.engine) as session:
+        for key, at in (("old", now - timedelta(days=8)), ("new", now)):
+            Once("c", "r", key, "x").perform(session, at, lambda: "id")
+        session.execute(
+            sa.insert(AssertionUse).values(client_id="c", jti_sha256="j", expires_at=now - timedelta(hours=2))
+        )
+    keeper: Housekeeper = service.runtime.parts["housekeeper"]
+    keeper.tidy()
+    with read(service.runtime.engine) as session:
+        assert session.exec(select(IdempotencyKey.key).where(IdempotencyKey.client == "c")).all() == ["new"]
+        assert session.exec(select(AssertionUse).where(AssertionUse.client_id == "c")).all() == []
+
+
+def test_a_chore_that_fails_does_not_stop_the_next(service: Service) -> None:
+    done = []
+
+    def bad(session: object, now: object) -> None:
+        raise RuntimeError
+
+    Housekeeper(service.runtime, {"bad": bad, "good": lambda session, now: done.append(1)}).tidy()
+    assert done == [1]
+
+
+def test_what_is_watched_is_looked_at_again_and_again_whatever_fails(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "_OFTEN", 0.01)
+    tidied, seen = [], []
+
+    def look() -> None:
+        seen.append(1)
+        raise RuntimeError
+
+    keeper = Housekeeper(service.runtime, {"tidied": lambda session, now: tidied.append(1)})
+    keeper.watch = {"first": look, "second": look}
+    keeper.start()
+    until(lambda: len(seen) >= 6)
+    keeper.stop()
+    assert tidied == [1]
+
+
+def test_exclusive_work_does_not_overlap(service: Service) -> None:
+    inside, most = [], []
+
+    def work() -> None:
+        with exclusive(service.runtime.engine, "one thing"):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for t in threads:
+        t.start()
+    until(lambda: len(most) == 6)
+    for t in threads:
+        t.join()
+    assert most == [1] * 6
