@@ -1,0 +1,223 @@
+"""Integrate and publish: killed between any two steps, run by two at once, damaged files, headers, and leaves too long."""
+
+import gzip
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.core import merkle
+from app.core.merkle import MAX_LEAF_BYTES
+from app.core.note import open_checkpoint, parse_vkey
+from app.crypto.keyring import verify_ed25519
+from app.kit.db import is_sqlite, read, write
+from app.kit.errors import Invalid
+from app.kit.migrate import upgrade
+from app.kit.runtime import Runtime
+from app.log import proofs, publisher
+from app.log import service as log
+from app.log.check import check
+from app.log.models import Checkpoint
+from app.log.publisher import LogDamaged, Publisher
+from app.log.router import takes_gzip
+from app.main import make_runtime
+from tests.kit.refusals import get, refused
+from tests.support import LabParty, PlatformParty, Service, until
+from tests.support import test_settings as settings_of
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, database_url: str) -> Iterator[Runtime]:
+    """A service at rest: nothing publishes by itself."""
+    found = make_runtime(settings_of(tmp_path, database_url))
+    if is_sqlite(found.engine):
+        upgrade(found.settings.database)
+    yield found
+    found.engine.dispose()
+
+
+def leaves(runtime: Runtime, n: int) -> int:
+    """Sequence `n` leaves; gives the log's size."""
+    now = runtime.clock.now()
+    with write(runtime.engine) as session:
+        some = [log.institutional("admin.tested", f"adm_{i}", {"n": i}, now) for i in range(n)]
+        return log.append(session, some, now) + n
+
+
+class Killed(BaseException):
+    """What stands for the end of the process: no handler of the code under test may catch it."""
+
+
+@pytest.mark.parametrize("before, more", [(0, 0), (0, 3), (250, 10), (511, 300)])
+def test_a_publisher_killed_between_any_two_steps_is_followed_by_one_that_finishes(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, before: int, more: int
+) -> None:
+    if before:
+        leaves(runtime, before)
+        Publisher(runtime).publish()
+    size = leaves(runtime, more) if more else before
+    put, entry = runtime.blobs.put, publisher.write
+    for k in itertools.count(1):  # one step further each time: files, and the transaction that publishes
+        steps = itertools.count(1)
+
+        def step() -> None:
+            if next(steps) == k:
+                raise Killed
+
+        def counted_put(name: str, data: bytes) -> None:
+            step()
+            put(name, data)
+            step()
+
+        def counted_write(engine: sa.Engine) -> object:
+            step()
+            return entry(engine)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime.blobs, "put", counted_put)
+            patch.setattr(publisher, "write", counted_write)
+            try:
+                Publisher(runtime).publish()
+                killed = False
+            except Killed:
+                killed = True
+        assert Publisher(runtime).publish() == size
+        assert check(runtime) == []
+        file = runtime.blobs.get("log/checkpoint").decode()
+        with read(runtime.engine) as session:
+            newest = publisher.last_checkpoint(session)
+            assert newest is not None and newest.note == file and newest.size == size
+        if not killed:
+            break
+        with write(runtime.engine) as session:  # the same stretch once more, from the same start
+            session.execute(sa.delete(Checkpoint).where(Checkpoint.size > before) if before else sa.delete(Checkpoint))  # type: ignore[arg-type]
+        runtime.blobs.delete("log/checkpoint")
+    assert k > 3
+
+
+def test_two_publishers_at_once_agree_on_every_checkpoint(runtime: Runtime) -> None:
+    stop, failed = threading.Event(), []
+
+    def run() -> None:
+        mine, last = Publisher(runtime), 0
+        while not stop.is_set():
+            try:
+                size = mine.publish()
+                if size < last:
+                    failed.append(f"{size} after {last}")
+                last = size
+            except Exception as error:
+                failed.append(repr(error))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    seen = -1
+    key = parse_vkey(proofs.verifier_key(runtime))
+    for n in (1, 5, 250, 3, 700, 1, 1, 1, 80, 2):
+        size = leaves(runtime, n)
+
+        def published() -> bool:
+            nonlocal seen
+            file = open_checkpoint(runtime.blobs.get("log/checkpoint"), key, verify_ed25519) if seen >= 0 or _there(runtime) else None
+            if file is not None:
+                assert file.size >= seen, "the file beside the tiles stepped back"
+                seen = file.size
+            return seen == size
+
+        until(published, 30)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed[:3]
+    assert check(runtime) == []
+
+
+def _there(runtime: Runtime) -> bool:
+    return "log/checkpoint" in set(runtime.blobs.names("log"))
+
+
+def test_files_that_were_lost_or_changed_are_found_and_those_at_the_edge_built_again(runtime: Runtime) -> None:
+    leaves(runtime, 600)
+    Publisher(runtime).publish()
+    assert check(runtime) == []
+    for name in ("tile/0/001", "tile/entries/001"):
+        kept = runtime.blobs.get(f"log/{name}")
+        runtime.blobs.put(f"log/{name}", kept[:-1] + bytes([kept[-1] ^ 1]))
+        assert [line for line in check(runtime) if name in line]
+        runtime.blobs.delete(f"log/{name}")
+        assert [line for line in check(runtime) if name in line]
+        runtime.blobs.put(f"log/{name}", kept)
+    for name in ("tile/0/002.p/88", "tile/1/000.p/2", "tile/entries/002.p/88"):
+        runtime.blobs.delete(f"log/{name}")
+        assert check(runtime) != []
+        Publisher(runtime).publish()
+        assert check(runtime) == []
+
+
+def test_a_checkpoint_that_the_database_does_not_know_stops_all(runtime: Runtime) -> None:
+    leaves(runtime, 5)
+    Publisher(runtime).publish()
+    with write(runtime.engine) as session:
+        session.execute(sa.delete(Checkpoint))
+    with pytest.raises(LogDamaged):
+        Publisher(runtime).publish()
+
+
+def test_an_act_that_does_not_fit_into_a_leaf_is_refused_and_leaves_none(runtime: Runtime) -> None:
+    now = runtime.clock.now()
+    fits = MAX_LEAF_BYTES - len(log.institutional("admin.tested", "adm_1", {"x": ""}, now).data)
+    assert len(log.institutional("admin.tested", "adm_1", {"x": "y" * fits}, now).data) == 4095
+    with pytest.raises(Invalid) as refusal:
+        log.institutional("admin.tested", "adm_1", {"x": "y" * (fits + 1)}, now)
+    assert refusal.value.code == "leaf_too_long"
+
+
+def test_names_are_short_enough_for_every_leaf_they_stand_in(service: Service, lab: LabParty) -> None:
+    from app.parties import service as parties
+
+    for add in (
+        lambda s: parties.add_platform(s, "x" * 201, now=service.clock.now()),
+        lambda s: parties.add_lab(s, "é" * 201, "academic", "NL", "test", lab.key.public_jwk, now=service.clock.now()),
+    ):
+        with pytest.raises(Invalid) as refusal, write(service.runtime.engine) as session:
+            add(session)
+        assert refusal.value.code == "name_too_long"
+
+
+def test_bundles_are_compressed_for_whoever_takes_it_and_kept_forever(service: Service, platform: PlatformParty) -> None:
+    given = platform.give(1)[0]
+    until(lambda: _size(service) > given.log_index)
+    width = min(256, _size(service))
+    path = "/v1/log/" + merkle.tile_path(merkle.ENTRIES, 0, width)
+    plain = service.http.get(service.base + path, headers={"Accept-Encoding": "identity"})
+    with service.http.stream("GET", service.base + path, headers={"Accept-Encoding": "br, gzip;q=0.5"}) as answer:
+        packed = b"".join(answer.iter_raw())
+    assert answer.headers["content-encoding"] == "gzip" and gzip.decompress(packed) == plain.content
+    for one in (plain, answer):
+        assert one.headers["vary"] == "Accept-Encoding" and one.headers["content-type"] == "application/octet-stream"
+        assert one.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert "content-encoding" not in plain.headers
+    tile = get(service, "/v1/log/" + merkle.tile_path(0, 0, width))
+    assert tile.headers["cache-control"] == "public, max-age=31536000, immutable" and "content-encoding" not in tile.headers
+    newest = get(service, "/v1/log/checkpoint")
+    assert newest.headers["content-type"] == "text/plain; charset=utf-8" and newest.headers["cache-control"] == "max-age=1"
+    missing = get(service, "/v1/log/tile/0/999")
+    refused(missing, 404, "not_found")
+    assert missing.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "accepted, taken",
+    [("gzip", True), ("GZIP;q=1", True), ("br,gzip", True), ("gzip;q=0", False), ("gzip;q=0.000", False), ("", False),
+     ("*", False), ("identity", False), ("gzipped", False), ("gzip; q = 0.1", True)],
+)  # fmt: skip
+def test_who_takes_gzip(accepted: str, taken: bool) -> None:
+    assert takes_gzip(accepted) is taken
+
+
+def _size(service: Service) -> int:
+    return int(get(service, "/v1/log/checkpoint").text.split("\n")[1])
