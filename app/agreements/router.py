@@ -1,0 +1,137 @@
+"""HTTP for requests, offers and agreements."""
+
+from base64 import b64encode
+from hashlib import sha256
+
+from fastapi import APIRouter, Response
+
+from app.agreements import catalog, checking, service
+from app.agreements.models import Request
+from app.agreements.schemas import (
+    AcceptanceIn,
+    AgreementFile,
+    AgreementOut,
+    CatalogItem,
+    CatalogOut,
+    CheckIn,
+    CheckOut,
+    QuoteIn,
+    QuoteOut,
+    RelaxationOut,
+    RequestIn,
+    RequestOut,
+)
+from app.kit.body import StrictRoute
+from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.idempotency import Once
+from app.log import proofs
+from app.parties.auth import ReadingLab, WritingLab
+
+router = APIRouter(prefix="/v1", tags=["agreements"], route_class=StrictRoute)
+
+
+@router.get("/catalog", response_model=CatalogOut, summary="What there is to ask for")
+def read_catalog(runtime: RuntimeDep, lab: WritingLab) -> CatalogOut:
+    """Platforms, kinds and languages with the numbers of the day, for `selection` of a request. Who has fewer than ten people is left out."""
+    seen = catalog.today(runtime)
+    items = [
+        CatalogItem(platform=platform, platform_name=name, kind=kind, language=language, records=count - count % 10)
+        for platform, name, kind, language, count in seen.cells
+    ]
+    return CatalogOut(day=seen.day, items=items)
+
+
+@router.post("/quotes", response_model=QuoteOut, summary="How many would a use get, and what would add more?")
+def quote(asked: QuoteIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab) -> QuoteOut:
+    """A dry run, kept in the private audit and in no log: fifty a day. Counts are of the day's snapshot, rounded to ten."""
+    seen = catalog.today(runtime)  # in a transaction of its own, before the request's begins
+    found = catalog.quote(session, runtime, lab, asked.use, asked.selection.model_dump(), seen, now=runtime.clock.now())
+    relaxations = [RelaxationOut(member=member, value=value, adds=more - more % 10) for member, value, more in found.relaxations]
+    return QuoteOut(day=found.day, records=service.rounded(found.records), relaxations=relaxations, left=found.left)
+
+
+@router.post("/requests", status_code=201, response_model=RequestOut, summary="Ask for a use")
+def ask(
+    asked: RequestIn,
+    runtime: RuntimeDep,
+    session: SessionDep,
+    lab: WritingLab,
+    idempotency_key: IdempotencyHeader = None,
+) -> RequestOut:
+    """Ask for a use over a selection. The answer is an offer to sign, or a refusal with its reasons and the nearest way to yes."""
+    now = runtime.clock.now()
+    once = Once.of(lab.id, "requests", idempotency_key, asked.model_dump_json().encode())
+    request, _ = once.perform(session, now, lambda: service.request(session, runtime, lab, asked, now=now))
+    return _request(session.get_one(Request, request))
+
+
+@router.get("/requests/{request}", response_model=RequestOut, summary="Read a request")
+def read_request(request: str, session: ReadSessionDep, lab: ReadingLab) -> RequestOut:
+    return _request(service.own_request(session, lab.id, request))
+
+
+def _request(row: Request) -> RequestOut:
+    answer = row.answer
+    return RequestOut(
+        id=row.id,
+        state=row.state,
+        offer=answer["offer"],
+        reasons=answer["reasons"],
+        nearest=answer["nearest"],
+        records=answer["records"],
+    )
+
+
+@router.get("/offers/{offer}", response_class=Response, summary="An offer's exact bytes")
+def read_offer(offer: str, session: ReadSessionDep, lab: ReadingLab) -> Response:
+    """The terms as the bytes to sign. Content-Digest (RFC 9530) lets a client see that none was lost."""
+    body = service.own_offer(session, lab.id, offer).body
+    digest = b64encode(sha256(body).digest()).decode()
+    return Response(body, media_type="application/json", headers={"Content-Digest": f"sha-256=:{digest}:"})
+
+
+@router.post("/offers/{offer}/agreement", status_code=201, response_model=AgreementOut, summary="Sign an offer")
+def sign(offer: str, given: AcceptanceIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab) -> AgreementOut:
+    """Hand in the lab's signature over the offer's bytes. The same signature again gives the same agreement."""
+    agreement = service.sign(session, runtime, lab, offer, given.acceptance, now=runtime.clock.now())
+    session.expire_all()
+    return _agreement(session, lab.id, agreement)
+
+
+@router.get("/agreements/{agreement}", response_model=AgreementOut, summary="Read an agreement")
+def read_agreement(agreement: str, session: ReadSessionDep, lab: ReadingLab) -> AgreementOut:
+    return _agreement(session, lab.id, agreement)
+
+
+def _agreement(session: SessionDep, lab: str, agreement: str) -> AgreementOut:
+    row = service.own_agreement(session, lab, agreement)
+    offer, _ = service.terms_of(session, row)
+    return AgreementOut(
+        id=row.id,
+        state=row.state,
+        offer=offer.id,
+        offer_sha256=offer.sha256,
+        lab=row.lab_id,
+        log_index=row.log_index,
+        signed_at=row.signed_at,
+    )
+
+
+@router.post("/agreements/{agreement}/checks", response_model=CheckOut, summary="May I do this with what I hold?")
+def check(agreement: str, asked: CheckIn, runtime: RuntimeDep, session: ReadSessionDep, lab: ReadingLab) -> CheckOut:
+    """Decide a use under each policy of the agreement, as of today. Nothing is kept; it changes nothing."""
+    found = checking.check(session, runtime, lab, agreement, asked.use, now=runtime.clock.now())
+    return CheckOut.model_validate(found, from_attributes=True)
+
+
+@router.get(
+    "/agreements/{agreement}/file", response_model=AgreementFile, summary="An agreement as a file to verify offline"
+)
+def agreement_file(agreement: str, runtime: RuntimeDep, session: ReadSessionDep, lab: ReadingLab) -> AgreementFile:
+    row = service.own_agreement(session, lab.id, agreement)
+    offer, _ = service.terms_of(session, row)
+    evidence = proofs.evidence(session, runtime, row.log_index)
+    return AgreementFile(
+        v=1, type="sayso-agreement", id=row.id, acceptance=row.acceptance, agreement=row.countersignature,
+        lab_jwk=service.signing_key(session, offer).jwk, service_jwk=runtime.keys.service.public_jwk, **evidence,  # type: ignore[arg-type]
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""API shapes of the agreements slice."""
+
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from app.consents.schemas import LanguageTag
+from app.core.constraints import parse_day
+from app.kit.body import Id, In, Out, Time
+
+
+def _day(value: Any) -> date:
+    if not isinstance(value, str):
+        raise ValueError("give a day as YYYY-MM-DD")
+    return parse_day(value)
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+
+
+class SelectionIn(In):
+    """Which contributions: null means any."""
+
+    platforms: list[Id] | None = Field(None, min_length=1, max_length=100)
+    kinds: list[Annotated[str, StringConstraints(max_length=40)]] | None = Field(None, min_length=1, max_length=20)
+    languages: list[LanguageTag] | None = Field(None, min_length=1, max_length=100)
+
+
+class RequestIn(In):
+    """A use over a selection: `snapshot` of what is there, or `standing` until a day."""
+
+    use: dict[str, Any]
+    selection: SelectionIn = SelectionIn()
+    mode: Literal["snapshot", "standing"] = "snapshot"
+    until: Day | None = None
+
+    @model_validator(mode="after")
+    def _standing_ends(self) -> Self:
+        if (self.mode == "standing") != (self.until is not None):
+            raise ValueError("a standing request needs `until`, a snapshot takes none")
+        return self
+
+
+class RequestOut(Out):
+    id: str
+    state: str
+    offer: str | None
+    reasons: list[dict[str, Any]]
+    nearest: list[str]
+    records: str
+    """How many records match and are permitted, rounded to ten and suppressed below."""
+
+
+class CatalogItem(Out):
+    """Contributions of ten people or more. `records` are rounded down to ten."""
+
+    platform: str
+    platform_name: str
+    kind: str
+    language: str | None
+    records: int
+
+
+class CatalogOut(Out):
+    """What a selection may be made of, as of the day's first look."""
+
+    day: date
+    items: list[CatalogItem]
+
+
+class QuoteIn(In):
+    use: dict[str, Any]
+    selection: SelectionIn = SelectionIn()
+
+
+class RelaxationOut(Out):
+    """One member of the use, what it would be, and how many records that would add (rounded down to ten)."""
+
+    member: str
+    value: str
+    adds: int
+
+
+class QuoteOut(Out):
+    """From the day's snapshot; an offer decides anew. `left` are the dry runs left today."""
+
+    day: date
+    records: str
+    relaxations: list[RelaxationOut]
+    left: int
+
+
+class AcceptanceIn(In):
+    """The lab's compact JWS over the offer's exact bytes."""
+
+    acceptance: Annotated[str, StringConstraints(min_length=20, max_length=16_000_000)]
+
+
+class AgreementOut(Out):
+    id: str
+    state: str
+    offer: str
+    offer_sha256: str
+    lab: str
+    log_index: int
+    signed_at: Time
+
+
+class CheckIn(In):
+    """A use that a lab has in mind; the duties that it accepts are those it signed."""
+
+    use: dict[str, Any]
+
+
+class PolicyCheckOut(Out):
+    digest: str
+    parts: list[str]
+    """Parts of a record that this policy opens to the use, whatever the record's age."""
+    by_person: bool
+    """Only where the consent was attested by the person."""
+    nearest: list[str]
+
+
+class CheckOut(Out):
+    """A use under an agreement. A record may be so used where `in_force` and `signed` are true and each of its policies opens
+    its parts; with `needs_explicit` only where its basis is explicit."""
+
+    in_force: bool
+    signed: bool
+    needs_explicit: bool
+    policies: list[PolicyCheckOut]
+
+
+class AgreementFile(Out):
+    """Everything needed to verify the agreement offline."""
+
+    v: int
+    type: str
+    id: str
+    acceptance: str
+    agreement: str
+    lab_jwk: dict[str, str]
+    service_jwk: dict[str, str]
+    leaf: str
+    tlog_proof: str | None
+    vkey: str

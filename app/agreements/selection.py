@@ -1,0 +1,191 @@
+"""Which contributions are governed by what: the one join that requests and cuts share.
+
+base = the contribution's own consent, else the standing one; effective = base AND standing (if any) AND floor (if any).
+Each layer's policy is decided alone, once for each use; here its verdict is only joined, in the stretch of the record's age.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, time
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from app.agreements.models import AgreementPolicy, Verdict
+from app.agreements.verdicts import NO_AGE, current
+from app.consents.models import Consent, Exclusion, PlatformFloor
+from app.contributions.models import Contribution
+from app.core import vocabulary as words
+from app.core.evaluation import Use, basis_allows
+from app.kit.clock import micros
+
+_C = Contribution.__table__  # type: ignore[attr-defined]
+_X = Exclusion.__table__  # type: ignore[attr-defined]
+_V = Verdict.__table__  # type: ignore[attr-defined]
+_DAY = 86_400_000_000
+_AP = AgreementPolicy.__table__  # type: ignore[attr-defined]
+
+
+class Present(NamedTuple):
+    """What there is at all, in the whole database: joins that can find nothing are left out of the query.
+
+    Looked up after a cut has noted its `as_of`. What comes later leaves a narrowing, and is then looked at with every join.
+    """
+
+    standing: bool = True
+    floors: bool = True
+    exclusions: bool = True
+    ages: bool = True
+
+
+EVERYTHING = Present()
+
+
+def present(session: Session, use_id: int) -> Present:
+    """What is to be joined for a use, by four short looks."""
+    consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
+    looks = (
+        sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
+        sa.select(floor.c.platform_id),
+        sa.select(_X.c.id),
+        sa.select(_V.c.policy_id).where(_V.c.use_id == use_id, sa.or_(_V.c.min_age > 0, _V.c.max_age < NO_AGE)),
+    )
+    return Present(*(session.execute(look.limit(1)).first() is not None for look in looks))
+
+
+class Governed:
+    """Contributions joined with the consents and the floor that govern them; build once a query."""
+
+    def __init__(self, there: Present = EVERYTHING) -> None:
+        consent = Consent.__table__  # type: ignore[attr-defined]
+        floor = PlatformFloor.__table__  # type: ignore[attr-defined]
+        self.own = consent.alias("own")
+        self.standing = consent.alias("standing") if there.standing else None
+        self.floor = floor.alias("floor") if there.floors else None
+        mine = sa.and_(self.own.c.contribution_id == _C.c.id, self.own.c.state == "current")
+        self.joined: Any = _C.join(self.own, mine) if self.standing is None else _C.outerjoin(self.own, mine)
+        if self.standing is not None:
+            self.joined = self.joined.outerjoin(
+                self.standing,
+                sa.and_(
+                    self.standing.c.contributor_id == _C.c.contributor_id, self.standing.c.contribution_id.is_(None),
+                    self.standing.c.state == "current",
+                ),
+            )  # fmt: skip
+        if self.floor is not None:
+            self.joined = self.joined.outerjoin(self.floor, self.floor.c.platform_id == _C.c.platform_id)
+        self.base_policy = self._base("policy_id")
+        self.basis = self._base("basis")
+        self.attested_by = self._base("attested_by")
+
+    def _base(self, name: str) -> Any:
+        own = self.own.c[name]
+        return own if self.standing is None else sa.func.coalesce(own, self.standing.c[name])
+
+    def layers(self) -> tuple[Any, Any, Any]:
+        """Policy ids of base, standing and floor; the last two null where there is none."""
+        none = sa.null()
+        standing = none if self.standing is None else self.standing.c.policy_id
+        return self.base_policy, standing, none if self.floor is None else self.floor.c.policy_id
+
+
+def governing(selection: dict[str, Any], now: datetime, recorded_until: datetime | None) -> Any:
+    """A select of the ids of the policies that govern what a selection matches, in any layer."""
+    g = Governed()
+    conditions = matching(selection, now, recorded_until)
+    return sa.union(*(sa.select(p).select_from(g.joined).where(*conditions, p.is_not(None)) for p in g.layers()))
+
+
+def matching(selection: dict[str, Any], now: datetime, recorded_until: datetime | None) -> list[Any]:
+    """Conditions on the record itself: live, past its hold window, of the selection."""
+    conditions = [_C.c.state == "live", _C.c.releasable_from <= now]
+    if recorded_until is not None:
+        conditions.append(_C.c.recorded_at <= recorded_until)
+    for field, column in (("platforms", _C.c.platform_id), ("kinds", _C.c.kind), ("languages", _C.c.language)):
+        if selection.get(field) is not None:
+            conditions.append(column.in_(selection[field]))
+    return conditions
+
+
+def not_taken_back(lab: str, use: Use) -> Any:
+    """No exclusion by the person of this lab, or of a purpose that the use touches (or could, where it states none)."""
+    touched = sorted(p for p in words.PURPOSES if touches(p, use))
+    mine = sa.or_(_X.c.contribution_id == _C.c.id, sa.and_(_X.c.contribution_id.is_(None), _X.c.contributor_id == _C.c.contributor_id))
+    return ~sa.exists().where(mine, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched)))
+
+
+def basis_suffices(governed: Governed, use: Use) -> Any:
+    """The basis allows the actions at all (DESIGN: only an explicit act can permit more than evaluation)."""
+    return governed.basis.in_([b for b in words.BASES if basis_allows(b, use.actions)] or ["-"])
+
+
+def eligible(
+    use_id: int, use: Use, lab: str, selection: dict[str, Any], now: datetime, recorded_until: datetime | None,
+    agreement: str | None, there: Present = EVERYTHING,
+) -> Any:  # fmt: skip
+    """A select of (id, contributor_id, platform_id, kind, parts, base, standing, floor, basis, attested_by, in_terms).
+
+    Every row is permitted by every layer now, for a record of its age. `in_terms` says whether all its policies stand in the
+    agreement's signed offer. Verdicts that are missing, of another day or of an older evaluator permit nothing.
+    """
+    g = Governed(there)
+    base, standing, floor = g.layers()
+    vb = _V.alias("vb")
+    joined = g.joined.join(vb, sa.and_(vb.c.policy_id == base, _decided(vb, use_id, now, there), vb.c.permit))
+    parts, person = vb.c.parts.op("&")(_C.c.parts), vb.c.person
+    conditions = [*matching(selection, now, recorded_until), basis_suffices(g, use)]
+    signed = sa.select(_AP.c.policy_id).where(_AP.c.agreement_id == agreement)
+    in_terms: Any = sa.true() if agreement is None else base.in_(signed)
+    for name, policy, is_there in (("vs", standing, there.standing), ("vf", floor, there.floors)):
+        if is_there:
+            v = _V.alias(name)
+            joined = joined.outerjoin(v, sa.and_(v.c.policy_id == policy, _decided(v, use_id, now, there)))
+            conditions.append(sa.or_(policy.is_(None), v.c.permit))
+            parts = parts.op("&")(sa.func.coalesce(v.c.parts, words.ALL_PARTS))
+            person = sa.or_(person, sa.func.coalesce(v.c.person, sa.false()))
+            if agreement is not None:
+                in_terms = sa.and_(in_terms, sa.or_(policy.is_(None), policy.in_(signed)))
+    if there.exclusions:
+        conditions.append(not_taken_back(lab, use))
+    conditions += [parts.op("&")(words.OWN_PARTS) != 0, sa.or_(~person, g.attested_by == "person")]
+    return (
+        sa.select(
+            _C.c.id, _C.c.contributor_id, _C.c.platform_id, _C.c.kind, parts.label("parts"), base.label("base"), standing.label("standing"),
+            floor.label("floor"), g.basis.label("basis"), g.attested_by.label("attested_by"), in_terms.label("in_terms"),
+        )
+        .select_from(joined)
+        .where(*conditions)
+    )  # fmt: skip
+
+
+def _decided(table: Any, use_id: int, now: datetime, there: Present) -> Any:
+    """The verdict of today, in the stretch that the record's age lies in.
+
+    A record is n days old from the nth midnight UTC after the day it was recorded on, whatever the hour: ages are by day, as
+    all that a policy says of time.
+    """
+    if not there.ages:
+        return current(table, use_id, now.date())
+    given = sa.type_coerce(_C.c.recorded_at, sa.BigInteger)
+    midnight = sa.literal(micros(datetime.combine(now.date(), time(), UTC)) + _DAY, sa.BigInteger)
+    day = sa.literal(_DAY, sa.BigInteger)
+    return sa.and_(
+        current(table, use_id, now.date()), given < midnight - table.c.min_age * day, given >= midnight - table.c.max_age * day
+    )
+
+
+def age_of(recorded_at: datetime, now: datetime) -> int:
+    """Days since a record was given, as the selection counts them."""
+    return (now.date() - recorded_at.date()).days
+
+
+def touches(purpose: str, use: Use) -> bool:
+    """Whether a use has to do with a purpose, as an exclusion of it counts: a use that states none could be for any."""
+    return not use.purposes or _related(purpose, use.purposes)
+
+
+def _related(purpose: str, asked: Iterable[str]) -> bool:
+    down = words.NARROWER["purpose"]
+    return any(purpose in down[a] or a in down[purpose] for a in asked)
+
+

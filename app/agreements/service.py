@@ -1,0 +1,297 @@
+"""Ask, offer, sign. A request is answered with terms; the terms, signed by the lab's own key, are the agreement."""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.agreements import selection, verdicts
+from app.agreements.models import Agreement, AgreementPolicy, Offer, Request
+from app.agreements.models import Use as UseRow
+from app.agreements.schemas import RequestIn
+from app.consents.policies import PolicyBook, refusal
+from app.contributions.models import KINDS, Contribution
+from app.core.canonical import b64u, canonical, sha256_hex
+from app.core.deed import deed
+from app.core.evaluation import Decision, Use, intersect, parse_use, union_of_obligations
+from app.core.policy import PolicyError
+from app.crypto.signing import BadSignature, import_public, peek_header, verify_compact
+from app.kit.clock import rfc3339
+from app.kit.db import for_update
+from app.kit.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from app.kit.ids import new_id, random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties import service as parties
+from app.parties.models import Lab, LabKey
+
+_C = Contribution.__table__  # type: ignore[attr-defined]
+_MOST_REASONS = 20
+_ROUND = 10
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """One distinct combination of policies that governs records, and how many."""
+
+    base: int
+    standing: int | None
+    floor: int | None
+    basis_suffices: bool
+    records: int
+    people: int
+
+    @property
+    def policies(self) -> list[int]:
+        return [p for p in (self.base, self.standing, self.floor) if p is not None]
+
+
+def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, now: datetime) -> str:
+    """Decide a request once for each distinct policy; give its id. The answer is an offer or a refusal with reasons.
+
+    Raises Invalid (use_invalid, policy_unknown_term, kind_unknown) or Forbidden (lab_blocked).
+    """
+    if parties.releases_stopped(lab, now):
+        raise Forbidden("lab_blocked", "Settle the overdue recall, or have the operator verify the lab again.")
+    use = parse(asked.use)
+    chosen = asked.selection.model_dump()
+    if set(chosen["kinds"] or ()) - set(KINDS):
+        raise Invalid("kind_unknown", "Use the kinds listed in `known`.", known=list(KINDS))
+    if asked.until is not None and asked.until <= now.date():
+        raise Invalid("use_invalid", "`until` must be a day to come.")
+    book: PolicyBook = runtime.parts["policies"]
+    facts = verdicts.facts_of(lab)
+    use_id = verdicts.use_row(session, use, facts)
+    groups = _distinct(session, chosen, lab.id, use, now)
+    decisions = verdicts.decide(session, book, use_id, use, facts, {p for g in groups for p in g.policies}, now.date())
+    permitted = [g for g in groups if g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
+    count = sum(g.records for g in permitted)
+    if any(decisions[p].aged or decisions[p].attested for g in permitted for p in g.policies):
+        # Records decide: not all of a group are old enough, or attested by the person.
+        found = selection.eligible(use_id, use, lab.id, chosen, now, None, None).subquery()
+        count = session.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
+    row = Request(
+        id=new_id("request"), lab_id=lab.id, use_id=use_id, selection=chosen, mode=asked.mode, until=asked.until,
+        state="offered" if permitted else "refused", created_at=now,
+        answer=_answer(book, decisions, groups, permitted, count),
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
+    if permitted:
+        offer = _offer(session, runtime, lab, row, use, {p for g in permitted for p in g.policies}, decisions, now)
+        row.answer = {**row.answer, "offer": offer.id}
+        session.add(row)
+        log.append(
+            session, [log.institutional("request.offered", row.id, {**leaf, "offer_sha256": offer.sha256}, now)], now
+        )
+    else:
+        log.append(session, [log.institutional("request.refused", row.id, leaf, now)], now)
+    return row.id
+
+
+def parse(use: Any) -> Use:
+    """A use as a lab sent it. Raises Invalid (use_invalid, policy_unknown_term)."""
+    try:
+        return parse_use(use)
+    except PolicyError as error:
+        raise refusal(error) from None
+
+
+def _distinct(session: Session, chosen: dict[str, Any], lab: str, use: Use, now: datetime) -> list[_Layers]:
+    g = selection.Governed()
+    base, standing, floor = g.layers()
+    basis = selection.basis_suffices(g, use)
+    query = (
+        sa.select(
+            base.label("base"), standing.label("standing"), floor.label("floor"), basis.label("basis"),
+            sa.func.count().label("records"), sa.func.count(sa.distinct(_C.c.contributor_id)).label("people"),
+        )
+        .select_from(g.joined)
+        .where(*selection.matching(chosen, now, None), base.is_not(None), selection.not_taken_back(lab, use))
+        .group_by(base, standing, floor, basis)
+    )  # fmt: skip
+    return [_Layers(r.base, r.standing, r.floor, bool(r.basis), r.records, r.people) for r in session.execute(query)]
+
+
+def _answer(
+    book: PolicyBook, decisions: dict[int, Decision], groups: list[_Layers], permitted: list[_Layers], count: int
+) -> dict[str, Any]:
+    answer: dict[str, Any] = {"offer": None, "reasons": [], "nearest": [], "records": rounded(count)}
+    if not permitted:
+        # Reasons only of policies that at least ten people carry: a rarer one would speak of somebody.
+        common = [g for g in groups if g.people >= _ROUND]
+        joint = [(g, intersect([decisions[p] for p in g.policies])) for g in common]
+        joint.sort(key=lambda pair: -pair[0].records)
+        seen: list[dict[str, Any]] = []
+        for group, decision in joint:
+            if not group.basis_suffices:
+                seen.append(
+                    {
+                        "rule": "basis",
+                        "constraint": "basis",
+                        "wanted": ["explicit"],
+                        "seen": ["notice"],
+                        "satisfied": "no",
+                    }
+                )
+            seen += [r for r in decision.to_json()["reasons"] if r not in seen]
+        answer["reasons"] = seen[:_MOST_REASONS]
+        answer["nearest"] = list(joint[0][1].nearest) if joint else []
+    return answer
+
+
+def rounded(count: int) -> str:
+    """A count as a lab may know it before it signs: rounded down to ten, `fewer than 10` below."""
+    return "fewer than 10" if count < _ROUND else str(count - count % _ROUND)
+
+
+def _offer(
+    session: Session,
+    runtime: Runtime,
+    lab: Lab,
+    row: Request,
+    use: Use,
+    policies: set[int],
+    decisions: dict[int, Decision],
+    now: datetime,
+) -> Offer:
+    key = parties.first_key(session, lab.id)
+    if key is None:
+        raise Forbidden("lab_blocked", "Register a key for the lab first.")
+    book: PolicyBook = runtime.parts["policies"]
+    stored = sorted(book.by_ids(policies).values(), key=lambda p: p.digest)
+    offer_id = new_id("offer")
+    expires = now + timedelta(days=runtime.settings.offer_days)
+    body = canonical(
+        {
+            "v": 1, "type": "sayso-offer", "id": offer_id, "request": row.id, "service": runtime.settings.public_url,
+            "lab": {"id": lab.id, "legal_name": lab.legal_name, "kind": lab.kind, "seat": lab.seat, "key": key.thumbprint},
+            "use": use.to_json(), "selection": row.selection, "mode": row.mode, "until": None if row.until is None else row.until.isoformat(),
+            "policies": [{"digest": p.digest, "policy": json.loads(p.body), "deed": list(deed(p.terms))} for p in stored],
+            "obligations": list(union_of_obligations(decisions[p.id].obligations for p in stored)),
+            "dissent": [], "nonce": b64u(os.urandom(16)), "issued_at": rfc3339(now), "expires_at": rfc3339(expires),
+        }
+    )  # fmt: skip
+    offer = Offer(
+        id=offer_id, request_id=row.id, lab_id=lab.id, body=body, sha256=sha256_hex(body), key_thumbprint=key.thumbprint,
+        state="open", issued_at=now, expires_at=expires,
+    )  # fmt: skip
+    session.add(offer)
+    session.flush()
+    return offer
+
+
+def own_request(session: Session, lab: str, request_id: str) -> Request:
+    """Raises NotFound (not_found)."""
+    row = session.get(Request, request_id)
+    if row is None or row.lab_id != lab:
+        raise NotFound("not_found", "Look at the id; it must be one of yours.")
+    return row
+
+
+def own_offer(session: Session, lab: str, offer_id: str, *, lock: bool = False) -> Offer:
+    """Raises NotFound (not_found)."""
+    query = select(Offer).where(Offer.id == offer_id, Offer.lab_id == lab)
+    row = session.exec(for_update(query, session) if lock else query).first()
+    if row is None:
+        raise NotFound("not_found", "Look at the id; it must be one of yours.")
+    return row
+
+
+def own_agreement(session: Session, lab: str, agreement_id: str, *, lock: bool = False) -> Agreement:
+    """Raises NotFound (not_found)."""
+    query = select(Agreement).where(Agreement.id == agreement_id, Agreement.lab_id == lab)
+    row = session.exec(for_update(query, session) if lock else query).first()
+    if row is None:
+        raise NotFound("not_found", "Look at the id; it must be one of yours.")
+    return row
+
+
+def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance: str, *, now: datetime) -> str:
+    """Take the lab's signature over the offer and countersign; gives the agreement's id. The same signature again: the same id.
+
+    Raises Invalid (signature_invalid, signature_wrong_key, signature_wrong_payload), Gone (offer_expired) or
+    Conflict (offer_not_open).
+    """
+    offer = own_offer(session, lab.id, offer_id, lock=True)
+    _check(session, lab, offer, acceptance)
+    before = session.exec(select(Agreement).where(Agreement.offer_id == offer.id)).first()
+    if before is not None:
+        if before.acceptance == acceptance:
+            return before.id
+        raise Conflict("offer_not_open", "Use the agreement that came of it, or ask again.", agreement=before.id)
+    if offer.state != "open":
+        raise Conflict("offer_not_open", "Ask again for a new offer.")
+    if offer.expires_at <= now:
+        raise Gone("offer_expired", "Ask again for a new offer.")
+    terms = json.loads(offer.body)
+    agreement_id = random_id("agreement")
+    counter = runtime.keys.service.sign(
+        "sayso-agreement+jws", offer.body, agr=agreement_id, acc=sha256_hex(acceptance.encode())
+    )
+    row = session.get_one(Request, offer.request_id)
+    agreement = Agreement(
+        id=agreement_id, offer_id=offer.id, lab_id=lab.id, use_id=row.use_id, acceptance=acceptance, countersignature=counter,
+        state="in_force", log_index=-1, signed_at=now,
+    )  # fmt: skip
+    offer.state = "signed"
+    session.add_all([agreement, offer])
+    session.flush()
+    book: PolicyBook = runtime.parts["policies"]
+    session.add_all(
+        [
+            AgreementPolicy(agreement_id=agreement_id, policy_id=book.by_digest(p["digest"]).id)
+            for p in terms["policies"]
+        ]
+    )
+    body = {
+        "offer": offer.id, "offer_sha256": offer.sha256, "lab": lab.legal_name, "lab_id": lab.id, "lab_key": offer.key_thumbprint,
+        "service_key": runtime.keys.service.thumbprint, "acceptance_sha256": sha256_hex(acceptance.encode()),
+        "agreement_sha256": sha256_hex(counter.encode()), "dissent": len(terms["dissent"]),
+    }  # fmt: skip
+    session.flush()
+    leaf = log.institutional("agreement.signed", agreement_id, body, now)
+    # The head lock is the last one taken: the index is written into our own new row, which nobody else can hold.
+    index = log.append(session, [leaf], now)
+    session.execute(sa.update(Agreement).where(Agreement.id == agreement_id).values(log_index=index))  # type: ignore[arg-type]
+    return agreement_id
+
+
+def _check(session: Session, lab: Lab, offer: Offer, acceptance: str) -> None:
+    try:
+        header = peek_header(acceptance)
+    except BadSignature:
+        raise Invalid("signature_invalid", "Send a compact JWS with typ sayso-acceptance+jws.") from None
+    kid = header.get("kid")
+    key = parties.lab_key(session, lab.id, offer.key_thumbprint)
+    if kid != offer.key_thumbprint or key is None:
+        raise Invalid(
+            "signature_wrong_key", "Sign with the key whose thumbprint stands in the offer's lab.key, named in kid."
+        )
+    try:
+        signed = verify_compact(acceptance, import_public(key.jwk), "sayso-acceptance+jws")
+    except BadSignature:
+        raise Invalid("signature_invalid", "Sign the offer's exact bytes; typ must be sayso-acceptance+jws.") from None
+    if signed != offer.body:
+        raise Invalid("signature_wrong_payload", "Fetch the offer again and sign its bytes as they come.")
+
+
+def use_of(session: Session, agreement: Agreement) -> Use:
+    """The use that the agreement is about."""
+    return parse_use(session.get_one(UseRow, agreement.use_id).body["use"])
+
+
+def terms_of(session: Session, agreement: Agreement) -> tuple[Offer, dict[str, Any]]:
+    """The signed offer and what it says."""
+    offer = session.get_one(Offer, agreement.offer_id)
+    return offer, json.loads(offer.body)
+
+
+def signing_key(session: Session, offer: Offer) -> LabKey:
+    """The lab's key that the offer names, also if it was revoked since."""
+    return session.get_one(LabKey, offer.key_thumbprint)

@@ -1,0 +1,1 @@
+"""Which policy governs what: the consents of contributions, standing consents, platform floors, and what narrows them."""

@@ -1,0 +1,100 @@
+"""Tables of the consents slice."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.kit.db import IdType, Instant
+
+INTENT_LIFE = timedelta(hours=24)
+"""How long a consent intent waits for its record."""
+_CURRENT = sa.text("state = 'current'")
+
+
+class Policy(SQLModel, table=True):
+    """A policy by content: its canonical bytes, once, whoever uses it."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(unique=True, sa_type=IdType)
+    body: bytes
+    created_at: datetime = Field(sa_type=Instant)
+
+
+class Consent(SQLModel, table=True):
+    """One version of a consent: on one contribution, or (contribution_id null) standing for all of a contributor's."""
+
+    __table_args__ = (
+        sa.Index("uq_consent_current", "contribution_id", unique=True, sqlite_where=_CURRENT, postgresql_where=_CURRENT),
+        sa.Index(
+            "uq_consent_standing", "contributor_id", unique=True,
+            sqlite_where=sa.text("state = 'current' AND contribution_id IS NULL"),
+            postgresql_where=sa.text("state = 'current' AND contribution_id IS NULL"),
+        ),
+    )  # fmt: skip
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    contributor_id: str = Field(sa_type=IdType)
+    contribution_id: str | None = Field(default=None, sa_type=IdType)
+    version: int
+    policy_id: int = Field(foreign_key="policy.id")
+    basis: str
+    attested_by: str
+    wording_sha256: str | None = None
+    wording_language: str | None = None
+    shown_at: datetime | None = Field(default=None, sa_type=Instant)
+    given_at: datetime = Field(sa_type=Instant)
+    state: str
+    ended_at: datetime | None = Field(default=None, sa_type=Instant)
+    credit_sealed: bytes | None = None
+
+
+class PlatformFloor(SQLModel, table=True):
+    """The policy that a platform lays under every release of its records: narrows, never widens, is public."""
+
+    __tablename__ = "platform_floor"
+
+    platform_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="platform.id")
+    policy_id: int = Field(foreign_key="policy.id")
+    set_at: datetime = Field(sa_type=Instant)
+
+
+class ConsentIntent(SQLModel, table=True):
+    """A consent that a person gave to Sayso's own widget, for a platform to attach to a record: attested by the person."""
+
+    __tablename__ = "consent_intent"
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    platform_id: str = Field(foreign_key="platform.id", sa_type=IdType)
+    policy_id: int = Field(foreign_key="policy.id")
+    wording_sha256: str
+    wording_language: str
+    shown_at: datetime = Field(sa_type=Instant)
+    created_at: datetime = Field(sa_type=Instant)
+    used_by: str | None = Field(default=None, sa_type=IdType)
+
+
+class Exclusion(SQLModel, table=True):
+    """Something a person took back in part: one lab, or one purpose; of one contribution or (null) of everything."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    contributor_id: str = Field(index=True, sa_type=IdType)
+    contribution_id: str | None = Field(default=None, index=True, sa_type=IdType)
+    lab_id: str | None = Field(default=None, sa_type=IdType)
+    purpose: str | None = None
+    created_at: datetime = Field(sa_type=Instant)
+
+
+class Narrowing(SQLModel, table=True):
+    """An act that may narrow what is releasable, by log index: what a cut in its last transaction looks for.
+
+    The narrowest subject is set; an act on several contributions writes a row for each.
+    """
+
+    id: int | None = Field(default=None, primary_key=True)
+    log_index: int = Field(sa_type=sa.BigInteger, index=True)
+    contribution_id: str | None = Field(default=None, sa_type=IdType)
+    contributor_id: str | None = Field(default=None, sa_type=IdType)
+    platform_id: str | None = Field(default=None, sa_type=IdType)
+    lab_id: str | None = Field(default=None, sa_type=IdType)
+    at: datetime = Field(sa_type=Instant)

@@ -1,0 +1,175 @@
+"""HTTP for policies, templates, floors and consent intents."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Response
+from fastapi.responses import JSONResponse
+
+from app.consents import service
+from app.consents.models import INTENT_LIFE
+from app.consents.policies import PolicyBook, StoredPolicy, refusal, refusing
+from app.consents.renderings import RENDERINGS
+from app.consents.schemas import (
+    AiprefOut,
+    CawgOut,
+    FloorIn,
+    FloorOut,
+    IntentIn,
+    IntentOut,
+    PolicyIn,
+    PolicyOut,
+    PreviewIn,
+    PreviewOut,
+    TemplateOut,
+)
+from app.core import exports
+from app.core.deed import CATALOGS, deed
+from app.core.policy import PolicyError, parse_policy
+from app.core.preview import table
+from app.core.templates import render_template
+from app.kit import negotiate
+from app.kit.body import StrictRoute
+from app.kit.db import read
+from app.kit.deps import RuntimeDep, SessionDep
+from app.kit.runtime import Runtime
+from app.parties.auth import ActiveClient, WritingPlatform
+
+router = APIRouter(prefix="/v1", tags=["consents"], route_class=StrictRoute)
+
+
+def _book(runtime: Runtime) -> PolicyBook:
+    book: PolicyBook = runtime.parts["policies"]
+    return book
+
+
+def _shown(stored: StoredPolicy) -> PolicyOut:
+    body: dict[str, Any] = json.loads(stored.body)
+    return PolicyOut(digest=stored.digest, uid=stored.terms.uid, policy=body, deed=list(deed(stored.terms)))
+
+
+@router.get("/policies", response_model=list[TemplateOut], summary="The templates")
+def templates(runtime: RuntimeDep) -> list[TemplateOut]:
+    """The policies that people choose from, each with the deed it gives without parameters."""
+    listed = []
+    for name, template in _book(runtime).templates.items():
+        try:
+            sentences: list[str] | None = list(deed(render_template(template, {})))
+        except PolicyError:
+            sentences = None
+        listed.append(
+            TemplateOut(
+                name=name,
+                version=template["version"],
+                title=template["title"],
+                parameters=template["parameters"],
+                deed=sentences,
+            )
+        )
+    return listed
+
+
+@router.post("/policies", status_code=201, response_model=PolicyOut, summary="Store a policy")
+def store(given: PolicyIn, runtime: RuntimeDep, client: ActiveClient) -> PolicyOut:
+    """Store a policy written in the profile; its address is its digest. An unknown term is refused with the known ones."""
+    terms = refusing(lambda: parse_policy(given.policy))
+    return _shown(_book(runtime).store(terms, runtime.clock.now()))
+
+
+@router.post("/policies/preview", response_model=PreviewOut, summary="What a policy would allow")
+def preview(given: PreviewIn, runtime: RuntimeDep) -> PreviewOut:
+    """Look before choosing: a table of uses by yes, yes with terms, and no, with the sentences that decide. Two are compared.
+
+    Anyone may ask, and nothing is stored.
+    """
+    book = _book(runtime)
+    terms = [refusing(lambda c=choice: service.looked_at(book, c)) for choice in given.policies]
+    try:
+        return PreviewOut.model_validate(table(terms, given.language).to_json())
+    except PolicyError as error:
+        raise refusal(error) from None
+
+
+@router.get(
+    "/policies/{digest}",
+    response_model=PolicyOut,
+    summary="A policy and its deed",
+    responses={200: {"content": {name: {} for name in RENDERINGS}}},
+)
+def read_policy(
+    digest: str,
+    runtime: RuntimeDep,
+    accept: Annotated[str | None, Header(max_length=1000)] = None,
+    accept_language: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Any:
+    """By `Accept`: this JSON, the policy as JSON-LD, or its deed as a page or as text. The deed follows `Accept-Language`."""
+    stored = _book(runtime).by_digest(digest)
+    form = negotiate.media_type(accept, ["application/json", *RENDERINGS])
+    if form == "application/json":
+        return _shown(stored)
+    language = negotiate.language(accept_language, list(CATALOGS), "en")
+    body = RENDERINGS[form](stored.terms, language)
+    headers = {"Vary": "Accept, Accept-Language", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    if form.startswith("text/"):
+        headers["Content-Language"] = language
+    return Response(body, media_type=form, headers=headers)
+
+
+class _LinkedData(JSONResponse):
+    media_type = "application/ld+json"
+
+
+@router.get("/policies/{digest}/exports/aipref", summary="A policy as an AIPREF Content-Usage field")
+def export_aipref(digest: str, runtime: RuntimeDep) -> AiprefOut:
+    """For HTTP answers and robots.txt. A `y` only where everything that the category covers is permitted outright."""
+    return AiprefOut(**exports.aipref(_book(runtime).by_digest(digest).terms))
+
+
+@router.get("/policies/{digest}/exports/cawg", summary="A policy as a CAWG training and data mining assertion")
+def export_cawg(digest: str, runtime: RuntimeDep) -> CawgOut:
+    """For C2PA manifests. What is permitted under conditions is `constrained`, with the policy's address."""
+    return CawgOut(**exports.cawg(_book(runtime).by_digest(digest).terms, _address(runtime, digest)))
+
+
+@router.get(
+    "/policies/{digest}/exports/dpv", response_class=_LinkedData, summary="A policy in the Data Privacy Vocabulary"
+)
+def export_dpv(digest: str, runtime: RuntimeDep) -> _LinkedData:
+    """JSON-LD. Permissions hold outright; what is permitted under conditions stands among the prohibitions."""
+    return _LinkedData(exports.dpv(_book(runtime).by_digest(digest).terms, _address(runtime, digest)))
+
+
+def _address(runtime: Runtime, digest: str) -> str:
+    return f"{runtime.settings.public_url}/v1/policies/{digest}"
+
+
+# A new policy is stored in a transaction of its own; on SQLite that must come before the request's, not inside it.
+def _floor(given: FloorIn, runtime: RuntimeDep, platform: WritingPlatform) -> StoredPolicy | None:
+    return None if given.floor is None else service.resolve(runtime, given.floor, runtime.clock.now())
+
+
+def _intent(given: IntentIn, runtime: RuntimeDep) -> StoredPolicy:
+    with read(runtime.engine) as session:
+        service.known_platform(session, given.platform)
+    return service.resolve(runtime, given, runtime.clock.now())
+
+
+ChosenFloor = Annotated[StoredPolicy | None, Depends(_floor)]
+ChosenIntent = Annotated[StoredPolicy, Depends(_intent)]
+
+
+@router.put("/platforms/me/floor", response_model=FloorOut, summary="Set the platform's floor")
+def set_floor(
+    given: FloorIn, policy: ChosenFloor, runtime: RuntimeDep, session: SessionDep, platform: WritingPlatform
+) -> FloorOut:
+    """The least that the platform asks of every release of its records from now on. Public; it can only narrow."""
+    index = service.set_floor(session, platform, policy, now=runtime.clock.now())
+    return FloorOut(policy=None if policy is None else policy.digest, log_index=index)
+
+
+@router.post("/consent-intents", status_code=201, response_model=IntentOut, summary="What a person chose in the widget")
+def intend(given: IntentIn, policy: ChosenIntent, runtime: RuntimeDep, session: SessionDep) -> IntentOut:
+    """Called by the consent widget in the person's own browser; the platform attaches the intent to one record."""
+    now = runtime.clock.now()
+    intent = service.intend(session, policy, given, now=now)
+    return IntentOut(intent=intent.id, expires_at=now + INTENT_LIFE)

@@ -1,0 +1,171 @@
+"""API shapes of the consents slice."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from app.kit.body import Id, In, Out, Time
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+LanguageTag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
+Scalar = str | int | list[str] | None
+
+
+class PolicyChoice(In):
+    """A policy by digest, or a template with its parameters."""
+
+    policy: Digest | None = None
+    template: str | None = Field(None, max_length=80)
+    parameters: dict[Annotated[str, StringConstraints(max_length=40)], Scalar] = Field(
+        default_factory=dict, max_length=10
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.policy is None) == (self.template is None):
+            raise ValueError("give either policy or template")
+        if self.policy is not None and self.parameters:
+            raise ValueError("parameters go with a template")
+        return self
+
+
+class ScopeIn(PolicyChoice):
+    """What a person allows from now on, in the language they read it in."""
+
+    language: LanguageTag = "en"
+    credit: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+
+
+class FloorIn(In):
+    """The platform's floor; null takes it away for releases cut from now on."""
+
+    floor: PolicyChoice | None
+
+
+class IntentIn(PolicyChoice):
+    """What the consent widget sends: the choice, and exactly which text was shown in which language."""
+
+    platform: Id
+    wording: Digest
+    language: LanguageTag
+    shown_at: Time
+
+
+class IntentOut(Out):
+    intent: str
+    expires_at: Time
+
+
+class ConsentOut(Out):
+    """A consent in force."""
+
+    id: str
+    log_index: int
+    version: int
+    policy: str
+    deed: list[str]
+    recalls: int
+    """Records of this person that labs are told to delete because the new terms no longer cover their use."""
+
+
+class PolicyIn(In):
+    """A policy as ODRL JSON-LD in the profile."""
+
+    policy: dict[str, Any]
+
+
+class PreviewChoice(In):
+    """A policy to look at: as ODRL JSON-LD in the profile or by digest, or a template with its parameters. Nothing is stored."""
+
+    policy: dict[str, Any] | Digest | None = None
+    template: str | None = Field(None, max_length=80)
+    parameters: dict[Annotated[str, StringConstraints(max_length=40)], Scalar] = Field(
+        default_factory=dict, max_length=10
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.policy is None) == (self.template is None):
+            raise ValueError("give either policy or template")
+        if self.policy is not None and self.parameters:
+            raise ValueError("parameters go with a template")
+        return self
+
+
+class PreviewIn(In):
+    """One policy to see what it would allow, or two to compare."""
+
+    policies: list[PreviewChoice] = Field(min_length=1, max_length=2)
+    language: LanguageTag = "en"
+
+
+class SentenceOut(Out):
+    text: str
+    english: str | None
+    """The English beside it, in a language that no native reader has reviewed."""
+
+
+class PreviewedOut(Out):
+    digest: str
+    deed: list[SentenceOut]
+
+
+class AnswerOut(Out):
+    answer: Literal["yes", "conditions", "no"]
+    told: str
+    parts: list[str]
+    sentences: list[str]
+
+
+class UseOut(Out):
+    """One use, answered under each policy. `depth` is how far its action lies below the widest of its kind."""
+
+    action: str
+    told: str
+    depth: int
+    answers: list[AnswerOut]
+
+
+class PreviewOut(Out):
+    """`relation` says how the second policy stands to the first."""
+
+    language: str
+    policies: list[PreviewedOut]
+    uses: list[UseOut]
+    relation: Literal["same", "narrower", "wider", "neither"] | None
+    compared: str | None
+
+
+class PolicyOut(Out):
+    digest: str
+    uid: str
+    policy: dict[str, Any]
+    deed: list[str]
+
+
+class AiprefOut(Out):
+    """A header field or a rule of robots.txt: its name and its value, and the draft that defines the words."""
+
+    draft: str
+    field: str
+    value: str
+
+
+class CawgOut(Out):
+    """The assertion as it stands in a C2PA manifest."""
+
+    label: str
+    data: dict[str, dict[str, dict[str, str]]]
+
+
+class TemplateOut(Out):
+    name: str
+    version: str
+    title: str
+    parameters: dict[str, Any]
+    deed: list[str] | None
+
+
+class FloorOut(Out):
+    policy: str | None
+    log_index: int

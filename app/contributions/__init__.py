@@ -1,0 +1,1 @@
+"""Recording contributions: one batch-native path, and reading them back."""

@@ -1,0 +1,1 @@
+"""One reader a file per outside system: lines of its export in, drafts of contributions out. Readers are pure."""

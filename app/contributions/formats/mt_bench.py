@@ -1,0 +1,50 @@
+"""MT-bench: experts' comparisons of two dialogues, one `preference` each; its questions and reference answers.
+
+The winner -> `judgment`. The judge wrote none of the dialogues: questions and answers are `context`, not split off. A file of
+questions gives a `message` a question, the text its writer's; a file of answers gives a `message` with `context` alone, which
+is never released by itself.
+"""
+
+from app.contributions.formats.adapter import Adapter, Fields, Place, instant
+from app.contributions.formats.cutting import Cutter, Row
+from app.contributions.formats.draft import Wrong
+from app.contributions.formats.values import Value
+from app.contributions.formats.writing import Lines, Spliced, opened
+
+_VOTE = {
+    "question_id": "keep", "winner": "judgment", "judge": "who", "model_a": "context", "model_b": "context", "turn": "keep",
+    "conversation_a": "context", "conversation_b": "context", "tstamp": "keep",
+}  # fmt: skip
+_QUESTION = {"question_id": "id", "category": "keep", "turns": "=text", "reference": "context"}
+_ANSWER = {"question_id": "id", "answer_id": "id", "model_id": "context", "choices": "context", "tstamp": "keep"}
+
+
+def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
+    number = fields["question_id"].label() if "question_id" in fields else None
+    if "winner" in fields:
+        act = cutter.act("preference", place.own)
+        act.spread(fields, _VOTE)
+        act.context_ref = f"question/{number}" if number else None
+    elif "answer_id" in fields:
+        act = cutter.act("message", f"answer/{fields['answer_id'].label() or place.own}")
+        act.spread(fields, _ANSWER, rest="context")
+        act.context_ref = f"question/{number}" if number else None
+    elif "turns" in fields:
+        act = cutter.act("message", f"question/{number or place.own}")
+        act.spread(fields, _QUESTION, rest="keep")
+    else:
+        raise Wrong("neither a judgment (winner), nor a question (turns), nor an answer (answer_id)")
+    act.created_at = instant(fields.get("tstamp"))
+
+
+def _dpo(row: Row) -> dict[str, object] | None:
+    judgment, context = opened(row, "judgment"), opened(row, "context")
+    side = {"model_a": "a", "model_b": "b"}.get((judgment or {}).get("winner"))
+    if row.kind != "preference" or side is None or not context:
+        return None
+    won, lost = context.get(f"conversation_{side}"), context.get(f"conversation_{'b' if side == 'a' else 'a'}")
+    return {"prompt": won[:-1], "chosen": won[-1:], "rejected": lost[-1:]} if won and lost else None
+
+
+ADAPTER = Adapter("mt-bench", "MT-bench", _cut, out="the lines; DPO pairs", writer=Spliced())
+DPO = Lines(_dpo)

@@ -1,0 +1,65 @@
+"""ShareLM: rows of the data set and the plugin's uploads, one `conversation` each.
+
+Words of the user -> `text`, answers -> `context` with the licence that follows from the model; the rating -> `judgment`;
+`user_metadata` -> `profile`. In the data set every field is a string: a dialogue in one string is all `text`.
+"""
+
+from app.contributions.formats import dialogue
+from app.contributions.formats.adapter import Adapter, Fields, Place, instant, language
+from app.contributions.formats.cutting import Cutter
+from app.contributions.formats.values import Value
+from app.contributions.formats.writing import Spliced
+
+_ROLES = {
+    "conversation_id": "id", "conversation": "done", "model_name": "context", "user_id": "who", "timestamp": "keep",
+    "source": "keep", "user_metadata": "profile", "conversation_metadata": "done",
+}  # fmt: skip
+_ABOUT = {
+    "rate": "judgment", "language": "keep", "redacted": "keep", "toxic": "keep", "title": "text", "custom_instruction": "text",
+    "status": "keep",
+}  # fmt: skip
+_BY_SOURCE = {
+    "wildchat": "ODC-BY-1.0", "hh-rlhf": "MIT", "babi": "CC-BY-3.0", "self-feeding": "CC-BY-4.0", "lmsys": "LMSYS-Chat-1M Dataset License",
+    "open-assistant": "Apache-2.0", "oasst": "Apache-2.0", "prism": "CC-BY-NC-4.0", "collective": "MIT",
+}  # fmt: skip
+_BY_MODEL = {
+    "gpt": "OpenAI Terms of Use", "chatgpt": "OpenAI Terms of Use", "o1": "OpenAI Terms of Use", "claude": "Anthropic Terms of Service",
+    "gemini": "Google Generative AI Terms", "palm": "Google Generative AI Terms", "llama-3": "Llama 3 Community License",
+    "llama-2": "Llama 2 Community License", "llama": "LLaMA Non-commercial License", "vicuna": "LLaMA Non-commercial License",
+    "gemma": "Gemma Terms of Use", "mistral": "Apache-2.0", "mixtral": "Apache-2.0", "command": "CC-BY-NC-4.0",
+    "falcon": "Apache-2.0", "dolly": "MIT", "mpt": "Apache-2.0",
+}  # fmt: skip
+UNKNOWN = "as the model's own licence says"
+
+
+def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
+    own = fields.get("conversation_id")
+    act = cutter.act("conversation", (own.label() if own else None) or place.own)
+    act.created_at = instant(fields.get("timestamp"))
+    act.spread(fields, _ROLES)
+    if "conversation" in fields:
+        dialogue.split(cutter, [act], fields["conversation"], ("conversation",), ("conversation",))
+    about = fields.get("conversation_metadata")
+    if about is not None and about.is_object:
+        act.language = language(about.get("language"))
+        act.spread(about.members, _ABOUT)
+    elif about is not None:
+        act.spread({"conversation_metadata": about}, {})
+    act.context_terms = terms(_word(fields, "model_name"), _word(fields, "source"))
+
+
+def terms(model: str, source: str) -> dict[str, str]:
+    """The licence of a row's model output: the model's, else the collection's that the row came from, else unknown."""
+    bare = model.lower().rsplit("/", 1)[-1].replace("meta-", "")
+    for table, name in ((_BY_MODEL, bare), (_BY_SOURCE, source.lower())):
+        for start, licence in table.items():
+            if start in name if table is _BY_SOURCE else name.startswith(start):
+                return {"licence": licence, "holder": model or source}
+    return {"licence": UNKNOWN, "holder": model or source or "unknown"}
+
+
+def _word(fields: Fields, name: str) -> str:
+    return (fields[name].label() if name in fields else None) or ""
+
+
+ADAPTER = Adapter("sharelm", "ShareLM", _cut, suffixes=(".json", ".jsonl", ".csv"), out="rows", writer=Spliced())

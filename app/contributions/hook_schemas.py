@@ -1,0 +1,53 @@
+"""API shapes of hooks: what a platform's engineer sees of them."""
+
+from app.kit.body import Out, Time
+
+
+class WebhookOut(Out):
+    """What came of a webhook. Both 0: it was about nothing that is recorded."""
+
+    recorded: int
+    revoked: int
+
+
+class HookOut(Out):
+    """One ingest key and what came with it. Counts are exact: they are the platform's own records."""
+
+    key: str
+    format: str
+    basis: str
+    """What its records have: `notice`, or `none`."""
+    state: str
+    """in_use or revoked."""
+    received: int
+    received_last_day: int
+    refused_last_day: int
+    waiting: int
+    """Refused lines that can be tried again."""
+    last_received_at: Time | None
+    lag_seconds: float | None
+    """From the time the latest line gives for itself to its arrival."""
+    slowest_lag_seconds: float | None
+    """The same, the longest among the latest 100."""
+
+
+class IntakeOut(Out):
+    hooks: list[HookOut]
+
+
+class RefusedLineOut(Out):
+    """A line that was not recorded, and why. Its content is never shown."""
+
+    id: str
+    key: str
+    received_at: Time
+    code: str
+    detail: str
+    size: int
+    can_retry: bool
+    settled_at: Time | None
+
+
+class RefusedPage(Out):
+    items: list[RefusedLineOut]
+    next: str | None

@@ -1,0 +1,58 @@
+"""What a platform's engineer needs to know of its hooks: received, refused and why, how late."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.contributions.hook_models import HookLine, RefusedLine
+from app.contributions.hook_schemas import HookOut, RefusedLineOut
+from app.contributions.models import Contribution
+from app.parties import ingest_keys
+from app.parties.models import IngestKey
+
+_DAY = timedelta(days=1)
+_LATEST = 100
+
+
+def overview(session: Session, platform_id: str, *, now: datetime) -> list[HookOut]:
+    """A platform's hooks in the order their keys were made."""
+    return [_one(session, key, now) for key in ingest_keys.listed(session, platform_id)]
+
+
+def _one(session: Session, key: IngestKey, now: datetime) -> HookOut:
+    def count(table: type[HookLine] | type[RefusedLine], *where: object) -> int:
+        query = select(sa.func.count()).select_from(table).where(table.key_id == key.id, *where)  # type: ignore[arg-type]
+        return int(session.exec(query).one())
+
+    came = session.exec(
+        select(HookLine.received_at, Contribution.created_at)
+        .join(Contribution, sa.and_(Contribution.id == HookLine.contribution_id))  # type: ignore[arg-type]
+        .where(HookLine.key_id == key.id)
+        .order_by(sa.desc(HookLine.received_at))  # type: ignore[arg-type]
+        .limit(_LATEST)
+    ).all()
+    lags = [(received - created).total_seconds() for received, created in came if created is not None]
+    since = now - _DAY
+    return HookOut(
+        key=key.id, format=key.format, basis="notice" if key.consent else "none", state="in_use" if key.revoked_at is None else "revoked",
+        received=count(HookLine), received_last_day=count(HookLine, HookLine.received_at > since),
+        refused_last_day=count(RefusedLine, RefusedLine.received_at > since),
+        waiting=count(RefusedLine, RefusedLine.content != None), last_received_at=came[0][0] if came else None,
+        lag_seconds=lags[0] if lags else None, slowest_lag_seconds=max(lags, default=None),
+    )  # fmt: skip
+
+
+def refused_page(session: Session, platform_id: str, before: str | None, limit: int) -> list[RefusedLineOut]:
+    """A platform's refused lines, the latest first, those before an id."""
+    query = select(RefusedLine).where(RefusedLine.platform_id == platform_id)
+    if before is not None:
+        query = query.where(RefusedLine.id < before)
+    rows = session.exec(query.order_by(sa.desc(RefusedLine.id)).limit(limit)).all()  # type: ignore[arg-type]
+    return [
+        RefusedLineOut(
+            id=row.id, key=row.key_id, received_at=row.received_at, code=row.code, detail=row.detail, size=row.size,
+            can_retry=row.content is not None, settled_at=row.settled_at,
+        )
+        for row in rows
+    ]  # fmt: skip

@@ -1,0 +1,52 @@
+"""Tables of the contributions slice. Payloads live in a table of their own, away from what selections scan."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.kit.db import IdType, Instant
+
+_ANSWERS = sa.text("parent_id IS NOT NULL")
+KINDS = (
+    "conversation", "message", "preference", "rating", "ranking", "label", "red_team_report", "vulnerability_report",
+    "critique", "refusal", "statement", "objection", "testimony",
+)  # fmt: skip
+
+
+class Contribution(SQLModel, table=True):
+    """One act of one contributor. `parts` is the bitmask of the parts it has (core/vocabulary.py)."""
+
+    __table_args__ = (
+        sa.UniqueConstraint("platform_id", "kind", "external_hash"),
+        # Most records answer nothing and cost this index nothing.
+        sa.Index("ix_contribution_parent", "parent_id", sqlite_where=_ANSWERS, postgresql_where=_ANSWERS),
+    )
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    platform_id: str = Field(sa_type=IdType)
+    contributor_id: str = Field(index=True, sa_type=IdType)
+    kind: str
+    external_hash: bytes
+    body_mac: bytes | None = None
+    parent_id: str | None = Field(default=None, sa_type=IdType)
+    language: str | None = None
+    created_at: datetime | None = Field(default=None, sa_type=Instant)
+    recorded_at: datetime = Field(sa_type=Instant)
+    releasable_from: datetime = Field(sa_type=Instant)
+    state: str
+    parts: int = Field(sa_type=sa.SmallInteger)
+    context_terms: str | None = None
+    context_ref: str | None = None
+
+
+class ContributionPayload(SQLModel, table=True):
+    """The parts of a contribution, each the exact JSON bytes sealed under the contributor's data key."""
+
+    __tablename__ = "contribution_payload"
+
+    contribution_id: str = Field(primary_key=True, sa_type=IdType)
+    text: bytes | None = None
+    judgment: bytes | None = None
+    context: bytes | None = None
+    profile: bytes | None = None

@@ -1,0 +1,223 @@
+"""`create_app(settings)`: the one place that knows every router, every long-lived helper and every job."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import sqlalchemy as sa
+import structlog
+from fastapi import FastAPI, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.agreements.router import router as agreements
+from app.consents.policies import PolicyBook
+from app.consents.router import router as consents
+from app.contributions.committer import Committer
+from app.contributions.hook_routes import router as hook_routes
+from app.contributions.hooks import Hooks, forget_refused
+from app.contributions.intake import Intake
+from app.contributions.receipt_routes import router as receipts
+from app.contributions.router import hot_handlers
+from app.contributions.router import router as contributions
+from app.crypto.keyring import KeyRing
+from app.kit import domains, problems
+from app.kit.blobs import Blobs
+from app.kit.body import BodyLimit
+from app.kit.clock import Clock, SystemClock
+from app.kit.db import is_sqlite, make_engine
+from app.kit.edge import Edge
+from app.kit.hot import hot
+from app.kit.housekeeping import Housekeeper
+from app.kit.idempotency import forget_old
+from app.kit.jobs import Jobs
+from app.kit.journal import Journal
+from app.kit.logs import configure
+from app.kit.migrate import at_head, upgrade
+from app.kit.pagination import Cursors
+from app.kit.ratelimit import RateLimit
+from app.kit.runtime import Runtime
+from app.kit.settings import Settings
+from app.log import guard
+from app.log.pruning import prune
+from app.log.publisher import Publisher
+from app.log.router import router as log
+from app.parties import epochs
+from app.parties import service as parties_service
+from app.parties.auth import TokenCache
+from app.parties.claims import Claims
+from app.parties.intake_links import IntakeLinks
+from app.parties.router import router as parties
+from app.releases import service as releases
+from app.releases.router import router as release_routes
+from app.revocations import completion, deletions, eviction, recalls, replay
+from app.revocations.router import router as revocations
+from app.web.act_pages import router as act_pages
+from app.web.everything import router as everything
+from app.web.intake_pages import intake_pages
+from app.web.pages import pages
+from app.web.receipt_pages import router as receipt_pages
+
+ROUTERS = (
+    parties, consents, contributions, hook_routes, receipts, agreements, release_routes, revocations, log, pages, act_pages, everything,
+    receipt_pages, intake_pages,
+)  # fmt: skip
+
+
+class Service(FastAPI):
+    """The application, with the few paths that are met before the framework."""
+
+    hot: dict[str, ASGIApp]
+    """POST address -> application"""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        first = self.hot.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if first is not None:
+            await first(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
+    """Engine, keys, blobs and jobs of a service; nothing runs yet. Raises KeysMissing."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = make_engine(settings.database)
+    journal = Journal(settings.journal)
+    engine.sayso_journal = journal  # type: ignore[attr-defined]  # where the hook of kit/journal.py finds it
+    # Keys are made for a new service only: one whose keys were lost must not start to answer as somebody new.
+    keys = KeyRing(settings.data_dir / "keys", create=not _has_history(engine))
+    runtime = Runtime(
+        settings, engine, clock or SystemClock(), keys, Blobs.at(settings.blob_url, settings.data_dir), Jobs(settings), journal
+    )
+    book = PolicyBook(engine, make_engine(settings.database, pool_size=2, overflow=2))
+    runtime.parts = {
+        "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys),
+        "cursors": Cursors(keys.derive("cursor")), "tokens": TokenCache(), "rates": RateLimit(settings.client_rate),
+        "publisher": Publisher(runtime), "committer": Committer(runtime), "hooks": Hooks(runtime),
+        "intake_links": IntakeLinks(keys),
+    }  # fmt: skip
+    runtime.parts["hooks"].revoke = deletions.revoke_deleted
+    runtime.jobs.handle(
+        "cut", lambda release: releases.cut(runtime, release), lambda release: releases.fail(runtime, release)
+    )
+    runtime.jobs.handle("recall", lambda agreement: recalls.open_batch(runtime, agreement))
+    runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
+    runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
+    runtime.parts["evictor"] = eviction.Evictor(runtime)
+    chores = {"idempotency": forget_old, "assertions": parties_service.forget_assertions, "refused": forget_refused}
+    housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
+    housekeeper.errands = {
+        "recalls": lambda now: recalls.open_forgotten(runtime, now),
+        "sweep": lambda now: releases.sweep(runtime, ""),
+        "erase": lambda now: completion.take_up_forgotten(runtime, now),
+        "epochs": lambda now: epochs.keep_up(runtime, now),
+        "tiles": lambda now: prune(runtime, now),
+    }
+    runtime.parts["roll"] = replay.RollForward(runtime)
+    housekeeper.watch = {"journal": runtime.parts["roll"].look}
+    runtime.health = {"database": lambda: _database(runtime), "log": runtime.parts["publisher"].health}
+    runtime.notes = {
+        "journal": lambda: domains.told(runtime), "narrowing": runtime.parts["roll"].told, "keys": lambda: epochs.due(runtime),
+        "witnesses": runtime.parts["publisher"].notice,
+    }  # fmt: skip
+    return runtime
+
+
+def _has_history(engine: sa.Engine) -> bool:
+    """Whether anything was ever logged in this database."""
+    if not sa.inspect(engine).has_table("log_head"):
+        return False
+    with engine.execution_options(sayso_read=True).connect() as connection:
+        return bool(connection.execute(sa.text("SELECT size FROM log_head")).scalar())
+
+
+def start(runtime: Runtime) -> None:
+    """Migrate (SQLite) or check the schema (PostgreSQL), look whether the database is where its second place says, do what was
+    noted there and not committed, then begin recording and working. Raises RuntimeError where it must not start."""
+    settings = runtime.settings
+    if is_sqlite(runtime.engine):
+        upgrade(settings.database)
+    elif not at_head(runtime.engine):
+        raise RuntimeError("the database is not at the newest migration: run `python -m app migrate`")
+    domains.insist_on_two(runtime)
+    domains.insist_on_durable(runtime)
+    if (why := guard.set_back(runtime)) is not None:
+        structlog.get_logger("sayso").critical("log.set-back", why=why)
+        guard.freeze(runtime)
+    runtime.parts["publisher"].start()  # looks once, and closes the log where what was signed is not what is stored
+    if runtime.parts["publisher"].health() is None:
+        runtime.parts["roll"].look()
+        epochs.know(runtime)
+    runtime.jobs.start(runtime.engine)
+    runtime.parts["evictor"].start()
+    runtime.parts["committer"].start()
+    runtime.parts["housekeeper"].start()
+
+
+def stop(runtime: Runtime) -> None:
+    """Finish what was accepted, then end."""
+    runtime.parts["housekeeper"].stop()
+    runtime.parts["committer"].stop()
+    runtime.parts["publisher"].stop()
+    runtime.parts["evictor"].stop()
+    runtime.jobs.stop()
+    runtime.engine.dispose()
+    runtime.parts["policies"].close()
+
+
+def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
+    """The service as an ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        configure(settings.log_level)
+        await run_in_threadpool(start, runtime)
+        # What exists now lives as long as the process; a full collection need not walk it during a request.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        yield
+        await run_in_threadpool(stop, runtime)
+
+    runtime = make_runtime(settings, clock)
+    app = Service(
+        title="Sayso", version="0.1.0", lifespan=lifespan, openapi_url="/openapi.json" if settings.development else None,
+        docs_url=None, redoc_url=None, responses=problems.RESPONSES,
+        description="Consent, policy and signed, auditable release for the people who evaluate language models.",
+    )  # fmt: skip
+    app.state.runtime = runtime
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    _health_routes(app, runtime)
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    log_requests = settings.log_level in ("debug", "info")
+    app.add_middleware(Edge, log_requests=log_requests)
+    app.hot = {
+        path: Edge(hot(handler, settings.max_body_bytes), log_requests) for path, handler in hot_handlers(runtime).items()
+    }
+    return app
+
+
+def _health_routes(app: FastAPI, runtime: Runtime) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return JSONResponse({"status": "alive"})
+
+    @app.get("/readyz", include_in_schema=False)
+    def readyz() -> Response:
+        wrong = {name: why for name, check in runtime.health.items() if (why := check()) is not None}
+        notes = {name: told for name, note in runtime.notes.items() if not wrong and (told := note()) is not None}
+        return JSONResponse(
+            {"status": "ready" if not wrong else "not ready", "checks": wrong, "notes": notes}, 200 if not wrong else 503
+        )
+
+
+def _database(runtime: Runtime) -> str | None:
+    try:
+        with runtime.engine.execution_options(sayso_read=True).connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+    except sa.exc.SQLAlchemyError:
+        return "the database does not answer"
+    return None

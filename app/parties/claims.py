@@ -1,0 +1,146 @@
+"""Claim links and receipts: how a person without an account gets a capability that the platform never held.
+
+A claim code proves itself: what it claims, a generation, and a MAC under the claim key. Recording therefore writes nothing
+for it, and a retried record gives the same link.
+"""
+
+import hmac
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
+
+from app.crypto.keyring import KeyRing, keyed_hash
+from app.kit import ids
+from app.kit.errors import Conflict, Gone, NotFound
+from app.parties.models import Claim, PortalSession, Receipt
+
+LINK_LIFE = timedelta(days=90)
+PORTAL_LIFE = timedelta(minutes=15)
+AGAIN = timedelta(minutes=10)
+"""How long the same request is answered again with the same receipt, because its answer was lost."""
+_ONCE = 16
+"""Characters of an Idempotency-Key that nobody guesses."""
+_KINDS = {"c": "contribution", "p": "contributor"}
+
+
+@dataclass(frozen=True)
+class ClaimCode:
+    """What a claim link is about: a contribution, or (from a portal session) everything of a contributor."""
+
+    kind: str
+    subject: str
+    generation: int
+
+
+class Claims:
+    """Makes and reads claim codes."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._key = keys.derive("claim")
+
+    def code(self, subject: str, generation: int = 1, *, portal: bool = False) -> str:
+        """The code for a contribution id (or, with `portal`, a portal session's id): 60 characters, a MAC of 160 bits."""
+        letter = "p" if portal else "c"
+        body = subject.split("_", 1)[1]
+        return f"{letter}{body}{ids.encode(generation.to_bytes(16, 'big'))[-1]}{self._mac(letter, body, generation)}"
+
+    def read(self, code: str) -> ClaimCode:
+        """What a code is about. Raises NotFound (claim_unknown), the same for every code this service did not make."""
+        try:
+            letter, body, generation = code[0], code[1:27], int.from_bytes(ids.decode("0" * 25 + code[27]), "big")
+            if code[0] in _KINDS and hmac.compare_digest(
+                code[28:].encode(), self._mac(letter, body, generation).encode()
+            ):
+                prefix = "con_" if letter == "c" else "prt_"
+                return ClaimCode(_KINDS[letter], prefix + body, generation)
+        except (ValueError, IndexError):
+            pass
+        raise NotFound("claim_unknown", "Look at the link again; it must be copied whole.")
+
+    def secret(self, claim: ClaimCode, once: str | None) -> str:
+        """A receipt's secret: 160 bits that nobody else has. For the same `once` (the request's Idempotency-Key) the same, so
+        that whoever lost the answer gets it again; it is kept nowhere."""
+        if once is None or len(once) < _ONCE:
+            return "rcp_" + encode_secret(os.urandom(20))
+        return "rcp_" + encode_secret(keyed_hash(self._key, "receipt", claim.subject, str(claim.generation), once)[:20])
+
+    def _mac(self, letter: str, body: str, generation: int) -> str:
+        mac = keyed_hash(self._key, letter, body, str(generation))
+        return encode_secret(mac[:20])
+
+
+def encode_secret(raw: bytes) -> str:
+    """20 bytes as 32 characters of the id alphabet."""
+    n = int.from_bytes(raw, "big")
+    return "".join([ids.PAIRS[n >> shift & 1023] for shift in range(150, -1, -10)])
+
+
+def open_portal(session: Session, contributor: str, *, now: datetime) -> PortalSession:
+    """A portal session for a contributor: its link is good once, for 15 minutes."""
+    portal = PortalSession(id="prt_" + ids.encode(ids.uuid7()), contributor_id=contributor, created_at=now)
+    session.add(portal)
+    session.flush()
+    return portal
+
+
+def redeemed(session: Session, claim: ClaimCode) -> Claim | None:
+    """When the link was used, if it was."""
+    return session.get(Claim, (claim.subject, claim.generation))
+
+
+def redeem(
+    session: Session, claim: ClaimCode, contributor: str, given_at: datetime, secret: str, *, now: datetime
+) -> Receipt:
+    """Use a claim link: a receipt with this secret (of `Claims.secret`), of which only the hash is kept. The same request again
+    gets the same receipt for ten minutes: an answer that was lost on its way leaves nobody without.
+
+    Raises Gone (claim_expired) or Conflict (claim_already_redeemed, with `redeemed_at`), also for the loser of a race.
+    """
+    if now - given_at > (LINK_LIFE if claim.kind == "contribution" else PORTAL_LIFE):
+        raise Gone("claim_expired", "Ask the platform for a new link.")
+    try:
+        with session.begin_nested():
+            session.execute(
+                sa.insert(Claim).values(subject=claim.subject, generation=claim.generation, redeemed_at=now)
+            )
+    except IntegrityError:
+        row = redeemed(session, claim)
+        mine = receipt_of(session, secret)
+        if row is not None and mine is not None and now - row.redeemed_at <= AGAIN and row.contested_at is None:
+            return mine
+        when = row.redeemed_at.strftime("%Y-%m-%dT%H:%M:%SZ") if row else None
+        raise Conflict(
+            "claim_already_redeemed", "If that was not you, contest it on the page of the link.", redeemed_at=when
+        ) from None
+    receipt = Receipt(
+        id=ids.new_id("receipt").replace("rcp_", "rid_"), secret_sha256=sha256(secret.encode()).hexdigest(), contributor_id=contributor,
+        contribution_id=claim.subject if claim.kind == "contribution" else None, created_at=now,
+    )  # fmt: skip
+    session.add(receipt)
+    session.flush()
+    return receipt
+
+
+def contest(session: Session, claim: ClaimCode, *, now: datetime) -> Claim:
+    """Say that an earlier redemption was somebody else's. Raises NotFound (claim_unknown) if there was none."""
+    row = redeemed(session, claim)
+    if row is None:
+        raise NotFound("claim_unknown", "The link was not used yet; use it.")
+    if row.contested_at is None:
+        row.contested_at = now
+        session.add(row)
+    return row
+
+
+def receipt_of(session: Session, secret: str, *, revoked: bool = False) -> Receipt | None:
+    """The receipt with this secret, unless revoked (with `revoked`, also then)."""
+    if not secret.startswith("rcp_") or len(secret) != 36 or not secret.isascii():
+        return None
+    digest = sha256(secret.encode()).hexdigest()
+    found = session.exec(select(Receipt).where(Receipt.secret_sha256 == digest)).first()
+    return found if found is None or revoked or found.revoked_at is None else None

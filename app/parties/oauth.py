@@ -1,0 +1,192 @@
+"""The token endpoint: OAuth 2.0 client credentials on Authlib's core.
+
+Platforms authenticate with a 256-bit secret (HTTP Basic), labs with `private_key_jwt` and the issuer as its only audience.
+Authlib checks its own list of algorithms and the machine's clock; both checks are replaced by crypto/tokens.py.
+"""
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClientError, OAuth2Request
+from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
+from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
+from sqlmodel import Session, select
+
+from app.crypto.signing import BadSignature, peek_header
+from app.crypto.tokens import BadToken, issue_access_token, verify_assertion
+from app.kit.errors import Malformed, Unauthorised
+from app.kit.ids import is_id, random_id
+from app.kit.runtime import Runtime
+from app.parties import dpop, service
+from app.parties.models import Lab, LabKey, Platform
+
+
+class _Client(ClientMixin):  # type: ignore[misc]
+    """A platform or a lab as Authlib sees it."""
+
+    def __init__(self, party: Platform | Lab, keys: list[LabKey]) -> None:
+        self.party = party
+        self.keys = keys
+
+    def get_client_id(self) -> str:
+        return self.party.id
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        return isinstance(self.party, Platform) and hmac.compare_digest(
+            sha256(client_secret.encode()).hexdigest(), self.party.secret_sha256
+        )
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        return method == ("client_secret_basic" if isinstance(self.party, Platform) else "private_key_jwt")
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type == "client_credentials"
+
+
+class _Grant(ClientCredentialsGrant):  # type: ignore[misc]
+    TOKEN_ENDPOINT_AUTH_METHODS = ["private_key_jwt", "client_secret_basic"]
+
+
+class _Request(OAuth2Request):  # type: ignore[misc]
+    @property
+    def form(self) -> Any:
+        return self.payload.data
+
+    @property
+    def args(self) -> Any:
+        return {}
+
+
+class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
+    CLIENT_AUTH_METHOD = "private_key_jwt"
+
+    def __init__(self, runtime: Runtime, session: Session, now: datetime) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._session = session
+        self._now = now
+
+    def __call__(self, query_client: Any, request: Any) -> Any:
+        form = request.form
+        assertion = form.get("client_assertion")
+        if form.get("client_assertion_type") != self.CLIENT_ASSERTION_TYPE or not assertion:
+            return None
+        client_id = form.get("client_id") or service.assertion_subject(assertion)
+        client = query_client(client_id)
+        if client is None or not isinstance(client.party, Lab):
+            raise InvalidClientError(description="The client is not known.")
+        try:
+            kid = peek_header(assertion).get("kid")
+        except BadSignature:
+            raise InvalidClientError(description="The assertion could not be read.") from None
+        keys = [k for k in client.keys if kid in (None, k.thumbprint)]
+        why = "no key of the client has that kid"
+        for key in keys:
+            try:
+                jti, exp = verify_assertion(
+                    assertion, key.jwk, client.party.id, self._runtime.settings.public_url, self._now
+                )
+            except BadToken as error:
+                why = str(error)
+                continue
+            if not service.use_assertion(self._session, client.party.id, jti, exp):
+                raise Unauthorised(
+                    "assertion_replayed",
+                    "Make a new assertion with a new jti for each token request.",
+                    **_oauth("invalid_client", "assertion was used before"),
+                )
+            return client
+        raise InvalidClientError(description=f"The assertion was refused: {why}.")
+
+
+class _Server(AuthorizationServer):  # type: ignore[misc]
+    """Authlib's server, without a web framework: takes and gives plain values."""
+
+    def __init__(self, runtime: Runtime, session: Session, now: datetime, proofs: list[str]) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._session = session
+        self._now = now
+        self._proofs = proofs
+        self.register_client_auth_method("private_key_jwt", _Assertion(runtime, session, now))
+        self.register_grant(_Grant)
+        self.register_token_generator("default", self._token)
+
+    def query_client(self, client_id: Any) -> _Client | None:
+        if not isinstance(client_id, str):
+            return None
+        if is_id("platform", client_id):
+            platform = self._session.get(Platform, client_id)
+            return _Client(platform, []) if platform and platform.suspended_at is None else None
+        if is_id("lab", client_id):
+            lab = self._session.get(Lab, client_id)
+            keys = self._session.exec(select(LabKey).where(LabKey.lab_id == client_id, LabKey.revoked_at == None)).all()
+            return _Client(lab, list(keys)) if lab else None
+        return None
+
+    def save_token(self, token: Any, request: Any) -> None:
+        """Access tokens are self-contained; their party is looked up again at each use."""
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Nobody listens."""
+
+    def create_oauth2_request(self, request: Any) -> Any:
+        return request
+
+    def handle_response(self, status: int, body: Any, headers: Any) -> tuple[int, Any, dict[str, str]]:
+        return status, body, dict(headers)
+
+    def _token(self, grant_type: str, client: _Client, **kwargs: Any) -> dict[str, Any]:
+        settings = self._runtime.settings
+        life = settings.token_minutes * 60
+        jkt = None
+        if isinstance(client.party, Lab):
+            jkt = dpop.at_token_endpoint(self._session, self._runtime, self._proofs, now=self._now)
+        token = issue_access_token(
+            self._runtime.keys.service, settings.public_url, client.get_client_id(), random_id("act"), self._now, life, jkt
+        )
+        return {"access_token": token, "token_type": "Bearer" if jkt is None else "DPoP", "expires_in": life}
+
+
+def issue_token(
+    session: Session, runtime: Runtime, form: dict[str, str], authorization: str | None, *, now: datetime, proofs: Sequence[str] = ()
+) -> dict[str, Any]:
+    """An access token for the client that the form and the Authorization header prove. With `proofs` (DPoP headers) a lab's is
+    bound to the key of the one that there must be.
+
+    Raises Unauthorised (invalid_client, assertion_replayed) or Malformed (invalid_dpop_proof, use_dpop_nonce, or
+    another RFC 6749 section 5.2 error as its code).
+    """
+    # Authlib refuses a plain-http address; development runs on loopback, and outside it settings demand https.
+    uri = "https://" + runtime.settings.public_url.split("://", 1)[1] + "/v1/oauth/token"
+    headers = {"Authorization": authorization} if authorization else {}
+    request = _Request("POST", uri, headers=headers)
+    request.payload = BasicOAuth2Payload(form)
+    try:
+        status, body, _ = _Server(runtime, session, now, list(proofs)).create_token_response(request)
+    except UnicodeDecodeError:  # Authlib's reading of a Basic header that holds no UTF-8
+        detail = "Send the client's id and secret as HTTP Basic in UTF-8."
+        raise Unauthorised("invalid_client", detail, **_oauth("invalid_client", detail)) from None
+    if status == 200:
+        return dict(body)
+    fields = dict(body)
+    code = str(fields.get("error", "invalid_request"))
+    detail = str(fields.get("error_description") or "Look at RFC 6749 section 5.2 for what this error means.")
+    if code == "invalid_client" and detail.startswith(
+        "The client cannot authenticate"
+    ):  # Authlib's, with a Python list in it
+        detail = "Platforms prove themselves by HTTP Basic with id and secret, labs by private_key_jwt."
+    elif not detail.endswith("."):
+        detail += "."
+    if code == "invalid_client":
+        raise Unauthorised(code, detail, **_oauth(code, detail))
+    raise Malformed(code, detail, **_oauth(code, detail))
+
+
+def _oauth(error: str, description: str) -> dict[str, Any]:
+    # The names that OAuth clients look for, beside those of RFC 9457.
+    return {"error": error, "error_description": description, "headers": {"Cache-Control": "no-store"}}

@@ -1,0 +1,90 @@
+"""HTTP for tokens, server metadata and portal sessions."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.crypto.signing import ALGORITHMS
+from app.kit.body import StrictRoute, need_media_type, parse_form
+from app.kit.db import write
+from app.kit.deps import RuntimeDep, SessionDep
+from app.kit.errors import Malformed, NotFound
+from app.kit.runtime import Runtime
+from app.parties import claims, contributors, dpop, oauth
+from app.parties.auth import WritingPlatform
+from app.parties.schemas import Jwks, PortalIn, PortalOut, ServerMetadata, TokenOut
+
+router = APIRouter(tags=["parties"], route_class=StrictRoute)
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["grant_type"],
+                    "properties": {
+                        "grant_type": {"type": "string", "enum": ["client_credentials"]},
+                        "client_id": {"type": "string"},
+                        "client_assertion_type": {"type": "string"},
+                        "client_assertion": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/v1/oauth/token", response_model=TokenOut, openapi_extra=_FORM, summary="Get an access token")
+async def token(request: Request, response: Response) -> dict[str, object]:
+    """OAuth 2.0 client credentials: platforms by HTTP Basic, labs by `private_key_jwt` (audience: the issuer)."""
+    runtime: Runtime = request.app.state.runtime
+    need_media_type(request, "application/x-www-form-urlencoded")
+    body = await request.body()
+    if len(body) > 20_000:
+        raise Malformed("form_invalid", "The form is longer than a token request can be.")
+    form = parse_form(body)
+    response.headers["Cache-Control"] = "no-store"
+    proofs = request.headers.getlist("dpop")
+    if proofs:
+        response.headers["DPoP-Nonce"] = dpop.nonces(runtime).give(runtime.clock.now())
+    return await run_in_threadpool(_issue, runtime, form, request.headers.get("authorization"), proofs)
+
+
+def _issue(runtime: Runtime, form: dict[str, str], authorization: str | None, proofs: list[str]) -> dict[str, object]:
+    with write(runtime.engine) as session:
+        return oauth.issue_token(session, runtime, form, authorization, now=runtime.clock.now(), proofs=proofs)
+
+
+@router.get(
+    "/.well-known/oauth-authorization-server", response_model=ServerMetadata, summary="Server metadata (RFC 8414)"
+)
+def metadata(runtime: RuntimeDep) -> ServerMetadata:
+    issuer = runtime.settings.public_url
+    return ServerMetadata(
+        issuer=issuer, token_endpoint=f"{issuer}/v1/oauth/token", jwks_uri=f"{issuer}/.well-known/jwks.json",
+        grant_types_supported=["client_credentials"], response_types_supported=[],
+        token_endpoint_auth_methods_supported=["private_key_jwt", "client_secret_basic"],
+        token_endpoint_auth_signing_alg_values_supported=ALGORITHMS, dpop_signing_alg_values_supported=ALGORITHMS,
+    )  # fmt: skip
+
+
+@router.get("/.well-known/jwks.json", response_model=Jwks, summary="The service's public keys")
+def jwks(runtime: RuntimeDep) -> Jwks:
+    return Jwks(keys=[runtime.keys.service.public_jwk])
+
+
+@router.post(
+    "/v1/portal-sessions", status_code=201, response_model=PortalOut, summary="A one-time link to a person's page"
+)
+def open_portal(given: PortalIn, runtime: RuntimeDep, session: SessionDep, platform: WritingPlatform) -> PortalOut:
+    """A link for the person to everything they gave on this platform; good once, for 15 minutes."""
+    now = runtime.clock.now()
+    name = contributors.pseudonym(runtime.keys, platform.id, given.contributor)
+    found = contributors.find(session.connection(), [(platform.id, name)])
+    if not found:
+        raise NotFound("not_found", "Nothing was recorded for that contributor yet.")
+    portal = claims.open_portal(session, found[platform.id, name], now=now)
+    codes: claims.Claims = runtime.parts["claims"]
+    url = f"{runtime.settings.public_url}/c/{codes.code(portal.id, portal=True)}"
+    return PortalOut(url=url, expires_at=now + claims.PORTAL_LIFE)

@@ -1,0 +1,174 @@
+"""Platforms, labs and their keys: what an operator adds, and what authentication looks up."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
+
+from app.core.canonical import b64u, unb64u
+from app.core.vocabulary import RECIPIENT_KINDS
+from app.crypto.signing import BadKey, thumbprint
+from app.kit.db import for_update
+from app.kit.errors import Conflict, Invalid, NotFound
+from app.kit.ids import is_id, new_id
+from app.log import service as log
+from app.parties.models import AssertionUse, Lab, LabKey, Platform
+
+VERIFIED_FOR = timedelta(days=365)
+MAX_NAME = 200
+
+
+def add_platform(session: Session, name: str, *, now: datetime) -> tuple[Platform, str]:
+    """A new platform and its client secret (256 bits, shown once). Raises Invalid (name_too_long) or Conflict (party_exists)."""
+    _fits(name)
+    secret = b64u(os.urandom(32))
+    platform = Platform(
+        id=new_id("platform"), name=name, secret_sha256=sha256(secret.encode()).hexdigest(), created_at=now
+    )
+    _add(session, platform)
+    log.append(session, [log.institutional("admin.platform-added", platform.id, {"name": name}, now)], now)
+    return platform, secret
+
+
+def add_lab(
+    session: Session, legal_name: str, kind: str, seat: str, evidence: str, jwk: dict[str, Any], *, now: datetime
+) -> Lab:
+    """A lab whose facts the operator verified (`evidence` says how), with its first public key.
+
+    Raises Invalid (key_invalid, body_invalid, name_too_long) or Conflict (party_exists).
+    """
+    _fits(legal_name)
+    if kind not in RECIPIENT_KINDS:
+        raise Invalid("body_invalid", "The lab's kind must be one of: " + ", ".join(RECIPIENT_KINDS) + ".")
+    if not (len(seat) == 2 and seat.isascii() and seat.isupper()):
+        raise Invalid("body_invalid", "Give the seat as an ISO 3166-1 alpha-2 code, such as CH.")
+    lab = Lab(
+        id=new_id("lab"), legal_name=legal_name, kind=kind, seat=seat, evidence=evidence,
+        verified_at=now, verified_until=now + VERIFIED_FOR, created_at=now,
+    )  # fmt: skip
+    _add(session, lab)
+    print_ = _add_key(session, lab, jwk, now)
+    body = {"legal_name": legal_name, "kind": kind, "seat": seat, "key": print_}
+    log.append(session, [log.institutional("admin.lab-added", lab.id, body, now)], now)
+    return lab
+
+
+def _fits(name: str) -> None:
+    """Names stand in many leaves, beside other things. Raises Invalid (name_too_long)."""
+    if len(name) > MAX_NAME:
+        raise Invalid("name_too_long", "Use at most 200 characters.")
+
+
+def add_lab_key(session: Session, lab: Lab, jwk: dict[str, Any], *, now: datetime) -> str:
+    """One more public key for `lab`; gives its thumbprint. Raises Invalid (key_invalid) or Conflict (party_exists)."""
+    print_ = _add_key(session, lab, jwk, now)
+    log.append(
+        session, [log.institutional("key.added", lab.id, {"legal_name": lab.legal_name, "key": print_}, now)], now
+    )
+    return print_
+
+
+def revoke_lab_key(session: Session, key: LabKey, *, now: datetime, act: str | None = None) -> None:
+    """The key opens and signs nothing from now on."""
+    key.revoked_at = now
+    session.add(key)
+    leaf = log.institutional("key.revoked", key.lab_id, {"key": key.thumbprint}, now)
+    log.append_narrowing(session, leaf, act or new_id("admin"), "key", now, lab=key.lab_id, key=key.thumbprint)
+
+
+def known_platform(session: Session, platform_id: str) -> Platform:
+    """Raises NotFound (not_found)."""
+    platform = session.get(Platform, platform_id) if is_id("platform", platform_id) else None
+    if platform is None:
+        raise NotFound("not_found", "Name a platform by its id, plt_…; `python -m app platforms add` makes one.")
+    return platform
+
+
+def known_lab(session: Session, lab_id: str) -> Lab:
+    """Raises NotFound (not_found)."""
+    lab = session.get(Lab, lab_id) if is_id("lab", lab_id) else None
+    if lab is None:
+        raise NotFound("not_found", "Look at the lab's client id.")
+    return lab
+
+
+def revoke_key_of(session: Session, lab_id: str, print_: str, *, now: datetime) -> None:
+    """`revoke_lab_key` by names. Raises NotFound (not_found) where the lab has no such key in use."""
+    row = session.exec(for_update(select(LabKey).where(LabKey.thumbprint == print_, LabKey.lab_id == lab_id), session)).first()
+    if row is None or row.revoked_at is not None:
+        raise NotFound("not_found", "Look at the key's thumbprint; the lab has no such key in use.")
+    revoke_lab_key(session, row, now=now)
+
+
+def lab_key(session: Session, lab_id: str, print_: str) -> LabKey | None:
+    """The lab's key of that thumbprint, unless revoked; it is not revoked before the transaction ends."""
+    held = for_update(select(LabKey).where(LabKey.thumbprint == print_), session)
+    key = session.exec(held.execution_options(populate_existing=True)).first()
+    return key if key is not None and key.lab_id == lab_id and key.revoked_at is None else None
+
+
+def first_key(session: Session, lab_id: str) -> LabKey | None:
+    """The lab's newest key in use."""
+    return session.exec(
+        select(LabKey)
+        .where(LabKey.lab_id == lab_id, LabKey.revoked_at == None)
+        .order_by(sa.desc(LabKey.added_at))
+        .limit(1)  # type: ignore[arg-type]
+    ).first()
+
+
+def releases_stopped(lab: Lab, now: datetime) -> bool:
+    """Whether nothing new may go to the lab: blocked, or its verified facts have lapsed."""
+    return lab.blocked_at is not None or lab.verified_until <= now
+
+
+def use_assertion(session: Session, client_id: str, jti: str, exp: int) -> bool:
+    """Note a client assertion as used; False if it was before. The row outlives the assertion by an hour."""
+    expires = datetime.fromtimestamp(exp, UTC) + timedelta(hours=1)
+    try:
+        with session.begin_nested():
+            session.execute(
+                sa.insert(AssertionUse).values(
+                    client_id=client_id, jti_sha256=sha256(jti.encode()).hexdigest(), expires_at=expires
+                )
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+def forget_assertions(session: Session, now: datetime) -> None:
+    """Drop used assertions that no replay could use any more."""
+    session.execute(sa.delete(AssertionUse).where(AssertionUse.expires_at < now))  # type: ignore[arg-type]
+
+
+def assertion_subject(assertion: str) -> str | None:
+    """The unverified `sub` of a JWT: says whose keys to look for, and nothing else."""
+    try:
+        claims = json.loads(unb64u(assertion.split(".")[1]))
+        return claims["sub"] if isinstance(claims["sub"], str) else None
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return None
+
+
+def _add_key(session: Session, lab: Lab, jwk: dict[str, Any], now: datetime) -> str:
+    try:
+        print_ = thumbprint(jwk)
+    except BadKey as error:
+        raise Invalid("key_invalid", f"The key was refused: {error}.") from None
+    public = {k: v for k, v in jwk.items() if k in ("kty", "crv", "x", "y", "n", "e")}
+    _add(session, LabKey(thumbprint=print_, lab_id=lab.id, jwk=public, added_at=now))
+    return print_
+
+
+def _add(session: Session, row: Any) -> None:
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        raise Conflict("party_exists", "Choose another name, or use the party or key that is there.") from None

@@ -1,0 +1,114 @@
+"""Commands for a platform's write-only keys."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.contributions import signatures
+from app.contributions.formats.hooked import HOOKED
+from app.importing_shell import consent_of
+from app.kit.clock import rfc3339
+from app.kit.errors import Invalid
+from app.kit.runtime import Runtime
+from app.parties import ingest_keys
+from app.parties.claims import encode_secret
+from app.parties.intake_links import IntakeLinks
+from app.parties.service import known_platform
+
+Perform = Callable[..., Any]
+"""`perform(act, before)` runs `before(runtime)`, then `act(runtime, session, now)` in one transaction; a refusal ends the program
+with its code and sentence."""
+
+
+def register(platforms: typer.Typer, perform: Perform) -> None:
+    """Add the commands to `python -m app platforms`."""
+    @platforms.command("intake")
+    def intake(platform: Annotated[str, typer.Argument(help="Id of the platform, plt_….")]) -> None:
+        """Print a link, good for 8 hours, to the page that shows what came through its hooks and what was refused."""
+
+        def act(runtime: Runtime, session: Any, now: Any) -> str:
+            links: IntakeLinks = runtime.parts["intake_links"]
+            return f"{runtime.settings.public_url}/intake/{links.code(known_platform(session, platform).id, now)}"
+
+        typer.echo(perform(act))
+
+    group = typer.Typer(no_args_is_help=True, help="Write-only keys for systems that send their records by themselves.")
+    platforms.add_typer(group, name="ingest-key")
+
+    @group.command("add")
+    def add(
+        platform: Annotated[str, typer.Argument(help="Id of the platform, plt_….")],
+        format_: Annotated[str, typer.Option("--format", metavar="NAME", help="Which system sends: " + ", ".join(HOOKED) + ".")],
+        policy: Annotated[
+            str, typer.Option(help="A template's name, or a policy's digest: what people there are told; needs the three below.")
+        ] = "",
+        wording: Annotated[Path | None, typer.Option(help="File with the exact text they are shown.")] = None,
+        language: Annotated[str, typer.Option(help="Its language.")] = "",
+        shown_at: Annotated[str, typer.Option(help="Since when it is shown, RFC 3339.")] = "",
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Make a key. Its address is shown once. Without a policy what it sends has basis none, and with one basis notice."""
+
+        # A policy that is new is stored in a transaction of its own, so before the one that makes the key.
+        def check(runtime: Runtime) -> None:
+            if format_ not in HOOKED:
+                raise Invalid("format_unknown", "Use one of: " + ", ".join(HOOKED) + ".")
+            if (consent := given()) is not None:
+                runtime.parts["intake"].check_consent(consent, now=runtime.clock.now())
+
+        def given() -> dict[str, Any] | None:
+            return consent_of(policy, "notice" if policy else "none", wording, language, shown_at)
+
+        def act(runtime: Runtime, session: Any, now: Any) -> dict[str, str]:
+            consent = given()
+            stored = None if consent is None else json.dumps(consent)
+            key, secret = ingest_keys.add(session, platform, format_, stored, now=now)
+            made = {"key": key.id, "url": f"{runtime.settings.public_url}/v1/ingest/{format_}/{secret}"}
+            if format_ == "label-studio":  # it signs nothing, and sends headers that are typed into its form
+                proof = "wsc_" + encode_secret(os.urandom(20))
+                ingest_keys.set_secret(session, runtime.keys, key.id, proof, now=now)
+                made["header"] = f"Authorization: Bearer {proof}"
+            return made
+
+        made = perform(act, check)
+        if as_json:
+            typer.echo(json.dumps(made))
+            return
+        typer.echo("\n".join(f"{name}: {value}" for name, value in made.items()))
+        typer.echo("Keep what is printed; it is not shown again, and whoever has it can add records.")
+        if format_ == "argilla":
+            typer.echo("Make the webhook in Argilla, then give its secret to `ingest-key secret`; until then nothing is taken.")
+
+    @group.command("secret")
+    def secret(key: Annotated[str, typer.Argument(help="Id of the key, igk_….")]) -> None:
+        """Give the secret that Argilla made with its webhook, as one line on standard input."""
+        given = sys.stdin.readline().strip()
+
+        def act(runtime: Runtime, session: Any, now: Any) -> None:
+            try:
+                signatures.secret_bytes(given)
+            except ValueError as error:
+                raise Invalid("key_invalid", f"The secret is {error}; copy it whole, as Argilla shows it.") from None
+            ingest_keys.set_secret(session, runtime.keys, key, given, now=now)
+
+        perform(act)
+        typer.echo("Set. What is signed with it is taken from now on.")
+
+    @group.command("list")
+    def list_(platform: Annotated[str, typer.Argument(help="Id of the platform, plt_….")]) -> None:
+        """The keys of a platform, revoked ones too."""
+        for key in perform(lambda runtime, session, now: ingest_keys.listed(session, platform)):
+            state = "in use" if key.revoked_at is None else f"revoked {rfc3339(key.revoked_at)}"
+            basis = "notice" if key.consent else "none"
+            typer.echo(f"{key.id}  {key.format}  basis {basis}  made {rfc3339(key.created_at)}  {state}")
+
+    @group.command("revoke")
+    def revoke(key: Annotated[str, typer.Argument(help="Id of the key, igk_….")]) -> None:
+        """Take nothing more with a key. Make the new one first: both work until then."""
+        perform(lambda runtime, session, now: ingest_keys.revoke(session, key, now=now))
+        typer.echo("Revoked. What came with it stays recorded.")

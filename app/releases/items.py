@@ -1,0 +1,260 @@
+"""Filling a release with items: which contributions, which parts of them, in which shard, under which terms."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.agreements import selection, verdicts
+from app.agreements.models import Agreement, Offer
+from app.consents.policies import PolicyBook
+from app.contributions.models import Contribution, ContributionPayload
+from app.core.evaluation import LabFacts, Use, evaluate, intersect, strictest_attribution
+from app.core.manifest import shard_bits, shard_of
+from app.crypto.commitment import record_id, rid_seed
+from app.kit.bulk import Direct
+from app.kit.db import for_update, read, write
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties.contributors import load
+from app.parties.models import Lab
+from app.releases import together
+from app.releases.models import Release, ReleaseItem
+from app.releases.rows import Terms, duties
+
+_ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
+_C = Contribution.__table__  # type: ignore[attr-defined]
+_ITEM_COLUMNS = ("release_id", "shard", "record_id", "contribution_id", "parts", "terms", "group_size", "keep")
+_TERMS_UNKNOWN = 0
+CHUNK = 4_000
+"""Items read and written at a time."""
+
+
+class Filling(ABC):
+    """The selecting half of a cut: what `releases/cutting.py` builds and publishes."""
+
+    runtime: Runtime
+    release: str
+    agreement: Agreement
+    offer: Offer
+    offered: dict[str, Any]
+    selection: dict[str, Any]
+    recorded_until: datetime | None
+    ends: date | None
+    use: Use
+    use_id: int
+    facts: LabFacts
+    day: date
+    looked_at: datetime
+    as_of: int
+    bits: int
+    terms: list[Terms]
+    needs_new_terms: int
+    _terms_at: dict[Any, int]
+    _work: Path
+    _held: Session | None = None
+    """The transaction that holds the head lock, while shards are built in it."""
+
+    @contextmanager
+    def _reading(self, *, snapshot: bool = False) -> Iterator[Session]:
+        if self._held is not None:
+            yield self._held
+        else:
+            with read(self.runtime.engine, snapshot=snapshot) as session:
+                yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        if self._held is not None:
+            yield self._held
+            self._held.flush()
+        else:
+            with write(self.runtime.engine) as session:
+                yield session
+
+    @abstractmethod
+    def _may_go(self, session: Session, lab: Lab, now: datetime) -> bool:
+        """Whether anything may still go to this lab under this agreement."""
+
+    @abstractmethod
+    def _cancel(self, session: Session) -> None:
+        """Give the release up."""
+
+    def _select(self) -> bool:
+        """Fill the release's items; False where the release was cancelled."""
+        runtime = self.runtime
+        now = self.looked_at = runtime.clock.now()
+        self.day = now.date()
+        with write(runtime.engine) as session:
+            # Looked at again under the row's lock: the items of a published release are what withdrawals look through.
+            state = session.exec(for_update(select(Release.state).where(Release.id == self.release), session)).one()
+            if state != "cutting":
+                return False
+            lab = session.get_one(Lab, self.agreement.lab_id)
+            # The facts as they are verified now, which need not be those of the day it was signed.
+            self.facts = verdicts.facts_of(lab)
+            self.use_id = verdicts.use_row(session, self.use, self.facts)
+            if not self._may_go(session, lab, now):
+                self._cancel(session)
+                return False
+            # Before anything is looked at: what narrows from here on has this index or a later one.
+            self.as_of = log.size(session)
+            session.execute(sa.update(Release).where(Release.id == self.release).values(as_of=self.as_of))  # type: ignore[arg-type]
+            session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
+            self._decide(session, now)
+        self.needs_new_terms = 0
+        with read(runtime.engine) as session:
+            query = self._eligible(now, selection.present(session, self.use_id))
+            self._choose_bits(session, query)
+            rows = session.connection().execute(query, execution_options={"yield_per": CHUNK})
+            for part in rows.partitions(CHUNK):
+                self._insert(part)
+        with write(runtime.engine) as session:
+            together.drop_small_groups(session, self.release)
+            self._add_tombstones(session.connection())
+        return True
+
+    def _decide(self, session: Session, now: datetime, policies: Iterable[int] | None = None) -> None:
+        book: PolicyBook = self.runtime.parts["policies"]
+        known = (self.use_id, self.use, self.facts)
+        if policies is not None:
+            return verdicts.keep(session, book, *known, policies, now.date())
+        needed = selection.governing(self.selection, now, self.recorded_until)
+        return verdicts.keep_all(session, book, *known, needed, now.date())
+
+    def _eligible(self, now: datetime, there: selection.Present = selection.EVERYTHING) -> Any:
+        return selection.eligible(
+            self.use_id,
+            self.use,
+            self.agreement.lab_id,
+            self.selection,
+            now,
+            self.recorded_until,
+            self.agreement.id,
+            there,
+        )
+
+    def _choose_bits(self, session: Session, query: Any) -> None:
+        """Shards by leading bits, chosen at the agreement's first cut and kept for its life."""
+        if self.agreement.shard_bits is None:
+            total = session.execute(sa.select(sa.func.count()).select_from(query.subquery())).scalar_one()
+            p = ContributionPayload.__table__  # type: ignore[attr-defined]
+            length = sum(
+                sa.func.coalesce(sa.func.length(p.c[name]), 0) for name in ("text", "judgment", "context", "profile")
+            )
+            sample = sa.select(length.label("n")).limit(1000).subquery()  # type: ignore[attr-defined]
+            average = float(session.execute(sa.select(sa.func.avg(sample.c.n))).scalar_one() or 0)
+            # Text of this kind compresses about threefold; the aim is a size, not a promise.
+            self.bits = shard_bits(total, average / 3 + 100, self.runtime.settings.shard_bytes)
+            with write(self.runtime.engine) as writing:
+                writing.execute(
+                    sa.update(Agreement)
+                    .where(Agreement.id == self.agreement.id, Agreement.shard_bits == None)  # type: ignore[arg-type]
+                    .values(shard_bits=self.bits)
+                )
+                self.bits = int(
+                    writing.exec(select(Agreement.shard_bits).where(Agreement.id == self.agreement.id)).one() or 0
+                )
+        else:
+            self.bits = self.agreement.shard_bits
+
+    def _insert(self, rows: Iterable[Any]) -> None:
+        rows = list(rows)
+        with self._reading() as session:
+            people = load(session.connection(), self.runtime.keys, {r[1] for r in rows})
+        items = []
+        for contribution, contributor, _, _, parts, base, standing, floor, basis, attested_by, in_terms in rows:
+            person = people.get(contributor)
+            if not in_terms:
+                self.needs_new_terms += 1
+            elif person is not None:
+                rid = record_id(self.agreement.id, rid_seed(person.rid_key, contribution))
+                terms = self._terms_of((base, standing, floor, basis, attested_by))
+                asks = self.terms[terms]
+                place = (self.release, shard_of(rid, self.bits), rid)
+                items.append((*place, contribution, parts, terms, asks.group_size, asks.keep))
+        items.sort()  # in the order of the primary key, which is random otherwise
+        with self._writing() as session:
+            Direct.under(session).load(_ITEM, _ITEM_COLUMNS, items)
+
+    def _terms_of(self, key: tuple[Any, ...]) -> int:
+        at = self._terms_at.get(key)
+        if at is None:
+            book: PolicyBook = self.runtime.parts["policies"]
+            stored = book.by_ids({p for p in key[:3] if p is not None})
+            today = self.runtime.clock.now().date()
+            joint = intersect([evaluate(s.compiled, self.use, self.facts, today) for s in stored.values()])
+            self.terms.append(
+                Terms(
+                    tuple(sorted(s.digest for s in stored.values())),
+                    key[3],
+                    key[4],
+                    strictest_attribution(joint.obligations),
+                    joint.group_size,
+                    together.keep_bits(joint.obligations),
+                    duties(joint.obligations),
+                )
+            )
+            at = self._terms_at[key] = len(self.terms) - 1
+        return at
+
+    def _add_tombstones(self, connection: sa.Connection) -> None:
+        """What is withheld and keeps a place stands as a tombstone: an id and a kind, no more."""
+        connection.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release, _ITEM.c.parts == 0))
+        until = self.looked_at if self.recorded_until is None else self.recorded_until
+        missing = together.withheld(connection, self.release, until)
+        people = load(connection, self.runtime.keys, {contributor for _, contributor, _ in missing})
+        items = []
+        for contribution, contributor, bits in missing:
+            person = people.get(contributor)
+            # An erased person's place is kept under a key of the service: their own is gone.
+            key = self.runtime.keys.derive("tombstone") if person is None else person.rid_key
+            rid = record_id(self.agreement.id, rid_seed(key, contribution))
+            place = (self.release, shard_of(rid, self.bits), rid)
+            items.append((*place, contribution, 0, _TERMS_UNKNOWN, 0, bits))
+        Direct.under(connection).load(_ITEM, _ITEM_COLUMNS, items)
+
+    def _reselect(self, hits: set[str]) -> set[int]:
+        """Look again at the contributions that a narrowing act touched; gives the shards to build anew."""
+        now = self.runtime.clock.now()
+        shards: set[int] = set()
+        with self._writing() as session:
+            before = session.execute(
+                sa.select(_ITEM).where(_ITEM.c.release_id == self.release, _ITEM.c.contribution_id.in_(hits))
+            ).all()
+            shards |= {i.shard for i in before} | {i.shard for i in self._tombstones(session)}
+            session.execute(
+                sa.delete(_ITEM).where(_ITEM.c.release_id == self.release, _ITEM.c.contribution_id.in_(hits))
+            )
+            g = selection.Governed()
+            governing = session.execute(
+                sa.select(*g.layers()).select_from(g.joined).where(_C.c.id.in_(hits)).distinct()
+            )
+            self._decide(session, now, {p for row in governing for p in row if p is not None})
+            rows = session.execute(self._eligible(now).where(_C.c.id.in_(hits))).all()
+        self._insert(rows)
+        with self._writing() as session:
+            # Who left makes groups smaller for the others, all over the release.
+            shards |= together.drop_small_groups(session, self.release)
+            self._add_tombstones(session.connection())
+            shards |= {i.shard for i in self._tombstones(session)}
+            # A reply names its parent's record id, so replies to what left are written again too.
+            replies = _C.alias("replies")
+            shards |= set(
+                session.execute(
+                    sa.select(_ITEM.c.shard)
+                    .join(replies, replies.c.id == _ITEM.c.contribution_id)
+                    .where(_ITEM.c.release_id == self.release, replies.c.parent_id.in_(hits))
+                ).scalars()
+            )
+        return shards
+
+    def _tombstones(self, session: Session) -> list[Any]:
+        return list(
+            session.execute(sa.select(_ITEM.c.shard).where(_ITEM.c.release_id == self.release, _ITEM.c.parts == 0))
+        )

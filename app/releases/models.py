@@ -1,0 +1,104 @@
+"""Tables of the releases slice."""
+
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.kit.db import IdType, Instant
+
+JSONL, PARQUET = "jsonl+zstd", "parquet"
+"""Formats of shards, as the manifest names them."""
+
+
+class Release(SQLModel, table=True):
+    """An immutable cut under one agreement. `as_of` is the log's size when its records were selected."""
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    agreement_id: str = Field(foreign_key="agreement.id", index=True, sa_type=IdType)
+    state: str
+    as_of: int | None = Field(default=None, sa_type=sa.BigInteger)
+    supersedes: str | None = Field(default=None, sa_type=IdType)
+    manifest: str | None = None
+    log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+    needs_new_terms: int = 0
+    terms: list[Any] = Field(default_factory=list, sa_type=sa.JSON)
+    requested_at: datetime = Field(sa_type=Instant)
+    cut_at: datetime | None = Field(default=None, sa_type=Instant)
+    format: str = Field(default=JSONL, sa_column_kwargs={"server_default": JSONL})
+    open_until: date | None = None
+    """The first day on which it may no longer be delivered: a permission in it, or the agreement, has ended."""
+
+
+class ReleaseItem(SQLModel, table=True):
+    """A contribution in a release: which parts, under which record id, in which shard (by leading bits).
+
+    `parts` 0 is a tombstone: something withheld that keeps the place of other people's replies, or stands where its terms ask
+    for all that is attached. `terms` points into the release's list of governing policies. `group_size` is the fewest people
+    of one platform, language and kind that its terms want it to stand among; `keep` are bits of `releases/together.py`.
+    """
+
+    __tablename__ = "release_item"
+    __table_args__ = (sa.Index("ix_release_item_contribution", "contribution_id"),)
+
+    release_id: str = Field(primary_key=True, sa_type=IdType)
+    shard: int = Field(primary_key=True)
+    record_id: bytes = Field(primary_key=True)
+    contribution_id: str = Field(sa_type=IdType)
+    parts: int = Field(sa_type=sa.SmallInteger)
+    terms: int
+    group_size: int = Field(default=0, sa_type=sa.SmallInteger, sa_column_kwargs={"server_default": "0"})
+    keep: int = Field(default=0, sa_type=sa.SmallInteger, sa_column_kwargs={"server_default": "0"})
+
+
+class Shard(SQLModel, table=True):
+    """One file of a release. `gone` from the moment a record in it is withdrawn; the bytes follow within a day."""
+
+    release_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="release.id")
+    shard: int = Field(primary_key=True)
+    sha256: str = Field(index=True, sa_type=IdType)
+    bytes: int = Field(sa_type=sa.BigInteger)
+    rows: int
+    state: str
+    gone_at: datetime | None = Field(default=None, sa_type=Instant)
+    swept_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class Delivery(SQLModel, table=True):
+    """A ticket to read one release, by the hash of its secret."""
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    release_id: str = Field(foreign_key="release.id", index=True, sa_type=IdType)
+    ticket_sha256: str = Field(unique=True, sa_type=IdType)
+    log_index: int = Field(sa_type=sa.BigInteger)
+    expires_at: datetime = Field(sa_type=Instant)
+    revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class Recall(SQLModel, table=True):
+    """The duty on one holder to delete what was withdrawn: one a batch and agreement."""
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    agreement_id: str = Field(foreign_key="agreement.id", index=True, sa_type=IdType)
+    state: str
+    opened_at: datetime | None = Field(default=None, sa_type=Instant)
+    due: datetime | None = Field(default=None, sa_type=Instant)
+    delete_by: datetime | None = Field(default=None, sa_type=Instant)
+    acknowledged_at: datetime | None = Field(default=None, sa_type=Instant)
+    closed_at: datetime | None = Field(default=None, sa_type=Instant)
+    attestation: str | None = None
+    """The lab's signed statement, as it came: a compact JWS by one of its keys."""
+    log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+
+
+class RecallItem(SQLModel, table=True):
+    """A record that a holder must delete. `recall_id` null until the next batch is opened."""
+
+    __tablename__ = "recall_item"
+
+    id: int | None = Field(default=None, primary_key=True)
+    agreement_id: str = Field(index=True, sa_type=IdType, foreign_key="agreement.id")
+    record_id: bytes
+    recall_id: str | None = Field(default=None, index=True, sa_type=IdType)
+    created_at: datetime = Field(sa_type=Instant)

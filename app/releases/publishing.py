@@ -1,0 +1,153 @@
+"""The last step of a cut: the tree over its records, the signed manifest, and until when it may be delivered."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.agreements.models import Agreement, Offer
+from app.consents.policies import PolicyBook
+from app.contributions.models import Contribution
+from app.core.canonical import sha256_hex
+from app.core.evaluation import LabFacts, Use, Verdict, evaluate, verdict
+from app.core.manifest import manifest_bytes, shard_prefix
+from app.kit.clock import rfc3339
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.releases import tree
+from app.releases.items import CHUNK, Filling
+from app.releases.models import Release, ReleaseItem, Shard
+from app.releases.rows import BuiltShard, Terms
+
+_ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
+_C = Contribution.__table__  # type: ignore[attr-defined]
+_DAY = 86_400_000_000
+_EPOCH = date(1970, 1, 1)
+
+
+class Publishing(Filling):
+    """The publishing half of a cut."""
+
+    runtime: Runtime
+    release: str
+    agreement: Agreement
+    offer: Offer
+    offered: dict[str, Any]
+    ends: date | None
+    use: Use
+    facts: LabFacts
+    as_of: int
+    bits: int
+    terms: list[Terms]
+    needs_new_terms: int
+    format: str
+    built: dict[int, BuiltShard]
+
+    def _tree(self) -> tuple[int, str]:
+        """Keep the tree of record ids beside the shards; gives its size and root."""
+
+        def ids(connection: sa.Connection) -> Iterable[bytes]:
+            query = (
+                sa.select(_ITEM.c.record_id)
+                .where(_ITEM.c.release_id == self.release, _ITEM.c.parts > 0)
+                .order_by(_ITEM.c.shard, _ITEM.c.record_id)
+            )
+            for rows in connection.execute(query, execution_options={"yield_per": CHUNK}).partitions(CHUNK):
+                for r in rows:
+                    yield bytes(r[0])
+
+        with self._reading() as session:
+            return tree.keep(self.runtime.blobs, self.release, ids(session.connection()), self._work / f"{self.release}-ids")
+
+    def _publish(self, session: Session, row: Release, ids: int, root: str, now: datetime) -> None:
+        before = session.exec(
+            select(Release)
+            .where(Release.agreement_id == self.agreement.id, Release.state == "published")
+            .order_by(sa.desc(Release.log_index))
+            .limit(1)  # type: ignore[arg-type]
+        ).first()
+        shards = [
+            {
+                "sha256": b.sha256,
+                "bytes": b.bytes,
+                "rows": b.rows,
+                "format": self.format,
+                "prefix": shard_prefix(n, self.bits),
+            }
+            for n, b in sorted(self.built.items())
+        ]
+        counts: Counter[str] = sum((b.counts for b in self.built.values()), Counter())
+        used = set(
+            session.execute(
+                sa.select(_ITEM.c.terms).where(_ITEM.c.release_id == self.release, _ITEM.c.parts > 0).distinct()
+            ).scalars()
+        )
+        manifest = manifest_bytes(
+            release=self.release, agreement=self.agreement.id, offer_sha256=self.offer.sha256, as_of=self.as_of, cut_at=rfc3339(now),
+            supersedes=None if before is None else before.id, shards=shards, tree_size=ids, tree_root=root,
+            policies=sorted({d for at in used for d in self.terms[at].policies}), obligations=self.offered["obligations"],
+            dissent=self.offered["dissent"], counts=dict(counts), tombstones=sum(b.tombstones for b in self.built.values()),
+        )  # fmt: skip
+        row.state, row.as_of, row.cut_at = "published", self.as_of, now
+        row.manifest = self.runtime.keys.service.sign("sayso-manifest+jws", manifest)
+        row.needs_new_terms = self.needs_new_terms
+        row.terms = [[list(t.policies), t.basis, t.attested_by, t.attribution, t.group_size, t.keep, t.duties] for t in self.terms]
+        row.open_until = self._open_until(session, used, now.date())
+        if before is not None:
+            row.supersedes, before.state = before.id, "superseded"
+            session.add(before)
+        session.add(row)
+        session.execute(sa.delete(Shard).where(Shard.release_id == self.release))  # type: ignore[arg-type]
+        session.add_all(
+            [
+                Shard(release_id=self.release, shard=n, sha256=b.sha256, bytes=b.bytes, rows=b.rows, state="live")
+                for n, b in self.built.items()
+            ]
+        )
+        body = {
+            "lab": self.offered["lab"]["legal_name"], "agreement": self.agreement.id, "as_of": self.as_of,
+            "manifest_sha256": sha256_hex(manifest), "records": log.bucket(ids), "supersedes": row.supersedes, "tree_root": root,
+        }  # fmt: skip
+        session.flush()
+        index = log.append(session, [log.institutional("release.cut", self.release, body, now)], now)
+        session.execute(sa.update(Release).where(Release.id == self.release).values(log_index=index))  # type: ignore[arg-type]
+
+    def _open_until(self, session: Session, used: Iterable[int], today: date) -> date | None:
+        """The first day on which a policy permits a record in it less than today, or the agreement has ended."""
+        ends = [] if self.ends is None else [self.ends + timedelta(days=1)]
+        aged: dict[int, list[Verdict]] = {}
+        book: PolicyBook = self.runtime.parts["policies"]
+        for digest in {digest for at in used for digest in self.terms[at].policies}:
+            compiled = book.by_digest(digest).compiled
+            at_first = evaluate(compiled, self.use, self.facts, today)
+            for edge in compiled.edges:
+                if edge > today:
+                    later = evaluate(compiled, self.use, self.facts, edge)
+                    if not later.permitted or at_first.parts & ~later.parts:
+                        ends.append(edge)
+                        break
+            if compiled.ages:
+                found = verdict(compiled, self.use, self.facts, today)
+                for at in used:
+                    if digest in self.terms[at].policies:
+                        aged.setdefault(at, []).append(found)
+        return min([*ends, *self._too_old(session, aged, today)], default=None)
+
+    def _too_old(self, session: Session, aged: dict[int, list[Verdict]], today: date) -> Iterable[date]:
+        """Days on which a record becomes too old for a part that it is released with, by terms whose policies look at ages."""
+        given = sa.type_coerce(_C.c.recorded_at, sa.BigInteger).op("/")(sa.literal(_DAY, sa.BigInteger))
+        query = (
+            sa.select(_ITEM.c.terms, given)
+            .join(_C, _C.c.id == _ITEM.c.contribution_id)
+            .where(_ITEM.c.release_id == self.release, _ITEM.c.parts > 0)
+            .distinct()
+        )
+        for at, number in session.execute(query) if aged else ():
+            day = _EPOCH + timedelta(days=number)
+            for found in aged.get(at, ()):
+                age = (today - day).days
+                now = next((s.parts for s in found.steps if s.from_age <= age and (s.to_age is None or age < s.to_age)), 0)
+                yield from (day + timedelta(days=s.from_age) for s in found.steps if s.from_age > age and now & ~s.parts)

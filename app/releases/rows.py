@@ -1,0 +1,146 @@
+"""What a row of a shard says, and its first form: JSON lines, compressed and hashed on another core.
+
+A payload is never parsed: its exact JSON text becomes a JSON string by escaping alone.
+"""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+import zstandard
+
+_NULL = b"null"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What governs a record, as it stands in a row: policies, basis, who attested, how to credit; and what it asks of the
+    release: the size of its group, and what is kept beside it (bits of `together.py`)."""
+
+    policies: tuple[str, ...]
+    basis: str
+    attested_by: str
+    attribution: str | None
+    group_size: int = 0
+    keep: int = 0
+    duties: str = "[]"
+    """What is owed for it, as JSON text."""
+
+
+@dataclass
+class BuiltShard:
+    """A finished shard file and what the manifest says of it."""
+
+    shard: int
+    path: Path = Path()
+    sha256: str = ""
+    bytes: int = 0
+    rows: int = 0
+    tombstones: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Packer(Protocol):
+    """A shard's file while it is written, by another thread than the one that reads. `close` says digest and size."""
+
+    def add(self, block: Any) -> None: ...
+    def close(self) -> None: ...
+
+
+class Form(Protocol):
+    """How rows are written: a row out of its values, rows to a block, blocks to a file."""
+
+    def part(self, text: bytes | None) -> Any: ...
+    def row(
+        self, record_id: bytes, key: tuple[int, str, str | None, str], context_terms: str | None, parent: bytes | None,
+        texts: list[Any], credit: str | None, link: bytes | None,
+    ) -> Any: ...  # fmt: skip
+    def tombstone(self, record_id: bytes, kind: str, parent: bytes | None) -> Any: ...
+    def block(self, rows: list[Any]) -> Any: ...
+    def packer(self, built: BuiltShard, directory: Path) -> Packer: ...
+
+
+class JsonRows:
+    """A record as a JSON line. Everything in it that is not its own text is made once for each distinct combination."""
+
+    def __init__(self, terms: list[Terms]) -> None:
+        self._terms = terms
+        self._heads: dict[Any, tuple[bytes, bytes, bytes]] = {}
+
+    def row(
+        self, record_id: bytes, key: tuple[int, str, str | None, str], context_terms: str | None, parent: bytes | None,
+        texts: list[bytes], credit: str | None, link: bytes | None,
+    ) -> bytes:  # fmt: skip
+        made = self._heads.get(key)
+        if made is None:
+            made = self._heads[key] = self._fixed(*key)
+        head, middle, tail = made
+        text, judgment, context, profile = texts
+        return b"".join(
+            (
+                head, context, b',"context_terms":', _NULL if context_terms is None else context_terms.encode(),
+                b',"credit":', _NULL if credit is None else orjson.dumps(credit), b',"judgment":', judgment, middle,
+                b"" if link is None else b'"link":"%s",' % link.hex().encode(), b'"parent":',
+                _NULL if parent is None else b'"%s"' % parent.hex().encode(), tail, profile,
+                b',"record_id":"', record_id.hex().encode(), b'","text":', text, b"}\n",
+            )
+        )  # fmt: skip
+
+    def _fixed(self, terms: int, kind: str, language: str | None, platform: str) -> tuple[bytes, bytes, bytes]:
+        t = self._terms[terms]
+        dumps = orjson.dumps
+        head = b'{"attested_by":%s,"attribution":%s,"basis":%s,"context":' % (dumps(t.attested_by), dumps(t.attribution), dumps(t.basis))
+        middle = b',"kind":%s,"language":%s,' % (dumps(kind), dumps(language))
+        tail = b',"platform":%s,"policies":%s,"profile":' % (dumps(platform), dumps(list(t.policies)))
+        return head, middle, tail
+
+    def part(self, text: bytes | None) -> bytes:
+        """A part as it stands in a row: its exact JSON text as a JSON string."""
+        return _NULL if text is None else orjson.dumps(text.decode())
+
+    def tombstone(self, record_id: bytes, kind: str, parent: bytes | None) -> bytes:
+        """Keeps the place of a record, and says nothing more."""
+        row = {
+            "attested_by": None, "attribution": None, "basis": None, "context": None, "context_terms": None, "credit": None,
+            "judgment": None, "kind": kind, "language": None, "parent": None if parent is None else parent.hex(), "platform": None,
+            "policies": None, "profile": None, "record_id": record_id.hex(), "text": None, "tombstone": True,
+        }  # fmt: skip
+        return orjson.dumps(row) + b"\n"
+
+    def block(self, rows: list[bytes]) -> bytes:
+        return b"".join(rows)
+
+    def packer(self, built: BuiltShard, directory: Path) -> "JsonPacker":
+        return JsonPacker(built, directory)
+
+
+class JsonPacker:
+    """A shard's file while it is written: zstd level 3, hashed as it goes."""
+
+    def __init__(self, built: BuiltShard, directory: Path) -> None:
+        self._built = built
+        self._compressor = zstandard.ZstdCompressor(level=3).compressobj()
+        self._digest = sha256()
+        self._file = tempfile.NamedTemporaryFile(dir=directory, suffix=".jsonl.zst", delete=False)  # noqa: SIM115
+        built.path = Path(self._file.name)
+
+    def add(self, block: bytes) -> None:
+        self._write(self._compressor.compress(block))
+
+    def close(self) -> None:
+        with self._file:
+            self._write(self._compressor.flush())
+        self._built.sha256 = self._digest.hexdigest()
+
+    def _write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._built.bytes += self._file.write(data)
+
+
+def duties(obligations: Any) -> str:
+    """What is owed for a record, as it stands in a row: JSON text."""
+    return orjson.dumps(list(obligations)).decode()

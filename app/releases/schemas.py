@@ -1,0 +1,76 @@
+"""API shapes of the releases slice."""
+
+from typing import Literal
+
+from app.kit.body import In, Out, Time
+
+
+class CutIn(In):
+    """How shards are written; null: as in the release before, JSON lines in a first one."""
+
+    format: Literal["jsonl+zstd", "parquet"] | None = None
+
+
+class HeldBack(Out):
+    """Records that the signed terms do not cover; a new offer would. Rounded to ten, suppressed below."""
+
+    needs_new_terms: str
+
+
+class ShardOut(Out):
+    sha256: str
+    bytes: int
+    rows: int
+    state: str
+
+
+class ReleaseOut(Out):
+    id: str
+    agreement: str
+    state: str
+    requested_at: Time
+    cut_at: Time | None
+    as_of: int | None
+    format: str
+    supersedes: str | None
+    successor: str | None
+    held_back: HeldBack | None
+    shards: list[ShardOut]
+
+
+class ReleasePage(Out):
+    items: list[ReleaseOut]
+    next: str | None
+
+
+class DeltaOut(Out):
+    """Record ids (hex) that are in `release` and not in `since`, and the other way; go on with `next` while there is one."""
+
+    release: str
+    since: str
+    added: list[str]
+    withdrawn: list[str]
+    next: str | None
+
+
+class ReleaseFile(Out):
+    """Everything needed to verify the release offline, but the shards themselves."""
+
+    v: int
+    type: str
+    id: str
+    manifest: str
+    service_jwk: dict[str, str]
+    leaf: str
+    tlog_proof: str | None
+    vkey: str
+
+
+class DeliveryOut(Out):
+    """A ticket to read this one release."""
+
+    id: str
+    release: str
+    ticket: str
+    expires_at: Time
+    log_index: int

@@ -1,0 +1,1 @@
+"""The acts that cross consents, agreements and releases: scope, withdraw, recall."""

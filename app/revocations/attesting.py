@@ -1,0 +1,71 @@
+"""Attestations: what a lab states, under its own key, of the records it was told to delete.
+
+The statement is a JSON object, signed as a compact JWS: {v: 1, type: "sayso-attestation", recall, agreement, records_sha256,
+outcome: "deleted" or "cannot_remove", models: names of models that were trained with them, at}. It is kept as it came.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+from sqlmodel import Session
+
+from app.core.canonical import sha256_hex
+from app.core.manifest import records_digest
+from app.core.strictjson import StrictJSONError, parse
+from app.crypto.signing import BadSignature, import_public, peek_header, verify_compact
+from app.kit.body import In, Time
+from app.kit.errors import Invalid
+from app.parties import service as parties
+from app.parties.models import Lab
+from app.releases.models import Recall
+from app.revocations import recalls
+
+TYP = "sayso-attestation+jws"
+_STATES = {"deleted": "attested", "cannot_remove": "cannot_remove"}
+
+
+class Statement(In):
+    """What is signed."""
+
+    v: Literal[1]
+    type: Literal["sayso-attestation"]
+    recall: str
+    agreement: str
+    records_sha256: str
+    outcome: Literal["deleted", "cannot_remove"]
+    models: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=200)]], Field(max_length=50)]
+    at: Time
+
+
+def attest(session: Session, lab: Lab, recall_id: str, token: str, *, now: datetime) -> Recall:
+    """Take a lab's signed statement on a recall; its digest is logged. The same outcome again keeps the first statement.
+
+    Raises NotFound (not_found), Invalid (signature_invalid, signature_wrong_key, signature_wrong_payload) or
+    Conflict (recall_state).
+    """
+    recall = recalls.own(session, lab, recall_id)
+    statement, key = _open(session, lab, token)
+    told = (recall.id, recall.agreement_id, records_digest(recalls.records(session, recall.id)))
+    if (statement.recall, statement.agreement, statement.records_sha256) != told:
+        raise Invalid("signature_wrong_payload", "Sign the recall's id, its agreement and the digest of its records as its file has them.")
+    if statement.models and statement.outcome == "deleted":
+        raise Invalid("signature_wrong_payload", "Name `models` only where the records cannot be removed from them.")
+    leaf = {"attestation_sha256": sha256_hex(token.encode()), "lab_key": key}
+    return recalls.answer(session, lab, recall_id, _STATES[statement.outcome], now=now, attestation=token, leaf=leaf)
+
+
+def _open(session: Session, lab: Lab, token: str) -> tuple[Statement, str]:
+    """The statement, and the thumbprint of the lab's key that signed it."""
+    try:
+        kid = peek_header(token).get("kid")
+        key = parties.lab_key(session, lab.id, kid) if isinstance(kid, str) else None
+        if key is None:
+            raise Invalid("signature_wrong_key", "Sign with a key of the lab that is in use, named in kid by its thumbprint.")
+        payload = verify_compact(token, import_public(key.jwk), TYP)
+    except BadSignature:
+        raise Invalid("signature_invalid", f"Send a compact JWS with typ {TYP}.") from None
+    try:
+        return Statement.model_validate(parse(payload, max_bytes=20_000)), key.thumbprint
+    except (StrictJSONError, ValidationError):
+        raise Invalid("signature_wrong_payload", "Sign a sayso-attestation of version 1; nothing else may stand in it.") from None

@@ -1,0 +1,195 @@
+"""The second half of an erasure: what was deleted leaves free pages, write-ahead log, shard files and the old data key too.
+
+A durable job, safe to run twice and at any time: each step looks at what is there. What cannot be done yet (a reader still looks
+at an old state of the database) is waited for, in this run for a while and then in another.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.consents.models import Consent
+from app.consents.service import credit_place
+from app.contributions.models import Contribution, ContributionPayload
+from app.contributions.recording import part_place
+from app.core.vocabulary import PARTS
+from app.crypto.sealing import Sealer, new_key
+from app.kit.db import for_update, is_sqlite, read, write
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.log.models import LogEntry
+from app.parties import contributors
+from app.parties.contributors import Person
+from app.releases import service as releases
+from app.releases.cutting import Cut
+from app.revocations.erasure import sealed_to_nobody
+from app.revocations.models import ConsentAct, Erasure
+
+_C = Contribution.__table__  # type: ignore[attr-defined]
+_PAYLOAD = ContributionPayload.__table__  # type: ignore[attr-defined]
+_ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
+_CONSENT = Consent.__table__  # type: ignore[attr-defined]
+PATIENCE = 3.0
+"""Seconds that one run waits for readers to let go; then it makes room, since a run takes a worker's place."""
+_AGAIN = 5.0
+_MOST_AGAIN = 30.0
+"""Seconds until the next run: more each time, up to the second."""
+_SOME = 2_000
+_LOOKING = sa.text("""SELECT count(*) FROM (
+    SELECT backend_xmin AS at FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND (datname IS NULL OR datname = current_database()) AND backend_type <> 'autovacuum worker'
+    UNION ALL SELECT backend_xid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()
+    UNION ALL SELECT xmin FROM pg_replication_slots
+    UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()
+) held WHERE at IS NOT NULL AND age(at) >= age(CAST(:now AS xid))""")
+"""Who keeps a state from before `now`, by which VACUUM must leave dead rows where they are."""
+
+
+def complete(runtime: Runtime, erasure: str) -> None:
+    """The job."""
+    with read(runtime.engine) as session:
+        row = session.get(Erasure, erasure)
+    if row is None or row.state == "completed":
+        return
+    # A cut that had read the records when they were erased ends without them, or is tidied up after: its files are gone then.
+    for release in row.cuts:
+        Cut(runtime, release).tidy()
+    releases.sweep(runtime, erasure)
+    if row.contribution_id is not None and row.attempts == 0:
+        replace_key(runtime, row.contributor_id)
+    if not _scrub(runtime):
+        _later(runtime, erasure)
+        return
+    with write(runtime.engine) as session:
+        row = session.exec(for_update(select(Erasure).where(Erasure.id == erasure), session)).one()
+        if row.state == "completed":
+            return
+        now = runtime.clock.now()
+        body = {"erasure": erasure, "state": "completed"}
+        index = log.append(session, [sealed_to_nobody("erasure.completed", erasure, body, now)], now)
+        done = {"state": "completed", "completed_at": now, "completed_index": index, "cuts": []}
+        session.execute(sa.update(Erasure).where(Erasure.id == erasure).values(**done))  # type: ignore[arg-type]
+
+
+def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
+    """A chore: complete what should have been completed an hour ago, should its job have been given up."""
+    with read(runtime.engine) as session:
+        waiting = session.exec(
+            select(Erasure.id).where(Erasure.state == "requested", Erasure.requested_at < now - timedelta(hours=1))
+        ).all()
+    for erasure in waiting:
+        complete(runtime, erasure)
+
+
+def replace_key(runtime: Runtime, contributor: str) -> None:
+    """Give a contributor a fresh data key and seal everything that remains of them under it: the old one, which opens copies of
+    what was erased, is gone with this transaction. Whoever seals something meanwhile is waited for, and waits."""
+    with write(runtime.engine) as session:
+        person = contributors.hold(session, runtime.keys, contributor, exclusive=True)
+        if person is None:
+            return
+        key = new_key()
+        sealer = Sealer(key)
+        ids = sa.select(_C.c.id).where(_C.c.contributor_id == contributor, _C.c.state != "erased")
+        _seal_payloads(session, person, sealer, ids)
+        _seal_openings(session, person, sealer, contributor, ids)
+        _seal_credits(session, person, sealer, contributor)
+        contributors.give_key(session, runtime.keys, contributor, key, person.rid_key)
+    runtime.keys.forget(contributor)
+
+
+def _seal_payloads(session: Session, person: Person, sealer: Sealer, ids: sa.Select[tuple[str]]) -> None:
+    after = ""
+    while True:
+        query = sa.select(_PAYLOAD).where(_PAYLOAD.c.contribution_id.in_(ids), _PAYLOAD.c.contribution_id > after)
+        rows = session.execute(query.order_by(_PAYLOAD.c.contribution_id).limit(_SOME)).mappings().all()
+        for row in rows:
+            one = row["contribution_id"]
+            anew = {
+                name: sealer.seal(person.sealer.open(bytes(row[name]), part_place(one, name)), part_place(one, name))
+                for name in PARTS
+                if row[name] is not None
+            }
+            session.execute(sa.update(_PAYLOAD).where(_PAYLOAD.c.contribution_id == one).values(**anew))
+        if len(rows) < _SOME:
+            return
+        after = rows[-1]["contribution_id"]
+
+
+def _seal_openings(
+    session: Session, person: Person, sealer: Sealer, contributor: str, ids: sa.Select[tuple[str]]
+) -> None:
+    acts = sa.select(ConsentAct.id).where(ConsentAct.contributor_id == contributor)  # type: ignore[call-overload]
+    subjects = sa.or_(_ENTRY.c.subject.in_(ids), _ENTRY.c.subject.in_(acts))
+    after = -1
+    while True:
+        query = sa.select(_ENTRY.c.log_index, _ENTRY.c.leaf, _ENTRY.c.sealed)
+        query = query.where(subjects, _ENTRY.c.log_index > after, sa.func.length(_ENTRY.c.sealed) > 0)
+        rows = session.execute(query.order_by(_ENTRY.c.log_index).limit(_SOME)).all()
+        for index, leaf, sealed in rows:
+            place = log.opening_place(bytes(leaf))
+            anew = sealer.seal(person.sealer.open(bytes(sealed), place), place)
+            session.execute(sa.update(_ENTRY).where(_ENTRY.c.log_index == index).values(sealed=anew))
+        if len(rows) < _SOME:
+            return
+        after = rows[-1].log_index
+
+
+def _seal_credits(session: Session, person: Person, sealer: Sealer, contributor: str) -> None:
+    query = sa.select(_CONSENT.c.id, _CONSENT.c.contribution_id, _CONSENT.c.credit_sealed)
+    query = query.where(_CONSENT.c.contributor_id == contributor, _CONSENT.c.credit_sealed.is_not(None))
+    for consent, contribution, sealed in session.execute(query).all():
+        place = credit_place(contribution or contributor)
+        anew = sealer.seal(person.sealer.open(bytes(sealed), place), place)
+        session.execute(sa.update(_CONSENT).where(_CONSENT.c.id == consent).values(credit_sealed=anew))
+
+
+def _scrub(runtime: Runtime) -> bool:
+    """Take what was deleted out of the database's files, or give False where a reader still needs it.
+
+    SQLite overwrites what it deletes (`secure_delete`) in the write-ahead log first: the checkpoint carries that into the
+    database file and empties the log. PostgreSQL's VACUUM frees the dead rows of the small table of keys once nobody looks at a
+    state in which they were there; what its own write-ahead log and backups still hold is wrapped under an epoch that will be
+    destroyed.
+    """
+    if is_sqlite(runtime.engine):
+        return _within_patience(lambda: _checkpointed(runtime))
+    with runtime.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        now = connection.execute(sa.text("SELECT pg_current_xact_id()::xid::text")).scalar_one()
+        if not _within_patience(lambda: not connection.execute(_LOOKING, {"now": now}).scalar()):
+            return False
+        connection.execute(sa.text("VACUUM data_key"))
+    return True
+
+
+def _within_patience(done: Callable[[], bool]) -> bool:
+    end = time.monotonic() + PATIENCE
+    while not done():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _checkpointed(runtime: Runtime) -> bool:
+    pooled = runtime.engine.raw_connection()
+    try:
+        cursor = pooled.cursor()
+        # Shortly: while it waits for readers it keeps writers out.
+        cursor.execute("PRAGMA busy_timeout=500")
+        busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor.execute("PRAGMA busy_timeout=30000")
+        return not busy
+    finally:
+        pooled.close()
+
+
+def _later(runtime: Runtime, erasure: str) -> None:
+    with write(runtime.engine) as session:
+        row = session.get_one(Erasure, erasure)
+        row.attempts += 1
+        session.add(row)
+        runtime.jobs.enqueue(session, "erase", erasure, key=str(row.attempts), delay=min(_AGAIN * row.attempts, _MOST_AGAIN))

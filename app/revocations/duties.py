@@ -1,0 +1,73 @@
+"""What a lab owes under an agreement, as dated tasks: worked out of the signed obligations, its deliveries and its recalls.
+
+Nothing here is stored: a task is done when what it asks for is in the log.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.agreements import service as agreements
+from app.agreements.models import Agreement
+from app.core.constraints import period_days
+from app.releases.models import Delivery, Recall, Release
+
+_STANDING = ("attribute", "inform", "keepDissent", "keepThread", "shareAlike", "compensate")
+
+
+class Task(NamedTuple):
+    """One thing owed. `of` is the release or recall it is about; `due` is None where it has no day: for as long as data is held."""
+
+    task: str
+    of: str | None
+    due: datetime | None
+    state: str
+    obligation: dict[str, str]
+
+
+def of_agreement(session: Session, agreement: Agreement, *, now: datetime) -> list[Task]:
+    """The tasks in the order of their days, those without a day last. States: standing, open, overdue, done."""
+    _, terms = agreements.terms_of(session, agreement)
+    tasks: list[Task] = []
+    for duty in terms["obligations"]:
+        if duty["kind"] in _STANDING:
+            tasks.append(Task(duty["kind"], None, None, "standing", duty))
+        elif duty["kind"] == "delete" and duty["event"] == "release":
+            period = timedelta(days=period_days(duty["within"]))
+            tasks += [_dated("delete", release, cut + period, now, duty) for release, cut in _held(session, agreement)]
+        elif duty["kind"] == "reportBack":
+            tasks.append(_dated("reportBack", None, _next(agreement.signed_at, period_days(duty["every"]), now), now, duty))
+    withdrawal = next((d for d in terms["obligations"] if d["kind"] == "delete" and d["event"] == "withdrawal"), {"kind": "delete"})
+    for recall in session.exec(select(Recall).where(Recall.agreement_id == agreement.id).order_by(sa.asc(Recall.log_index))):  # type: ignore[arg-type]
+        tasks += _of_recall(recall, withdrawal, now)
+    return sorted(tasks, key=lambda t: (t.due is None, t.due.timestamp() if t.due else 0, t.task, t.of or ""))
+
+
+def _held(session: Session, agreement: Agreement) -> list[tuple[str, datetime]]:
+    """Releases that were handed over, with the time of the cut: the day from which a period after release counts."""
+    query = (
+        sa.select(Release.id, Release.cut_at)  # type: ignore[call-overload]
+        .join(Delivery, Delivery.release_id == Release.id)
+        .where(Release.agreement_id == agreement.id, Release.cut_at.is_not(None))  # type: ignore[union-attr]
+        .distinct()
+    )
+    return [(row.id, row.cut_at) for row in session.execute(query)]
+
+
+def _next(start: datetime, days: int, now: datetime) -> datetime:
+    """The next day of a rhythm that begins at `start`."""
+    passed = max(0, (now - start) // timedelta(days=days))
+    return start + timedelta(days=days) * (passed + 1)
+
+
+def _dated(task: str, of: str | None, due: datetime, now: datetime, duty: dict[str, str]) -> Task:
+    return Task(task, of, due, "overdue" if due < now else "open", duty)
+
+
+def _of_recall(recall: Recall, duty: dict[str, str], now: datetime) -> list[Task]:
+    """To acknowledge it, and to delete what it names or say that this cannot be done."""
+    noted = "done" if recall.state != "notified" else "overdue" if recall.due and recall.due < now else "open"
+    closed = "done" if recall.state in ("attested", "cannot_remove") else "overdue" if recall.delete_by and recall.delete_by < now else "open"
+    return [Task("acknowledge", recall.id, recall.due, noted, duty), Task("delete", recall.id, recall.delete_by, closed, duty)]

@@ -1,0 +1,56 @@
+"""Tables of the revocations slice."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.kit.db import IdType, Instant
+
+
+class ConsentAct(SQLModel, table=True):
+    """What one act of a person did: so that a retried request gets the first answer again, and the page its history."""
+
+    __tablename__ = "consent_act"
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    contributor_id: str = Field(index=True, sa_type=IdType)
+    type: str
+    scope: str
+    contributions: int
+    recalls: int
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)
+
+
+class Erasure(SQLModel, table=True):
+    """One erasure: of one contribution, or (contribution_id null) of everything of a contributor.
+
+    `requested`: excluded, keys and openings gone from the database. `completed`: gone from its free pages, its journal and
+    every file too.
+    """
+
+    __table_args__ = (
+        sa.Index("uq_erasure_contribution", "contribution_id", unique=True),
+        sa.Index(
+            "uq_erasure_contributor", "contributor_id", unique=True,
+            sqlite_where=sa.text("contribution_id IS NULL"), postgresql_where=sa.text("contribution_id IS NULL"),
+        ),
+        sa.Index("ix_erasure_log_index", "log_index"),
+    )  # fmt: skip
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    contributor_id: str = Field(sa_type=IdType)
+    contribution_id: str | None = Field(default=None, sa_type=IdType)
+    refusal: str
+    state: str
+    contributions: int
+    recalls: int
+    cuts: list[Any] = Field(default_factory=list, sa_type=sa.JSON)
+    """Releases that were being cut when it was requested: their files may hold what was erased until they end."""
+    attempts: int = 0
+    requested_at: datetime = Field(sa_type=Instant)
+    log_index: int = Field(sa_type=sa.BigInteger)
+    completed_at: datetime | None = Field(default=None, sa_type=Instant)
+    completed_index: int | None = Field(default=None, sa_type=sa.BigInteger)

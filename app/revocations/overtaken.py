@@ -1,0 +1,102 @@
+"""Whether a noted act that was never committed has been overtaken: to do it now would undo what its person, or platform, did since.
+
+An act whose commit failed was answered with 503. Who then chose anew, or sent it again, has the answer that counts. Only acts on
+the same subject that came after the line overtake it: those that are themselves done again, in the order of the journal, do not.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from app.consents.models import Consent, Exclusion
+from app.core.canonical import b64u
+from app.core.merkle import leaf_hash
+from app.kit.journal import Journal, Line
+from app.log.models import LogEntry
+from app.revocations.models import ConsentAct
+
+_ACT = ConsentAct.__table__  # type: ignore[attr-defined]
+_CONSENT = Consent.__table__  # type: ignore[attr-defined]
+_ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
+_X = Exclusion.__table__  # type: ignore[attr-defined]
+
+
+def overtaken(session: Session, journal: Journal, line: Line) -> bool:
+    """Whether `line` is to be settled instead of done. The caller holds the person's key row, or the platform's row."""
+    kind = line["kind"]
+    if kind == "scope":
+        one = line["contributions"][0][0] if line["contributions"] else None
+        return _after(journal, line, {*_chosen(session, line, one), *_taken_back(session, line, one)})
+    if kind == "withdraw" and line["scope"] in ("lab", "purpose"):
+        return _excluded(session, line)
+    if kind == "withdraw" and line["scope"] == "standing":
+        return standing_since(session, journal, line)
+    if kind == "floor":
+        return _after(journal, line, _floors(session, journal, line))
+    return False
+
+
+def standing_since(session: Session, journal: Journal, line: Line) -> bool:
+    """Whether the person gave a standing consent after the line."""
+    return _after(journal, line, _chosen(session, line, None))
+
+
+def _after(journal: Journal, line: Line, acts: Iterable[str | None]) -> bool:
+    """Whether one of these committed acts came after the line. None is an act that is in no line."""
+    found = set(acts)
+    if not found:
+        return False
+    first: dict[str, int] = {}
+    for at, noted in enumerate(journal.lines()):
+        first.setdefault(noted["act"], at)
+    mine = first.get(line["act"], -1)
+    return any(act is None or first.get(act, mine + 1) > mine for act in found)
+
+
+def _chosen(session: Session, line: Line, contribution: str | None) -> Iterable[str]:
+    """Choices of terms for the same contribution, or (None) standing ones."""
+    query = (
+        sa.select(_ACT.c.id)
+        .join(_CONSENT, _CONSENT.c.id == _ACT.c.id)
+        .where(
+            _ACT.c.contributor_id == line["contributor"], _ACT.c.log_index >= line["seq"],
+            _CONSENT.c.contribution_id.is_not_distinct_from(contribution),
+        )
+    )  # fmt: skip
+    return session.execute(query).scalars()
+
+
+def _taken_back(session: Session, line: Line, contribution: str | None) -> Iterable[str]:
+    """Withdrawals of the standing consent. One of a contribution needs no look: it takes no terms any more."""
+    if contribution is not None:
+        return ()
+    query = sa.select(_ACT.c.id).where(
+        _ACT.c.contributor_id == line["contributor"], _ACT.c.log_index >= line["seq"], _ACT.c.type == "consent.withdrawn",
+        _ACT.c.scope.in_(("standing", "all")),
+    )  # fmt: skip
+    return session.execute(query).scalars()
+
+
+def _excluded(session: Session, line: Line) -> bool:
+    """Whether the lab, or the purpose, is excluded already where the line says so: sent again, it was done then."""
+    mine = sa.select(_X.c.contribution_id).where(
+        _X.c.contributor_id == line["contributor"], _X.c.lab_id.is_not_distinct_from(line["lab"]),
+        _X.c.purpose.is_not_distinct_from(line["purpose"]),
+    )  # fmt: skip
+    there: set[Any] = set(session.execute(mine).scalars())
+    wanted = {None} if line["whole"] else {one[0] for one in line["contributions"]}
+    return bool(wanted) and wanted <= there
+
+
+def _floors(session: Session, journal: Journal, line: Line) -> set[str | None]:
+    """Settings of the same platform's floor."""
+    query = sa.select(_ENTRY.c.log_index, _ENTRY.c.leaf).where(
+        _ENTRY.c.subject == line["platform"], _ENTRY.c.type == "admin.floor-set", _ENTRY.c.log_index >= line["seq"]
+    )
+    found = session.execute(query).all()
+    if not found:
+        return set()
+    acts = {(noted["seq"], noted["leaf"]): noted["act"] for noted in journal.lines() if "seq" in noted}
+    return {acts.get((row.log_index, b64u(leaf_hash(bytes(row.leaf))))) for row in found}

@@ -1,0 +1,179 @@
+"""API shapes of the revocations slice."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from app.kit.body import Id, In, Out, Time
+
+
+class RevocationIn(In):
+    """What a person takes back: contributions, one lab's or one purpose's use, the standing consent, or everything."""
+
+    scope: Literal["contribution", "lab", "purpose", "standing", "all"]
+    ids: list[Id] | None = Field(None, min_length=1, max_length=1000)
+    lab: Id | None = None
+    purpose: Annotated[str, StringConstraints(max_length=80)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.scope == "lab") != (self.lab is not None) or (self.scope == "purpose") != (self.purpose is not None):
+            raise ValueError("scope lab takes `lab`, scope purpose takes `purpose`")
+        if self.ids is not None and self.scope not in ("contribution", "lab", "purpose"):
+            raise ValueError("`ids` goes with the scopes contribution, lab and purpose")
+        return self
+
+
+class RevocationOut(Out):
+    id: str
+    log_index: int
+    contributions: int
+    recalls: int
+
+
+class ErasureIn(In):
+    """What to erase: one contribution (the receipt's own, unless named), or everything; and whether the refusal is remembered,
+    so that nothing is recorded in this person's name again."""
+
+    scope: Literal["contribution", "all"]
+    contribution: Id | None = None
+    refusal: Literal["forget", "remember"] = "forget"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.scope == "all" and self.contribution is not None:
+            raise ValueError("scope all takes no `contribution`")
+        if self.refusal == "remember" and self.scope != "all":
+            raise ValueError("`refusal` remember goes with the scope all")
+        return self
+
+
+class ErasureOut(Out):
+    """`requested`: excluded, and unreadable in the database. `completed`: gone from its files too, and from every shard."""
+
+    id: str
+    state: str
+    log_index: int
+    contributions: int
+    recalls: int
+    requested_at: Time
+    completed_at: Time | None
+    completed_index: int | None
+
+
+class RecallItemOut(Out):
+    """What a lab must delete."""
+
+    id: str
+    state: str
+    opened_at: Time
+    due: Time
+    delete_by: Time
+    overdue: bool
+    log_index: int
+    records: list[str]
+
+
+class RecallPage(Out):
+    items: list[RecallItemOut]
+    next: str | None
+
+
+class RecallOut(Out):
+    id: str
+    state: str
+    log_index: int
+
+
+class DutyOut(Out):
+    """One thing owed: `of` names the release or recall. States: standing, open, overdue, done."""
+
+    task: str
+    of: str | None
+    due: Time | None
+    state: str
+    obligation: dict[str, str]
+
+
+class DutiesOut(Out):
+    agreement: str
+    items: list[DutyOut]
+
+
+class AttestationIn(In):
+    """A compact JWS by a key of the lab, `typ` sayso-attestation+jws; see `app/revocations/attesting.py` for what it says."""
+
+    attestation: Annotated[str, StringConstraints(min_length=20, max_length=20_000)]
+
+
+class TreeOut(Out):
+    """A release's sorted tree of record ids: how many, and the root (hex)."""
+
+    size: int
+    root: str
+
+
+class ShownOut(Out):
+    """A leaf of that tree and the way from it to the root (base64)."""
+
+    index: int
+    record_id: str
+    path: list[str]
+
+
+class HoldingOut(Out):
+    """Whether a release holds a contribution, and what shows it: the record itself, or the neighbours of its empty place."""
+
+    v: int
+    type: str
+    release: str
+    agreement: str
+    lab: str
+    cut_at: Time | None
+    record_id: str
+    present: bool
+    tombstone: bool
+    shard_state: str | None
+    recall: str | None
+    tree: TreeOut | None
+    shown: list[ShownOut]
+    leaf: str
+    tlog_proof: str | None
+    vkey: str
+
+
+class HoldingPage(Out):
+    items: list[HoldingOut]
+    next: str | None
+
+
+class RecallFile(Out):
+    """Everything needed to verify offline that a lab was told, in the open, to delete these records."""
+
+    v: int
+    type: str
+    id: str
+    agreement: str
+    records: list[str]
+    attestation: str | None
+    """What the lab stated under its own key, once it did."""
+    leaf: str
+    tlog_proof: str | None
+    vkey: str
+
+
+class ActOut(Out):
+    """Something the person did: what, how far it reached, and where it stands in the log."""
+
+    id: str
+    type: str
+    scope: str
+    at: Time
+    log_index: int
+    contributions: int
+    recalls: int
+
+
+class ActPage(Out):
+    items: list[ActOut]
+    next: str | None

