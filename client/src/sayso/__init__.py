@@ -1,0 +1,53 @@
+"""Sayso's client: record contributions, hold consent, sign terms, load releases, and verify all of it offline.
+
+The names below are imported when first used, so that the offline verifier needs no HTTP library.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sayso.contributor import Contributor as Contributor
+    from sayso.errors import Problem as Problem
+    from sayso.errors import SaysoError as SaysoError
+    from sayso.errors import ShardGone as ShardGone
+    from sayso.jws import PrivateKey as PrivateKey
+    from sayso.lab import Lab as Lab
+    from sayso.models import ConsentGiven as ConsentGiven
+    from sayso.models import RawJSON as RawJSON
+    from sayso.platform import Platform as Platform
+    from sayso.recorder import AsyncConsent as AsyncConsent
+    from sayso.recorder import Consent as Consent
+
+_HOMES = {
+    "AsyncConsent": "recorder",
+    "Consent": "recorder",
+    "ConsentGiven": "models",
+    "Contributor": "contributor",
+    "Lab": "lab",
+    "Platform": "platform",
+    "PrivateKey": "jws",
+    "Problem": "errors",
+    "RawJSON": "models",
+    "SaysoError": "errors",
+    "ShardGone": "errors",
+}
+__all__ = [
+    "AsyncConsent",
+    "Consent",
+    "ConsentGiven",
+    "Contributor",
+    "Lab",
+    "Platform",
+    "PrivateKey",
+    "Problem",
+    "RawJSON",
+    "SaysoError",
+    "ShardGone",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sayso' has no attribute {name!r}")
+    return getattr(import_module(f"sayso.{_HOMES[name]}"), name)

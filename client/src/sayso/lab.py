@@ -1,0 +1,295 @@
+"""For labs: ask for a use, read the terms, sign them, have a release cut, download it, keep it in step with recalls."""
+
+import base64
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+
+from sayso import errors, proofs
+from sayso.download import Download
+from sayso.http import ClientCredentials, Prover, Transport, read
+from sayso.jws import PrivateKey
+from sayso.models import (
+    Agreement,
+    Answer,
+    Catalog,
+    Delivery,
+    DeltaPage,
+    Duties,
+    Duty,
+    Quote,
+    RecallPage,
+    Release,
+    ReleasePage,
+    RequestResult,
+    UseCheck,
+)
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Terms to read before signing. `raw` are the exact bytes that a signature covers; `terms` is what they say."""
+
+    id: str
+    raw: bytes
+    terms: dict[str, Any]
+
+    @property
+    def deed(self) -> list[str]:
+        """Every policy in plain sentences, each policy's together: a condition speaks of the rule before it."""
+        told = dict.fromkeys(tuple(str(line) for line in policy["deed"]) for policy in self.terms["policies"])
+        return [line for deed in told for line in deed]
+
+
+class _Metadata(Answer):
+    issuer: str
+
+
+class Lab:
+    """A lab's access to the service with its own key. `key` is a PrivateKey or a private JWK."""
+
+    def __init__(
+        self, base_url: str, client_id: str, key: PrivateKey | dict[str, Any], *, transport: Transport | None = None, dpop: bool = False
+    ) -> None:
+        """With `dpop` access tokens are bound to a key that this process makes and nobody else has (RFC 9449); a service that asks
+        for it gets it anyway."""
+        self.client_id = client_id
+        self.key = key if isinstance(key, PrivateKey) else PrivateKey.from_jwk(key)
+        self._transport = transport or Transport(base_url)
+        self._auth = ClientCredentials(self._transport, self._assertion, Prover(PrivateKey.generate()), bound=dpop)
+        self._issuer: str | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The service's address."""
+        return self._transport.base_url
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, as the transport does."""
+        self._transport.sleep(seconds)
+
+    def request(
+        self,
+        use: dict[str, Any],
+        selection: dict[str, Any] | None = None,
+        mode: Literal["snapshot", "standing"] = "snapshot",
+        until: str | None = None,
+    ) -> RequestResult:
+        """Ask for a use over a selection (platforms, kinds, languages; none given: any). Raises SaysoError."""
+        body: dict[str, Any] = {"use": use, "selection": selection or {}, "mode": mode}
+        if until is not None:
+            body["until"] = until
+        return self._transport.post(RequestResult, "/v1/requests", self._auth, body)
+
+    def catalog(self) -> Catalog:
+        """What there is to ask for, in the numbers of the day. Raises SaysoError."""
+        return read(Catalog, self._get("/v1/catalog"))
+
+    def quote(self, use: dict[str, Any], selection: dict[str, Any] | None = None) -> Quote:
+        """How many records a use would get, and how many each relaxation of it would add; fifty a day. Raises SaysoError."""
+        return self._transport.post(Quote, "/v1/quotes", self._auth, {"use": use, "selection": selection or {}})
+
+    def offer(self, offer_id: str) -> Offer:
+        """The terms, to be read before anything is signed. Raises SaysoError."""
+        answer = self._get(f"/v1/offers/{_id(offer_id)}")
+        digest = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
+        named = answer.headers.get("content-digest")
+        if named is not None and f"sha-256=:{digest}:" not in named:
+            raise errors.Damaged("the offer is not the bytes that its Content-Digest names")
+        try:
+            terms = proofs.parse(answer.content, "the offer")
+            for policy in proofs.get(terms, "policies", list):
+                proofs.get(proofs.as_object(policy), "deed", list)
+            if (terms.get("v"), terms.get("type"), terms.get("id")) != (1, "sayso-offer", offer_id):
+                raise proofs.Failed("it is another document")
+        except proofs.Failed as error:
+            raise errors.TransportError(f"the offer could not be read: {error}") from error
+        return Offer(offer_id, answer.content, terms)
+
+    def sign(self, offer: Offer) -> Agreement:
+        """Sign the offer's exact bytes; the service countersigns. Raises SaysoError."""
+        if offer.terms.get("lab", {}).get("key") != self.key.thumbprint:
+            raise errors.KeyFileError("the offer was made to another key than this one")
+        acceptance = self.key.sign("sayso-acceptance+jws", offer.raw)
+        return self._transport.post(
+            Agreement, f"/v1/offers/{_id(offer.id)}/agreement", self._auth, {"acceptance": acceptance}
+        )
+
+    def agreement(self, agreement_id: str) -> Agreement:
+        """An agreement of this lab. Raises SaysoError."""
+        return read(Agreement, self._get(f"/v1/agreements/{_id(agreement_id)}"))
+
+    def agreement_file(self, agreement_id: str) -> bytes:
+        """The agreement as a file to keep; check it with `sayso verify agreement`."""
+        return self._get(f"/v1/agreements/{_id(agreement_id)}/file").content
+
+    def cut(
+        self, agreement: Agreement | str, *, format: Literal["jsonl+zstd", "parquet"] | str | None = None, timeout: float = 600, poll: float = 1.0
+    ) -> Release:
+        """Have a release cut and wait until it is published; with `timeout` 0 the answer is the release as queued. Without a
+        `format` it is that of the release before, JSON lines in a first one.
+
+        Raises:
+            errors.TimedOut: after `timeout` seconds; the cut goes on, and `release` tells of it.
+            errors.ReleaseFailed: when it ended otherwise.
+        """
+        asked = {} if format is None else {"format": format}
+        release = self._transport.post(Release, f"/v1/agreements/{_id(_of(agreement))}/releases", self._auth, asked)
+        ends = self._transport.now() + timeout
+        while release.state not in ("published", "superseded"):
+            if release.state in ("failed", "cancelled"):
+                raise errors.ReleaseFailed(f"release {release.id} is {release.state}")
+            if timeout == 0:
+                return release
+            if self._transport.now() >= ends:
+                raise errors.TimedOut(f"release {release.id} is still {release.state}")
+            self._transport.sleep(poll)
+            release = self.release(release.id)
+        return release
+
+    def release(self, release_id: str) -> Release:
+        """A release of this lab. Raises SaysoError."""
+        return read(Release, self._get(f"/v1/releases/{_id(release_id)}"))
+
+    def delta(self, release_id: str, since: str | None = None) -> tuple[list[str], list[str]]:
+        """(record ids that came, ids that went) since an earlier release of the agreement, by default the one before it.
+
+        Raises SaysoError."""
+        added: list[str] = []
+        withdrawn: list[str] = []
+        params: dict[str, str] = {} if since is None else {"since": since}
+        while True:
+            page = self._transport.json(DeltaPage, "GET", f"/v1/releases/{_id(release_id)}/delta", auth=self._auth, params=params)
+            added += page.added
+            withdrawn += page.withdrawn
+            if page.next is None:
+                return added, withdrawn
+            params = {"since": page.since, "cursor": page.next}
+
+    def release_file(self, release_id: str) -> bytes:
+        """The signed manifest as a file to keep; check it with `sayso verify release`."""
+        return self._get(f"/v1/releases/{_id(release_id)}/manifest").content
+
+    def deliver(self, release: Release | str) -> Delivery:
+        """Open a release for download. The service logs it and gives a ticket, good for an hour. Raises SaysoError."""
+        release_id = _of(release)
+        answer = self._transport.request(
+            "POST", f"/v1/releases/{_id(release_id)}/deliveries", auth=self._auth, content=b"{}"
+        )
+        found = answer.json() if answer.content.startswith(b"{") else {}
+        return read(Delivery, httpx.Response(200, json={**found, "release": release_id}))
+
+    def releases(self, agreement: Agreement | str) -> Iterator[Release]:
+        """Releases of an agreement, the newest first. Raises SaysoError."""
+        path, cursor = f"/v1/agreements/{_id(_of(agreement))}/releases", None
+        while True:
+            params: dict[str, str] = {} if cursor is None else {"cursor": cursor}
+            page = self._transport.json(ReleasePage, "GET", path, auth=self._auth, params=params)
+            yield from page.items
+            cursor = page.next
+            if cursor is None:
+                return
+
+    def urls(self, delivery: Delivery) -> list[str]:
+        """The addresses of a delivery's shards, for readers that fetch by themselves: each takes the ticket as a bearer token, as in
+        `load_dataset("parquet", data_files=urls, storage_options={"headers": lab.headers(delivery)})`. Raises SaysoError."""
+        shards = self.release(delivery.release).shards
+        return [f"{self.base_url}/v1/releases/{_id(delivery.release)}/shards/{shard['sha256']}" for shard in shards]
+
+    def headers(self, delivery: Delivery) -> dict[str, str]:
+        """What to send with each of `urls`."""
+        return {"Authorization": f"Bearer {delivery.ticket}", "Accept-Encoding": "identity"}
+
+    def download(
+        self, delivery: Delivery, directory: str | Path, *, parallel: int = 4, progress: Callable[[int, int], object] | None = None
+    ) -> list[Path]:  # fmt: skip
+        """Fetch the release file and every shard into `directory`, some at a time, and give the shards' paths.
+
+        A file appears under its name only once its digest was checked. What is there already is not fetched again, and
+        what was cut off is resumed, so calling this again after an error goes on where it stopped. A shard from which
+        `sayso sync` removed records stays as it is. `progress` is told how many bytes of how many are there.
+
+        Raises:
+            errors.ShardGone: when a record was withdrawn meanwhile; `.successor` is where its next version is.
+            errors.Damaged: when bytes are not those of their digest, or the manifest does not hold.
+            errors.Unauthorised: when the ticket has ended: `deliver` again.
+        """
+        return Download(self._transport, delivery, Path(directory), progress).run(self.release_file(delivery.release), parallel)
+
+    def duties(self, agreement: Agreement | str) -> list[Duty]:
+        """What is owed under an agreement, in the order of its days. Raises SaysoError."""
+        return read(Duties, self._get(f"/v1/agreements/{_id(_of(agreement))}/duties")).items
+
+    def recalls(self, agreement: Agreement | str, since: str | None = None) -> RecallPage:
+        """Recalls under an agreement since a cursor; keep `.next` for the next call. Raises SaysoError."""
+        params = {} if since is None else {"since": since}
+        path = f"/v1/agreements/{_id(_of(agreement))}/recalls"
+        return self._transport.json(RecallPage, "GET", path, auth=self._auth, params=params)
+
+    def recall_file(self, recall_id: str) -> bytes:
+        """A recall as a file to keep; check it with `sayso verify recall`."""
+        return self._get(f"/v1/recalls/{_id(recall_id)}").content
+
+    def acknowledge(self, recall_id: str) -> None:
+        """Say that the recall was read and is being followed. Raises SaysoError."""
+        self._transport.request("POST", f"/v1/recalls/{_id(recall_id)}/acknowledgement", auth=self._auth, content=b"{}")
+
+    def attest(
+        self, recall_id: str, outcome: Literal["deleted", "cannot_remove"] = "deleted", models: Sequence[str] = ()
+    ) -> str:
+        """State for the record, under the lab's key, that what was recalled is deleted, or that it cannot be removed: then
+        `models` names what was trained with it. Gives the signed statement (a compact JWS). Raises SaysoError."""
+        try:
+            file = proofs.parse(self.recall_file(recall_id), "the recall")
+            records = proofs.texts(file, "records")
+            said = {"recall": proofs.get(file, "id", str), "agreement": proofs.get(file, "agreement", str), "outcome": outcome}
+        except proofs.Failed as error:
+            raise errors.TransportError(f"the recall could not be read: {error}") from error
+        digest = hashlib.sha256("\n".join(records).encode()).hexdigest()
+        at = datetime.fromtimestamp(self._transport.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        statement = {"v": 1, "type": "sayso-attestation", **said, "records_sha256": digest, "models": list(models), "at": at}
+        token = self.key.sign("sayso-attestation+jws", json.dumps(statement, sort_keys=True).encode())
+        self._transport.post(Answer, f"/v1/recalls/{_id(recall_id)}/attestation", self._auth, {"attestation": token})
+        return token
+
+    def check(self, agreement: Agreement | str, use: dict[str, Any]) -> UseCheck:
+        """Whether a use is covered by what was signed and by each policy, as of today. Raises SaysoError."""
+        return self._transport.post(UseCheck, f"/v1/agreements/{_id(_of(agreement))}/checks", self._auth, {"use": use})
+
+    def _assertion(self) -> tuple[dict[str, str], dict[str, str]]:
+        """private_key_jwt (RFC 7523) in the FAPI 2.0 profile: the issuer is the one audience, good for 60 seconds."""
+        if self._issuer is None:
+            path = "/.well-known/oauth-authorization-server"
+            self._issuer = self._transport.json(_Metadata, "GET", path).issuer
+        at = int(self._transport.now())
+        claims = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": self._issuer,
+            "jti": str(uuid.uuid4()),
+            "iat": at,
+            "exp": at + 60,
+        }
+        assertion = self.key.sign("JWT", json.dumps(claims).encode())
+        return {"client_id": self.client_id, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}, {}
+
+    def _get(self, path: str) -> httpx.Response:
+        return self._transport.request("GET", path, auth=self._auth)
+
+
+def _of(thing: Any) -> str:
+    return thing if isinstance(thing, str) else str(thing.id)
+
+
+def _id(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,222 @@
+"""`sayso sign`, `sayso pull`, `sayso sync`, `sayso check`: what a lab does at a shell.
+
+Who is calling comes from --service, --client-id and --key, or SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY; a directory that was
+pulled into knows all of it but the key. The HTTP library is imported only by commands that need the network.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sayso import proofs, verify
+from sayso.errors import SaysoError
+from sayso.jws import PrivateKey
+from sayso.report import plain
+
+if TYPE_CHECKING:
+    from sayso.lab import Lab
+
+VARIABLES = ("SAYSO_SERVICE", "SAYSO_CLIENT_ID", "SAYSO_KEY")
+"""Environment variables in place of --service, --client-id and --key."""
+
+
+class NotSaid(SaysoError):
+    """Something that the command needs was not given."""
+
+
+def add_arguments(commands: Any) -> None:
+    """The lab's commands."""
+    sign = commands.add_parser("sign", help="read an offer's terms and sign them")
+    sign.add_argument("offer", help="an offer's id (off_…), which is fetched and the signature sent; or a file, and it is printed")
+    sign.add_argument("--yes", action="store_true", help="do not ask before signing")
+    _who(sign)
+    pull = commands.add_parser("pull", help="bring an agreement's newest release into a directory")
+    pull.add_argument("agreement", help="the agreement's id (agr_…)")
+    pull.add_argument("directory", type=Path)
+    pull.add_argument("--cut", action="store_true", help="have a new release cut first")
+    pull.add_argument("--format", choices=["jsonl+zstd", "parquet"], help="how shards are written; without it as they were before")
+    pull.add_argument("--parallel", type=int, default=4, help="shards fetched at a time")
+    pull.add_argument("--quiet", action="store_true", help="show no progress")
+    _who(pull)
+    sync = commands.add_parser("sync", help="remove what was recalled from a directory, and say so to the service")
+    sync.add_argument("directory", type=Path)
+    sync.add_argument("--no-attest", action="store_true", help="acknowledge recalls and attest nothing: other copies are still to be mended")
+    sync.add_argument("--trained", action="append", default=[], metavar="MODEL", help="it cannot be removed from this model, trained with it")
+    sync.add_argument("--json", action="store_true", help="print what was done as JSON")
+    _who(sync)
+    check = commands.add_parser("check", help="may I do this with what is in a directory? Record by record")
+    check.add_argument("directory", type=Path)
+    check.add_argument("--use", required=True, help="actions, with commas between them (fineTune,benchmark); or a JSON file with a whole use")
+    check.add_argument("--purpose", help="purposes, with commas; otherwise those that were signed")
+    check.add_argument("--json", action="store_true", help="print every record that is refused, as JSON")
+    _who(check)
+
+
+def _who(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--service", help="the service's address")
+    parser.add_argument("--client-id", help="the lab's id (lab_…)")
+    parser.add_argument("--key", type=Path, help="the lab's private key file")
+
+
+def _key(arguments: argparse.Namespace) -> PrivateKey:
+    path = arguments.key or os.environ.get(VARIABLES[2])
+    if not path:
+        raise NotSaid("give the lab's key file with --key, or in SAYSO_KEY")
+    return PrivateKey.load(path)
+
+
+def _lab(arguments: argparse.Namespace) -> "Lab":
+    from sayso.folder import notes
+    from sayso.lab import Lab
+
+    known = notes(arguments.directory) if hasattr(arguments, "directory") else {}
+    service = arguments.service or os.environ.get(VARIABLES[0]) or known.get("service")
+    client = arguments.client_id or os.environ.get(VARIABLES[1]) or known.get("client_id")
+    if not service or not client:
+        raise NotSaid("give --service and --client-id, or SAYSO_SERVICE and SAYSO_CLIENT_ID")
+    return Lab(str(service), str(client), _key(arguments))
+
+
+def sign(arguments: argparse.Namespace) -> int:
+    """Show the terms, ask, and only then touch the key. An id is fetched and answered; of a file the signature is printed."""
+    fetched = arguments.offer.startswith("off_") and not Path(arguments.offer).exists()
+    key = _key(arguments)
+    if fetched:
+        lab = _lab(arguments)
+        offered = lab.offer(arguments.offer)
+        data = offered.raw
+    else:
+        try:
+            data = Path(arguments.offer).read_bytes()
+        except OSError as error:
+            raise verify.Unreadable(f"{arguments.offer} cannot be read: {error.strerror}") from error
+    try:
+        _show(data, key)
+    except proofs.Failed as error:
+        raise verify.Unreadable(str(error)) from error
+    if not arguments.yes:
+        print("Sign these terms? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("Nothing was signed.", file=sys.stderr)
+            return 1
+    if not fetched:
+        print(key.sign("sayso-acceptance+jws", data))
+        return 0
+    agreement = lab.sign(offered)
+    print(agreement.id)
+    return 0
+
+
+def _show(data: bytes, key: PrivateKey) -> None:
+    """Tell the terms in plain sentences. Raises Failed for what is not an offer to this key."""
+    offer = proofs.parse(data, "the offer")
+    if (offer.get("v"), offer.get("type")) != (1, "sayso-offer"):
+        raise proofs.Failed("this is not a sayso-offer of version 1")
+    lab = proofs.get(offer, "lab", dict)
+    if lab.get("key") != key.thumbprint:
+        raise proofs.Failed("the offer was made to another key")
+    policies = proofs.get(offer, "policies", list)
+    deeds = [proofs.get(policy, "deed", list) for policy in policies if isinstance(policy, dict)]
+    tell = [f"{lab.get('legal_name')} signs offer {offer.get('id')}:"]
+    tell += [str(line) for deed in dict.fromkeys(tuple(map(str, deed)) for deed in deeds) for line in deed]
+    dissent = offer.get("dissent")
+    if isinstance(dissent, list) and dissent:
+        tell.append(f"{len(dissent)} minority reports come with it: {', '.join(map(str, dissent))}")
+    for line in tell:
+        print(plain(line), file=sys.stderr)
+
+
+def pull(arguments: argparse.Namespace) -> int:
+    """Bring the newest release into the directory."""
+    from sayso.folder import Folder
+
+    folder = Folder(_lab(arguments), arguments.directory, arguments.agreement)
+    release = folder.pull(cut=arguments.cut, format=arguments.format, parallel=arguments.parallel, progress=None if arguments.quiet else _bar())
+    print(f"{release.id} is in {arguments.directory}. Check it: {_how(arguments.directory)}")
+    return 0
+
+
+def _how(directory: Path) -> str:
+    return f"sayso verify release {directory}/release.json --agreement {directory}/agreement.json --shards {directory}"
+
+
+def _bar() -> Callable[[int, int], None] | None:
+    """A line that fills while bytes arrive, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+    lock, shown = threading.Lock(), [0.0]
+
+    def show(there: int, all_: int) -> None:
+        with lock:
+            if there < all_ and time.monotonic() - shown[0] < 0.1:
+                return
+            shown[0] = time.monotonic()
+            part = there / all_ if all_ else 1.0
+            line = f"\r[{'#' * int(30 * part):30}] {there / 1e6:.1f} of {all_ / 1e6:.1f} MB"
+            print(line, end="\n" if there >= all_ else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+def sync(arguments: argparse.Namespace) -> int:
+    """Apply recalls to the directory; 1 where shards are missing, so that nothing could be attested."""
+    from sayso.folder import Folder
+
+    folder = Folder(_lab(arguments), arguments.directory)
+    done = folder.sync(
+        attest=not arguments.no_attest, outcome="cannot_remove" if arguments.trained else "deleted", models=arguments.trained
+    )
+    if arguments.json:
+        print(json.dumps(vars(done)))
+        return 1 if done.missing else 0
+    for recall, records in done.removed.items():
+        print(f"{recall}: {len(records)} records removed")
+        for record in records:
+            print(f"  {record}")
+    for recall, state in done.answered.items():
+        print(f"{recall} is {state}")
+    if not done.removed and not done.answered:
+        print("Nothing was recalled since.")
+    if done.newer:
+        print(f"There is a newer release: sayso pull {folder.agreement} {arguments.directory}")
+    if done.missing:
+        print(f"{len(done.missing)} shards are not here, so nothing was attested: pull again, then sync.")
+        return 1
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Decide record by record; 0 where all may be so used, 1 where some may not."""
+    from sayso import using
+    from sayso.folder import Folder
+
+    found = using.check(Folder(_lab(arguments), arguments.directory), _use(arguments))
+    if arguments.json:
+        print(json.dumps(found.to_json()))
+        return 0 if found.ok else 1
+    print(f"{found.allowed} records may be so used.")
+    for why, records in found.refused.items():
+        print(plain(f"{len(records)} may not: {why}."))
+    if found.refused:
+        for hint in found.hints:
+            print(plain(f"  {hint}"))
+    return 0 if found.ok else 1
+
+
+def _use(arguments: argparse.Namespace) -> dict[str, Any]:
+    path = Path(arguments.use)
+    if path.suffix == ".json" or path.is_file():
+        return verify.load(path)
+    use: dict[str, Any] = {"actions": sorted({one for one in arguments.use.split(",") if one})}
+    if arguments.purpose:
+        use["purposes"] = sorted({one for one in arguments.purpose.split(",") if one})
+    return use
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"sign": sign, "pull": pull, "sync": sync, "check": check}

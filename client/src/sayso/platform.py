@@ -1,0 +1,176 @@
+"""For platforms: record contributions, hand out claim links, set a floor."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, quote_plus
+
+import httpx
+
+from sayso import errors
+from sayso.http import ClientCredentials, Transport, read
+from sayso.models import Answer, BatchItem, ConsentGiven, Contribution, NewContribution, Recorded
+
+CHUNK = 500
+CHUNK_BYTES = 8 * 2**20
+
+
+class _Batch(Answer):
+    items: list[BatchItem]
+
+
+class _Portal(Answer):
+    url: str
+
+
+class _ClaimLink(Answer):
+    claim_url: str
+
+
+class Platform:
+    """A platform's access to the service. Usable as a context manager."""
+
+    def __init__(
+        self, base_url: str, client_id: str, client_secret: str, *, transport: Transport | None = None
+    ) -> None:
+        self._transport = transport or Transport(base_url)
+        # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
+        pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode()
+        basic = {"Authorization": "Basic " + base64.b64encode(pair).decode()}
+        self._auth = ClientCredentials(self._transport, lambda: ({}, basic))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.client.close()
+
+    def record(
+        self,
+        *,
+        external_id: str,
+        kind: str,
+        parts: dict[str, Any],
+        contributor: str | None = None,
+        parent: str | None = None,
+        created_at: str | None = None,
+        language: str | None = None,
+        context_terms: dict[str, Any] | None = None,
+        context_ref: str | None = None,
+        consent: ConsentGiven | dict[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Recorded:
+        """Record one contribution. The answer's `claim_url` is for the person who gave it. Raises SaysoError."""
+        new = NewContribution(
+            external_id=external_id,
+            kind=kind,
+            parts=parts,
+            contributor=contributor,
+            parent=parent,
+            created_at=created_at,
+            language=language,
+            context_terms=context_terms,
+            context_ref=context_ref,
+            consent=consent,
+        )
+        return self._transport.json(
+            Recorded,
+            "POST",
+            "/v1/contributions",
+            auth=self._auth,
+            content=new.to_bytes(),
+            idempotency_key=idempotency_key,
+        )
+
+    def record_many(self, items: Iterable[NewContribution | dict[str, Any]]) -> Iterator[BatchItem]:
+        """Record any number of contributions, 500 a call, and give what became of each, in order.
+
+        A refused item does not stop its neighbours. Nothing is sent before the results are asked for.
+        An item whose raw parts hold line breaks goes in a call of its own, since a batch has one item a line.
+        Raises SaysoError when a whole call fails; the items given so far are recorded.
+        """
+        chunk: list[tuple[str, bytes]] = []
+        size = 0
+        for item in items:
+            new = item if isinstance(item, NewContribution) else NewContribution(**item)
+            data = new.to_bytes()
+            alone = b"\n" in data or b"\r" in data
+            if chunk and (alone or len(chunk) == CHUNK or size + len(data) > CHUNK_BYTES):
+                yield from self._send(chunk)
+                chunk, size = [], 0
+            if alone:
+                yield self._send_alone(new.external_id, data)
+            else:
+                chunk.append((new.external_id, data))
+                size += len(data) + 1
+        if chunk:
+            yield from self._send(chunk)
+
+    def contribution(self, contribution_id: str) -> Contribution:
+        """A contribution of this platform's own. Raises SaysoError."""
+        return self._transport.json(
+            Contribution, "GET", f"/v1/contributions/{quote(contribution_id, safe='')}", auth=self._auth
+        )
+
+    def set_floor(
+        self, *, policy: str | None = None, template: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Answer:
+        """Set the floor policy of later releases of this platform's records; without arguments, take it away."""
+        floor: dict[str, Any] | None = None
+        if policy is not None:
+            floor = {"policy": policy}
+        elif template is not None:
+            floor = {"template": template, "parameters": parameters or {}}
+        body = json.dumps({"floor": floor}).encode()
+        return self._transport.json(Answer, "PUT", "/v1/platforms/me/floor", auth=self._auth, content=body)
+
+    def portal_link(self, contributor: str) -> str:
+        """A link for one person to everything they gave on this platform: good once, for 15 minutes. Show it to them alone.
+
+        Each call makes another link. `contributor` is your own id of the person, as it was recorded.
+        """
+        return self._transport.post(_Portal, "/v1/portal-sessions", self._auth, {"contributor": contributor}).url
+
+    def claim_link(self, kind: str, external_id: str) -> str:
+        """The claim link of what was recorded before, also by a hook, an import or `Consent`: for the person who gave it alone."""
+        body = {"kind": kind, "external_id": external_id}
+        return self._transport.post(_ClaimLink, "/v1/contributions/claim-link", self._auth, body).claim_url
+
+    def _send(self, chunk: list[tuple[str, bytes]], key: str | None = None) -> Iterator[BatchItem]:
+        answer = self._transport.request(
+            "POST",
+            "/v1/contributions/batch",
+            auth=self._auth,
+            content=b"".join(data + b"\n" for _, data in chunk),
+            content_type="application/x-ndjson",
+            idempotency_key=key,
+        )
+        items = read(_Batch, answer).items
+        if len(items) != len(chunk):
+            raise errors.TransportError(f"{len(chunk)} items were sent and {len(items)} answered")
+        for (external_id, _), item in zip(chunk, items, strict=True):
+            yield item.model_copy(update={"external_id": external_id})
+
+    def _send_alone(self, external_id: str, data: bytes, key: str | None = None) -> BatchItem:
+        try:
+            answer: httpx.Response = self._transport.request(
+                "POST", "/v1/contributions", auth=self._auth, content=data, idempotency_key=key
+            )
+        except errors.Busy:
+            raise
+        except errors.Problem as refusal:
+            return BatchItem(status=refusal.status, external_id=external_id, code=refusal.code, detail=refusal.detail)
+        return read(BatchItem, _with_status(answer)).model_copy(update={"external_id": external_id})
+
+
+def _with_status(answer: httpx.Response) -> httpx.Response:
+    found = answer.json() if answer.content.startswith(b"{") else {}
+    return httpx.Response(answer.status_code, json={**found, "status": answer.status_code})

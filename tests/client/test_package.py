@@ -1,0 +1,90 @@
+"""The files a release is read by: the card, the notice of credits, Croissant as its own library reads it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sayso import package
+
+from tests.client.test_keeping_in_step import Desk
+from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent
+
+NASTY = 'Ada\n---\n|<b>"\x1b[2J `x`'
+
+
+@pytest.fixture
+def credited(service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path) -> Desk:
+    """Four people, two of whom want to be named."""
+    desk = Desk(service, platform, lab, tmp_path, records=4, use=OPEN_TRAINING, consent=consent("open-model-training-with-credit"), language="pt-BR")
+    for at, name in enumerate(("Ben", NASTY)):
+        desk.holder(at).scope(desk.given[at].id, template="open-model-training-with-credit", credit=name)
+    return desk
+
+
+def validated(folder: Path) -> Any:
+    """The dataset as MLCommons' own library reads it: it raises where the file breaks a rule of the format."""
+    import mlcroissant as mlc  # here, because it takes seconds
+
+    dataset = mlc.Dataset(str(folder / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+    return dataset
+
+
+def test_a_release_is_described_by_files_that_others_read(credited: Desk) -> None:
+    assert credited.pull() == 0 and credited.verify() == 0
+    folder = credited.folder
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    assert manifest["type"] == "sayso-manifest"
+    dataset = validated(folder)
+    assert dataset.metadata.name == manifest["release"]
+    told = json.loads((folder / "croissant.json").read_bytes())
+    assert told["usageInfo"]["@type"] == "odrl:Offer"
+    [file] = [one for one in told["distribution"] if one["@type"] == "cr:FileObject"]
+    assert file["sha256"] == manifest["shards"][0]["sha256"]
+    fields = {field["name"] for field in told["recordSet"][0]["field"]}
+    assert fields == set(package.COLUMNS) <= set(credited.rows()[0])
+    card = (folder / "README.md").read_text()
+    head = {k: json.loads(v) for k, v in (line.split(": ", 1) for line in card.split("---\n")[1].splitlines())}
+    assert (head["license"], head["language"], head["size_categories"]) == ("other", ["pt"], ["n<1K"])
+    assert head["configs"][0]["data_files"][0]["path"] == [file["name"]]
+    assert all(line in card.replace("\\", "") for line in ("| preference | 4 |", "## Terms", "## Owed"))
+
+
+def test_who_takes_a_record_back_is_named_no_more(credited: Desk) -> None:
+    assert credited.pull() == 0
+    notice = (credited.folder / "NOTICE").read_text()
+    assert "- Ben (1)" in notice
+    assert all(line == "" or line.isprintable() for line in notice.splitlines())
+    credited.withdraw(0)
+    assert credited.sync() == 0 and credited.verify() == 0
+    assert "Ben" not in (credited.folder / "NOTICE").read_text()
+    told = json.loads((credited.folder / "croissant.json").read_bytes())
+    [file] = [one for one in told["distribution"] if one["@type"] == "cr:FileObject"]
+    assert (credited.folder / file["name"]).exists() and file["sha256"] in file["name"]
+    assert "1 records were recalled" in (credited.folder / "README.md").read_text()
+    validated(credited.folder)
+
+
+def test_a_changed_manifest_json_does_not_verify(credited: Desk) -> None:
+    assert credited.pull() == 0
+    path = credited.folder / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'"preference":4', b'"preference":5'))
+    assert credited.verify() == 1
+
+
+@pytest.mark.parametrize("shards", [0, 1, 5])
+def test_any_number_of_shards_is_valid_croissant(shards: int, tmp_path: Path) -> None:
+    manifest = {
+        "release": "rel_x", "agreement": "agr_x", "cut_at": "2026-11-24T00:00:00Z", "policies": ["a" * 64], "obligations": [{"kind": "delete"}],
+        "dissent": [],
+    }  # fmt: skip
+    offer = {
+        "id": "off_x", "service": "https://sayso.example", "lab": {"legal_name": NASTY}, "use": {"actions": ["benchmark"], "purposes": []},
+        "policies": [{"digest": "a" * 64, "deed": [NASTY]}],
+    }  # fmt: skip
+    files = [package.File(f"{n:064x}.jsonl.zst", f"{n:064x}", n, "jsonl+zstd") for n in range(shards)]
+    package.write(tmp_path, json.dumps(manifest).encode(), offer, files, iter(()), 0)
+    validated(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert card.count("\n---\n") == 1 and "\x1b" not in card and "<b>" not in card.replace("\\<", "")
