@@ -1,0 +1,257 @@
+"""Deciding for a set of records at once gives what deciding for each of them gives, on both databases."""
+
+import os
+import random
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.agreements import selection, verdicts
+from app.agreements.models import Verdict
+from app.consents.models import Consent, Exclusion, PlatformFloor
+from app.consents.policies import PolicyBook, StoredPolicy
+from app.contributions.models import Contribution
+from app.core import vocabulary as words
+from app.core.evaluation import EVALUATOR, LabFacts, basis_allows, evaluate, intersect
+from app.core.policy import parse_policy
+from app.kit.db import make_engine, read, write
+from app.kit.ids import new_id
+from app.kit.migrate import upgrade
+from app.parties.models import Platform
+from tests.core.policy_cases import FACTS, RAW, USES, ask, limit, policy, rule
+
+SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
+EXAMPLES, RECORDS = (200, 5_000) if SOAK else (25, 60)
+"""In the large size a million records are decided, each under its own use, policies, age and consents."""
+NOW = datetime(2026, 6, 1, 15, 30, tzinfo=UTC)
+LAB = "lab_" + "0" * 26
+
+
+@pytest.fixture(scope="module")
+def book(backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PolicyBook]:
+    """An empty database of its own, and the policies in it."""
+    if backend == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('selection') / 'x.db'}"
+        upgrade(url)
+    else:
+        from tests.conftest import new_database
+
+        url = new_database(request.getfixturevalue("postgres"))
+    engine = make_engine(url)
+    made = PolicyBook(engine)
+    made.engine = engine  # type: ignore[attr-defined]
+    yield made
+    engine.dispose()
+
+
+class World:
+    """Records of one platform under random consents, written into the database, and the same kept here."""
+
+    def __init__(self, book: PolicyBook, policies: list[StoredPolicy], rng: random.Random, records: int) -> None:
+        self.platform = new_id("platform")
+        self.policies = {p.id: p for p in policies}
+        self.floor = rng.choice([None, None, *self.policies])
+        people = [new_id("contributor") for _ in range(max(2, records // 4))]
+        self.standing = {p: self._consent(rng, p, None) for p in people if rng.random() < 0.3}
+        self.records: list[Contribution] = []
+        self.own: dict[str, Consent] = {}
+        self.exclusions: list[Exclusion] = []
+        for _ in range(records):
+            day = NOW - timedelta(days=rng.randrange(8), hours=rng.choice([0, 15, 16]))
+            row = Contribution(
+                id=new_id("contribution"), platform_id=self.platform, contributor_id=rng.choice(people),
+                kind=rng.choice(["rating", "message"]), external_hash=rng.randbytes(16), language=rng.choice([None, "en", "de"]),
+                recorded_at=day, releasable_from=day + timedelta(hours=rng.choice([0, 0, 0, 400])),
+                state=rng.choice(["live"] * 5 + ["withdrawn"]), parts=rng.randrange(1, 16),
+            )  # fmt: skip
+            self.records.append(row)
+            if rng.random() < 0.8:
+                self.own[row.id] = self._consent(rng, row.contributor_id, row.id)
+            if rng.random() < 0.1:
+                self.exclusions.append(
+                    Exclusion(
+                        contributor_id=row.contributor_id, contribution_id=rng.choice([None, row.id]), created_at=NOW,
+                        **rng.choice([{"lab_id": LAB}, {"lab_id": "lab_other"}, {"purpose": "dpv:CommercialPurpose"}]),
+                    )
+                )  # fmt: skip
+        engine = book.engine  # type: ignore[attr-defined]
+        with write(engine) as session:
+            session.add(Platform(id=self.platform, name=uuid.uuid4().hex, secret_sha256="0", created_at=NOW))
+            session.flush()
+            if self.floor is not None:
+                session.add(PlatformFloor(platform_id=self.platform, policy_id=self.floor, set_at=NOW))
+            session.add_all([*self.records, *self.own.values(), *self.standing.values(), *self.exclusions])
+
+    def _consent(self, rng: random.Random, person: str, contribution: str | None) -> Consent:
+        return Consent(
+            id=new_id("consent"), contributor_id=person, contribution_id=contribution, version=1, policy_id=rng.choice([*self.policies]),
+            basis=rng.choice(["explicit", "explicit", "notice", "none"]), attested_by=rng.choice(["person", "platform"]),
+            given_at=NOW, state=rng.choice(["current", "current", "current", "withdrawn"]),
+        )  # fmt: skip
+
+    def take_back(self, book: PolicyBook, rng: random.Random) -> None:
+        """Withdraw some records, and take a lab or a purpose back for some people."""
+        gone = rng.sample(self.records, len(self.records) // 5)
+        people = rng.sample(self.records, len(self.records) // 10)
+        more = [
+            Exclusion(
+                contributor_id=row.contributor_id, created_at=NOW, **rng.choice([{"lab_id": LAB}, {"purpose": "dpv:ResearchAndDevelopment"}])
+            )
+            for row in people
+        ]  # fmt: skip
+        with write(book.engine) as session:  # type: ignore[attr-defined]
+            ids = [row.id for row in gone]
+            session.execute(sa.update(Contribution).where(Contribution.id.in_(ids)).values(state="withdrawn"))  # type: ignore[attr-defined]
+            session.add_all(more)
+        for row in gone:
+            row.state = "withdrawn"
+        self.exclusions += more
+
+    def oracle(self, use: Any, facts: LabFacts) -> dict[str, int]:
+        """Contribution -> parts, decided one record at a time, as DESIGN says it in words."""
+        found = {}
+        for row in self.records:
+            if row.state != "live" or row.releasable_from > NOW:
+                continue
+            own, standing = self.own.get(row.id), self.standing.get(row.contributor_id)
+            own = own if own is not None and own.state == "current" else None
+            standing = standing if standing is not None and standing.state == "current" else None
+            base = own or standing
+            if base is None or not basis_allows(base.basis, use.actions) or self._taken_back(row, use):
+                continue
+            layers = [base.policy_id, *([standing.policy_id] if standing else []), *([self.floor] if self.floor else [])]
+            age = (NOW.date() - row.recorded_at.date()).days
+            joint = intersect([evaluate(self.policies[p].compiled, use, facts, NOW.date(), age) for p in layers])
+            parts = joint.parts & row.parts
+            if joint.permitted and parts & words.OWN_PARTS and (joint.attested is None or base.attested_by == "person"):
+                found[row.id] = parts
+        return found
+
+    def _taken_back(self, row: Contribution, use: Any) -> bool:
+        down = words.NARROWER["purpose"]
+        for one in self.exclusions:
+            if one.contribution_id not in (None, row.id) or one.contributor_id != row.contributor_id:
+                continue
+            if one.lab_id == LAB:
+                return True
+            if one.purpose and (not use.purposes or any(one.purpose in down[p] or p in down[one.purpose] for p in use.purposes)):
+                return True
+        return False
+
+    def selected(self, book: PolicyBook, use: Any, facts: LabFacts, now: datetime = NOW) -> dict[str, int]:
+        """The same by one query."""
+        with write(book.engine) as session:  # type: ignore[attr-defined]
+            use_id = verdicts.use_row(session, use, facts)
+            verdicts.keep(session, book, use_id, use, facts, self.policies, now.date())
+        chosen = {"platforms": [self.platform], "kinds": None, "languages": None}
+        with read(book.engine) as session:  # type: ignore[attr-defined]
+            rows = session.execute(selection.eligible(use_id, use, LAB, chosen, now, None, None)).all()
+            there = selection.present(session, use_id)
+            fewer = session.execute(selection.eligible(use_id, use, LAB, chosen, now, None, None, there)).all()
+            assert sorted(map(tuple, rows)) == sorted(map(tuple, fewer)), "a join was left out that finds something"
+        assert len({row.id for row in rows}) == len(rows), "a record was given twice"
+        return {row.id: row.parts for row in rows}
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(RAW, min_size=2, max_size=8), USES, FACTS, st.integers(0, 2**32))
+def test_a_set_is_decided_as_each_record_is(book: PolicyBook, raw: list[Any], use: Any, facts: LabFacts, seed: int) -> None:
+    stored = {s.id: s for s in (book.store(parse_policy(one), NOW) for one in raw)}
+    world = World(book, list(stored.values()), random.Random(seed), RECORDS)
+    before = world.selected(book, use, facts)
+    assert before == world.oracle(use, facts)
+    world.take_back(book, random.Random(seed + 1))
+    after = world.selected(book, use, facts)
+    assert after == world.oracle(use, facts)
+    assert after.items() <= before.items(), "taking something back let something else out"
+
+
+def simple(book: PolicyBook, *limits: Any) -> tuple[World, StoredPolicy]:
+    stored = book.store(policy(rule("evaluate", ["text", "judgment"], *limits)), NOW)
+    world = World(book, [stored], random.Random(0), 0)
+    row = Contribution(
+        id=new_id("contribution"), platform_id=world.platform, contributor_id=new_id("contributor"), kind="rating",
+        external_hash=uuid.uuid4().bytes, recorded_at=NOW, releasable_from=NOW, state="live", parts=3,
+    )  # fmt: skip
+    consent = Consent(
+        id=new_id("consent"), contributor_id=row.contributor_id, contribution_id=row.id, version=1, policy_id=stored.id, basis="explicit",
+        attested_by="platform", given_at=NOW, state="current",
+    )  # fmt: skip
+    with write(book.engine) as session:  # type: ignore[attr-defined]
+        session.execute(sa.update(PlatformFloor).values(policy_id=stored.id).where(PlatformFloor.platform_id == world.platform))  # type: ignore[arg-type]
+        session.add_all([row, consent])
+    return world, stored
+
+
+def test_a_verdict_is_decided_once_while_its_day_lasts(book: PolicyBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _ = simple(book, limit("dateTime", "lt", "2026-06-03"))
+    use, facts = ask("benchmark"), LabFacts("academic", "IS")
+    decided: list[Any] = []
+    decide = verdicts.verdict
+    monkeypatch.setattr(verdicts, "verdict", lambda *a: decided.append(a) or decide(*a))
+    assert len(world.selected(book, use, facts)) == 1 == len(decided)
+    assert len(world.selected(book, use, facts, NOW + timedelta(days=1))) == 1 == len(decided)
+    assert world.selected(book, use, facts, NOW + timedelta(days=2)) == {} and len(decided) == 2
+    assert len(world.selected(book, use, facts)) == 1 and len(decided) == 3, "a day that is not yet over is decided for itself"
+
+
+@pytest.mark.parametrize(
+    "spoil", [{"evaluator": EVALUATOR - 1}, {"decided_on": NOW.date() + timedelta(days=1)}, {"valid_until": NOW.date()}]
+)
+def test_a_verdict_of_another_day_or_evaluator_permits_nothing(book: PolicyBook, spoil: dict[str, Any]) -> None:
+    """A query that runs beside a process which has decided for another day, or runs another version, releases nothing by it."""
+    world, stored = simple(book)
+    use, facts = ask("evaluate"), LabFacts("academic", "IS")
+    assert len(world.selected(book, use, facts)) == 1
+    chosen = {"platforms": [world.platform]}
+    table = Verdict.__table__  # type: ignore[attr-defined]
+    with write(book.engine) as session:  # type: ignore[attr-defined]
+        use_id = verdicts.use_row(session, use, facts)
+        session.execute(sa.update(table).where(table.c.policy_id == stored.id).values(**spoil))
+        assert session.execute(selection.eligible(use_id, use, LAB, chosen, NOW, None, None)).all() == []
+    assert len(world.selected(book, use, facts)) == 1, "it is decided anew"
+
+
+@pytest.mark.parametrize("layer", ["floor", "standing"])
+def test_a_layer_that_was_not_decided_permits_nothing(book: PolicyBook, layer: str) -> None:
+    world, _ = simple(book, limit("dateTime", "gteq", "2026-01-01"))
+    use, facts = ask("leaderboardDisplay"), LabFacts("academic", "IS")
+    late = book.store(policy(rule("evaluate", ["text", "judgment"], limit("dateTime", "lt", f"203{len(layer) % 2}-01-01"))), NOW)
+    assert len(world.selected(book, use, facts)) == 1
+    with write(book.engine) as session:  # type: ignore[attr-defined]
+        use_id = verdicts.use_row(session, use, facts)
+        session.execute(sa.delete(PlatformFloor).where(PlatformFloor.platform_id == world.platform))  # type: ignore[arg-type]
+        if layer == "floor":
+            session.add(PlatformFloor(platform_id=world.platform, policy_id=late.id, set_at=NOW))
+        else:
+            [person] = session.execute(
+                sa.select(Contribution.contributor_id).where(Contribution.platform_id == world.platform)  # type: ignore[call-overload]
+            ).scalars()
+            consent = world._consent(random.Random(0), person, None)
+            consent.policy_id, consent.state, consent.basis = late.id, "current", "explicit"
+            session.add(consent)
+        session.flush()
+        query = selection.eligible(use_id, use, LAB, {"platforms": [world.platform]}, NOW, None, None)
+        assert session.execute(query).all() == []
+        verdicts.keep(session, book, use_id, use, facts, [late.id], NOW.date())
+        assert len(session.execute(query).all()) == 1
+
+
+def test_with_many_policies_undecided_only_those_that_are_needed_are_decided(
+    book: PolicyBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "_FEW", 0)
+    _, needed = simple(book, limit("dateTime", "gteq", "2026-02-01"))
+    _, other = simple(book, limit("dateTime", "gteq", "2026-02-02"))
+    use, facts = ask("safetyRedTeam"), LabFacts("academic", "FO")
+    with write(book.engine) as session:  # type: ignore[attr-defined]
+        use_id = verdicts.use_row(session, use, facts)
+        verdicts.keep_all(session, book, use_id, use, facts, sa.select(sa.literal(needed.id)), NOW.date())
+        query = sa.select(Verdict.policy_id).where(Verdict.use_id == use_id)  # type: ignore[call-overload]
+        assert session.execute(query).scalars().all() == [needed.id] != [other.id]

@@ -1,0 +1,88 @@
+"""Calls that fail on demand: the k-th of those that a piece of work makes to the database, to files and to the blob store."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from app.kit import journal
+from app.kit.bulk import Direct
+from app.kit.runtime import Runtime
+
+BACKGROUND = ("sayso-publish", "sayso-evict", "sayso-housekeeping", "sayso-recovery", "dbos", "DBOS", "ThreadPoolExecutor")
+
+
+class Broken(Exception):
+    """A call that failed because it was its turn."""
+
+
+class BrokenFile(OSError):
+    """The same for a file: what a full disk or a lost mount raises."""
+
+
+class Breaking:
+    """Counts calls of the threads that work for a request (or of the test's own), and fails number `at`."""
+
+    def __init__(self) -> None:
+        self.at = 0
+        self.calls = 0
+        self.fired = ""
+        self._lock = threading.Lock()
+
+    def arm(self, at: int) -> None:
+        self.at, self.calls, self.fired = at, 0, ""
+
+    def disarm(self) -> None:
+        self.at = 0
+
+    def meet(self, what: str, kind: type[Exception] = Broken) -> None:
+        if not self.at or threading.current_thread().name.startswith(BACKGROUND):
+            return
+        with self._lock:
+            self.calls += 1
+            if self.calls != self.at:
+                return
+            self.fired = what
+        raise kind(what)
+
+
+@contextmanager
+def breaking(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaking]:
+    """Every statement, begin and commit (before it, and after it was done), every line of the journal, every blob call."""
+    it = Breaking()
+
+    def statement(connection: Any, cursor: Any, text: str, *_: Any) -> None:
+        it.meet(text.split(None, 1)[0])
+
+    event.listen(runtime.engine, "before_cursor_execute", statement)
+    dialect: Any = runtime.engine.dialect
+    commit: Callable[[Any], None] = dialect.do_commit
+
+    def committing(connection: Any) -> None:
+        it.meet("before commit")
+        commit(connection)
+        it.meet("after commit")
+
+    monkeypatch.setattr(dialect, "do_commit", committing)
+    for name in ("run", "run_among", "insert", "insert_new", "load", "begin", "commit"):
+        monkeypatch.setattr(Direct, name, _first(it, name, getattr(Direct, name)))
+    monkeypatch.setattr(journal, "_put", _first(it, "journal", journal._put, BrokenFile))
+    for name in ("put", "put_file", "get", "size", "read", "delete", "names"):
+        monkeypatch.setattr(runtime.blobs, name, _first(it, f"blob {name}", getattr(runtime.blobs, name), BrokenFile))
+    try:
+        yield it
+    finally:
+        it.disarm()
+        event.remove(runtime.engine, "before_cursor_execute", statement)
+        monkeypatch.undo()
+
+
+def _first(it: Breaking, what: str, real: Any, kind: type[Exception] = Broken) -> Any:
+    def call(*args: Any, **values: Any) -> Any:
+        it.meet(what, kind)
+        return real(*args, **values)
+
+    return call

@@ -1,0 +1,89 @@
+"""A service of its own in a directory: somebody gives, is released, downloaded, and erased. Says what there was to be found.
+
+Arguments: directory, `secure` or `insecure` (SQLite told not to overwrite what it deletes), `contribution` or `all`. Among the
+log's lines comes `told`, when told.json says what the person's things looked like, waits for a line, and then `completed`.
+"""
+
+import json
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlmodel import select
+
+from app.contributions.models import Contribution, ContributionPayload
+from app.kit.db import read
+from app.log.models import LogEntry
+from app.parties.models import Contributor as Person
+from app.parties.models import DataKey
+from tests.faults.cuts import receipt_for_all
+from tests.revocations.test_erasure import completed
+from tests.support import Service, serving, test_settings
+
+CANARY = "canary7f3a"
+
+
+def story(service: Service, directory: Path, scope: str) -> None:
+    platform, lab = service.platform(), service.lab()
+    given = platform.sdk.record(
+        external_id=f"{CANARY} external", kind="statement", contributor=f"{CANARY} person", context_ref=f"https://x.example/{CANARY}-ref",
+        parts={"text": f"{CANARY} words", "context": f"{CANARY} context"}, context_terms={"licence": f"{CANARY}-terms", "holder": None},
+        consent=_consent(), language="tlh",
+    )  # fmt: skip
+    others = [*platform.give(3), platform.give(1, contributor=f"{CANARY} person")[0]]
+    holder = receipt_for_all(service, platform, f"{CANARY} person")
+    holder.scope(given.id, template="evaluation-only", credit=f"{CANARY} credit")
+    agreement = lab.agree(platform)
+    release = lab.sdk.cut(agreement, poll=0.05)
+    lab.sdk.download(lab.sdk.deliver(release), directory / "lab")
+    receipt = json.loads(holder.receipt_file(given.id))
+    with read(service.runtime.engine) as session:
+        row = session.get_one(Contribution, given.id)
+        payload = session.get_one(ContributionPayload, given.id)
+        entries = session.exec(select(LogEntry).where(LogEntry.subject == given.id)).all()
+        key = session.get_one(DataKey, row.contributor_id)
+        found = {
+            "wrapped key": bytes(key.wrapped), "sealed text": bytes(payload.text or b""), "sealed context": bytes(payload.context or b""),
+            "mac of the body": bytes(row.body_mac or b""), "context reference": f"{CANARY}-ref".encode(), "context terms": f"{CANARY}-terms".encode(),
+            **{f"opening {n}": bytes(e.sealed or b"") for n, e in enumerate(entries)},
+        }  # fmt: skip
+        if scope == "all":
+            found["pseudonym"] = bytes(session.get_one(Person, row.contributor_id).pseudonym or b"")
+    told = {
+        "found": {name: data.hex() for name, data in found.items()}, "receipt": receipt, "contributor": row.contributor_id,
+        "contribution": given.id, "others": [o.id for o in others], "shards": [s["sha256"] for s in release.shards],
+        "words": f"{CANARY} words",
+    }  # fmt: skip
+    (directory / "told.json").write_text(json.dumps(told))
+    os.write(1, b"\ntold\n")  # in one piece, between the log's lines
+    sys.stdin.readline()  # the test copies the database here, as a backup would
+    done = holder.erase("all") if scope == "all" else holder.erase(contribution=given.id)
+    completed(service, done.id)
+    lab.sdk.cut(agreement, poll=0.05)
+    os.write(1, b"\ncompleted\n")
+
+
+def _consent() -> object:
+    from tests.support import consent
+
+    return consent("evaluation-only")
+
+
+def main() -> None:
+    directory, secure, scope = Path(sys.argv[1]), sys.argv[2] == "secure", sys.argv[3]
+    if not secure:
+
+        @event.listens_for(Engine, "connect")
+        def careless(connection: object, record: object) -> None:
+            if isinstance(connection, sqlite3.Connection):
+                connection.execute("PRAGMA secure_delete=OFF")
+
+    with serving(test_settings(directory / "data", log_level="debug", log_origin="traces.example/log"), "sqlite") as service:
+        story(service, directory, scope)
+
+
+if __name__ == "__main__":
+    main()

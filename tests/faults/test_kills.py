@@ -1,0 +1,237 @@
+"""SIGKILL at random points of the journey: what was acknowledged is there afterwards, in database and log, and nothing by half.
+
+SAYSO_TEST_KILLS sets how many kills (20 on SQLite, 6 on PostgreSQL otherwise), SAYSO_TEST_SEED repeats a run's choices.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sayso.jws import PrivateKey
+
+from app.kit.settings import Settings
+from tests.faults.clients import Clients
+from tests.faults.state import State
+from tests.support import ROOT, ServerProcess, until
+
+SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
+SEED = int(os.environ.get("SAYSO_TEST_SEED", random.randrange(2**32)))
+RESTART = 10.0
+"""Seconds within which the service must be ready again; a loaded machine of two cores has its share in them."""
+
+
+def kills(usual: int) -> int:
+    return int(os.environ.get("SAYSO_TEST_KILLS", 1000 if SOAK else usual))
+
+
+class Nursery:
+    """Starts servers from a process that has everything imported (zygote.py)."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self.pid = 0
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.zygote"], cwd=ROOT, env=server.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert self._line() == "ready"
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def _say(self, words: str) -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(words + "\n")
+        self.process.stdin.flush()
+        return self._line()
+
+    def launch(self) -> None:
+        self.pid = int(self._say(f"serve {self.server.port} {self.server.log}"))
+
+    def start(self) -> None:
+        self.launch()
+        until(self.ready, 60)
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(self.server.base + "/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        if self.pid:
+            os.kill(self.pid, how)
+            assert self._say("reap") == "reaped"
+            self.pid = 0
+
+    def close(self) -> None:
+        self.kill()
+        self.process.stdin.close()  # type: ignore[union-attr]
+        self.process.wait(timeout=30)
+
+
+class Installation:
+    """A service's data, its process, and clients at work on it."""
+
+    def __init__(self, directory: Path, database_url: str) -> None:
+        self.data = directory / "data"
+        self.server = ServerProcess(self.data, database_url)
+        self.url = Settings(data_dir=self.data, database_url=database_url).database
+        if database_url:
+            assert self.server.cli("migrate").returncode == 0
+        made = json.loads(self._cli("platforms", "add", "Arena", "--json"))
+        key = PrivateKey.generate("Ed25519")
+        (directory / "lab.jwk").write_text(json.dumps({k: v for k, v in key.private_jwk.items() if k != "d"}))
+        lab = json.loads(
+            self._cli(
+                "labs",
+                "add",
+                "Lab",
+                "--kind",
+                "academic",
+                "--seat",
+                "NL",
+                "--jwk",
+                str(directory / "lab.jwk"),
+                "--json",
+            )
+        )
+        self.nursery = Nursery(self.server)
+        self.clients = Clients(
+            self.server.base,
+            (made["client_id"], made["client_secret"]),
+            (lab["client_id"], key),
+            directory / "fetched",
+            SEED,
+        )
+
+    def _cli(self, *arguments: str) -> bytes:
+        done = self.server.cli(*arguments)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def restart(self) -> float:
+        """Start the server; gives the seconds until it was ready."""
+        began = time.monotonic()
+        self.nursery.start()
+        return time.monotonic() - began
+
+    def check(self) -> None:
+        """Everything acknowledged until now, against one look at the database."""
+        told = self.clients.ledger.copy()
+        with State(self.url) as state:
+            state.check_log()
+            state.check_acknowledged(told)
+            state.check_checkpoints(told.checkpoints[-3:])
+            state.check_revocation_wins(self.data / "blobs")
+
+    def _failures(self) -> list[str]:
+        """What the server wrote of requests that failed for another reason than a database that was away."""
+        lines = self.server.log.read_text(errors="replace").splitlines()
+        return [line for line in lines if "request.failed" in line and '"OperationalError"' not in line]
+
+    def left(self) -> list[str]:
+        """Work that is begun and not done."""
+        with State(self.url) as state:
+            return [*state.unfinished(), *state.erasing(), *state.open_jobs(), *state.forgotten(self.data / "journal")]
+
+    def wait(self, check: Callable[[], Any], seconds: float) -> None:
+        """As `until`; where it does not come about, with what there is to know."""
+        try:
+            until(check, seconds)
+        except AssertionError:
+            print(self.clients.errors, self.clients.ledger.figures(), *self._failures(), sep="\n")
+            raise AssertionError(f"it does not come about; at work: {self.left()[:20]}") from None
+
+    def finish(self) -> None:
+        """Let the clients end, the jobs run out, and check all of it again with the server stopped."""
+        self.clients.stop()
+
+        self.wait(lambda: not self.left(), 120)
+        self.nursery.kill(signal.SIGTERM)
+        checked = self.server.cli("check-log")
+        assert checked.returncode == 0, checked.stderr.decode()
+        self.check()
+        told = self.clients.ledger
+        with State(self.url) as state:
+            state.check_checkpoints(told.checkpoints)
+            assert state.failed_jobs() == []
+            state.check_journal(self.data / "journal")
+        if told.wrong:
+            print(*self._failures(), sep="\n")
+        assert told.wrong == [], told.wrong[:10]
+        left = [p.name for p in (self.data / "work").glob("*")] if (self.data / "work").exists() else []
+        assert left == [], f"working files of killed cuts were left: {left[:5]}"
+
+
+@contextmanager
+def installed(database_url: str) -> Iterator[Installation]:
+    with tempfile.TemporaryDirectory() as directory:
+        installation = Installation(Path(directory), database_url)
+        try:
+            yield installation
+        finally:
+            installation.clients._stop.set()
+            installation.nursery.close()
+
+
+def test_killed_at_any_point_nothing_acknowledged_is_lost(backend: str, database_url: str) -> None:
+    count = kills(20 if backend == "sqlite" else 6)
+    rng = random.Random(SEED)
+    slowest, early = 0.0, 0
+    print(f"seed {SEED}")
+    with installed(database_url) as it:
+        it.restart()
+        it.clients.start()
+        for _ in range(count):
+            time.sleep(rng.uniform(0.05, 2.5))
+            it.nursery.kill()
+            if rng.random() < 0.15:
+                # Also while it starts, picking up what the last kill left.
+                early += 1
+                it.nursery.launch()
+                time.sleep(rng.uniform(0.1, 1.5))
+                it.nursery.kill()
+            slowest = max(slowest, it.restart())
+            it.check()
+        time.sleep(1)
+        it.finish()
+        figures = {
+            "backend": backend,
+            "seed": SEED,
+            "kills": count + early,
+            "slowest restart": round(slowest, 1),
+            **it.clients.ledger.figures(),
+        }
+        print(json.dumps(figures))
+        assert slowest < RESTART, figures
+        assert all(figures[what] for what in ("recorded", "withdrawn", "erased", "agreements", "cuts", "deliveries")), figures
+
+
+def test_killed_during_its_first_start_it_starts_again() -> None:
+    """Keys, schema and job tables are made at the first start; a kill in the middle of it must not be the last of it."""
+    rng = random.Random(SEED)
+    for _ in range(max(4, kills(20) // 5)):
+        with tempfile.TemporaryDirectory() as directory:
+            server = ServerProcess(Path(directory) / "data")
+            nursery = Nursery(server)
+            try:
+                for _ in range(3):
+                    nursery.launch()
+                    time.sleep(rng.uniform(0.02, 1.2))
+                    nursery.kill()
+                nursery.start()
+            finally:
+                nursery.close()
+            assert server.cli("check-log").returncode == 0

@@ -1,0 +1,47 @@
+"""Every English page can be read with seven years of school."""
+
+import re
+from html import unescape
+
+import httpx
+
+from tests.core.test_deed import grade
+from tests.kit.refusals import accepted
+from tests.support import LabParty, PlatformParty, Service
+from tests.web.test_pages import post
+
+MOST = 7.0
+
+
+def sentences(html: str) -> list[str]:
+    """The sentences of a page's main part, without names, ids, numbers of days and what a person typed."""
+    main = html[html.index("<main") : html.index("</main>")]
+    main = re.sub(r"<bdi[^>]*>.*?</bdi>|<code[^>]*>.*?</code>|<div class=\"gave\".*?</div>", "Ann", main, flags=re.S)
+    # Each block ends a sentence, as does a full stop.
+    main = re.sub(r"</(p|li|h1|h2|h3|dd|dt|label|legend|button|summary|a|td|th)>", ". ", main)
+    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", main)))
+    text = re.sub(r"\d+ [A-Z][a-z]+ \d{4}(, \d\d:\d\d UTC)?", "May", text)
+    return [s for part in re.split(r"[.?!:;”“](?:\s|$)", text) if len((s := part.strip()).split()) > 2]
+
+
+def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    one, two = platform.give(2, contributor="reader")
+    lab.sdk.cut(lab.agree(platform), poll=0.05)
+    browser = httpx.Client(base_url=service.base, follow_redirects=True, headers={"Accept": "text/html"})
+    url = accepted(service.post("/v1/portal-sessions", {"contributor": "reader"}, service.token(platform)), 201)["url"]
+    pages = {"lost": browser.get("/r"), "link": browser.get(one.claim_url), "portal link": browser.get(url)}
+    pages["new"] = post(browser, url)
+    pages["used"] = browser.get(url)
+    acts = ("", "/withdraw", f"/lab/{lab.id}", "/purpose", "/terms", "/credit", "/erase", "/done")
+    for address in ("/", "/ledger", *(f"/r/of/{t}{a}" for t in (one.id, "all") for a in acts if t != "all" or a)):
+        pages[address] = browser.get(address)
+    for name in ("evaluation-only", "open-model-training-with-credit", "nothing-new", "safety-research"):
+        pages[name] = browser.get(f"/r/of/{one.id}/terms?choose={name}")
+    pages["some"] = post(browser, "/r/some", **{one.id: "1", two.id: "1"})
+    pages["done"] = post(browser, f"/r/of/{one.id}/lab", lab=lab.id)
+    pages["done all"] = post(browser, f"/r/of/{two.id}/withdraw")
+    pages["after"] = browser.get(f"/r/of/{two.id}")
+    pages["erased"] = post(browser, f"/r/of/{two.id}/erase", sure="yes")
+    measured = {name: (grade(sentences(page.text)), page.status_code) for name, page in pages.items()}
+    assert all(status in (200, 401) for _, status in measured.values()), measured
+    assert not {name: found for name, (found, _) in measured.items() if found > MOST}
