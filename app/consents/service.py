@@ -69,10 +69,12 @@ def give(
     *,
     now: datetime,
     act: str | None = None,
+    claimed: bool = True,
 ) -> Given:
     """The person's own act on their page: a new version, the one before superseded. The wording shown is the deed, in
     English where the language asked for has no catalogue, and with the English beside it where nobody reviewed the language.
-    The credit belongs to this version: None takes it away."""
+    The credit belongs to this version: None takes it away. Unless `claimed`, who acted may be the platform, which has the link
+    too: then basis, attestation and credit stay what they were, for a better basis would widen."""
     contributor = person.id
     shown = language if language in CATALOGS else "en"
     place = credit_place(contribution or contributor)
@@ -81,10 +83,13 @@ def give(
         before.state, before.ended_at = "superseded", now
         session.add(before)
         session.flush()
+    basis, attested, sealed = "explicit", "person", None if credit is None else person.sealer.seal(credit.encode(), place)
+    if not claimed and before is not None:
+        basis, attested, sealed = before.basis, before.attested_by, before.credit_sealed
     consent = Consent(
         id=act or new_id("consent"), contributor_id=contributor, contribution_id=contribution, version=1 if before is None else before.version + 1,
-        policy_id=policy.id, basis="explicit", attested_by="person", wording_sha256=wording_of(policy, shown), wording_language=shown_in(shown),
-        shown_at=now, given_at=now, state="current", credit_sealed=None if credit is None else person.sealer.seal(credit.encode(), place),
+        policy_id=policy.id, basis=basis, attested_by=attested, wording_sha256=wording_of(policy, shown), wording_language=shown_in(shown),
+        shown_at=now, given_at=now, state="current", credit_sealed=sealed,
     )  # fmt: skip
     session.add(consent)
     session.flush()

@@ -4,11 +4,12 @@ The answer is conservative. `True` is a proof, rule by rule; `False` says only t
 one new permission would be covered by several old ones taken together.
 """
 
+from collections.abc import Collection
 from decimal import Decimal
 
 from app.core import vocabulary as words
 from app.core.constraints import Region, period_days
-from app.core.policy import Permission, Policy, Prohibition
+from app.core.policy import Permission, Policy, Prohibition, parse_policy
 
 
 def narrows(new: Policy, old: Policy) -> bool:
@@ -18,6 +19,24 @@ def narrows(new: Policy, old: Policy) -> bool:
         and all(_respected(ban, new) for ban in old.prohibition)
         and _keeps_obligations(new, old)
     )
+
+
+def without(policy: Policy, shown: Collection[Permission], dropped: Collection[Permission]) -> Policy | None:
+    """The policy less the permissions that somebody dropped of those they were shown, all that it forbids and asks for kept; None
+    where it then permits nothing. A permission that was not shown goes where it touches the action of one that was dropped.
+
+    Raises:
+        PolicyError: where what is left is no policy, such as one that permits context alone.
+    """
+    def stays(rule: Permission) -> bool:
+        return rule not in dropped and (rule in shown or not any(words.touches(rule.action, other.action) for other in dropped))
+
+    kept = [rule for rule in policy.permission if stays(rule)]
+    if not kept:
+        return None
+    if len(kept) == len(policy.permission):
+        return policy
+    return parse_policy({**policy.odrl(), "permission": [rule.odrl() for rule in kept]})
 
 
 def _covered(rule: Permission, old: Policy) -> bool:

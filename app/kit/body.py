@@ -148,6 +148,15 @@ def parse_form(body: bytes) -> dict[str, str]:
     return fields
 
 
+async def form_of(request: Request) -> dict[str, str]:
+    """The form that a page sent; empty where nothing was. Raises WrongMediaType or Malformed (form_invalid)."""
+    body = await request.body()
+    if not body:
+        return {}
+    need_media_type(request, "application/x-www-form-urlencoded")
+    return parse_form(body)
+
+
 async def read_body(receive: Receive, limit: int, declared: bytes | None) -> bytes | None:
     """The whole body, None where the client went away. Raises TooLarge while it arrives, whatever `declared` (Content-Length) says."""
     if declared is not None and _is_over(declared, limit):

@@ -186,9 +186,9 @@ def _known(session: Session, ids: list[str]) -> list[str]:
 
 
 def _scope(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
-    holder = Holder(line["contributor"], None)
+    holder = Holder(line["contributor"], None, claimed=line.get("claimed", True))
     one = line["contributions"][0][0] if line["contributions"] else None
-    if policy is not None:
+    if policy is not None and (holder.claimed or service.narrower(session, runtime, holder, one, policy)):
         # The credit was sealed and is not noted: without it the person is named nowhere, which takes nothing they did not give.
         service.scope(session, runtime, holder, one, policy, line["language"], None, now=now, act=line["act"])
     elif one is not None:

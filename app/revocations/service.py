@@ -165,18 +165,15 @@ def scope(
     if contribution is not None and not live:
         raise Conflict("already_withdrawn", "What was withdrawn stays withdrawn; give it anew on the platform.")
     book: PolicyBook = runtime.parts["policies"]
-    if not holder.claimed:
-        before = consents.current(session, holder.contributor, contribution)
-        if before is None or not narrows(policy.terms, book.by_ids([before.policy_id])[before.policy_id].terms):
-            raise Forbidden(
-                "consent_wider_needs_claim", "Claim the link first; without that it can only be narrowed or withdrawn."
-            )
-    given = consents.give(session, person, contribution, policy, language, credit, now=now, act=act)
-    renamed = credit is not None or (given.before is not None and given.before.credit_sealed is not None)
+    if not holder.claimed and not narrower(session, runtime, holder, contribution, policy):
+        raise Forbidden("consent_wider_needs_claim", "Claim the link first; without that it can only be narrowed or withdrawn.")
+    given = consents.give(session, person, contribution, policy, language, credit, now=now, act=act, claimed=holder.claimed)
+    renamed = holder.claimed and (credit is not None or (given.before is not None and given.before.credit_sealed is not None))
     kind = "consent.given" if given.before is None else "consent.scoped"
     body = {
         "consent": given.consent.id, "contribution": contribution, "version": given.consent.version, "policy": policy.digest,
-        "basis": "explicit", "attested_by": "person", "wording": given.consent.wording_sha256, "language": given.consent.wording_language,
+        "basis": given.consent.basis, "attested_by": given.consent.attested_by, "wording": given.consent.wording_sha256,
+        "language": given.consent.wording_language,
         "credit_sha256": None if credit is None else sha256(credit.encode()).hexdigest(),
         "capability": "receipt" if holder.claimed else "claim-link",
     }  # fmt: skip
@@ -186,7 +183,7 @@ def scope(
     if act is not None or renamed or _may_narrow(session, holder, contribution, policy, given.before, book):
         index = log.append_narrowing(
             session, leaf, given.consent.id, "scope", now, contributor=holder.contributor, policy=policy.digest, language=language,
-            contributions=named(rows) if contribution is not None else None,
+            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed,
         )  # fmt: skip
         journal.keep_policy(session, policy.digest, policy.body)
     else:
@@ -198,10 +195,16 @@ def scope(
         [] if contribution is None else [contribution],
         now,
     )
-    renamed = credit is not None or (given.before is not None and given.before.credit_sealed is not None)
     recalls = _recall_where_denied(session, runtime, live, renamed, now)
     reach = "standing" if contribution is None else "contribution"
     return keep(session, holder, given.consent.id, kind, reach, len(live), recalls, index, now)
+
+
+def narrower(session: Session, runtime: Runtime, holder: Holder, contribution: str | None, policy: StoredPolicy) -> bool:
+    """Whether the policy allows nothing that the consent in force does not: what an unclaimed link may choose."""
+    book: PolicyBook = runtime.parts["policies"]
+    before = consents.current(session, holder.contributor, contribution)
+    return before is not None and narrows(policy.terms, book.by_ids([before.policy_id])[before.policy_id].terms)
 
 
 def _may_narrow(

@@ -18,7 +18,7 @@ from app.core.deed import CATALOGS, beside
 from app.core.policy import Policy
 from app.core.preview import table
 from app.core.templates import render_template
-from app.kit.body import need_media_type, parse_form
+from app.kit.body import form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
@@ -231,20 +231,12 @@ def _erase(session: Session, runtime: Runtime, receipt: Receipt, target: str, fo
 ACTS = ("withdraw", "lab", "purpose", "terms", "credit", "erase")
 
 
-async def _form(request: Request) -> dict[str, str]:
-    body = await request.body()
-    if not body and "content-type" not in request.headers:
-        return {}
-    need_media_type(request, "application/x-www-form-urlencoded")
-    return parse_form(body)
-
-
 @router.post("/r/of/{target}/{which}")
 async def act(target: str, which: str, request: Request, runtime: RuntimeDep) -> Response:
     """Do what the page asked about. Answers with the page that says that it is done."""
     if which not in ACTS:
         raise NotFound("not_found", "Open your page again and use its buttons.")
-    form = await _form(request)
+    form = await form_of(request)
     address = await run_in_threadpool(_do, request, runtime, target, which, form)
     return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
 
@@ -285,7 +277,7 @@ def done(target: str, request: Request, runtime: RuntimeDep, session: ReadSessio
 @router.post("/r/some")
 async def ask_some(request: Request, runtime: RuntimeDep) -> Response:
     """What was chosen from the list, told before anything happens: this changes nothing."""
-    form = await _form(request)
+    form = await form_of(request)
     return await run_in_threadpool(_summary, request, runtime, form)
 
 
@@ -301,7 +293,7 @@ def _summary(request: Request, runtime: Runtime, form: dict[str, str]) -> Respon
 @router.post("/r/some/withdraw")
 async def some_back(request: Request, runtime: RuntimeDep) -> Response:
     """Take the chosen ones back, as one act."""
-    form = await _form(request)
+    form = await form_of(request)
     address = await run_in_threadpool(_some_back, request, runtime, form)
     return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
 
@@ -328,7 +320,7 @@ def _some_back(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
 @router.post("/r/open")
 async def open_typed(request: Request, runtime: RuntimeDep) -> Response:
     """A receipt typed in. Raises nothing that tells a wrong one from an erased one."""
-    form = await _form(request)
+    form = await form_of(request)
     same_origin(request)
     secret = form.get("receipt", "").strip().rpartition("/")[2]
     known = await run_in_threadpool(_known, runtime, secret)

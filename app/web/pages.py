@@ -3,16 +3,20 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, RedirectResponse
 from sqlmodel import Session
 
-from app.consents.policies import PolicyBook
+from app.consents import service as consents
+from app.consents.policies import PolicyBook, refusing
 from app.contributions import queries
 from app.contributions.models import Contribution
 from app.core.deed import beside
-from app.kit.db import write
+from app.core.narrowing import without
+from app.kit.body import form_of
+from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
-from app.kit.errors import Conflict, DomainError, NotFound
+from app.kit.errors import Conflict, DomainError, Invalid, NotFound
 from app.kit.ids import is_id
 from app.kit.runtime import Runtime
 from app.log import ledger, proofs
@@ -78,21 +82,24 @@ def claim_page(
     except DomainError as error:
         return problem_page(error)
     used = claims.redeemed(session, claim)
-    facts, deed = None, ()
+    facts, deed, uses = None, (), ()
     if used is None and item is not None:
         # What came with the record, and nothing of what became of it: the platform has this link too.
         book: PolicyBook = runtime.parts["policies"]
         found = queries.as_recorded(session, item)
         facts = telling.facts(session, runtime, item)
-        deed = () if found is None else beside(book.by_digest(found.digest).terms, telling.LANGUAGE)
+        if found is not None:
+            terms = book.by_digest(found.digest).terms
+            deed, uses = beside(terms, telling.LANGUAGE), telling.uses(terms)
     return page(
         "claim.html",
         code=code,
         item=facts,
         deed=deed,
+        uses=uses,
         redeemed_at=used and used.redeemed_at,
         contested_at=used and used.contested_at,
-        done=done == "withdrawn",
+        done=done,
     )
 
 
@@ -134,19 +141,61 @@ def withdraw_unclaimed(code: str, runtime: RuntimeDep) -> Response:
     """An unclaimed link can withdraw; it can widen nothing."""
     try:
         with write(runtime.engine) as session:
-            claim, contributor, item, _ = _read_claim(runtime, session, code)
-            if item is None:
-                raise NotFound("claim_unknown", "Use the link's button first.")
-            if claims.redeemed(session, claim) is not None:
-                # From here on the receipt decides: whoever still has the link may be the platform.
-                raise Conflict("claim_already_redeemed", "Use the receipt that was made from it.")
-            holder = Holder(contributor, claim.subject, claimed=False)
+            holder = _unclaimed(runtime, session, code)
             service.withdraw(session, runtime, holder, RevocationIn(scope="contribution"), now=runtime.clock.now())
     except DomainError as error:
         # Whether the person took it back before, by another way, is not for the holder of this link to learn.
         if error.code != "already_withdrawn":
             return problem_page(error)
     return RedirectResponse(f"/c/{code}?done=withdrawn", 303)
+
+
+@pages.post("/c/{code}/narrow")
+async def narrow_unclaimed(code: str, request: Request, runtime: RuntimeDep) -> Response:
+    """An unclaimed link can also stop uses of those that came with the record: its form names them by their place, `stop-0` and on."""
+    try:
+        form = await form_of(request)
+        await run_in_threadpool(_narrow, code, runtime, {name for name, value in form.items() if value == "yes"})
+    except DomainError as error:
+        return problem_page(error)
+    return RedirectResponse(f"/c/{code}?done=narrowed", 303)
+
+
+def _narrow(code: str, runtime: Runtime, names: set[str]) -> None:
+    book: PolicyBook = runtime.parts["policies"]
+    with read(runtime.engine) as session:
+        holder = _unclaimed(runtime, session, code)
+        row = queries.by_id(session, str(holder.contribution))
+        came = None if row is None else queries.as_recorded(session, row)
+        current = None if row is None else consents.current(session, holder.contributor, row.id)
+        offered = () if came is None else book.by_digest(came.digest).terms.permission
+        stopped = [rule for place, rule in enumerate(offered) if f"stop-{place}" in names]
+        if not stopped or len(stopped) == len(offered):
+            raise Invalid("body_invalid", "Go back and choose some of the uses to stop; to stop them all, take it back.")
+        # What the person chose since, with a receipt for everything, is not told to whoever has the link: no word of it here.
+        before = None if current is None else book.by_ids([current.policy_id])[current.policy_id].terms
+        less = before and refusing(lambda: without(before, offered, stopped))
+    if before is None or less == before:
+        return
+    now = runtime.clock.now()
+    policy = None if less is None else book.store(less, now)
+    with write(runtime.engine) as session:
+        holder = _unclaimed(runtime, session, code)
+        if policy is None:
+            service.withdraw(session, runtime, holder, RevocationIn(scope="contribution"), now=now)
+        else:
+            service.scope(session, runtime, holder, holder.contribution, policy, telling.LANGUAGE, None, now=now)
+
+
+def _unclaimed(runtime: Runtime, session: Session, code: str) -> Holder:
+    """Who acts by a link that nobody used yet. Raises NotFound (claim_unknown) or Conflict (claim_already_redeemed)."""
+    claim, contributor, item, _ = _read_claim(runtime, session, code)
+    if item is None:
+        raise NotFound("claim_unknown", "Use the link's button first.")
+    if claims.redeemed(session, claim) is not None:
+        # From here on the receipt decides: whoever still has the link may be the platform.
+        raise Conflict("claim_already_redeemed", "Use the receipt that was made from it.")
+    return Holder(contributor, item.id, claimed=False)
 
 
 @pages.post("/c/{code}/erase")

@@ -9,8 +9,9 @@ from sqlmodel import Session
 from app.consents.policies import PolicyBook
 from app.contributions import queries
 from app.contributions.models import Contribution
-from app.core.deed import CATALOGS, Line, beside
+from app.core.deed import CATALOGS, Atom, Line, beside, sentence
 from app.core.evaluation import Use
+from app.core.policy import Policy
 from app.kit.runtime import Runtime
 from app.parties.models import Lab, Platform
 from app.revocations import whereabouts
@@ -41,6 +42,12 @@ def used(use: Use) -> str:
 def purposes() -> list[tuple[str, str]]:
     """Every purpose with its phrase."""
     return sorted(CATALOGS[LANGUAGE].purposes.items(), key=lambda pair: pair[1])
+
+
+def uses(policy: Policy) -> list[str]:
+    """What a policy permits, one sentence a permission, its conditions left out: what can be stopped by itself."""
+    words = CATALOGS[LANGUAGE]
+    return [sentence(Atom(rule), words) for rule in policy.permission]
 
 
 @dataclass(frozen=True)
