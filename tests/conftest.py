@@ -1,5 +1,6 @@
 """Fixtures: every test that takes `service` runs on SQLite and on a real PostgreSQL that comes from pip."""
 
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -8,10 +9,18 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck
+from hypothesis import settings as invented
 
 from app.kit.jobs import Jobs
 from app.kit.migrate import upgrade
 from tests.support import DATA, LabParty, PlatformParty, Service, serving, test_settings
+
+# `make test` invents the same examples every time, so that who changes a line is not told of somebody else's; `make soak` looks further.
+invented.register_profile(
+    "sayso", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=os.environ.get("SAYSO_TEST_SIZE") != "soak", database=None
+)  # fmt: skip
+invented.load_profile("sayso")
 
 
 @pytest.fixture(scope="session")

@@ -132,12 +132,12 @@ class Service:
 
     def platform(self) -> PlatformParty:
         with write(self.runtime.engine) as session:
-            row, secret = parties.add_platform(session, f"Platform {uuid.uuid4().hex[:8]}", now=self.clock.now())
+            row, secret = parties.add_platform(session, f"Platform {uuid.uuid4().hex[:16]}", now=self.clock.now())
         return PlatformParty(row.id, secret, Platform(self.base, row.id, secret))
 
     def lab(self, kind: str = "academic", seat: str = "NL", alg: str = "Ed25519") -> LabParty:
         key = PrivateKey.generate(alg)  # type: ignore[arg-type]
-        name = f"Lab {uuid.uuid4().hex[:8]}"
+        name = f"Lab {uuid.uuid4().hex[:16]}"
         public = {k: v for k, v in key.private_jwk.items() if k != "d"}
         with write(self.runtime.engine) as session:
             row = parties.add_lab(session, name, kind, seat, "test", public, now=self.clock.now())
