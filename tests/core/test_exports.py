@@ -1,5 +1,7 @@
 """No export says yes where the evaluator says anything but an unconditional yes."""
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,8 @@ from tests.core.policy_cases import (
     parsed_or_none,
     rule,
 )
+
+EXAMPLES = 20_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 200
 
 ADDRESS = "https://sayso.example/v1/policies/" + "0" * 64
 EVERY = tuple(words.PARTS)
@@ -67,7 +71,7 @@ WIDE = st.builds(
 ).filter(lambda obj: parsed_or_none(obj) is not None)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(WIDE | RAW, st.data(), FACTS, DAYS)
 def test_no_export_says_yes_where_the_evaluator_does_not(obj, data, facts, day):
     policy = parse_policy(obj)

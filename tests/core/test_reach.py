@@ -1,5 +1,7 @@
 """A permission that can never take effect is refused, also where only several prohibitions together take all of it."""
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,8 @@ from app.core.evaluation import LabFacts, compile_policy, evaluate
 from app.core.policy import PolicyError, parse_policy
 from app.core.reach import never_fires
 from tests.core.policy_cases import BANS, DAY, DAYS, PERMISSIONS, ask, ban, limit, odrl, parsed_or_none, policy, rule
+
+EXAMPLES = 5_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 80
 
 TEXT = rule("fineTune", ["text"])
 BOTH = rule("fineTune", ["text", "judgment"])
@@ -71,7 +75,7 @@ def test_alive(name):
     assert parse_policy(odrl([permission], bans)).permission
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(PERMISSIONS, st.lists(BANS, max_size=4), DAYS)
 def test_what_is_called_dead_is_never_permitted(permission, bans, day):
     """Without the refusal, nothing that such a policy allows is ever allowed: tried with every lab and purpose of the tests."""

@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.fail(why)
         pytest.skip(why)
     work = tmp_path_factory.mktemp("go")
-    env = {**os.environ, "GO111MODULE": "off", "GOPATH": str(path), "GOFLAGS": "", "GOCACHE": str(work / "cache"), "GOPROXY": "off"}
+    env = {**os.environ, "GO111MODULE": "off", "GOPATH": str(path), "GOFLAGS": "", "GOPROXY": "off"}
     subprocess.run([go, "build", "-o", work / "reader", ROOT / "tests/log/go/main.go"], env=env, check=True, cwd=work)
     return work / "reader"
 
@@ -46,20 +46,22 @@ def read(client: Path, vkey: str, bases: list[str]) -> list[str]:
 def test_a_third_party_client_accepts_the_log_at_every_size(client: Path, backend: str, database_url: str, tmp_path: Path) -> None:
     with serving(test_settings(tmp_path, database_url), backend) as service:
         base, vkey = service.base + "/v1/log", httpx.get(service.base + "/v1/log/key").json()["vkey"]
-        for size in SIZES:
+        # The tiles are the same files whatever the database: the large sizes are read once.
+        sizes = SIZES if backend == "sqlite" else SIZES[:6]
+        for size in sizes:
             grow(service.runtime, size)
             (said,) = read(client, vkey, [base])
             assert said.split()[:2] == ["ok", str(size)], said
         # The very files of the blob store, as a CDN would serve them, and after pruning.
         folder = tmp_path / "blobs" / "log"
         service.clock.offset += 2 * GRACE
-        grow(service.runtime, SIZES[-1] + 1)
+        grow(service.runtime, sizes[-1] + 1)
         gone = prune(service.runtime, service.clock.now())
         left = [p.parent for p in folder.rglob("*") if p.is_file() and p.parent.suffix == ".p"]
         assert gone > 0 and not [p for p in left if p.with_suffix("").exists()], "a partial is left beside its full tile"
         assert prune(service.runtime, service.clock.now()) == 0
         with answering(lambda path: (200, (folder / path.strip("/")).read_bytes())) as static:
-            assert all(said.startswith("ok 70001 ") for said in read(client, vkey, [static, base]))
+            assert all(said.startswith(f"ok {sizes[-1] + 1} ") for said in read(client, vkey, [static, base]))
         # A partial that is no longer kept is still served: old checkpoints imply it.
         short = httpx.get(f"{base}/tile/0/000.p/7")
         whole = httpx.get(f"{base}/tile/0/000")
