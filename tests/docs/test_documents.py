@@ -5,6 +5,7 @@ import re
 
 import pytest
 from sayso.lab_cli import VARIABLES
+from sayso.loading import HOME
 
 from app.contributions.models import KINDS
 from app.core import vocabulary
@@ -99,7 +100,7 @@ def test_every_make_target_exists(name: str) -> None:
 def test_every_setting_is_in_the_readme_and_no_other() -> None:
     rows = [line for line in TEXTS["README.md"].splitlines() if line.startswith("| `SAYSO_")]
     assert rows == settings_rows()
-    known = {f"SAYSO_{name.upper()}" for name in Settings.model_fields} | {"SAYSO_TEST_SIZE", *VARIABLES}
+    known = {f"SAYSO_{name.upper()}" for name in Settings.model_fields} | {"SAYSO_TEST_SIZE", HOME, *VARIABLES}
     assert set(re.findall(r"\bSAYSO_[A-Z_]+\b", ALL)) <= known
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sayso.errors import ShardGone as ShardGone
     from sayso.jws import PrivateKey as PrivateKey
     from sayso.lab import Lab as Lab
+    from sayso.loading import load as load
     from sayso.models import ConsentGiven as ConsentGiven
     from sayso.models import RawJSON as RawJSON
     from sayso.platform import Platform as Platform
@@ -31,6 +32,7 @@ _HOMES = {
     "RawJSON": "models",
     "SaysoError": "errors",
     "ShardGone": "errors",
+    "load": "loading",
 }
 __all__ = [
     "AsyncConsent",
@@ -44,6 +46,7 @@ __all__ = [
     "RawJSON",
     "SaysoError",
     "ShardGone",
+    "load",
 ]
 
 

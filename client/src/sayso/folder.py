@@ -51,18 +51,21 @@ class Folder:
 
     # -- pull --------------------------------------------------------------------------------------------------------
     def pull(
-        self, *, cut: bool = False, format: str | None = None, parallel: int = 4,
+        self, *, cut: bool = False, release: Release | None = None, format: str | None = None, parallel: int = 4,
         progress: Callable[[int, int], object] | None = None, timeout: float = 600, poll: float = 1.0,
     ) -> Release:  # fmt: skip
-        """Bring the newest release into the directory, or with `cut` a new one; what is here already is not fetched again.
-        With a `format` (jsonl+zstd, parquet) only a release of that one will do.
+        """Bring the newest release into the directory, or with `cut` a new one, or that `release` and no other (ShardGone where
+        it is no more); what is here already is not fetched again. With a `format` (jsonl+zstd, parquet) only a release of that
+        one will do.
 
         A release of which a record was withdrawn while it was fetched is given up for one that is cut without it. At the end the
         directory holds the files of that release and no other's. Raises SaysoError.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         self._note(service=self.lab.base_url, client_id=self.lab.client_id, agreement=self.agreement)
-        release = None if cut else self._newest(format)
+        pinned = release is not None
+        if release is None and not cut:
+            release = self._newest(format)
         for attempt in range(_REDELIVERIES):
             if release is None:
                 release = self.lab.cut(self.agreement, format=format, timeout=timeout, poll=poll)
@@ -70,6 +73,8 @@ class Folder:
                 self.lab.download(self.lab.deliver(release), self.path, parallel=parallel, progress=progress)
                 break
             except errors.ShardGone:
+                if pinned:
+                    raise
                 release = None
             except errors.Unauthorised as error:  # the ticket ended: a large release takes more than one
                 if error.code != "ticket_invalid":

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from sayso import errors, proofs
 from sayso.download import Download
 from sayso.http import ClientCredentials, Prover, Transport, read
 from sayso.jws import PrivateKey
+from sayso.lab_cli import VARIABLES
 from sayso.models import (
     Agreement,
     Answer,
@@ -68,6 +70,15 @@ class Lab:
         self._transport = transport or Transport(base_url)
         self._auth = ClientCredentials(self._transport, self._assertion, Prover(PrivateKey.generate()), bound=dpop)
         self._issuer: str | None = None
+
+    @classmethod
+    def from_environment(cls) -> "Lab":
+        """The lab that SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY name. Raises KeyFileError where one of them does not."""
+        values = [os.environ.get(name) for name in VARIABLES]
+        if not all(values):
+            raise errors.KeyFileError(f"set {', '.join(VARIABLES)}, or give a lab")
+        service, client, key = map(str, values)
+        return cls(service, client, PrivateKey.load(Path(key)))
 
     @property
     def base_url(self) -> str:
@@ -209,6 +220,13 @@ class Lab:
     def headers(self, delivery: Delivery) -> dict[str, str]:
         """What to send with each of `urls`."""
         return {"Authorization": f"Bearer {delivery.ticket}", "Accept-Encoding": "identity"}
+
+    def range(self, release: str, sha256: str, headers: dict[str, str]) -> bytes:
+        """A piece of a shard, as `headers` ask for it. Raises SaysoError; Damaged where the service sent something else."""
+        answer = self._transport.request("GET", f"/v1/releases/{_id(release)}/shards/{_id(sha256)}", headers=headers)
+        if answer.status_code != 206:
+            raise errors.Damaged(f"shard {sha256} did not come as the piece that was asked for")
+        return answer.content
 
     def download(
         self, delivery: Delivery, directory: str | Path, *, parallel: int = 4, progress: Callable[[int, int], object] | None = None
