@@ -47,7 +47,7 @@ from app.parties import epochs
 from app.parties import service as parties_service
 from app.parties.auth import TokenCache
 from app.parties.claims import Claims
-from app.parties.intake_links import IntakeLinks
+from app.parties.links import console_links, console_sessions, intake_links
 from app.parties.router import router as parties
 from app.releases import service as releases
 from app.releases.router import router as release_routes
@@ -56,12 +56,14 @@ from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
 from app.web.everything import router as everything
 from app.web.intake_pages import intake_pages
+from app.web.lab_pages import console
+from app.web.lab_pages import router as lab_pages
 from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 
 ROUTERS = (
     parties, consents, contributions, hook_routes, receipts, agreements, release_routes, revocations, log, pages, act_pages, everything,
-    receipt_pages, intake_pages,
+    receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
 
@@ -95,7 +97,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys),
         "cursors": Cursors(keys.derive("cursor")), "tokens": TokenCache(), "rates": RateLimit(settings.client_rate),
         "publisher": Publisher(runtime), "committer": Committer(runtime), "hooks": Hooks(runtime),
-        "intake_links": IntakeLinks(keys),
+        "intake_links": intake_links(keys), "console_links": console_links(keys), "console_sessions": console_sessions(keys),
     }  # fmt: skip
     runtime.parts["hooks"].revoke = deletions.revoke_deleted
     runtime.jobs.handle(

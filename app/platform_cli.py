@@ -17,7 +17,7 @@ from app.kit.errors import Invalid
 from app.kit.runtime import Runtime
 from app.parties import ingest_keys
 from app.parties.claims import encode_secret
-from app.parties.intake_links import IntakeLinks
+from app.parties.links import Links
 from app.parties.service import known_platform
 
 Perform = Callable[..., Any]
@@ -32,7 +32,7 @@ def register(platforms: typer.Typer, perform: Perform) -> None:
         """Print a link, good for 8 hours, to the page that shows what came through its hooks and what was refused."""
 
         def act(runtime: Runtime, session: Any, now: Any) -> str:
-            links: IntakeLinks = runtime.parts["intake_links"]
+            links: Links = runtime.parts["intake_links"]
             return f"{runtime.settings.public_url}/intake/{links.code(known_platform(session, platform).id, now)}"
 
         typer.echo(perform(act))

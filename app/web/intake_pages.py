@@ -12,7 +12,7 @@ from app.kit.body import need_media_type, parse_form
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import DomainError
 from app.kit.pagination import PAGE, Cursors
-from app.parties.intake_links import IntakeLinks
+from app.parties.links import Links
 from app.web.pages import page, problem_page
 
 intake_pages = APIRouter(include_in_schema=False)
@@ -27,7 +27,7 @@ def intake_page(
     told: Annotated[str | None, Query(max_length=20)] = None,
 ) -> Response:
     """Reached by the link that `python -m app platforms intake` prints."""
-    links: IntakeLinks = runtime.parts["intake_links"]
+    links: Links = runtime.parts["intake_links"]
     cursors: Cursors = runtime.parts["cursors"]
     now = runtime.clock.now()
     try:
@@ -45,7 +45,7 @@ def intake_page(
 @intake_pages.post("/intake/{code}/retry")
 async def retry(code: str, request: Request, runtime: RuntimeDep) -> Response:
     """Try one refused line again, then the page."""
-    links: IntakeLinks = runtime.parts["intake_links"]
+    links: Links = runtime.parts["intake_links"]
     hooks: Hooks = runtime.parts["hooks"]
     try:
         need_media_type(request, "application/x-www-form-urlencoded")

@@ -9,7 +9,6 @@ import pytest
 
 from app.contributions.hooks import KEEP_CONTENT, forget_refused
 from app.kit.db import write
-from app.parties.intake_links import LIFE
 from tests.contributions.fastchat_logger import post, sent, vote
 from tests.contributions.test_fastchat_hook import NOTICE, contributions, hook, reports
 from tests.kit.refusals import accepted, call, refused
@@ -140,7 +139,7 @@ def test_a_link_ends_and_shows_one_platform_alone(service: Service, platform: Pl
     address = page(service, platform)
     for wrong in (address[:-1] + ("0" if address[-1] != "0" else "1"), service.base + "/intake/x", address + "0", address[:-3] + "%C3%A9"):
         assert service.http.get(wrong).status_code == 404
-    service.clock.offset = LIFE + timedelta(seconds=1)
+    service.clock.offset = service.runtime.parts["intake_links"].life + timedelta(seconds=1)
     assert service.http.get(address).status_code == 404
     assert service.http.post(address + "/retry", data={"line": "x"}).status_code == 404
 

@@ -70,7 +70,7 @@ OPEN = {
     "/v1/erasures/{erasure}", "/v1/schemas/consent-receipt",
 }  # fmt: skip
 """Routes for everybody; under /v1/log and /.well-known all are."""
-LABS = ("/v1/catalog", "/v1/quotes", "/v1/requests", "/v1/offers", "/v1/agreements", "/v1/releases", "/v1/recalls")
+LABS = ("/v1/catalog", "/v1/quotes", "/v1/requests", "/v1/offers", "/v1/agreements", "/v1/releases", "/v1/recalls", "/v1/console-links")
 PEOPLE = ("/receipt", "/consents", "/releases", "/me", "/acts", "/revocations", "/erasures")
 
 

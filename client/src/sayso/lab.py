@@ -280,6 +280,10 @@ class Lab:
         self._transport.post(Answer, f"/v1/recalls/{_id(recall_id)}/attestation", self._auth, {"attestation": token})
         return token
 
+    def console(self) -> str:
+        """An address that opens the lab's pages in a browser, for a quarter of an hour. Raises SaysoError."""
+        return str(self._transport.request("POST", "/v1/console-links", auth=self._auth, content=b"{}").json()["url"])
+
     def check(self, agreement: Agreement | str, use: dict[str, Any]) -> UseCheck:
         """Whether a use is covered by what was signed and by each policy, as of today. Raises SaysoError."""
         return self._transport.post(UseCheck, f"/v1/agreements/{_id(_of(agreement))}/checks", self._auth, {"use": use})

@@ -1,4 +1,4 @@
-"""`sayso sign`, `sayso pull`, `sayso sync`, `sayso check`: what a lab does at a shell.
+"""`sayso sign`, `sayso console`, `sayso pull`, `sayso sync`, `sayso check`: what a lab does at a shell.
 
 Who is calling comes from --service, --client-id and --key, or SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY; a directory that was
 pulled into knows all of it but the key. The HTTP library is imported only by commands that need the network.
@@ -44,6 +44,8 @@ def add_arguments(commands: Any) -> None:
     pull.add_argument("--parallel", type=int, default=4, help="shards fetched at a time")
     pull.add_argument("--quiet", action="store_true", help="show no progress")
     _who(pull)
+    console = commands.add_parser("console", help="print a link to the lab's pages; it opens them for a quarter of an hour")
+    _who(console)
     sync = commands.add_parser("sync", help="remove what was recalled from a directory, and say so to the service")
     sync.add_argument("directory", type=Path)
     sync.add_argument("--no-attest", action="store_true", help="acknowledge recalls and attest nothing: other copies are still to be mended")
@@ -130,6 +132,12 @@ def _show(data: bytes, key: PrivateKey) -> None:
         tell.append(f"{len(dissent)} minority reports come with it: {', '.join(map(str, dissent))}")
     for line in tell:
         print(plain(line), file=sys.stderr)
+
+
+def console(arguments: argparse.Namespace) -> int:
+    """Print the link."""
+    print(_lab(arguments).console())
+    return 0
 
 
 def pull(arguments: argparse.Namespace) -> int:
@@ -219,4 +227,6 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
     return use
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"sign": sign, "pull": pull, "sync": sync, "check": check}
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "sign": sign, "console": console, "pull": pull, "sync": sync, "check": check,
+}  # fmt: skip

@@ -1,0 +1,166 @@
+"""A lab's pages: what was offered with its deeds and dissent, what was signed, what is owed by when, what was released and recalled.
+
+Reached by a link that `sayso console` makes, and open for a day's work. They read; the one act is to hand in a signature that was
+made elsewhere, because the key never comes near a browser.
+"""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
+from sqlmodel import Session, select
+
+from app.agreements import service as agreements
+from app.agreements.models import Agreement, Offer
+from app.core.deed import beside
+from app.core.policy import parse_policy
+from app.kit.body import Out, StrictRoute, Time, form_of
+from app.kit.db import read, write
+from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import Unauthorised
+from app.kit.runtime import Runtime
+from app.parties.auth import ReadingLab, same_origin
+from app.parties.links import Links
+from app.parties.models import Lab
+from app.releases.models import Recall, Release
+from app.revocations import duties
+from app.web import telling
+from app.web.rendering import PageRoute, page
+
+COOKIE = "sayso_lab"
+MOST = 50
+"""Of each list, the newest."""
+console = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+
+class ConsoleOut(Out):
+    """Where the lab's pages open, once, until `expires_at`."""
+
+    url: str
+    expires_at: Time
+
+
+@console.post("/console-links", status_code=201, response_model=ConsoleOut, summary="A link to my pages")
+def console_link(runtime: RuntimeDep, lab: ReadingLab) -> ConsoleOut:
+    """A short link for a person of the lab: for a quarter of an hour it opens the lab's pages, which then stay open for eight."""
+    links: Links = runtime.parts["console_links"]
+    now = runtime.clock.now()
+    return ConsoleOut(url=f"{runtime.settings.public_url}/lab/open/{links.code(lab.id, now)}", expires_at=now + links.life)
+
+
+@router.get("/lab/open/{code}")
+def open_console(code: str, runtime: RuntimeDep) -> Response:
+    """Turn a link into the browser's session."""
+    links: Links = runtime.parts["console_links"]
+    sessions: Links = runtime.parts["console_sessions"]
+    now = runtime.clock.now()
+    response = RedirectResponse("/lab", 303, {"Cache-Control": "no-store"})
+    response.set_cookie(
+        COOKIE, sessions.code(links.read(code, now), now), max_age=int(sessions.life.total_seconds()), httponly=True, samesite="lax",
+        secure=runtime.settings.public_url.startswith("https"), path="/lab",
+    )  # fmt: skip
+    return response
+
+
+def _lab(request: Request, runtime: Runtime, session: Session) -> Lab:
+    """Whose session it is. Raises Unauthorised (console_ended), NotFound where the session has ended."""
+    code = request.cookies.get(COOKIE)
+    if not code:
+        raise Unauthorised("console_ended", "Make a link with `sayso console`, and open it in this browser.")
+    sessions: Links = runtime.parts["console_sessions"]
+    return session.get_one(Lab, sessions.read(code, runtime.clock.now()))
+
+
+@router.get("/lab")
+def home(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """What waits for an answer, and what is in force."""
+    lab, now = _lab(request, runtime, session), runtime.clock.now()
+    offers = session.exec(
+        select(Offer).where(Offer.lab_id == lab.id, Offer.state == "open", Offer.expires_at > now).order_by(sa.desc(Offer.id)).limit(MOST)  # type: ignore[arg-type]
+    ).all()
+    signed = session.exec(select(Agreement).where(Agreement.lab_id == lab.id).order_by(sa.desc(Agreement.log_index)).limit(MOST)).all()  # type: ignore[arg-type]
+    told = [_agreement(session, one, now) for one in signed]
+    return page("lab.html", lab=lab, offers=[{"row": o, "terms": _told(json.loads(o.body))} for o in offers], agreements=told)
+
+
+def _agreement(session: Session, row: Agreement, now: datetime) -> dict[str, Any]:
+    """An agreement in the list: its use, and how much of what is owed is open or late."""
+    owed = [task for task in duties.of_agreement(session, row, now=now) if task.state in ("open", "overdue")]
+    _, terms = agreements.terms_of(session, row)
+    return {
+        "row": row, "use": _told(terms)["use"], "open": len(owed), "late": sum(task.state == "overdue" for task in owed),
+        "next": owed[0].due if owed else None,
+    }  # fmt: skip
+
+
+def _told(terms: dict[str, Any]) -> dict[str, Any]:
+    """Signed or offered terms as a page shows them. Each deed is of its policy as it stands in the offer."""
+    deeds = [beside(parse_policy(one["policy"]), telling.LANGUAGE) for one in terms["policies"]]
+    selection = [(name, value if isinstance(value, list) else [value]) for name, value in terms["selection"].items() if value]
+    return {
+        "use": telling.used(agreements.parse(terms["use"])), "deeds": list(dict.fromkeys(deeds)), "dissent": terms["dissent"],
+        "policies": len(deeds), "selection": selection, "mode": terms["mode"], "until": terms["until"], "lab": terms["lab"],
+    }  # fmt: skip
+
+
+@router.get("/lab/offers/{offer}")
+def offer_page(offer: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """An offer to read before anything is signed; one that was signed leads to its agreement."""
+    lab = _lab(request, runtime, session)
+    row = agreements.own_offer(session, lab.id, offer)
+    came = session.exec(select(Agreement.id).where(Agreement.offer_id == row.id)).first()
+    if came is not None:
+        return RedirectResponse(f"/lab/agreements/{came}", 303, {"Cache-Control": "no-store"})
+    over = row.state != "open" or row.expires_at <= runtime.clock.now()
+    return page("lab_offer.html", lab=lab, row=row, terms=_told(json.loads(row.body)), over=over, base=runtime.settings.public_url)
+
+
+@router.get("/lab/offers/{offer}/bytes")
+def offer_bytes(offer: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """The bytes that a signature covers, to carry to a machine without a network."""
+    body = agreements.own_offer(session, _lab(request, runtime, session).id, offer).body
+    named = {"Content-Disposition": f'attachment; filename="{offer}.json"', "Cache-Control": "no-store"}
+    return Response(body, media_type="application/json", headers=named)
+
+
+@router.post("/lab/offers/{offer}")
+async def hand_in(offer: str, request: Request, runtime: RuntimeDep) -> Response:
+    """Take the signature that `sayso sign` printed, then show the agreement."""
+    form = await form_of(request)
+    same_origin(request)
+    made = await run_in_threadpool(_sign, offer, request, runtime, "".join(form.get("acceptance", "").split()))
+    return RedirectResponse(f"/lab/agreements/{made}", 303, {"Cache-Control": "no-store"})
+
+
+def _sign(offer: str, request: Request, runtime: Runtime, acceptance: str) -> str:
+    with read(runtime.engine) as session:
+        lab = _lab(request, runtime, session).id
+    with write(runtime.engine) as session:
+        return agreements.sign(session, runtime, session.get_one(Lab, lab), offer, acceptance, now=runtime.clock.now())
+
+
+@router.get("/lab/agreements/{agreement}")
+def agreement_page(
+    agreement: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, all: Annotated[str | None, Query(max_length=1)] = None
+) -> Response:  # fmt: skip
+    """What was signed, what is owed by when, what was released, what was recalled. Done tasks stand there with `?all=1`."""
+    lab, now = _lab(request, runtime, session), runtime.clock.now()
+    row = agreements.own_agreement(session, lab.id, agreement)
+    _, terms = agreements.terms_of(session, row)
+    released = session.exec(
+        select(Release).where(Release.agreement_id == row.id).order_by(sa.desc(Release.id)).limit(MOST)  # type: ignore[arg-type]
+    ).all()
+    recalled = session.exec(
+        select(Recall).where(Recall.agreement_id == row.id).order_by(sa.desc(Recall.log_index)).limit(MOST)  # type: ignore[arg-type]
+    ).all()
+    owed = duties.of_agreement(session, row, now=now)
+    return page(
+        "lab_agreement.html", lab=lab, row=row, terms=_told(terms), releases=released, recalls=recalled, all=all == "1",
+        tasks=[task for task in owed if all == "1" or task.state != "done"], done=sum(task.state == "done" for task in owed),
+        base=runtime.settings.public_url, now=now,
+    )  # fmt: skip

@@ -1,0 +1,44 @@
+"""A person of a lab, in a real browser: from the link in a terminal to a signed agreement and what it asks of them."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, no_barriers
+from tests.browser.test_taking_back import once_is_enough, tap
+from tests.support import EVALUATION, LabParty, PlatformParty, Service
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_read_sign_and_see_what_is_owed(
+    service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page], size: dict[str, int]
+) -> None:
+    once_is_enough(service)
+    platform.give(3)
+    offer = lab.sdk.offer(str(lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]}).offer))
+    page = opened(size)
+    page.goto(lab.sdk.console())
+    expect(page.get_by_role("heading", name=lab.name)).to_be_visible()
+    no_barriers(page)
+    page.get_by_role("link", name="to test").first.click()
+    expect(page.get_by_role("heading", name="Read this first")).to_be_visible()
+    for line in offer.deed:
+        expect(page.locator("main")).to_contain_text(line)
+    no_barriers(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="the offer's bytes").click()
+    signature = lab.key.sign("sayso-acceptance+jws", download.value.path().read_bytes())
+    page.get_by_label("The signature").fill("not a signature")
+    tap(page, "Hand it in")
+    expect(page.locator("main")).to_contain_text("signature")
+    page.go_back()
+    page.get_by_label("The signature").fill(signature)
+    tap(page, "Hand it in")
+    expect(page.get_by_role("heading", name="What you owe")).to_be_visible()
+    lab.sdk.cut(page.url.rsplit("/", 1)[1], poll=0.05)
+    page.reload()
+    expect(page.locator("main")).to_contain_text("published")
+    no_barriers(page)
+    page.get_by_role("link", name="Back").click()
+    expect(page.locator("main")).to_contain_text("No offer waits.")

@@ -1,0 +1,122 @@
+"""A lab's pages: opened by a link of its own, showing what is its own, and taking a signature that was made elsewhere."""
+
+import html
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from sayso import cli
+from sayso.contributor import Contributor
+
+from app.core.canonical import b64u
+from app.kit.db import write
+from app.kit.problems import CODES
+from app.parties.models import Lab
+from tests.kit.refusals import accepted, lab_token, refused
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+
+
+@pytest.fixture
+def window(service: Service, lab: LabParty) -> httpx.Client:
+    """A browser's session of the lab."""
+    window = httpx.Client(base_url=service.base, follow_redirects=True, headers={"Origin": service.base})
+    page = window.get(lab.sdk.console())
+    assert page.url.path == "/lab" and lab.name in page.text
+    return window
+
+
+def at_a_later_time(service: Service, lab: LabParty, later: timedelta) -> httpx.Client:
+    """A session that was opened then: the lab's own clock, by which it asks for tokens, stays where it is."""
+    service.clock.offset = later
+    code = service.runtime.parts["console_sessions"].code(lab.id, service.clock.now())
+    return httpx.Client(base_url=service.base, follow_redirects=True, headers={"Origin": service.base}, cookies={"sayso_lab": code})
+
+
+def offered(lab: LabParty, platform: PlatformParty) -> str:
+    return str(lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]}).offer)
+
+
+def test_from_the_offer_to_the_recall(service: Service, platform: PlatformParty, lab: LabParty, window: httpx.Client) -> None:
+    given = platform.give(2)
+    offer = offered(lab, platform)
+    assert f"/lab/offers/{offer}" in window.get("/lab").text
+    page = window.get(f"/lab/offers/{offer}")
+    raw = lab.sdk.offer(offer)
+    assert all(line in html.unescape(page.text) for line in raw.deed) and lab.key.thumbprint in page.text and "None came with it." in page.text
+    saved = window.get(f"/lab/offers/{offer}/bytes")
+    assert saved.content == raw.raw and "attachment" in saved.headers["content-disposition"]
+    signature = lab.key.sign("sayso-acceptance+jws", saved.content)
+    # A terminal breaks long lines; what is copied from it has them still.
+    broken = "\n  ".join(signature[n : n + 70] for n in range(0, len(signature), 70))
+    page = window.post(f"/lab/offers/{offer}", data={"acceptance": broken})
+    agreement = page.url.path.removeprefix("/lab/agreements/")
+    assert page.status_code == 200 and lab.sdk.agreement(agreement).offer == offer and "None was cut yet." in page.text
+    assert window.get(f"/lab/offers/{offer}").url.path == page.url.path
+    release = lab.sdk.cut(agreement, poll=0.05)
+    assert release.id in window.get(page.url.path).text
+    Contributor.claim(given[0].claim_url).withdraw()
+    recall = until(lambda: lab.sdk.recalls(agreement).items)[0]
+    page = window.get(page.url.path)
+    assert recall.id in page.text and "say that you read it" in page.text
+    assert "late. All can see this" in at_a_later_time(service, lab, timedelta(days=40)).get("/lab").text
+    service.clock.offset = timedelta()
+    lab.sdk.attest(recall.id)
+    assert "late. All can see this" not in window.get("/lab").text
+    shown = window.get(page.url.path)
+    assert "Nothing is owed now." in window.get("/lab").text
+    assert "attested" in shown.text and "say that you read it" not in shown.text
+    assert "say that you read it" in window.get(page.url.path + "?all=1").text
+
+
+def test_signatures_that_are_not_taken(service: Service, platform: PlatformParty, lab: LabParty, window: httpx.Client) -> None:
+    platform.give(1)
+    offer = offered(lab, platform)
+    raw = lab.sdk.offer(offer).raw
+    other = lab.key.sign("sayso-acceptance+jws", raw.replace(b'"snapshot"', b'"standing"'))
+    for value in ("", "x", "a.b.c", b64u(b"{}") + "..", other, "é" * 10, "\x00"):
+        page = window.post(f"/lab/offers/{offer}", data={"acceptance": value})
+        assert page.status_code == 422 and "text/html" in page.headers["content-type"], (value, page.status_code)
+    good = lab.key.sign("sayso-acceptance+jws", raw)
+    assert httpx.post(f"{service.base}/lab/offers/{offer}", data={"acceptance": good}, cookies=window.cookies).status_code == 403
+    late = at_a_later_time(service, lab, timedelta(days=60))
+    assert "open no more" in late.get(f"/lab/offers/{offer}").text
+    assert late.post(f"/lab/offers/{offer}", data={"acceptance": good}).status_code == 410
+
+
+def test_nobody_else_gets_in(service: Service, platform: PlatformParty, lab: LabParty, window: httpx.Client) -> None:
+    platform.give(1)
+    offer, agreement = offered(lab, platform), lab.agree(platform).id
+    other = service.lab()
+    stranger = httpx.Client(base_url=service.base, follow_redirects=True)
+    assert CODES["console_ended"] in html.unescape((shut := stranger.get("/lab")).text) and shut.status_code == 401
+    stranger.get(other.sdk.console())
+    for path in (f"/lab/offers/{offer}", f"/lab/offers/{offer}/bytes", f"/lab/agreements/{agreement}", "/lab/agreements/x"):
+        page = stranger.get(path)
+        assert page.status_code == 404 and "text/html" in page.headers["content-type"], path
+    refused(service.post("/v1/console-links", b"{}", service.token(platform)), 401, "token_wrong_party")
+    link = accepted(service.post("/v1/console-links", b"{}", lab_token(service, lab)), 201)
+    code = link["url"].rsplit("/", 1)[1]
+    for wrong in (code[:-1], code[:-2] + "zz", code.upper(), "x" * 66, window.cookies["sayso_lab"]):
+        assert httpx.get(f"{service.base}/lab/open/{wrong}").status_code == 404
+    # A link is no session, a session of before has ended, and neither is forever.
+    assert httpx.get(f"{service.base}/lab", cookies={"sayso_lab": code}).status_code == 404
+    service.clock.offset = timedelta(minutes=16)
+    assert httpx.get(link["url"]).status_code == 404 and window.get("/lab").status_code == 200
+    service.clock.offset = timedelta(hours=9)
+    assert window.get("/lab").status_code == 404
+
+
+def test_the_command_prints_the_link(lab: LabParty, service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.key.save(tmp_path / "key.json")
+    assert cli.main(["console", "--service", service.base, "--client-id", lab.id, "--key", str(tmp_path / "key.json")]) == 0
+    assert httpx.get(capsys.readouterr().out.strip(), follow_redirects=True).status_code == 200
+
+
+def test_a_name_stays_a_name(service: Service) -> None:
+    lab = service.lab()
+    with write(service.runtime.engine) as session:
+        session.get_one(Lab, lab.id).legal_name = "<b>Evil</b>\u202e" + json.dumps(lab.id)
+    page = httpx.get(lab.sdk.console(), follow_redirects=True)
+    assert "<b>Evil" not in page.text and "&lt;b&gt;Evil" in page.text and "[U+202E]" in page.text
