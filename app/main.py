@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.agreements.router import router as agreements
+from app.consents import service as consents_service
 from app.consents.policies import PolicyBook
 from app.consents.router import router as consents
 from app.contributions.committer import Committer
@@ -107,7 +108,10 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
-    chores = {"idempotency": forget_old, "assertions": parties_service.forget_assertions, "refused": forget_refused}
+    chores = {
+        "idempotency": forget_old, "assertions": parties_service.forget_assertions, "refused": forget_refused,
+        "portals": parties_service.forget_portal_sessions, "intents": consents_service.forget_intents,
+    }  # fmt: skip
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {
         "recalls": lambda now: recalls.open_forgotten(runtime, now),

@@ -1,7 +1,7 @@
 """Give and scope consents, set a platform's floor, take a consent intent. What follows for releases is revocations/'s."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -154,6 +154,11 @@ def intend(session: Session, policy: StoredPolicy, given: IntentIn, *, now: date
     session.add(intent)
     session.flush()
     return intent
+
+
+def forget_intents(session: Session, now: datetime) -> None:
+    """Drop intents that no record can use any more; what came of one is in the consent."""
+    session.execute(sa.delete(ConsentIntent).where(ConsentIntent.created_at < now - timedelta(days=7)))  # type: ignore[arg-type]
 
 
 def known_platform(session: Session, platform_id: str) -> Platform:

@@ -17,7 +17,7 @@ from app.kit.db import for_update
 from app.kit.errors import Conflict, Invalid, NotFound
 from app.kit.ids import is_id, new_id
 from app.log import service as log
-from app.parties.models import AssertionUse, Lab, LabKey, Platform
+from app.parties.models import AssertionUse, Lab, LabKey, Platform, PortalSession
 
 VERIFIED_FOR = timedelta(days=365)
 MAX_NAME = 200
@@ -145,6 +145,11 @@ def use_assertion(session: Session, client_id: str, jti: str, exp: int) -> bool:
 def forget_assertions(session: Session, now: datetime) -> None:
     """Drop used assertions that no replay could use any more."""
     session.execute(sa.delete(AssertionUse).where(AssertionUse.expires_at < now))  # type: ignore[arg-type]
+
+
+def forget_portal_sessions(session: Session, now: datetime) -> None:
+    """Drop links of a quarter of an hour that are three months old: until then who was overtaken can say so on their page."""
+    session.execute(sa.delete(PortalSession).where(PortalSession.created_at < now - timedelta(days=90)))  # type: ignore[arg-type]
 
 
 def assertion_subject(assertion: str) -> str | None:

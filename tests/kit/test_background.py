@@ -8,15 +8,17 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import select
 
+from app.consents.models import ConsentIntent, Policy
+from app.contributions.models import Contribution
 from app.kit import housekeeping
 from app.kit.db import read, write
 from app.kit.housekeeping import Housekeeper
 from app.kit.idempotency import IdempotencyKey, Once
 from app.kit.jobs import Jobs
 from app.kit.locks import exclusive
-from app.parties.models import AssertionUse
+from app.parties.models import AssertionUse, PortalSession
 from app.releases.models import Release
-from tests.support import Service, until
+from tests.support import PlatformParty, Service, until
 
 
 def test_a_job_that_fails_once_is_tried_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +65,26 @@ def test_housekeeping_forgets_used_keys_after_a_week_and_keeps_fresh_ones(servic
     with read(service.runtime.engine) as session:
         assert session.exec(select(IdempotencyKey.key).where(IdempotencyKey.client == "c")).all() == ["new"]
         assert session.exec(select(AssertionUse).where(AssertionUse.client_id == "c")).all() == []
+
+
+def test_housekeeping_drops_links_and_intents_that_are_of_no_use_any_more(service: Service, platform: PlatformParty) -> None:
+    now = service.clock.now()
+    [given] = platform.give(1, contributor="tidy")
+    with write(service.runtime.engine) as session:
+        person = session.get_one(Contribution, given.id).contributor_id
+        policy = session.exec(select(Policy.id)).first()
+        for at, days in enumerate((1, 8, 89, 91)):
+            session.add(PortalSession(id=f"prt_tidy{at}", contributor_id=person, created_at=now - timedelta(days=days)))
+            session.add(
+                ConsentIntent(
+                    id=f"cit_tidy{at}", platform_id=platform.id, policy_id=policy, wording_sha256="0", wording_language="en", shown_at=now,
+                    created_at=now - timedelta(days=days),
+                )
+            )  # fmt: skip
+    service.runtime.parts["housekeeper"].tidy()
+    with read(service.runtime.engine) as session:
+        assert set(session.exec(select(PortalSession.id).where(PortalSession.contributor_id == person))) == {f"prt_tidy{n}" for n in range(3)}
+        assert session.exec(select(ConsentIntent.id).where(ConsentIntent.platform_id == platform.id)).all() == ["cit_tidy0"]
 
 
 def test_a_chore_that_fails_does_not_stop_the_next(service: Service) -> None:
