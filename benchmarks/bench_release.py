@@ -46,6 +46,7 @@ class Lab:
         added = sayso.cli(
             "labs", "add", "Bench Lab", "--kind", "academic", "--seat", "NL", "--jwk", str(public), "--json"
         )  # fmt: skip
+        self.client_id = str(added["client_id"])
         self.http = httpx.Client(base_url=sayso.url, timeout=60)
         now = int(time.time())
         claims = {
@@ -61,7 +62,7 @@ class Lab:
                 "client_assertion": jwt.encode(header, claims, self.key, algorithms=["Ed25519"]),
             },
         )
-        self.http.headers["Authorization"] = f"Bearer {_ok(answer)['access_token']}"
+        self.http.headers["Authorization"] = f"Bearer {ok(answer)['access_token']}"
 
     def sign(self, language: str) -> str:
         """Ask for every contribution in `language`, sign the offer; the agreement's id."""
@@ -70,28 +71,33 @@ class Lab:
             "selection": {"platforms": None, "kinds": None, "languages": [language]},
             "mode": "snapshot",
         }
-        request = _ok(self.http.post("/v1/requests", json=asked))
+        request = ok(self.http.post("/v1/requests", json=asked))
         if request["state"] != "offered":
             raise RuntimeError(f"the request was {request['state']}: {request['reasons']}")
         offer = self.http.get(f"/v1/offers/{request['offer']}")
         header = {"alg": "Ed25519", "typ": "sayso-acceptance+jws", "kid": self.key.thumbprint()}
         accepted = jws.serialize_compact(header, offer.content, self.key, algorithms=["Ed25519"])
-        return str(_ok(self.http.post(f"/v1/offers/{request['offer']}/agreement", json={"acceptance": accepted}))["id"])
+        return str(ok(self.http.post(f"/v1/offers/{request['offer']}/agreement", json={"acceptance": accepted}))["id"])
 
     def cut(self, agreement: str) -> tuple[float, int]:
         """(seconds from the call until the release is published, records)."""
+        seconds, release = self.cut_as(agreement, None)
+        return seconds, int(sum(shard["rows"] for shard in release["shards"]))
+
+    def cut_as(self, agreement: str, form: str | None) -> tuple[float, dict[str, Any]]:
+        """(seconds from the call until the release is published, the release as the service tells of it)."""
         start = time.perf_counter()
-        release = _ok(self.http.post(f"/v1/agreements/{agreement}/releases", json={}))
+        release = ok(self.http.post(f"/v1/agreements/{agreement}/releases", json={} if form is None else {"format": form}))
         while True:
-            seen = _ok(self.http.get(f"/v1/releases/{release['id']}"))
+            seen = ok(self.http.get(f"/v1/releases/{release['id']}"))
             if seen["state"] == "published":
-                return time.perf_counter() - start, int(sum(shard["rows"] for shard in seen["shards"]))
+                return time.perf_counter() - start, seen
             if seen["state"] not in ("queued", "cutting"):
                 raise RuntimeError(f"the release is {seen['state']}")
             time.sleep(0.02)
 
 
-def _ok(answer: httpx.Response) -> Any:
+def ok(answer: httpx.Response) -> Any:
     if answer.is_error:
         raise RuntimeError(f"{answer.request.url.path}: {answer.status_code} {answer.text[:500]}")
     return answer.json()

@@ -102,6 +102,19 @@ def noop_server(directory: Path, application: str = "app") -> Iterator[Server]:
 
 
 @contextmanager
+def static_server(folder: Path, directory: Path) -> Iterator[Server]:
+    """The floor of a download: Starlette's static files under uvicorn."""
+    port = free_port()
+    code = "import uvicorn; from starlette.staticfiles import StaticFiles as Files; "
+    code += f"uvicorn.run(Files(directory={str(folder)!r}), port={port}, log_level='error')"
+    server = _start(["-c", code], port, {}, directory / "static.log")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
 def alone(server: Server, *others: Server) -> Iterator[None]:
     """`server` runs and the others stand still."""
     for other in others:

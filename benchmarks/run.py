@@ -7,7 +7,16 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import bench_batch, bench_decide, bench_log, bench_record, bench_release, bench_select, bench_withdraw
+from benchmarks import (
+    bench_batch,
+    bench_decide,
+    bench_lab,
+    bench_log,
+    bench_record,
+    bench_release,
+    bench_select,
+    bench_withdraw,
+)
 from benchmarks.measure import Outcome
 
 HEAD = ("| what | Sayso | floor | ratio | rounds | goal | |", "|---|---|---|---|---|---|---|")
@@ -35,7 +44,7 @@ def number(value: float) -> str:
 def main() -> int:
     """Run what was asked for; 0 even where a goal is not reached, since that is a finding and no failure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    words = ("record", "batch", "release", "decide", "select", "log", "withdraw")
+    words = ("record", "batch", "release", "decide", "select", "log", "withdraw", "lab")
     parser.add_argument("--only", default=",".join(words), help="comma-separated: " + ", ".join(words))
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are taken over them")
@@ -74,6 +83,8 @@ def main() -> int:
                 found = bench_select.run(database, rounds=asked.rounds, records=asked.selected, distinct=distinct)
             elif what == "log":
                 found = bench_log.run(database, rounds=asked.rounds, leaves=asked.leaves)
+            elif what == "lab":
+                found = bench_lab.run(database, rounds=asked.rounds, records=asked.records)
             elif what == "withdraw":
                 found = bench_withdraw.run(database, rounds=asked.rounds, records=asked.held)
                 found += bench_withdraw.receipts(database, samples=asked.samples, connections=16)
