@@ -32,6 +32,7 @@ from app.web.receipt_pages import set_cookie
 from app.web.rendering import HERE, page, problem_page
 
 pages = APIRouter(include_in_schema=False)
+STATIC = {"sayso.css": "text/css", "verify.js": "text/javascript"}
 
 
 @pages.get("/")
@@ -47,13 +48,20 @@ def ledger_page(
     return page("ledger.html", items=found.items, next=found.next)
 
 
+@pages.get("/verify")
+def verify_page(runtime: RuntimeDep) -> Response:
+    """Check a receipt without sending it: the one page with a script, which may connect to nothing."""
+    shown = page("verify.html", vkey=proofs.verifier_key(runtime))
+    closed = shown.headers["Content-Security-Policy"].replace("form-action 'self'", "form-action 'none'")
+    shown.headers["Content-Security-Policy"] = f"{closed}; script-src 'self'"
+    return shown
+
+
 @pages.get("/static/{name}")
 def static(name: str) -> Response:
-    if name != "sayso.css":
+    if name not in STATIC:
         raise NotFound("not_found", "There is no such file.")
-    return Response(
-        (HERE / "static" / name).read_bytes(), media_type="text/css", headers={"Cache-Control": "max-age=3600"}
-    )
+    return Response((HERE / "static" / name).read_bytes(), media_type=STATIC[name], headers={"Cache-Control": "max-age=3600"})
 
 
 # -- claim links -----------------------------------------------------------------------------------------------------
