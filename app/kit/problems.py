@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "not_acceptable": "This address has none of the forms that were asked for.",
     "method_not_allowed": "This address does not take that method.",
     "not_found": "There is nothing at this address for this caller.",
+    "receipts_too_many": "So many receipts open this already that no further one is made.",
     "console_ended": "A lab's pages are opened by a link of its own.",
     # who is calling
     "token_missing": "The request carries no credential.",

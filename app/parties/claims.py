@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +17,8 @@ from sqlmodel import Session, select
 
 from app.crypto.keyring import KeyRing, keyed_hash
 from app.kit import ids
-from app.kit.errors import Conflict, Gone, NotFound
+from app.kit.errors import Conflict, Gone, NotFound, Unauthorised
+from app.parties import contributors
 from app.parties.models import Claim, PortalSession, Receipt
 
 LINK_LIFE = timedelta(days=90)
@@ -25,6 +27,8 @@ AGAIN = timedelta(minutes=10)
 """How long the same request is answered again with the same receipt, because its answer was lost."""
 _ONCE = 16
 """Characters of an Idempotency-Key that nobody guesses."""
+MOST_RECEIPTS = 20
+_RECEIPT = Receipt.__table__  # type: ignore[attr-defined]
 _KINDS = {"c": "contribution", "p": "contributor"}
 
 
@@ -144,3 +148,45 @@ def receipt_of(session: Session, secret: str, *, revoked: bool = False) -> Recei
     digest = sha256(secret.encode()).hexdigest()
     found = session.exec(select(Receipt).where(Receipt.secret_sha256 == digest)).first()
     return found if found is None or revoked or found.revoked_at is None else None
+
+
+def _others(receipt: Receipt) -> sa.ColumnElement[bool]:
+    """Receipts that open what this one opens and are not it. One over everything opens each thing, so those of one thing count."""
+    reach: list[sa.ColumnElement[bool]] = [_RECEIPT.c.contributor_id == receipt.contributor_id]
+    if receipt.contribution_id is not None:
+        reach.append(_RECEIPT.c.contribution_id == receipt.contribution_id)
+    return sa.and_(*reach, _RECEIPT.c.id != receipt.id, _RECEIPT.c.revoked_at.is_(None))
+
+
+def others(session: Session, receipt: Receipt) -> list[datetime]:
+    """When each further receipt was made that opens this, or a thing in it; the newest first."""
+    query = sa.select(_RECEIPT.c.created_at).where(_others(receipt)).order_by(_RECEIPT.c.created_at.desc())
+    return list(session.execute(query).scalars())
+
+
+def renew(session: Session, keys: KeyRing, receipt: Receipt, *, now: datetime) -> str:
+    """A further receipt that opens the same; gives its secret. The one before stays good until it is ended: an answer that is lost
+    on its way locks nobody out.
+
+    Raises Unauthorised (token_invalid) where the person was erased meanwhile, Conflict (receipts_too_many).
+    """
+    # The key's row: an erasure ends every receipt that there is, and must not miss one that is made beside it.
+    if contributors.hold(session, keys, receipt.contributor_id, exclusive=True) is None:
+        raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
+    if len(others(session, receipt)) >= MOST_RECEIPTS:
+        raise Conflict("receipts_too_many", "End the other receipts first, then make a new one.")
+    secret = "rcp_" + encode_secret(os.urandom(20))
+    session.add(
+        Receipt(
+            id=ids.new_id("receipt").replace("rcp_", "rid_"), secret_sha256=sha256(secret.encode()).hexdigest(),
+            contributor_id=receipt.contributor_id, contribution_id=receipt.contribution_id, created_at=now,
+        )
+    )  # fmt: skip
+    session.flush()
+    return secret
+
+
+def end_others(session: Session, receipt: Receipt, *, now: datetime) -> int:
+    """End every other receipt that opens this, or a thing in it; gives how many that were."""
+    done: Any = session.execute(sa.update(_RECEIPT).where(_others(receipt)).values(revoked_at=now))
+    return int(done.rowcount)

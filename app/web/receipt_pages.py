@@ -5,17 +5,18 @@ from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 from sqlmodel import Session
 
 from app.contributions import queries, receipts
 from app.contributions.models import Contribution
-from app.kit.db import read
+from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Unauthorised
 from app.kit.pagination import Cursors
 from app.kit.runtime import Runtime
 from app.parties import claims
-from app.parties.auth import COOKIE, bearer, receipt_from
+from app.parties.auth import COOKIE, bearer, receipt_from, same_origin
 from app.parties.models import Receipt
 from app.revocations import acts, whereabouts
 from app.web import telling
@@ -126,6 +127,34 @@ def keep(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Resp
     secret = request.cookies.get(COOKIE) or bearer(request.headers["authorization"])
     text = telling.KEPT.format(url=f"{runtime.settings.public_url}/r/{secret}", secret=secret)
     return _file("my-sayso-receipt.txt", text.encode(), "text/plain; charset=utf-8")
+
+
+# -- further receipts --------------------------------------------------------------------------------------------------
+@router.get("/r/keys")
+def keys(request: Request, session: ReadSessionDep, told: Flag = None) -> Response:
+    """Which receipts open this page: make another, end the others."""
+    receipt = receipt_from(request, session)
+    return page("keys.html", receipt=receipt, others=claims.others(session, receipt), told=told, most=claims.MOST_RECEIPTS)
+
+
+@router.post("/r/keys/new")
+def another(request: Request, runtime: RuntimeDep) -> Response:
+    """A new receipt in this browser; the one before stays good until the others are ended."""
+    same_origin(request)
+    with write(runtime.engine) as session:
+        secret = claims.renew(session, runtime.keys, receipt_from(request, session), now=runtime.clock.now())
+    response = RedirectResponse("/r/keys?told=new", 303, {"Cache-Control": "no-store"})
+    set_cookie(runtime, response, secret)
+    return response
+
+
+@router.post("/r/keys/end")
+def end_others(request: Request, runtime: RuntimeDep) -> Response:
+    """End every receipt but the one in this browser."""
+    same_origin(request)
+    with write(runtime.engine) as session:
+        claims.end_others(session, receipt_from(request, session), now=runtime.clock.now())
+    return RedirectResponse("/r/keys?told=ended", 303, {"Cache-Control": "no-store"})
 
 
 # The last of these: it takes whatever no other address above takes.
