@@ -140,3 +140,25 @@ TYPES: dict[str, Rules] = {
 bare majority; a third of the votes stops any grant."""
 GRANTS = ("policy.adopt", "licence.grant", "licence.renew", "charter.amend")
 REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call")
+
+
+def decisions(given: Any) -> dict[str, Rules]:
+    """A charter's rules for each type of decision, every parameter written out. Raises RuleError, also where a charter would make it
+    easier to grant than to refuse, or could be amended by fewer than more than half of all members."""
+    if not isinstance(given, dict) or set(given) - set(TYPES):
+        raise RuleError(f"decisions are {', '.join(sorted(TYPES))}")
+    parsed = {kind: parse_rules(given.get(kind, rules)) for kind, rules in TYPES.items()}
+    for kind in REFUSALS:
+        if [rule.name for rule in parsed[kind]] != ["majority"] or 4 * parsed[kind][0].quorum.num > parsed[kind][0].quorum.den:
+            raise RuleError(f"{kind} refuses: it is decided by a majority alone, with a quorum of at most a quarter")
+    for kind in GRANTS:
+        if not any(_is_hard(rule) for rule in parsed[kind]):
+            raise RuleError(f"{kind} grants: it takes a supermajority of two thirds and a quorum of a quarter, an absolute one, or consent")
+    if not any(rule.name == "absolute" for rule in parsed["charter.amend"]):
+        raise RuleError("charter.amend takes an absolute majority, beside whatever else")
+    return {kind: [rule.to_json() for rule in rules] for kind, rules in parsed.items()}
+
+
+def _is_hard(rule: Rule) -> bool:
+    enough = 4 * rule.quorum.num >= rule.quorum.den and 3 * rule.share.num >= 2 * rule.share.den
+    return rule.name == "absolute" or (rule.name in ("supermajority", "consent") and enough)

@@ -164,7 +164,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check the files of the command line; gives the exit code."""
     try:
-        file, *beside = (json.loads(p.read_bytes()) if p else None for p in (arguments.file, arguments.mine, arguments.openings))
+        file = json.loads(arguments.file.read_bytes())
+        beside = [json.loads(p.read_bytes()) if p else None for p in (arguments.mine, arguments.openings)]
         for n, sentence in enumerate(recount(file, *beside), 1):
             print(f"{n} ok      {sentence}")
         print("This outcome holds.")
