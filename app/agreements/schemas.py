@@ -81,6 +81,13 @@ class QuoteOut(Out):
     left: int
 
 
+class DissentOut(Out):
+    """A minority report on a decision that an offer rests on. `text` is null where its author had it erased."""
+
+    sha256: str
+    text: str | None
+
+
 class AcceptanceIn(In):
     """The lab's compact JWS over the offer's exact bytes."""
 

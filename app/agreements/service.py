@@ -219,6 +219,13 @@ def own_offer(session: Session, lab: str, offer_id: str, *, lock: bool = False) 
     return row
 
 
+def dissent_of(session: Session, lab: str, offer_id: str) -> list[tuple[str, str | None]]:
+    """(digest, words or None) of the minority reports that an offer lists, in its order. Raises NotFound (not_found)."""
+    listed = json.loads(own_offer(session, lab, offer_id).body)["dissent"]
+    words = proposals.words_of(session, listed)
+    return [(digest, words.get(digest)) for digest in listed]
+
+
 def own_agreement(session: Session, lab: str, agreement_id: str, *, lock: bool = False) -> Agreement:
     """Raises NotFound (not_found)."""
     query = select(Agreement).where(Agreement.id == agreement_id, Agreement.lab_id == lab)

@@ -78,7 +78,9 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
 
 
 def is_narrower(runtime: Runtime, row: Collective, policy: StoredPolicy) -> bool:
-    """Whether a policy allows nothing that the one in force does not."""
+    """Whether a policy allows nothing that the one in force does not. What permits nothing needs to keep no obligation."""
+    if not policy.terms.permission:
+        return True
     book: PolicyBook = runtime.parts["policies"]
     return row.policy_id is not None and narrows(policy.terms, book.by_ids([row.policy_id])[row.policy_id].terms)
 
@@ -132,6 +134,12 @@ def dissent(session: Session, runtime: Runtime, who: Acting, collective: str, pr
     session.add(DissentText(report_id=report.id, contributor_id=who.contributor, text=text))
     keep_act(session, who, collective, report.id, "dissent.filed", report.log_index, now)
     return report.id
+
+
+def words_of(session: Session, digests: list[str]) -> dict[str, str]:
+    """Digest -> words of minority reports, where they are still there."""
+    query = select(MinorityReport.sha256, DissentText.text).join(DissentText, sa.and_(DissentText.report_id == MinorityReport.id))  # type: ignore[arg-type]
+    return dict(session.exec(query.where(MinorityReport.sha256.in_(digests))).all())  # type: ignore[attr-defined]
 
 
 def reports(session: Session, outcomes: Any) -> list[str]:

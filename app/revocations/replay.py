@@ -250,7 +250,7 @@ def _collective_policy(session: Session, runtime: Runtime, line: Line, policy: S
     if policy is None:
         return False
     row = collective_of(session, line["collective"], lock=True)
-    if row.policy_outcome == line["outcome"]:
+    if (row.policy_outcome, row.policy_id) == (line["outcome"], policy.id):
         return False
     collectives.set_policy(session, row, policy, date.fromisoformat(line["until"]), line["outcome"], now=now, act=line["act"])
     return True
