@@ -151,12 +151,12 @@ def leave(
 ) -> str:
     """Leave, with every mandate; in force for whatever is cut later in the log, without delay or cost. Gives the act.
 
-    Raises NotFound (not_found) or, where another `membership` is meant, Conflict (not_member).
+    Raises NotFound (not_found), also where another `membership` is meant.
     """
     person = acting(session, runtime, who)
     _, mine = queries.member(session, collective, who.contributor, lock=True)
     if membership not in (None, mine.id):
-        raise Conflict("not_member", "That membership ended before.")
+        raise NotFound("not_found", "That membership ended before.")
     mine.left_at = now
     ended = sa.update(Mandate).where(Mandate.membership_id == mine.id, Mandate.ended_at == None)  # type: ignore[arg-type]
     session.execute(ended.values(ended_at=now))

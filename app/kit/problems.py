@@ -134,7 +134,6 @@ CODES: dict[str, str] = {
     "eligibility_missing": "The collective takes members with an eligibility code only.",
     "eligibility_invalid": "The eligibility code cannot be used here.",
     "already_member": "This contributor is a member already.",
-    "not_member": "This contributor is not a member.",
     "mandate_too_long": "A mandate ends within twelve months, and not before tomorrow.",
     "mandate_policy_changed": "The collective's policy is another than the one that was read.",
     "mandate_ended": "The mandate has ended.",
