@@ -39,13 +39,14 @@ class Present(NamedTuple):
     exclusions: bool = True
     ages: bool = True
     mandates: bool = True
+    refusals: bool = True
 
 
 EVERYTHING = Present()
 
 
 def present(session: Session, use_id: int) -> Present:
-    """What is to be joined for a use, by five short looks."""
+    """What is to be joined for a use, by six short looks."""
     consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
     looks = (
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
@@ -53,6 +54,7 @@ def present(session: Session, use_id: int) -> Present:
         sa.select(_X.c.id),
         sa.select(_V.c.policy_id).where(_V.c.use_id == use_id, sa.or_(_V.c.min_age > 0, _V.c.max_age < NO_AGE)),
         binding.some_mandate(),
+        binding.some_refusal(),
     )
     return Present(*(session.execute(look.limit(1)).first() is not None for look in looks))
 
@@ -166,6 +168,8 @@ def eligible(
         person = sa.or_(person, sa.func.coalesce(bound.c.person, 0) == 1)
         if agreement is not None:
             in_terms = sa.and_(in_terms, sa.func.coalesce(bound.c.in_terms, 1) == 1)
+    if there.refusals:
+        conditions.append(binding.not_refused(lab))
     if there.exclusions:
         conditions.append(not_taken_back(lab, use))
     conditions += [parts.op("&")(words.OWN_PARTS) != 0, sa.or_(~person, g.attested_by == "person")]

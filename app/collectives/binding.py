@@ -11,12 +11,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.collectives.models import Collective, Mandate, MinorityReport
+from app.collectives.models import Collective, LabRefusal, Mandate, Membership, MinorityReport, ObjectionWithdrawn
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
 
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _M = Mandate.__table__  # type: ignore[attr-defined]
+_B = Membership.__table__  # type: ignore[attr-defined]
+_L = LabRefusal.__table__  # type: ignore[attr-defined]
+_W = ObjectionWithdrawn.__table__  # type: ignore[attr-defined]
 _R = MinorityReport.__table__  # type: ignore[attr-defined]
 _K = Collective.__table__  # type: ignore[attr-defined]
 CURRENT = _M.c.ended_at.is_(None)
@@ -54,7 +57,7 @@ def bound(today: date, verdict: Any = None, decided: Any = None, signed: tuple[A
             parts = parts + bit
         in_terms: Any = sa.literal(1)
         if signed is not None:
-            more = sa.exists().where(_R.c.proposal_id == _K.c.policy_outcome, _R.c.sha256.not_in(list(signed[1])))
+            more = sa.exists().where(_R.c.proposal_id == _K.c.policy_outcome, upheld(), _R.c.sha256.not_in(list(signed[1])))
             in_terms = sa.case((sa.and_(_K.c.policy_id.in_(signed[0]), ~more), 1), else_=0)
         columns += [
             parts.label("parts"), sa.func.max(sa.case((sa.func.coalesce(verdict.c.person, sa.false()), 1), else_=0)).label("person"),
@@ -84,6 +87,29 @@ def split(found: str | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return tuple(sorted({int(policy) for policy, _ in pairs})), tuple(sorted({outcome for _, outcome in pairs}))
 
 
-def mandated(collectives: Any) -> Any:
-    """The condition that one of these collectives (a select of ids) is mandated over a contribution."""
-    return sa.exists().where(covers(), _M.c.collective_id.in_(collectives))
+def concerned(collectives: Any) -> Any:
+    """The condition that one of these collectives (a select of ids) has a say over a contribution: by mandate, or by membership."""
+    by_mandate = sa.exists().where(covers(), _M.c.collective_id.in_(collectives))
+    return sa.or_(by_mandate, sa.exists().where(_is_members(), _B.c.collective_id.in_(collectives)))
+
+
+def upheld() -> Any:
+    """The condition on a row of dissent that its author did not withdraw it."""
+    return _R.c.id.not_in(sa.select(_W.c.report_id))
+
+
+def _is_members() -> Any:
+    return sa.and_(
+        _B.c.left_at.is_(None), _B.c.contributor_id == _C.c.contributor_id,
+        sa.or_(_B.c.contribution_id.is_(None), _B.c.contribution_id == _C.c.id),
+    )  # fmt: skip
+
+
+def not_refused(lab: str) -> Any:
+    """The condition that no collective which the record's author is a member of refuses the lab."""
+    return ~sa.exists().select_from(_B.join(_L, _L.c.collective_id == _B.c.collective_id)).where(_is_members(), _L.c.lab_id == lab)
+
+
+def some_refusal() -> Any:
+    """A select that finds something where any lab is refused."""
+    return sa.select(_L.c.lab_id)

@@ -60,6 +60,8 @@ class Membership(SQLModel, table=True):
     """The platform that vouched, where the charter asks for it; never which of its codes."""
     declared: str | None = None
     declared_at: datetime | None = Field(default=None, sa_type=Instant)
+    interest: str | None = Field(default=None, sa_type=IdType)
+    """The lab that they say they work for: on what is decided about it they do not vote."""
     joined_at: datetime = Field(sa_type=Instant)
     voice_from: datetime = Field(sa_type=Instant)
     left_at: datetime | None = Field(default=None, sa_type=Instant)
@@ -184,15 +186,36 @@ class OutcomeRow(SQLModel, table=True):
 
 
 class MinorityReport(SQLModel, table=True):
-    """That somebody dissented from an outcome, by the digest of the text. Added while the appeal runs, never changed."""
+    """That somebody dissented, by the digest of the text; never changed. `kind` is `report` (on an outcome, while its appeal runs) or
+    `objection` (to a proposal, until its ballot closes)."""
 
     __tablename__ = "minority_report"
 
     id: str = Field(primary_key=True, sa_type=IdType)
     proposal_id: str = Field(sa_type=IdType, foreign_key="proposal.id", index=True)
+    kind: str
     sha256: str
     log_index: int = Field(sa_type=sa.BigInteger)
     at: datetime = Field(sa_type=Instant)
+
+
+class ObjectionWithdrawn(SQLModel, table=True):
+    """An objection that its author no longer upholds."""
+
+    __tablename__ = "objection_withdrawn"
+
+    report_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="minority_report.id")
+    log_index: int = Field(sa_type=sa.BigInteger)
+
+
+class LabRefusal(SQLModel, table=True):
+    """A lab to which nothing of this collective's members goes, mandated or not: what a collective can deny for everybody in it."""
+
+    __tablename__ = "lab_refusal"
+
+    collective_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="collective.id")
+    lab_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="lab.id")
+    outcome: str = Field(sa_type=IdType)
 
 
 class DissentText(SQLModel, table=True):

@@ -7,7 +7,17 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import electorate, queries
-from app.collectives.models import Collective, DissentText, Membership, MinorityReport, OutcomeRow, Proposal
+from app.collectives.binding import upheld
+from app.collectives.models import (
+    Collective,
+    DissentText,
+    LabRefusal,
+    Membership,
+    MinorityReport,
+    ObjectionWithdrawn,
+    OutcomeRow,
+    Proposal,
+)  # fmt: skip
 from app.collectives.schemas import ProposeIn
 from app.collectives.service import Acting, acting, charter_bytes, keep_act
 from app.consents.policies import PolicyBook, StoredPolicy
@@ -18,9 +28,14 @@ from app.kit.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
+from app.parties.contributors import Person
+from app.parties.models import Lab
 
 WORDS = 2_000
-_TAKES = {"policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.remove": {"subject"}}
+_TAKES = {
+    "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.remove": {"subject"},
+    "licence.grant": {"subject"}, "licence.recall": {"subject"},
+}  # fmt: skip
 
 
 def propose(
@@ -40,6 +55,8 @@ def propose(
         raise Invalid("policy_not_narrower", "Propose it as policy.adopt, which asks for more votes.")
     if given.type == "steward.remove" and steward(session, collective, given.subject) is None:
         raise Invalid("proposal_invalid", "Give the pseudonym of a steward as `subject`.", takes=["subject"])
+    if given.type.startswith("licence.") and not _about_a_lab(session, collective, given.type, given.subject):
+        raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
     charter = queries.charter(session, collective, row.charter_n)
     freeze = now + timedelta(days=charter["discussion_days"] * (2 if given.type in ("policy.adopt", "charter.amend") else 1))
     close = freeze + timedelta(days=charter["ballot_days"])
@@ -56,6 +73,12 @@ def propose(
     index = log.append(session, [log.personal("proposal.opened", proposal.id, body, person.sealer, now)], now)
     keep_act(session, who, collective, proposal.id, "proposal.opened", index, now)
     return proposal.id
+
+
+def _about_a_lab(session: Session, collective: str, kind: str, lab: str | None) -> bool:
+    if lab is None or session.get(Lab, lab) is None:
+        return False
+    return (session.get(LabRefusal, (collective, lab)) is None) == (kind == "licence.recall")
 
 
 def amend(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, text: str, *, now: datetime) -> str:
@@ -119,21 +142,64 @@ def dissent(session: Session, runtime: Runtime, who: Acting, collective: str, pr
     _, mine = queries.member(session, collective, who.contributor)
     row = queries.proposal(session, collective, proposal_id, lock=True)
     outcome(session, row.id)
-    if len(text.split()) > WORDS:
-        raise Invalid("report_too_long", f"Keep it to {WORDS} words.")
     if row.appeal_until <= now or row.ballot_key is None:
         raise Gone("proposal_state", "The time for dissent is over.", state=row.state)
     if electorate.tag_of(session, runtime, row, mine.member) is None:
         raise Forbidden("not_elector", "Who was of the electorate can dissent from an outcome.")
+    return _file(session, who, person, row, "report", text, now)
+
+
+def _file(session: Session, who: Acting, person: Person, row: Proposal, kind: str, text: str, now: datetime) -> str:
+    if len(text.split()) > WORDS:
+        raise Invalid("report_too_long", f"Keep it to {WORDS} words.")
     digest = sha256_hex(text.encode())
-    report = MinorityReport(id=random_id("minority_report"), proposal_id=row.id, sha256=digest, log_index=-1, at=now)
-    body = {"collective": collective, "proposal": row.id, "report": report.id, "text_sha256": digest}
+    report = MinorityReport(
+        id=random_id("minority_report"), proposal_id=row.id, kind=kind, sha256=digest, log_index=-1, at=now
+    )  # fmt: skip
+    body = {"collective": row.collective_id, "proposal": row.id, "report": report.id, "kind": kind, "text_sha256": digest}
     report.log_index = log.append(session, [log.personal("dissent.filed", report.id, body, person.sealer, now)], now)
     session.add(report)
     session.flush()
     session.add(DissentText(report_id=report.id, contributor_id=who.contributor, text=text))
-    keep_act(session, who, collective, report.id, "dissent.filed", report.log_index, now)
-    return report.id
+    return keep_act(session, who, row.collective_id, report.id, "dissent.filed", report.log_index, now)
+
+
+def object_to(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, text: str, *, now: datetime) -> str:
+    """Object to a proposal, with the harm that it would do: any member with a voice, until its ballot closes. Gives the objection's id.
+
+    Under the rule of consent it stops the decision while it stands. Whatever passes in spite of it carries its digest.
+    Raises NotFound, Forbidden (no_voice_yet), Conflict (proposal_state) or Invalid (report_too_long).
+    """
+    person = acting(session, runtime, who)
+    _, mine = queries.member(session, collective, who.contributor)
+    row = queries.proposal(session, collective, proposal_id, lock=True)
+    queries.with_voice(mine, now)
+    _open_to_objections(row, now)
+    return _file(session, who, person, row, "objection", text, now)
+
+
+def withdraw_objection(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, objection: str, *, now: datetime) -> str:
+    """Uphold an objection no longer, while the ballot is open; gives the act. Raises NotFound or Conflict (proposal_state)."""
+    person = acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    row = queries.proposal(session, collective, proposal_id, lock=True)
+    found, words = session.get(MinorityReport, objection), session.get(DissentText, objection)
+    mine = words is not None and words.contributor_id == who.contributor
+    if found is None or not mine or (found.proposal_id, found.kind) != (row.id, "objection"):
+        raise NotFound("not_found", "Look at the id; it must be of an objection of yours.")
+    _open_to_objections(row, now)
+    if session.get(ObjectionWithdrawn, objection) is not None:
+        raise Conflict("proposal_state", "It was withdrawn before.", state=row.state)
+    act = random_id("act")
+    body = {"collective": collective, "proposal": row.id, "objection": objection}
+    index = log.append(session, [log.personal("dissent.withdrawn", act, body, person.sealer, now)], now)
+    session.add(ObjectionWithdrawn(report_id=objection, log_index=index))
+    return keep_act(session, who, collective, act, "dissent.withdrawn", index, now)
+
+
+def _open_to_objections(row: Proposal, now: datetime) -> None:
+    if row.state not in ("discussion", "ballot") or row.close_at <= now:
+        raise Conflict("proposal_state", "Objections are taken until the ballot closes; then file a minority report.", state=row.state)
 
 
 def words_of(session: Session, digests: list[str]) -> dict[str, str]:
@@ -143,6 +209,6 @@ def words_of(session: Session, digests: list[str]) -> dict[str, str]:
 
 
 def reports(session: Session, outcomes: Any) -> list[str]:
-    """The digests of the minority reports on these outcomes, sorted, each once."""
-    query = select(MinorityReport.sha256).where(MinorityReport.proposal_id.in_(list(outcomes)))  # type: ignore[attr-defined]
+    """The digests of all dissent from these outcomes that is upheld, sorted, each once: minority reports and objections."""
+    query = select(MinorityReport.sha256).where(MinorityReport.proposal_id.in_(list(outcomes)), upheld())  # type: ignore[attr-defined]
     return sorted(set(session.exec(query)))

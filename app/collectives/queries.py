@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.collectives.binding import upheld
 from app.collectives.models import (
     CharterVersion,
     Collective,
@@ -106,6 +107,12 @@ def members(session: Session, collective: str) -> int:
     """How many are members now; shown in buckets alone."""
     query = sa.select(sa.func.count()).select_from(Membership).where(Membership.collective_id == collective, Membership.left_at == None)  # type: ignore[arg-type]
     return int(session.execute(query).scalar_one())
+
+
+def standing_objections(session: Session, proposal: str) -> list[str]:
+    """The digests of the objections to a proposal that are upheld, in the order of the log."""
+    query = select(MinorityReport.sha256).where(MinorityReport.proposal_id == proposal, MinorityReport.kind == "objection", upheld())
+    return list(session.exec(query.order_by(MinorityReport.log_index)))  # type: ignore[arg-type]
 
 
 def reports_of(session: Session, proposal: str) -> list[MinorityReport]:

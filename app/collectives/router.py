@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlmodel import Session
 
 from app.collectives import eligibility, proposals, queries, service, voting
-from app.collectives.models import Collective, DissentText, MinorityReport, Proposal
+from app.collectives.models import Collective, DissentText, MinorityReport, ObjectionWithdrawn, Proposal
 from app.collectives.schemas import (
     ActDoneOut,
     AmendIn,
@@ -147,15 +147,15 @@ def _mine(session: Session, collective: str, receipt: Receipt) -> MemberOut:
         if receipt.contribution_id in (None, m.contribution_id)
     ]  # fmt: skip
     return MemberOut(
-        collective=collective, member=mine.member, steward=mine.steward, declared=mine.declared, joined_at=mine.joined_at,
+        collective=collective, member=mine.member, steward=mine.steward, declared=mine.declared, interest=mine.interest, joined_at=mine.joined_at,
         voice_from=mine.voice_from, mandates=mandates,
     )  # fmt: skip
 
 
-@router.put("/collectives/{collective}/members/me/group", response_model=ActDoneOut, summary="Declare a group")
+@router.put("/collectives/{collective}/members/me/group", response_model=ActDoneOut, summary="Declare a group, or an interest")
 def declare(collective: str, given: DeclareIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
-    """One of the charter's values, or none. It counts in ballots that begin a week later."""
-    act = service.declare(session, runtime, Acting.of(receipt), collective, given.declared, now=runtime.clock.now())
+    """One of the charter's values, or none: it counts in ballots that begin a week later. And the lab that one works for, if any."""
+    act = service.declare(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now())
     return _done(session, collective, receipt, act)
 
 
@@ -288,8 +288,27 @@ def dissent(collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep
     return _report(session, session.get_one(MinorityReport, made))
 
 
+@router.post("/collectives/{collective}/proposals/{proposal}/objections", status_code=201, response_model=ReportOut, summary="Object to a proposal")
+def object_to(collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ReportOut:
+    """Say what harm it would do. Until the ballot closes; it stands until its author withdraws it, and travels with what passes."""
+    made = proposals.object_to(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=runtime.clock.now())
+    return _report(session, session.get_one(MinorityReport, made))
+
+
+@router.delete(
+    "/collectives/{collective}/proposals/{proposal}/objections/{objection}", response_model=ActDoneOut, summary="Withdraw an objection"
+)
+def withdraw_objection(
+    collective: str, proposal: str, objection: str, runtime: RuntimeDep, session: SessionDep, receipt: Member
+) -> ActDoneOut:
+    """While the ballot is open."""
+    act = proposals.withdraw_objection(session, runtime, Acting.of(receipt), collective, proposal, objection, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
 @router.get(
-    "/collectives/{collective}/proposals/{proposal}/minority-reports", response_model=list[ReportOut], summary="An outcome's minority reports"
+    "/collectives/{collective}/proposals/{proposal}/minority-reports", response_model=list[ReportOut],
+    summary="Minority reports on an outcome, and objections to its proposal",
 )
 def read_reports(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> list[ReportOut]:
     queries.member(session, collective, receipt.contributor_id)
@@ -298,5 +317,8 @@ def read_reports(collective: str, proposal: str, session: ReadSessionDep, receip
 
 
 def _report(session: Session, row: MinorityReport) -> ReportOut:
-    words = session.get(DissentText, row.id)
-    return ReportOut(id=row.id, text_sha256=row.sha256, text=None if words is None else words.text, log_index=row.log_index)
+    words, withdrawn = session.get(DissentText, row.id), session.get(ObjectionWithdrawn, row.id)
+    return ReportOut(
+        id=row.id, kind=row.kind, upheld=withdrawn is None, text_sha256=row.sha256, text=None if words is None else words.text,
+        log_index=row.log_index,
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from app.consents.schemas import Day, PolicyChoice
-from app.kit.body import In, Out, Time
+from app.kit.body import Id, In, Out, Time
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
@@ -51,7 +51,10 @@ class JoinIn(In):
 
 
 class DeclareIn(In):
+    """`interest`: the lab that one works for. On what is decided about it one does not vote."""
+
     declared: Word | None
+    interest: Id | None = None
 
 
 class MandateIn(In):
@@ -93,6 +96,7 @@ class MemberOut(Out):
     member: str
     steward: bool
     declared: str | None
+    interest: str | None
     joined_at: Time
     voice_from: Time
     mandates: list[MandateOut]
@@ -117,9 +121,10 @@ class CodesOut(Out):
 
 
 class ProposeIn(In):
-    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `subject` for steward.remove: the steward's pseudonym."""
+    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `subject` is the steward's pseudonym for steward.remove,
+    and the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes such a refusal back)."""
 
-    type: Literal["policy.adopt", "policy.narrow", "charter.amend", "steward.remove"]
+    type: Literal["policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.remove"]
     text: Text
     policy: PolicyChoice | None = None
     charter: CharterIn | None = None
@@ -187,7 +192,11 @@ class ReportIn(In):
 
 
 class ReportOut(Out):
+    """`kind` is `report` or `objection`; an objection that its author withdrew is not `upheld`."""
+
     id: str
+    kind: str
+    upheld: bool
     text_sha256: str
     text: str | None
     log_index: int

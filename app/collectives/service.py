@@ -14,8 +14,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from app.collectives import eligibility, queries
-from app.collectives.models import CharterVersion, Collective, CollectiveAct, DissentText, Mandate, Membership
-from app.collectives.schemas import CharterIn, FoundIn, JoinIn, MandateIn
+from app.collectives.models import (
+    CharterVersion,
+    Collective,
+    CollectiveAct,
+    DissentText,
+    LabRefusal,
+    Mandate,
+    Membership,
+)
+from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, MandateIn
 from app.consents.models import Narrowing
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import KINDS
@@ -28,7 +36,7 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties import contributors
 from app.parties.contributors import Person
-from app.parties.models import Receipt
+from app.parties.models import Lab, Receipt
 
 LONGEST = timedelta(days=365)
 
@@ -127,14 +135,18 @@ def _enrol(
     return row
 
 
-def declare(session: Session, runtime: Runtime, who: Acting, collective: str, value: str | None, *, now: datetime) -> str:
-    """Declare another group, or none; it counts in ballots that begin a week later. Raises NotFound or Invalid (group_unknown)."""
+def declare(session: Session, runtime: Runtime, who: Acting, collective: str, given: DeclareIn, *, now: datetime) -> str:
+    """Declare another group, or none, and an interest in a lab; a group counts in ballots that begin a week later.
+
+    Raises NotFound or Invalid (group_unknown).
+    """
     person = acting(session, runtime, who)
     row, mine = queries.member(session, collective, who.contributor, lock=True)
-    _declare(queries.charter(session, collective, row.charter_n), mine, value, now)
+    _declare(queries.charter(session, collective, row.charter_n), mine, given.declared, now)
+    mine.interest = given.interest
     session.add(mine)
     session.flush()
-    body = {"collective": collective, "member": mine.member, "declared": value, "capability": "receipt"}
+    body = {"collective": collective, "member": mine.member, "declared": given.declared, "interest": given.interest, "capability": "receipt"}
     return _personal(session, who, person, collective, "membership.declared", body, now)
 
 
@@ -247,6 +259,27 @@ def set_policy(
     journal.keep_policy(session, policy.digest, policy.body)
     session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
     return index
+
+
+def set_refusal(
+    session: Session, row: Collective, lab: str, refused: bool, outcome: str, *, now: datetime, act: str | None = None
+) -> None:
+    """Refuse a lab for every member, or take that back; the caller holds the collective's row."""
+    found = session.get(LabRefusal, (row.id, lab), populate_existing=True)
+    if refused == (found is not None):
+        return
+    if found is None:
+        session.add(LabRefusal(collective_id=row.id, lab_id=lab, outcome=outcome))
+    else:
+        session.delete(found)
+    session.flush()
+    name = session.get_one(Lab, lab).legal_name
+    body = {"name": row.name if row.listed else None, "lab": name, "lab_id": lab, "outcome": outcome}
+    leaf = log.institutional("collective.lab-refused" if refused else "collective.lab-readmitted", row.id, body, now)
+    index = log.append_narrowing(
+        session, leaf, act or random_id("act"), "lab-refusal", now, collective=row.id, lab=lab, refused=refused, outcome=outcome
+    )
+    session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
 
 
 def policy_digest(runtime: Runtime, row: Collective, today: date) -> str | None:

@@ -15,7 +15,7 @@ from app.collectives import proposals, queries
 from app.collectives.electorate import ballot_key, tag, tag_of
 from app.collectives.models import BallotRow, CharterVersion, Collective, Elector, Membership, OutcomeRow, Proposal
 from app.collectives.schemas import BallotIn
-from app.collectives.service import Acting, acting, set_policy
+from app.collectives.service import Acting, acting, set_policy, set_refusal
 from app.consents.policies import PolicyBook
 from app.core.ballots import Ballot, Snapshot, decide
 from app.core.canonical import canonical, sha256_hex
@@ -112,6 +112,8 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     values = [] if charter["dimension"] is None else charter["dimension"]["values"]
     tags = []
     for member in session.exec(electorate):
+        if row.type.startswith("licence.") and member.interest == row.subject:
+            continue  # nobody decides on whom they work for
         locked = member.declared_at is not None and member.declared_at <= now - queries.GROUP_LOCK
         tags.append(tag(key, member.member, row.id))
         session.add(Elector(proposal_id=row.id, tag=tags[-1], declared=member.declared if locked and member.declared in values else None))
@@ -158,13 +160,14 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
         log.append(session, [log.institutional("outcome.decided", row.id, body, now)], now)
         return
-    snapshot = Snapshot(electors, rounds=row.rounds)
+    standing = queries.standing_objections(session, row.id)
+    snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds)
     found = decide(rules, snapshot, [Ballot(b.tag, _choice(session, runtime, row, b), b.log_index) for b in cast])
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
         "text_sha256": row.text_sha256, "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
-        "around": {"objections": 0, "rounds": row.rounds, "overruled": False, "appealed": False, "struck": False},
+        "objections": standing, "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": False},
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
         "opened_index": opened_index, "closed_index": size,
     }  # fmt: skip
@@ -243,6 +246,8 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         session.flush()
         leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
         log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
+    elif row.type in ("licence.grant", "licence.recall"):
+        set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
     elif (removed := proposals.steward(session, collective.id, row.subject)) is not None:
         removed.steward = False
         session.add(removed)

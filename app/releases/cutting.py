@@ -257,7 +257,7 @@ def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
     )
     collectives = sa.select(_N.c.collective_id).where(fresh, _N.c.collective_id.is_not(None))
     if session.execute(collectives.limit(1)).first() is not None:
-        hits |= set(session.execute(joined.where(binding.mandated(collectives))).scalars())
+        hits |= set(session.execute(joined.where(binding.concerned(collectives))).scalars())
     platforms = sa.select(_N.c.platform_id).where(fresh, _N.c.platform_id.is_not(None))
     if session.execute(people.union_all(platforms).limit(1)).first() is not None:
         hits |= set(

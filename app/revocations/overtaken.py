@@ -39,6 +39,9 @@ def overtaken(session: Session, journal: Journal, line: Line) -> bool:
         return _after(journal, line, _ended(session, line))
     if kind == "collective-policy":
         return _after(journal, line, _policies(session, journal, line))
+    if kind == "lab-refusal":
+        kinds = ("collective.lab-refused", "collective.lab-readmitted")
+        return _after(journal, line, {act for one in kinds for act in _set(session, journal, line, line["collective"], one)})
     if kind == "floor":
         return _after(journal, line, _floors(session, journal, line))
     return False

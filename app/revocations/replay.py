@@ -13,6 +13,7 @@ import structlog
 from sqlmodel import Session
 
 from app.collectives import service as collectives
+from app.collectives.models import LabRefusal
 from app.collectives.queries import collective_of
 from app.collectives.schemas import MandateIn
 from app.collectives.service import Acting
@@ -32,7 +33,7 @@ from app.log import guard
 from app.log import service as log
 from app.parties import contributors
 from app.parties import service as parties
-from app.parties.models import Contributor, LabKey, Platform
+from app.parties.models import Contributor, Lab, LabKey, Platform
 from app.revocations import erasure, service
 from app.revocations.acting import Holder
 from app.revocations.overtaken import overtaken, standing_since
@@ -246,6 +247,14 @@ def _leave(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy 
     return True
 
 
+def _lab_refusal(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    row = collective_of(session, line["collective"], lock=True)
+    if (session.get(LabRefusal, (row.id, line["lab"])) is not None) == line["refused"] or session.get(Lab, line["lab"]) is None:
+        return False
+    collectives.set_refusal(session, row, line["lab"], line["refused"], line["outcome"], now=now, act=line["act"])
+    return True
+
+
 def _collective_policy(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     if policy is None:
         return False
@@ -259,4 +268,5 @@ def _collective_policy(session: Session, runtime: Runtime, line: Line, policy: S
 _ACTS: dict[str, Callable[[Session, Runtime, Line, StoredPolicy | None, datetime], bool]] = {
     "withdraw": _withdraw, "scope": _scope, "erase": _erase, "floor": _floor, "key": _key,
     "mandate": _mandate, "mandate-end": _mandate_end, "leave": _leave, "collective-policy": _collective_policy,
+    "lab-refusal": _lab_refusal,
 }  # fmt: skip

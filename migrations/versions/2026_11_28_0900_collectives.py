@@ -92,6 +92,7 @@ def upgrade() -> None:
         sa.Column('eligible_by', ID, nullable=True),
         sa.Column('declared', sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column('declared_at', app.kit.db.Instant(), nullable=True),
+        sa.Column('interest', ID, nullable=True),
         sa.Column('joined_at', app.kit.db.Instant(), nullable=False),
         sa.Column('voice_from', app.kit.db.Instant(), nullable=False),
         sa.Column('left_at', app.kit.db.Instant(), nullable=True),

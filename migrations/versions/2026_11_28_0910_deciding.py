@@ -22,6 +22,14 @@ KEPT = ("outcome", "minority_report")
 def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("SET LOCAL lock_timeout = '10s'")
+    op.create_table('lab_refusal',
+        sa.Column('collective_id', ID, nullable=False),
+        sa.Column('lab_id', ID, nullable=False),
+        sa.Column('outcome', ID, nullable=False),
+        sa.ForeignKeyConstraint(['collective_id'], ['collective.id'], name=op.f('fk_lab_refusal_collective_id_collective')),
+        sa.ForeignKeyConstraint(['lab_id'], ['lab.id'], name=op.f('fk_lab_refusal_lab_id_lab')),
+        sa.PrimaryKeyConstraint('collective_id', 'lab_id', name=op.f('pk_lab_refusal'))
+        )
     op.create_table('proposal',
         sa.Column('id', ID, nullable=False),
         sa.Column('collective_id', ID, nullable=False),
@@ -69,6 +77,7 @@ def upgrade() -> None:
     op.create_table('minority_report',
         sa.Column('id', ID, nullable=False),
         sa.Column('proposal_id', ID, nullable=False),
+        sa.Column('kind', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column('sha256', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column('log_index', sa.BigInteger(), nullable=False),
         sa.Column('at', app.kit.db.Instant(), nullable=False),
@@ -96,6 +105,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint('report_id', name=op.f('pk_dissent_text'))
         )
     op.create_index(op.f('ix_dissent_text_contributor_id'), 'dissent_text', ['contributor_id'], unique=False)
+    op.create_table('objection_withdrawn',
+        sa.Column('report_id', ID, nullable=False),
+        sa.Column('log_index', sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(['report_id'], ['minority_report.id'], name=op.f('fk_objection_withdrawn_report_id_minority_report')),
+        sa.PrimaryKeyConstraint('report_id', name=op.f('pk_objection_withdrawn'))
+        )
     op.add_column('offer', sa.Column('outcomes', sa.JSON(), server_default='[]', nullable=False))
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
@@ -119,6 +134,7 @@ def downgrade() -> None:
                 op.execute(f"DROP TRIGGER keep_{table}_{what} ON {table}")
         op.execute("DROP FUNCTION refuse_change()")
     op.drop_column('offer', 'outcomes')
+    op.drop_table('objection_withdrawn')
     op.drop_index(op.f('ix_dissent_text_contributor_id'), table_name='dissent_text')
     op.drop_table('dissent_text')
     op.drop_table('outcome')
@@ -129,3 +145,4 @@ def downgrade() -> None:
     op.drop_table('ballot')
     op.drop_index(op.f('ix_proposal_collective_id'), table_name='proposal')
     op.drop_table('proposal')
+    op.drop_table('lab_refusal')

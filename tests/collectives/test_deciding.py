@@ -22,6 +22,7 @@ from app.kit.db import read, write
 from app.log.models import LogEntry
 from tests.collectives.members import CHARTER, founded, in_force, joined, mandated, pass_days, people
 from tests.collectives.test_mandates import cut_of, refuses
+from tests.faults.cuts import once, outcome, queued
 from tests.kit.refusals import accepted, call, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service
 
@@ -80,8 +81,8 @@ def test_I5_an_outcome_is_counted_again_by_who_has_nothing_but_what_is_published
     assert first["tag"] == last["tag"] and first["at"] < last["at"]
     assert pass_days(service, mine[0], proposal["id"], 7)["verdict"] == "passed"
     file = mine[3].outcome(proposal["id"])
-    outcome = json.loads(file["outcome"])
-    assert outcome["tally"] == {"yes": 2, "no": 0, "abstain": 1, "block": 0}, "the last ballot counts"
+    found = json.loads(file["outcome"])
+    assert found["tally"] == {"yes": 2, "no": 0, "abstain": 1, "block": 0}, "the last ballot counts"
     assert recount.recount(file, last) and "a later ballot" in " ".join(recount.recount(file, first))
     (tmp_path / "outcome.json").write_text(json.dumps(file))
     alone = [sys.executable, "-I", str(recount.__file__), str(tmp_path / "outcome.json")]
@@ -89,7 +90,7 @@ def test_I5_an_outcome_is_counted_again_by_who_has_nothing_but_what_is_published
     with read(service.runtime.engine) as session:
         row = session.get_one(OutcomeRow, proposal["id"])
         assert row.sha256 == sha256(file["outcome"].encode()).hexdigest()
-        for ballot in outcome["ballots"]:
+        for ballot in found["ballots"]:
             leaf = json.loads(session.get_one(LogEntry, ballot["at"]).leaf)
             assert leaf["commitment"] == ballot["commitment"] and leaf["type"] == "act"
 
@@ -113,8 +114,8 @@ def test_I6_the_electorate_is_fixed_before_the_first_ballot_and_tenure_counts(se
     refuses("not_elector", lambda: second.vote(opened, "no", ["late"]))
     root = row_of(service, proposal["id"]).electorate_root
     pass_days(service, union, proposal["id"], 1)
-    outcome = json.loads(union.outcome(proposal["id"])["outcome"])
-    assert outcome["electorate"]["root"] == root and outcome["electorate"]["size"] == 2
+    found = json.loads(union.outcome(proposal["id"])["outcome"])
+    assert found["electorate"]["root"] == root and found["electorate"]["size"] == 2
 
 
 def test_I7_a_text_that_changed_after_the_freeze_voids_the_ballot(service: Service, platform: PlatformParty) -> None:
@@ -145,8 +146,8 @@ def test_I8_ballots_after_the_close_are_refused_by_time_and_by_the_order_of_the_
     assert row_of(service, proposal["id"]).state == "ballot", "time alone has closed it"
     take_up_forgotten(service.runtime, service.clock.now())
     refuses("proposal_state", lambda: mine[1].vote(opened, "no", ["late"]))
-    outcome = json.loads(mine[0].outcome(proposal["id"])["outcome"])
-    assert all(outcome["opened_index"] < ballot["at"] < outcome["closed_index"] for ballot in outcome["ballots"])
+    found = json.loads(mine[0].outcome(proposal["id"])["outcome"])
+    assert all(found["opened_index"] < ballot["at"] < found["closed_index"] for ballot in found["ballots"])
     service.runtime.jobs.run("deadline", proposal["id"])
     with read(service.runtime.engine) as session:
         kinds = session.exec(select(LogEntry.type).where(LogEntry.subject == proposal["id"])).all()
@@ -292,3 +293,57 @@ def test_an_outcome_of_fewer_than_ten_electors_is_for_members_alone(service: Ser
     path = f"/v1/collectives/{mine[0].id}"
     refused(call(service, "GET", f"{path}/proposals/{proposal['id']}/outcome"), 404, "not_found")
     assert accepted(call(service, "GET", path))["members"] == "1-9", "the charter of a public collective is for everybody"
+
+
+def test_a_refused_lab_gets_nothing_of_any_member_mandated_or_not(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """Without a mandate a collective can only deny. Taking it back asks for more votes than the refusal did."""
+    mine = union_of(service, platform, 3)
+    other = service.lab()
+    for party in (lab, other):
+        party.sdk._transport.now = lambda: service.clock.now().timestamp()
+    platform.give(2)
+    agreement, theirs = lab.agree(platform), other.agree(platform)
+    assert len(cut_of(service, agreement).contributions) == 5
+    recall = mine[0].propose("licence.recall", "They broke their word.", subject=lab.id)
+    opened = pass_days(service, mine[0], recall["id"], 7)
+    mine[1].vote(opened, "yes")
+    cut = queued(service, agreement)
+    cut.after_selection.append(once(lambda: pass_days(service, mine[0], recall["id"], 7)))
+    cut.run()
+    assert len(outcome(service, cut.release).contributions) == 2, "also one that was under way"
+    assert len(cut_of(service, theirs).contributions) == 5
+    refuses("proposal_invalid", lambda: mine[0].propose("licence.recall", "Again.", subject=lab.id))
+    grant = in_force(service, mine, mine[0].propose("licence.grant", "They mended it.", subject=lab.id))
+    assert grant["state"] == "in_force" and len(cut_of(service, agreement).contributions) == 5
+
+
+def test_I14_who_works_for_a_lab_does_not_vote_on_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = union_of(service, platform, 3)
+    mine[2].declare(None, interest=lab.id)
+    recall = mine[0].propose("licence.recall", "No.", subject=lab.id)
+    narrow = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    about, general = (pass_days(service, mine[0], p["id"], days) for p, days in ((recall, 7), (narrow, 0)))
+    refuses("not_elector", lambda: mine[2].vote(about, "no", ["wages"]))
+    mine[2].vote(general, "abstain")
+    assert (about["electorate"], general["electorate"]) == (2, 3)
+
+
+def test_an_objection_stops_consent_while_it_stands_and_travels_with_what_passes(service: Service, platform: PlatformParty) -> None:
+    consent = [{"rule": "consent", "share": [3, 4]}]
+    mine = union_of(service, platform, 3, template=None, decisions={"policy.adopt": consent})
+    first, second = (mine[0].propose("policy.adopt", text, **ADOPT) for text in ("One.", "Two."))
+    standing = mine[2].object_to(first["id"], "It would be used against us.")
+    given_up = mine[2].object_to(second["id"], "It would be used against us.")
+    refuses("not_found", lambda: mine[1].withdraw_objection(second["id"], given_up["id"]))
+    mine[2].withdraw_objection(second["id"], given_up["id"])
+    refuses("proposal_state", lambda: mine[2].withdraw_objection(second["id"], given_up["id"]))
+    opened = [pass_days(service, mine[0], p["id"], days) for p, days in ((first, 14), (second, 0))]
+    for proposal in opened:
+        for one in mine:
+            one.vote(proposal, "yes")
+    done = [pass_days(service, mine[0], p["id"], days) for p, days in ((first, 7), (second, 0))]
+    assert [p["verdict"] for p in done] == ["failed", "passed"]
+    files = [mine[0].outcome(p["id"]) for p in (first, second)]
+    assert [file["minority_reports"] for file in files] == [[standing["text_sha256"]], []]
+    assert all(recount.recount(file) for file in files)
+    refuses("proposal_state", lambda: mine[2].object_to(first["id"], "Too late."))

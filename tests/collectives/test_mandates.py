@@ -221,11 +221,12 @@ def test_no_charter_makes_granting_easier_than_refusing(service: Service, platfo
 
 ROUTES = [
     ("POST", "", {"name": "x", "charter": CHARTER}), ("GET", "/{c}", None), ("POST", "/{c}/members", {}), ("GET", "/{c}/members/me", None),
-    ("PUT", "/{c}/members/me/group", {"declared": None}), ("DELETE", "/{c}/members/me", None),
+    ("PUT", "/{c}/members/me/group", {"declared": None, "interest": None}), ("DELETE", "/{c}/members/me", None),
     ("POST", "/{c}/mandates", {"expires_on": "2027-01-01", "policy": None}), ("DELETE", "/{c}/mandates/{p}", None),
     ("GET", "/{c}/acts/{p}/receipt", None), ("POST", "/{c}/proposals", {"type": "steward.remove", "text": "x", "subject": "x"}),
     ("GET", "/{c}/proposals", None), ("GET", "/{c}/proposals/{p}", None), ("PUT", "/{c}/proposals/{p}/text", {"text": "x"}),
     ("POST", "/{c}/proposals/{p}/ballots", {"choice": "yes", "text_sha256": "0" * 64}), ("GET", "/{c}/proposals/{p}/outcome", None),
+    ("POST", "/{c}/proposals/{p}/objections", {"text": "x"}), ("DELETE", "/{c}/proposals/{p}/objections/{p}", None),
     ("POST", "/{c}/proposals/{p}/minority-reports", {"text": "x"}), ("GET", "/{c}/proposals/{p}/minority-reports", None),
 ]  # fmt: skip
 

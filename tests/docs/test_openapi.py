@@ -103,6 +103,7 @@ BODIES: dict[str, Any] = {
     "/v1/collectives/{collective}/proposals/{proposal}/text": {"text": "x"},
     "/v1/collectives/{collective}/proposals/{proposal}/ballots": {"choice": "yes", "text_sha256": "0" * 64},
     "/v1/collectives/{collective}/proposals/{proposal}/minority-reports": {"text": "x"},
+    "/v1/collectives/{collective}/proposals/{proposal}/objections": {"text": "x"},
     "/v1/revocations": {"scope": "contribution"}, "/v1/erasures": {"scope": "contribution"},
 }  # fmt: skip
 

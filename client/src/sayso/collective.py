@@ -35,9 +35,9 @@ class Collective:
         """Your pseudonym there, and your mandates."""
         return self._do("GET", "/members/me")
 
-    def declare(self, group: str | None) -> dict[str, Any]:
-        """Declare one of the charter's groups, or none."""
-        return self._do("PUT", "/members/me/group", {"declared": group})
+    def declare(self, group: str | None, interest: str | None = None) -> dict[str, Any]:
+        """Declare one of the charter's groups, or none, and the lab that you work for, if any."""
+        return self._do("PUT", "/members/me/group", {"declared": group, "interest": interest})
 
     def leave(self) -> dict[str, Any]:
         """Leave, with every mandate, at once."""
@@ -67,6 +67,14 @@ class Collective:
     def outcome(self, proposal_id: str) -> dict[str, Any]:
         """The outcome as a file for `sayso recount`."""
         return self._do("GET", f"/proposals/{quote(proposal_id, safe='')}/outcome")
+
+    def object_to(self, proposal_id: str, text: str) -> dict[str, Any]:
+        """Object to a proposal, until its ballot closes."""
+        return self._do("POST", f"/proposals/{quote(proposal_id, safe='')}/objections", {"text": text})
+
+    def withdraw_objection(self, proposal_id: str, objection_id: str) -> dict[str, Any]:
+        """Uphold an objection no longer."""
+        return self._do("DELETE", f"/proposals/{quote(proposal_id, safe='')}/objections/{quote(objection_id, safe='')}")
 
     def dissent(self, proposal_id: str, text: str) -> dict[str, Any]:
         """File a minority report: whoever signs for data that rests on the outcome signs its digest."""
