@@ -230,7 +230,7 @@ def test_a_set_is_decided_as_each_record_is(book: PolicyBook, raw: list[Any], us
     assert after.items() <= before.items(), "taking something back let something else out"
 
 
-@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(RAW, min_size=2, max_size=8), USES, FACTS, st.integers(0, 2**32))
 def test_I1_I2_no_decisions_of_collectives_release_what_a_person_does_not_allow(
     book: PolicyBook, raw: list[Any], use: Any, facts: LabFacts, seed: int
