@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.agreements.router import router as agreements
+from app.collectives import eligibility, voting
+from app.collectives.router import router as collectives
 from app.consents import service as consents_service
 from app.consents.policies import PolicyBook
 from app.consents.router import router as consents
@@ -63,7 +65,7 @@ from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 
 ROUTERS = (
-    parties, consents, contributions, hook_routes, receipts, agreements, release_routes, revocations, log, pages, act_pages, everything,
+    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, log, pages, act_pages, everything,
     receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
@@ -107,16 +109,18 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("recall", lambda agreement: recalls.open_batch(runtime, agreement))
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
+    runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     chores = {
         "idempotency": forget_old, "assertions": parties_service.forget_assertions, "refused": forget_refused,
-        "portals": parties_service.forget_portal_sessions, "intents": consents_service.forget_intents,
+        "portals": parties_service.forget_portal_sessions, "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
     }  # fmt: skip
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {
         "recalls": lambda now: recalls.open_forgotten(runtime, now),
         "sweep": lambda now: releases.sweep(runtime, ""),
         "erase": lambda now: completion.take_up_forgotten(runtime, now),
+        "deadlines": lambda now: voting.take_up_forgotten(runtime, now),
         "epochs": lambda now: epochs.keep_up(runtime, now),
         "tiles": lambda now: prune(runtime, now),
     }

@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 from app.agreements import models as agreements
+from app.collectives import models as collectives
 from app.consents import models as consents
 from app.contributions import hook_models as hooks
 from app.contributions import import_models as imports
@@ -17,6 +18,7 @@ metadata = SQLModel.metadata
 
 __all__ = [
     "agreements",
+    "collectives",
     "consents",
     "contributions",
     "hooks",

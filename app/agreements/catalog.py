@@ -14,6 +14,7 @@ from sqlmodel import Session, select
 
 from app.agreements import selection, service, verdicts
 from app.agreements.models import CatalogDay, DryRun
+from app.collectives import binding
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
@@ -40,13 +41,14 @@ class Group(NamedTuple):
     base: int
     standing: int | None
     floor: int | None
+    bound: str | None
     basis: str
     attested_by: str
     records: int
 
     @property
     def policies(self) -> tuple[int, ...]:
-        return tuple(p for p in (self.base, self.standing, self.floor) if p is not None)
+        return tuple(p for p in (self.base, self.standing, self.floor, *binding.split(self.bound)[0]) if p is not None)
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,14 @@ def today(runtime: Runtime) -> Snapshot:
 
 
 def _look(session: Session, now: datetime) -> dict[str, Any]:
-    g = selection.Governed()
+    bound = binding.bound(now.date())
+    g = selection.Governed(bound=bound)
     base, standing, floor = g.layers()
-    wanted = (*selection.matching({}, now, None), base.is_not(None), g.basis != "none")
+    wanted = (*selection.matching({}, now, None), base.is_not(None), g.basis != "none", sa.func.coalesce(bound.c.holds, 1) == 1)
     people = sa.func.count(sa.distinct(_C.c.contributor_id))
     place = (_C.c.platform_id, _C.c.kind, _C.c.language)
     enough = people >= _FEWEST
-    how = (base, standing, floor, g.basis, g.attested_by)
+    how = (base, standing, floor, bound.c.policies, g.basis, g.attested_by)
     groups = sa.select(*place, *how, sa.func.count()).select_from(g.joined).where(*wanted).group_by(*place, *how).having(enough)
     cells = sa.select(*place, sa.func.count()).select_from(g.joined).where(*wanted).group_by(*place).having(enough)
     names = dict(session.execute(sa.select(Platform.id, Platform.name)).all())  # type: ignore[call-overload]

@@ -89,6 +89,8 @@ class Offer(SQLModel, table=True):
     state: str
     issued_at: datetime = Field(sa_type=Instant)
     expires_at: datetime = Field(sa_type=Instant)
+    outcomes: list[Any] = Field(default_factory=list, sa_type=sa.JSON, sa_column_kwargs={"server_default": "[]"})
+    """The collectives' decisions that it rests on, whose dissent it lists: not told to the lab."""
 
 
 class Agreement(SQLModel, table=True):

@@ -15,6 +15,7 @@ from app.agreements.schemas import (
     CatalogOut,
     CheckIn,
     CheckOut,
+    DissentOut,
     QuoteIn,
     QuoteOut,
     RelaxationOut,
@@ -88,6 +89,12 @@ def read_offer(offer: str, session: ReadSessionDep, lab: ReadingLab) -> Response
     body = service.own_offer(session, lab.id, offer).body
     digest = b64encode(sha256(body).digest()).decode()
     return Response(body, media_type="application/json", headers={"Content-Digest": f"sha-256=:{digest}:"})
+
+
+@router.get("/offers/{offer}/dissent", response_model=list[DissentOut], summary="The minority reports that an offer lists")
+def read_dissent(offer: str, session: ReadSessionDep, lab: ReadingLab) -> list[DissentOut]:
+    """Each by the digest that the offer names, with its words unless its author had them erased."""
+    return [DissentOut(sha256=digest, text=text) for digest, text in service.dissent_of(session, lab.id, offer)]
 
 
 @router.post("/offers/{offer}/agreement", status_code=201, response_model=AgreementOut, summary="Sign an offer")

@@ -3,20 +3,10 @@
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from app.consents.schemas import LanguageTag
-from app.core.constraints import parse_day
+from app.consents.schemas import Day, LanguageTag
 from app.kit.body import Id, In, Out, Time
-
-
-def _day(value: Any) -> date:
-    if not isinstance(value, str):
-        raise ValueError("give a day as YYYY-MM-DD")
-    return parse_day(value)
-
-
-Day = Annotated[date, BeforeValidator(_day)]
 
 
 class SelectionIn(In):
@@ -89,6 +79,13 @@ class QuoteOut(Out):
     records: str
     relaxations: list[RelaxationOut]
     left: int
+
+
+class DissentOut(Out):
+    """A minority report on a decision that an offer rests on. `text` is null where its author had it erased."""
+
+    sha256: str
+    text: str | None
 
 
 class AcceptanceIn(In):

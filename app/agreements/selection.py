@@ -1,10 +1,11 @@
 """Which contributions are governed by what: the one join that requests and cuts share.
 
-base = the contribution's own consent, else the standing one; effective = base AND standing (if any) AND floor (if any).
+base = the contribution's own consent, else the standing one; effective = base AND standing (if any) AND every collective that the
+person mandated over it AND floor (if any).
 Each layer's policy is decided alone, once for each use; here its verdict is only joined, in the stretch of the record's age.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from sqlmodel import Session
 
 from app.agreements.models import AgreementPolicy, Verdict
 from app.agreements.verdicts import NO_AGE, current
+from app.collectives import binding
 from app.consents.models import Consent, Exclusion, PlatformFloor
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
@@ -36,27 +38,32 @@ class Present(NamedTuple):
     floors: bool = True
     exclusions: bool = True
     ages: bool = True
+    mandates: bool = True
+    refusals: bool = True
 
 
 EVERYTHING = Present()
 
 
 def present(session: Session, use_id: int) -> Present:
-    """What is to be joined for a use, by four short looks."""
+    """What is to be joined for a use, by six short looks."""
     consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
     looks = (
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
         sa.select(floor.c.platform_id),
         sa.select(_X.c.id),
         sa.select(_V.c.policy_id).where(_V.c.use_id == use_id, sa.or_(_V.c.min_age > 0, _V.c.max_age < NO_AGE)),
+        binding.some_mandate(),
+        binding.some_refusal(),
     )
     return Present(*(session.execute(look.limit(1)).first() is not None for look in looks))
 
 
 class Governed:
-    """Contributions joined with the consents and the floor that govern them; build once a query."""
+    """Contributions joined with the consents and the floor that govern them; build once a query. `bound` is a subquery of
+    `collectives/binding.py`: what the mandated collectives say."""
 
-    def __init__(self, there: Present = EVERYTHING) -> None:
+    def __init__(self, there: Present = EVERYTHING, bound: Any = None) -> None:
         consent = Consent.__table__  # type: ignore[attr-defined]
         floor = PlatformFloor.__table__  # type: ignore[attr-defined]
         self.own = consent.alias("own")
@@ -74,6 +81,9 @@ class Governed:
             )  # fmt: skip
         if self.floor is not None:
             self.joined = self.joined.outerjoin(self.floor, self.floor.c.platform_id == _C.c.platform_id)
+        self.bound = bound
+        if bound is not None:
+            self.joined = self.joined.outerjoin(bound, bound.c.id == _C.c.id)
         self.base_policy = self._base("policy_id")
         self.basis = self._base("basis")
         self.attested_by = self._base("attested_by")
@@ -93,7 +103,8 @@ def governing(selection: dict[str, Any], now: datetime, recorded_until: datetime
     """A select of the ids of the policies that govern what a selection matches, in any layer."""
     g = Governed()
     conditions = matching(selection, now, recorded_until)
-    return sa.union(*(sa.select(p).select_from(g.joined).where(*conditions, p.is_not(None)) for p in g.layers()))
+    own = (sa.select(p).select_from(g.joined).where(*conditions, p.is_not(None)) for p in g.layers())
+    return sa.union(*own, binding.policies())
 
 
 def matching(selection: dict[str, Any], now: datetime, recorded_until: datetime | None) -> list[Any]:
@@ -121,20 +132,26 @@ def basis_suffices(governed: Governed, use: Use) -> Any:
 
 def eligible(
     use_id: int, use: Use, lab: str, selection: dict[str, Any], now: datetime, recorded_until: datetime | None,
-    agreement: str | None, there: Present = EVERYTHING,
+    agreement: str | None, there: Present = EVERYTHING, dissent: Sequence[str] = (),
 ) -> Any:  # fmt: skip
-    """A select of (id, contributor_id, platform_id, kind, parts, base, standing, floor, basis, attested_by, in_terms).
+    """A select of (id, contributor_id, platform_id, kind, parts, base, standing, floor, basis, attested_by, in_terms, bound); the last
+    is what `binding.split` reads, null where no collective is mandated.
 
     Every row is permitted by every layer now, for a record of its age. `in_terms` says whether all its policies stand in the
-    agreement's signed offer. Verdicts that are missing, of another day or of an older evaluator permit nothing.
+    agreement's signed offer, and the digests of all minority reports on what its collectives decided among the offer's `dissent`.
+    Verdicts that are missing, of another day or of an older evaluator permit nothing.
     """
-    g = Governed(there)
+    signed = sa.select(_AP.c.policy_id).where(_AP.c.agreement_id == agreement)
+    bound = None
+    if there.mandates:
+        vk = _V.alias("vk")
+        bound = binding.bound(now.date(), vk, _decided(vk, use_id, now, there), None if agreement is None else (signed, dissent))
+    g = Governed(there, bound)
     base, standing, floor = g.layers()
     vb = _V.alias("vb")
     joined = g.joined.join(vb, sa.and_(vb.c.policy_id == base, _decided(vb, use_id, now, there), vb.c.permit))
     parts, person = vb.c.parts.op("&")(_C.c.parts), vb.c.person
     conditions = [*matching(selection, now, recorded_until), basis_suffices(g, use)]
-    signed = sa.select(_AP.c.policy_id).where(_AP.c.agreement_id == agreement)
     in_terms: Any = sa.true() if agreement is None else base.in_(signed)
     for name, policy, is_there in (("vs", standing, there.standing), ("vf", floor, there.floors)):
         if is_there:
@@ -145,6 +162,14 @@ def eligible(
             person = sa.or_(person, sa.func.coalesce(v.c.person, sa.false()))
             if agreement is not None:
                 in_terms = sa.and_(in_terms, sa.or_(policy.is_(None), policy.in_(signed)))
+    if bound is not None:
+        conditions.append(sa.or_(bound.c.id.is_(None), bound.c.holds == 1))
+        parts = parts.op("&")(sa.func.coalesce(bound.c.parts, words.ALL_PARTS))
+        person = sa.or_(person, sa.func.coalesce(bound.c.person, 0) == 1)
+        if agreement is not None:
+            in_terms = sa.and_(in_terms, sa.func.coalesce(bound.c.in_terms, 1) == 1)
+    if there.refusals:
+        conditions.append(binding.not_refused(lab))
     if there.exclusions:
         conditions.append(not_taken_back(lab, use))
     conditions += [parts.op("&")(words.OWN_PARTS) != 0, sa.or_(~person, g.attested_by == "person")]
@@ -152,6 +177,7 @@ def eligible(
         sa.select(
             _C.c.id, _C.c.contributor_id, _C.c.platform_id, _C.c.kind, parts.label("parts"), base.label("base"), standing.label("standing"),
             floor.label("floor"), g.basis.label("basis"), g.attested_by.label("attested_by"), in_terms.label("in_terms"),
+            (sa.null() if bound is None else bound.c.policies).label("bound"),
         )
         .select_from(joined)
         .where(*conditions)

@@ -13,6 +13,7 @@ from app.agreements import selection, verdicts
 from app.agreements.models import Agreement, AgreementPolicy, Offer, Request
 from app.agreements.models import Use as UseRow
 from app.agreements.schemas import RequestIn
+from app.collectives import binding, proposals
 from app.consents.policies import PolicyBook, refusal
 from app.contributions.models import KINDS, Contribution
 from app.core.canonical import b64u, canonical, sha256_hex
@@ -36,18 +37,23 @@ _ROUND = 10
 
 @dataclass(frozen=True)
 class _Layers:
-    """One distinct combination of policies that governs records, and how many."""
+    """One distinct combination of policies that governs records, and how many. `held`: no mandated collective is without a policy in
+    force. `told`: a lab may be given reasons, since all collectives in it chose to be public."""
 
     base: int
     standing: int | None
     floor: int | None
+    bound: tuple[int, ...]
+    outcomes: tuple[str, ...]
+    held: bool
+    told: bool
     basis_suffices: bool
     records: int
     people: int
 
     @property
     def policies(self) -> list[int]:
-        return [p for p in (self.base, self.standing, self.floor) if p is not None]
+        return [p for p in (self.base, self.standing, self.floor, *self.bound) if p is not None]
 
 
 def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, now: datetime) -> str:
@@ -68,9 +74,9 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
     use_id = verdicts.use_row(session, use, facts)
     groups = _distinct(session, chosen, lab.id, use, now)
     decisions = verdicts.decide(session, book, use_id, use, facts, {p for g in groups for p in g.policies}, now.date())
-    permitted = [g for g in groups if g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
+    permitted = [g for g in groups if g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
     count = sum(g.records for g in permitted)
-    if any(decisions[p].aged or decisions[p].attested for g in permitted for p in g.policies):
+    if any(g.bound for g in permitted) or any(decisions[p].aged or decisions[p].attested for g in permitted for p in g.policies):
         # Records decide: not all of a group are old enough, or attested by the person.
         found = selection.eligible(use_id, use, lab.id, chosen, now, None, None).subquery()
         count = session.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
@@ -83,7 +89,8 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
     session.flush()
     leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
     if permitted:
-        offer = _offer(session, runtime, lab, row, use, {p for g in permitted for p in g.policies}, decisions, now)
+        outcomes = sorted({outcome for g in permitted for outcome in g.outcomes})
+        offer = _offer(session, runtime, lab, row, use, {p for g in permitted for p in g.policies}, decisions, outcomes, now)
         row.answer = {**row.answer, "offer": offer.id}
         session.add(row)
         log.append(
@@ -103,19 +110,27 @@ def parse(use: Any) -> Use:
 
 
 def _distinct(session: Session, chosen: dict[str, Any], lab: str, use: Use, now: datetime) -> list[_Layers]:
-    g = selection.Governed()
+    bound = binding.bound(now.date())
+    g = selection.Governed(bound=bound)
     base, standing, floor = g.layers()
     basis = selection.basis_suffices(g, use)
+    collectives = (bound.c.policies, sa.func.coalesce(bound.c.holds, 1), sa.func.coalesce(bound.c.told, 1))
     query = (
         sa.select(
             base.label("base"), standing.label("standing"), floor.label("floor"), basis.label("basis"),
+            collectives[0].label("bound"), collectives[1].label("held"), collectives[2].label("told"),
             sa.func.count().label("records"), sa.func.count(sa.distinct(_C.c.contributor_id)).label("people"),
         )
         .select_from(g.joined)
-        .where(*selection.matching(chosen, now, None), base.is_not(None), selection.not_taken_back(lab, use))
-        .group_by(base, standing, floor, basis)
+        .where(*selection.matching(chosen, now, None), base.is_not(None), selection.not_taken_back(lab, use), binding.not_refused(lab))
+        .group_by(base, standing, floor, basis, *collectives)
     )  # fmt: skip
-    return [_Layers(r.base, r.standing, r.floor, bool(r.basis), r.records, r.people) for r in session.execute(query)]
+    return [
+        _Layers(
+            r.base, r.standing, r.floor, *binding.split(r.bound), bool(r.held), bool(r.told), bool(r.basis), r.records, r.people
+        )
+        for r in session.execute(query)
+    ]  # fmt: skip
 
 
 def _answer(
@@ -124,7 +139,7 @@ def _answer(
     answer: dict[str, Any] = {"offer": None, "reasons": [], "nearest": [], "records": rounded(count)}
     if not permitted:
         # Reasons only of policies that at least ten people carry: a rarer one would speak of somebody.
-        common = [g for g in groups if g.people >= _ROUND]
+        common = [g for g in groups if g.people >= _ROUND and g.told and g.held]
         joint = [(g, intersect([decisions[p] for p in g.policies])) for g in common]
         joint.sort(key=lambda pair: -pair[0].records)
         seen: list[dict[str, Any]] = []
@@ -158,6 +173,7 @@ def _offer(
     use: Use,
     policies: set[int],
     decisions: dict[int, Decision],
+    outcomes: list[str],
     now: datetime,
 ) -> Offer:
     key = parties.first_key(session, lab.id)
@@ -174,12 +190,12 @@ def _offer(
             "use": use.to_json(), "selection": row.selection, "mode": row.mode, "until": None if row.until is None else row.until.isoformat(),
             "policies": [{"digest": p.digest, "policy": json.loads(p.body), "deed": list(deed(p.terms))} for p in stored],
             "obligations": list(union_of_obligations(decisions[p.id].obligations for p in stored)),
-            "dissent": [], "nonce": b64u(os.urandom(16)), "issued_at": rfc3339(now), "expires_at": rfc3339(expires),
+            "dissent": proposals.reports(session, outcomes), "nonce": b64u(os.urandom(16)), "issued_at": rfc3339(now), "expires_at": rfc3339(expires),
         }
     )  # fmt: skip
     offer = Offer(
         id=offer_id, request_id=row.id, lab_id=lab.id, body=body, sha256=sha256_hex(body), key_thumbprint=key.thumbprint,
-        state="open", issued_at=now, expires_at=expires,
+        state="open", issued_at=now, expires_at=expires, outcomes=outcomes,
     )  # fmt: skip
     session.add(offer)
     session.flush()
@@ -203,6 +219,13 @@ def own_offer(session: Session, lab: str, offer_id: str, *, lock: bool = False) 
     return row
 
 
+def dissent_of(session: Session, lab: str, offer_id: str) -> list[tuple[str, str | None]]:
+    """(digest, words or None) of the minority reports that an offer lists, in its order. Raises NotFound (not_found)."""
+    listed = json.loads(own_offer(session, lab, offer_id).body)["dissent"]
+    words = proposals.words_of(session, listed)
+    return [(digest, words.get(digest)) for digest in listed]
+
+
 def own_agreement(session: Session, lab: str, agreement_id: str, *, lock: bool = False) -> Agreement:
     """Raises NotFound (not_found)."""
     query = select(Agreement).where(Agreement.id == agreement_id, Agreement.lab_id == lab)
@@ -216,7 +239,7 @@ def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance
     """Take the lab's signature over the offer and countersign; gives the agreement's id. The same signature again: the same id.
 
     Raises Invalid (signature_invalid, signature_wrong_key, signature_wrong_payload), Gone (offer_expired) or
-    Conflict (offer_not_open).
+    Conflict (offer_not_open, dissent_changed).
     """
     offer = own_offer(session, lab.id, offer_id, lock=True)
     _check(session, lab, offer, acceptance)
@@ -230,6 +253,8 @@ def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance
     if offer.expires_at <= now:
         raise Gone("offer_expired", "Ask again for a new offer.")
     terms = json.loads(offer.body)
+    if proposals.reports(session, offer.outcomes) != terms["dissent"]:
+        raise Conflict("dissent_changed", "Ask again: the new offer lists the dissent that there is now.")
     agreement_id = random_id("agreement")
     counter = runtime.keys.service.sign(
         "sayso-agreement+jws", offer.body, agr=agreement_id, acc=sha256_hex(acceptance.encode())

@@ -97,4 +97,5 @@ class Narrowing(SQLModel, table=True):
     contributor_id: str | None = Field(default=None, sa_type=IdType)
     platform_id: str | None = Field(default=None, sa_type=IdType)
     lab_id: str | None = Field(default=None, sa_type=IdType)
+    collective_id: str | None = Field(default=None, sa_type=IdType)
     at: datetime = Field(sa_type=Instant)

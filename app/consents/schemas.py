@@ -1,14 +1,25 @@
 """API shapes of the consents slice."""
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from app.core.constraints import parse_day
 from app.kit.body import Id, In, Out, Time
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 LanguageTag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
 Scalar = str | int | list[str] | None
+
+
+def _day(value: Any) -> date:
+    if not isinstance(value, str):
+        raise ValueError("give a day as YYYY-MM-DD")
+    return parse_day(value)
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 
 
 class PolicyChoice(In):

@@ -20,6 +20,7 @@ from sqlmodel import Session, select
 from app.agreements import service as agreements
 from app.agreements import verdicts
 from app.agreements.models import Agreement, Offer, Request
+from app.collectives import binding
 from app.consents.models import Narrowing
 from app.contributions.models import Contribution
 from app.core.evaluation import Use
@@ -254,6 +255,9 @@ def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
     people = sa.select(_N.c.contributor_id).where(
         fresh, _N.c.contribution_id.is_(None), _N.c.contributor_id.is_not(None)
     )
+    collectives = sa.select(_N.c.collective_id).where(fresh, _N.c.collective_id.is_not(None))
+    if session.execute(collectives.limit(1)).first() is not None:
+        hits |= set(session.execute(joined.where(binding.concerned(collectives))).scalars())
     platforms = sa.select(_N.c.platform_id).where(fresh, _N.c.platform_id.is_not(None))
     if session.execute(people.union_all(platforms).limit(1)).first() is not None:
         hits |= set(

@@ -12,6 +12,7 @@ from sqlmodel import Session, select
 
 from app.agreements import selection, verdicts
 from app.agreements.models import Agreement, Offer
+from app.collectives import binding
 from app.consents.policies import PolicyBook
 from app.contributions.models import Contribution, ContributionPayload
 from app.core.evaluation import LabFacts, Use, evaluate, intersect, strictest_attribution
@@ -137,6 +138,7 @@ class Filling(ABC):
             self.recorded_until,
             self.agreement.id,
             there,
+            self.offered["dissent"],
         )
 
     def _choose_bits(self, session: Session, query: Any) -> None:
@@ -168,13 +170,13 @@ class Filling(ABC):
         with self._reading() as session:
             people = load(session.connection(), self.runtime.keys, {r[1] for r in rows})
         items = []
-        for contribution, contributor, _, _, parts, base, standing, floor, basis, attested_by, in_terms in rows:
+        for contribution, contributor, _, _, parts, base, standing, floor, basis, attested_by, in_terms, bound in rows:
             person = people.get(contributor)
             if not in_terms:
                 self.needs_new_terms += 1
             elif person is not None:
                 rid = record_id(self.agreement.id, rid_seed(person.rid_key, contribution))
-                terms = self._terms_of((base, standing, floor, basis, attested_by))
+                terms = self._terms_of((base, standing, floor, basis, attested_by, binding.split(bound)))
                 asks = self.terms[terms]
                 place = (self.release, shard_of(rid, self.bits), rid)
                 items.append((*place, contribution, parts, terms, asks.group_size, asks.keep))
@@ -186,7 +188,8 @@ class Filling(ABC):
         at = self._terms_at.get(key)
         if at is None:
             book: PolicyBook = self.runtime.parts["policies"]
-            stored = book.by_ids({p for p in key[:3] if p is not None})
+            bound, outcomes = key[5]
+            stored = book.by_ids({p for p in (*key[:3], *bound) if p is not None})
             today = self.runtime.clock.now().date()
             joint = intersect([evaluate(s.compiled, self.use, self.facts, today) for s in stored.values()])
             self.terms.append(
@@ -198,6 +201,7 @@ class Filling(ABC):
                     joint.group_size,
                     together.keep_bits(joint.obligations),
                     duties(joint.obligations),
+                    outcomes,
                 )
             )
             at = self._terms_at[key] = len(self.terms) - 1
@@ -235,7 +239,8 @@ class Filling(ABC):
             governing = session.execute(
                 sa.select(*g.layers()).select_from(g.joined).where(_C.c.id.in_(hits)).distinct()
             )
-            self._decide(session, now, {p for row in governing for p in row if p is not None})
+            of_collectives = session.execute(binding.policies(hits)).scalars()
+            self._decide(session, now, {p for row in governing for p in row if p is not None} | set(of_collectives))
             rows = session.execute(self._eligible(now).where(_C.c.id.in_(hits))).all()
         self._insert(rows)
         with self._writing() as session:

@@ -29,6 +29,8 @@ class Terms:
     keep: int = 0
     duties: str = "[]"
     """What is owed for it, as JSON text."""
+    outcomes: tuple[str, ...] = ()
+    """The decisions of collectives that it rests on: kept with the release, and told to nobody in it."""
 
 
 @dataclass

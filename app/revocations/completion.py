@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.collectives import queries as collectives
 from app.consents.models import Consent
 from app.consents.service import credit_place
 from app.contributions.models import Contribution, ContributionPayload
@@ -123,6 +124,7 @@ def _seal_openings(
     session: Session, person: Person, sealer: Sealer, contributor: str, ids: sa.Select[tuple[str]]
 ) -> None:
     acts = sa.select(ConsentAct.id).where(ConsentAct.contributor_id == contributor)  # type: ignore[call-overload]
+    acts = acts.union_all(collectives.acts_of(contributor))
     subjects = sa.or_(_ENTRY.c.subject.in_(ids), _ENTRY.c.subject.in_(acts))
     after = -1
     while True:

@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.collectives import queries as collectives
+from app.collectives.service import forget
 from app.consents.models import Consent, Exclusion
 from app.contributions.models import Contribution, ContributionPayload
 from app.crypto.sealing import Sealer, new_key
@@ -70,6 +72,7 @@ def request(
     if everything:
         _destroy_person(session, holder.contributor, asked.refusal, now)
     else:
+        forget(session, holder.contributor, one)
         session.execute(sa.update(_RECEIPT).where(_RECEIPT.c.contribution_id == one).values(revoked_at=now))
     body = {
         "erasure": erasure, "scope": asked.scope, "refusal": asked.refusal, "contributions": sorted(rows), "by": "subject",
@@ -152,9 +155,11 @@ def _destroy_person(session: Session, contributor: str, refusal: str, now: datet
     """Key, standing consents, the openings of acts on no one contribution, capabilities; and the pseudonym, unless a refusal is
     to be remembered by it."""
     acts = sa.select(ConsentAct.id).where(ConsentAct.contributor_id == contributor)  # type: ignore[call-overload]
+    acts = acts.union_all(collectives.acts_of(contributor))
     session.execute(
         sa.update(_ENTRY).where(_ENTRY.c.subject.in_(acts), _ENTRY.c.sealed.is_not(None)).values(sealed=ERASED)
     )
+    forget(session, contributor, None)
     session.execute(sa.delete(_CONSENT).where(_CONSENT.c.contributor_id == contributor))
     session.execute(sa.delete(_EXCLUSION).where(_EXCLUSION.c.contributor_id == contributor))
     session.execute(sa.delete(PortalSession).where(PortalSession.contributor_id == contributor))  # type: ignore[arg-type]

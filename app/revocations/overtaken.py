@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from app.collectives.models import CollectiveAct
 from app.consents.models import Consent, Exclusion
 from app.core.canonical import b64u
 from app.core.merkle import leaf_hash
@@ -18,6 +19,7 @@ from app.log.models import LogEntry
 from app.revocations.models import ConsentAct
 
 _ACT = ConsentAct.__table__  # type: ignore[attr-defined]
+_MINE = CollectiveAct.__table__  # type: ignore[attr-defined]
 _CONSENT = Consent.__table__  # type: ignore[attr-defined]
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
 _X = Exclusion.__table__  # type: ignore[attr-defined]
@@ -33,6 +35,13 @@ def overtaken(session: Session, journal: Journal, line: Line) -> bool:
         return _excluded(session, line)
     if kind == "withdraw" and line["scope"] == "standing":
         return standing_since(session, journal, line)
+    if kind == "mandate":
+        return _after(journal, line, _ended(session, line))
+    if kind == "collective-policy":
+        return _after(journal, line, _policies(session, journal, line))
+    if kind == "lab-refusal":
+        kinds = ("collective.lab-refused", "collective.lab-readmitted")
+        return _after(journal, line, {act for one in kinds for act in _set(session, journal, line, line["collective"], one)})
     if kind == "floor":
         return _after(journal, line, _floors(session, journal, line))
     return False
@@ -90,10 +99,28 @@ def _excluded(session: Session, line: Line) -> bool:
     return bool(wanted) and wanted <= there
 
 
+def _ended(session: Session, line: Line) -> Iterable[str]:
+    """Mandates of the same collective that the person ended, and their leaving it."""
+    query = sa.select(_MINE.c.id).where(
+        _MINE.c.contributor_id == line["contributor"], _MINE.c.collective_id == line["collective"], _MINE.c.log_index >= line["seq"],
+        _MINE.c.type.in_(("mandate.ended", "membership.ended")),
+    )  # fmt: skip
+    return session.execute(query).scalars()
+
+
 def _floors(session: Session, journal: Journal, line: Line) -> set[str | None]:
     """Settings of the same platform's floor."""
+    return _set(session, journal, line, line["platform"], "admin.floor-set")
+
+
+def _policies(session: Session, journal: Journal, line: Line) -> set[str | None]:
+    """Policies that the same collective brought into force."""
+    return _set(session, journal, line, line["collective"], "collective.policy-set")
+
+
+def _set(session: Session, journal: Journal, line: Line, subject: str, kind: str) -> set[str | None]:
     query = sa.select(_ENTRY.c.log_index, _ENTRY.c.leaf).where(
-        _ENTRY.c.subject == line["platform"], _ENTRY.c.type == "admin.floor-set", _ENTRY.c.log_index >= line["seq"]
+        _ENTRY.c.subject == subject, _ENTRY.c.type == kind, _ENTRY.c.log_index >= line["seq"]
     )
     found = session.execute(query).all()
     if not found:

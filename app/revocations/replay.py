@@ -6,12 +6,17 @@ notes itself anew; what is no longer there to be narrowed is noted as settled.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
 import structlog
 from sqlmodel import Session
 
+from app.collectives import service as collectives
+from app.collectives.models import LabRefusal
+from app.collectives.queries import collective_of
+from app.collectives.schemas import MandateIn
+from app.collectives.service import Acting
 from app.consents import service as consents
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
@@ -28,7 +33,7 @@ from app.log import guard
 from app.log import service as log
 from app.parties import contributors
 from app.parties import service as parties
-from app.parties.models import Contributor, LabKey, Platform
+from app.parties.models import Contributor, Lab, LabKey, Platform
 from app.revocations import erasure, service
 from app.revocations.acting import Holder
 from app.revocations.overtaken import overtaken, standing_since
@@ -222,6 +227,46 @@ def _key(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | 
     return True
 
 
+def _mandate(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    who = Acting(line["contributor"], line["one"])
+    given = MandateIn.model_construct(expires_on=date.fromisoformat(line["expires_on"]), kinds=line["kinds"], policy=None)
+    again = {"act": line["act"], "mandate": line["mandate"], "membership": line["membership"]}
+    collectives.give_mandate(session, runtime, who, line["collective"], given, now=now, **again)
+    return True
+
+
+def _mandate_end(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    who = Acting(line["contributor"], line["one"])
+    collectives.end_mandate(session, runtime, who, line["collective"], line["mandate"], now=now, act=line["act"])
+    return True
+
+
+def _leave(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    who = Acting(line["contributor"], line["one"])
+    collectives.leave(session, runtime, who, line["collective"], now=now, act=line["act"], membership=line["membership"])
+    return True
+
+
+def _lab_refusal(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    row = collective_of(session, line["collective"], lock=True)
+    if (session.get(LabRefusal, (row.id, line["lab"])) is not None) == line["refused"] or session.get(Lab, line["lab"]) is None:
+        return False
+    collectives.set_refusal(session, row, line["lab"], line["refused"], line["outcome"], now=now, act=line["act"])
+    return True
+
+
+def _collective_policy(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    if policy is None:
+        return False
+    row = collective_of(session, line["collective"], lock=True)
+    if (row.policy_outcome, row.policy_id) == (line["outcome"], policy.id):
+        return False
+    collectives.set_policy(session, row, policy, date.fromisoformat(line["until"]), line["outcome"], now=now, act=line["act"])
+    return True
+
+
 _ACTS: dict[str, Callable[[Session, Runtime, Line, StoredPolicy | None, datetime], bool]] = {
     "withdraw": _withdraw, "scope": _scope, "erase": _erase, "floor": _floor, "key": _key,
+    "mandate": _mandate, "mandate-end": _mandate_end, "leave": _leave, "collective-policy": _collective_policy,
+    "lab-refusal": _lab_refusal,
 }  # fmt: skip

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from app.agreements import selection, verdicts
 from app.agreements.models import Verdict
+from app.collectives import binding
+from app.collectives.models import Collective, Mandate
 from app.consents.models import Consent, Exclusion, PlatformFloor
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
@@ -62,6 +64,15 @@ class World:
         self.records: list[Contribution] = []
         self.own: dict[str, Consent] = {}
         self.exclusions: list[Exclusion] = []
+        self.collectives = [
+            Collective(
+                id=new_id("collective"), name="", kind="affinity", listed=rng.random() < 0.5, state="open", charter_n=1, created_at=NOW,
+                policy_id=rng.choice([None, *self.policies, *self.policies, *self.policies]), policy_outcome=new_id("proposal"),
+                policy_until=NOW.date() + timedelta(days=rng.choice([0, 1, 9, 90])),
+            )
+            for _ in range(3)
+        ]  # fmt: skip
+        self.mandates: list[Mandate] = []
         for _ in range(records):
             day = NOW - timedelta(days=rng.randrange(8), hours=rng.choice([0, 15, 16]))
             row = Contribution(
@@ -73,6 +84,8 @@ class World:
             self.records.append(row)
             if rng.random() < 0.8:
                 self.own[row.id] = self._consent(rng, row.contributor_id, row.id)
+            if rng.random() < 0.2:
+                self.mandates.append(self._mandate(rng, row))
             if rng.random() < 0.1:
                 self.exclusions.append(
                     Exclusion(
@@ -86,7 +99,44 @@ class World:
             session.flush()
             if self.floor is not None:
                 session.add(PlatformFloor(platform_id=self.platform, policy_id=self.floor, set_at=NOW))
-            session.add_all([*self.records, *self.own.values(), *self.standing.values(), *self.exclusions])
+            session.add_all([*self.records, *self.own.values(), *self.standing.values(), *self.exclusions, *self.collectives])
+            session.flush()
+            session.add_all(self.mandates)
+
+    def _mandate(self, rng: random.Random, row: Contribution) -> Mandate:
+        return Mandate(
+            id=new_id("mandate"), collective_id=rng.choice(self.collectives).id, membership_id=new_id("member"), given_at=NOW,
+            contributor_id=row.contributor_id, contribution_id=rng.choice([None, row.id]), kinds=rng.choice([None, ",rating,", ",label,message,"]),
+            expires_on=NOW.date() + timedelta(days=rng.choice([0, 1, 30, 30, 30])), ended_at=rng.choice([None, None, None, NOW]),
+        )  # fmt: skip
+
+    def _collectives(self, row: Contribution) -> list[int] | None:
+        """Policies of all that were mandated over the record; None where one of them permits nothing."""
+        found = []
+        for mandate in self.mandates:
+            covers = mandate.contributor_id == row.contributor_id and mandate.contribution_id in (None, row.id)
+            if not covers or mandate.ended_at is not None or (mandate.kinds and row.kind not in mandate.kinds.split(",")):
+                continue
+            [collective] = [c for c in self.collectives if c.id == mandate.collective_id]
+            until = min(mandate.expires_on, collective.policy_until)
+            if collective.policy_id is None or until <= NOW.date():
+                return None
+            found.append(collective.policy_id)
+        return found
+
+    def choose_otherwise(self, book: PolicyBook, rng: random.Random) -> None:
+        """Collectives adopt other policies, people give mandates and end them: whatever, as often as it goes."""
+        with write(book.engine) as session:  # type: ignore[attr-defined]
+            for collective in self.collectives:
+                collective.policy_id = rng.choice([None, *self.policies])
+                collective.policy_until = NOW.date() + timedelta(days=rng.choice([0, 90]))
+                session.merge(collective)
+            for mandate in self.mandates:
+                mandate.ended_at = rng.choice([None, NOW])
+                session.merge(mandate)
+            more = [self._mandate(rng, row) for row in rng.sample(self.records, len(self.records) // 5)]
+            session.add_all(more)
+        self.mandates += more
 
     def _consent(self, rng: random.Random, person: str, contribution: str | None) -> Consent:
         return Consent(
@@ -113,7 +163,7 @@ class World:
             row.state = "withdrawn"
         self.exclusions += more
 
-    def oracle(self, use: Any, facts: LabFacts) -> dict[str, int]:
+    def oracle(self, use: Any, facts: LabFacts, *, collectives: bool = True) -> dict[str, int]:
         """Contribution -> parts, decided one record at a time, as DESIGN says it in words."""
         found = {}
         for row in self.records:
@@ -125,7 +175,10 @@ class World:
             base = own or standing
             if base is None or not basis_allows(base.basis, use.actions) or self._taken_back(row, use):
                 continue
-            layers = [base.policy_id, *([standing.policy_id] if standing else []), *([self.floor] if self.floor else [])]
+            bound = self._collectives(row) if collectives else []
+            if bound is None:
+                continue
+            layers = [base.policy_id, *([standing.policy_id] if standing else []), *([self.floor] if self.floor else []), *bound]
             age = (NOW.date() - row.recorded_at.date()).days
             joint = intersect([evaluate(self.policies[p].compiled, use, facts, NOW.date(), age) for p in layers])
             parts = joint.parts & row.parts
@@ -156,6 +209,11 @@ class World:
             fewer = session.execute(selection.eligible(use_id, use, LAB, chosen, now, None, None, there)).all()
             assert sorted(map(tuple, rows)) == sorted(map(tuple, fewer)), "a join was left out that finds something"
         assert len({row.id for row in rows}) == len(rows), "a record was given twice"
+        given = {row.id: row.bound for row in rows}
+        for row in self.records if self.mandates else []:
+            bound = self._collectives(row)
+            if row.id in given:
+                assert bound is not None and set(bound) == set(binding.split(given[row.id])[0])
         return {row.id: row.parts for row in rows}
 
 
@@ -170,6 +228,24 @@ def test_a_set_is_decided_as_each_record_is(book: PolicyBook, raw: list[Any], us
     after = world.selected(book, use, facts)
     assert after == world.oracle(use, facts)
     assert after.items() <= before.items(), "taking something back let something else out"
+
+
+@settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(RAW, min_size=2, max_size=8), USES, FACTS, st.integers(0, 2**32))
+def test_I1_I2_no_decisions_of_collectives_release_what_a_person_does_not_allow(
+    book: PolicyBook, raw: list[Any], use: Any, facts: LabFacts, seed: int
+) -> None:
+    """Every layer must permit; a mandate or a policy that is missing or past its day denies; nothing a collective does adds a record or
+    a part to what the person's own terms and the floor permit."""
+    stored = {s.id: s for s in (book.store(parse_policy(one), NOW) for one in raw)}
+    rng = random.Random(seed)
+    world = World(book, list(stored.values()), rng, RECORDS)
+    alone = world.oracle(use, facts, collectives=False)
+    for _ in range(3):
+        found = world.selected(book, use, facts)
+        assert found == world.oracle(use, facts)
+        assert all(parts & ~alone[one] == 0 for one, parts in found.items())
+        world.choose_otherwise(book, rng)
 
 
 def simple(book: PolicyBook, *limits: Any) -> tuple[World, StoredPolicy]:

@@ -8,6 +8,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sayso.collective import Collective
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -47,10 +48,14 @@ def known_ids(service: Service) -> tuple[dict[str, str], dict[str, list[str]]]:
         "ticket": delivery.ticket,
     }
     tokens["client"] = tokens["platform"]
+    tokens["member"] = tokens["reader"] = tokens["person"]
+    union = Collective.found(person, "Invented", {"aim": "x"}, policy={"template": "evaluation-only"})
+    proposal = union.propose("steward.remove", "x", subject=union.me()["member"])
     shard = release.shards[0]["sha256"]
     ids = {
         "contribution": [r.id for r in recorded], "agreement": [agreement.id], "release": [release.id], "recall": [recall.id],
         "offer": [str(agreement.offer)], "sha256": [shard], "digest": ["0" * 64],
+        "collective": [union.id], "proposal": [proposal["id"]],
     }  # fmt: skip
     return tokens, ids
 

@@ -79,7 +79,9 @@ def for_whom(path: str, method: str) -> str:
         return "ticket" if "/shards/" in path else "lab"
     if path.startswith("/v1/contributions") or path in ("/v1/revocations", "/v1/erasures"):
         return "person" if path.endswith(PEOPLE) else "platform"
-    if path.startswith(("/v1/platforms", "/v1/intake")) or path == "/v1/portal-sessions":
+    if path.startswith("/v1/collectives"):
+        return "reader" if method == "get" and path.endswith(("{collective}", "/outcome")) else "member"
+    if path.startswith(("/v1/platforms", "/v1/intake")) or path in ("/v1/portal-sessions", "/v1/eligibility-codes"):
         return "platform"
     if path == "/v1/policies" and method == "post":
         return "client"
@@ -94,6 +96,14 @@ BODIES: dict[str, Any] = {
     "/v1/recalls/{recall}/attestation": {"attestation": "x" * 20}, "/v1/agreements/{agreement}/checks": {"use": {}},
     "/v1/platforms/me/floor": {"floor": None}, "/v1/policies": {"policy": {}},
     "/v1/contributions/claim-link": {"kind": "label", "external_id": "x"},
+    "/v1/collectives": {"name": "x", "charter": {"aim": "x"}}, "/v1/eligibility-codes": {"count": 1},
+    "/v1/collectives/{collective}/members/me/group": {"declared": None},
+    "/v1/collectives/{collective}/mandates": {"expires_on": "2027-01-01", "policy": None},
+    "/v1/collectives/{collective}/proposals": {"type": "policy.adopt", "text": "x"},
+    "/v1/collectives/{collective}/proposals/{proposal}/text": {"text": "x"},
+    "/v1/collectives/{collective}/proposals/{proposal}/ballots": {"choice": "yes", "text_sha256": "0" * 64},
+    "/v1/collectives/{collective}/proposals/{proposal}/minority-reports": {"text": "x"},
+    "/v1/collectives/{collective}/proposals/{proposal}/objections": {"text": "x"},
     "/v1/revocations": {"scope": "contribution"}, "/v1/erasures": {"scope": "contribution"},
 }  # fmt: skip
 
@@ -123,8 +133,13 @@ def test_on_every_route_the_token_of_another_party_opens_nothing(service: Servic
         for who, token in tokens.items():
             if who == wanted or (wanted == "client" and who in ("platform", "lab")):
                 continue
+            if wanted in ("member", "reader") and who == "person":
+                continue
             answer = call(service, method.upper(), address, token, content)
             seen += 1
+            if (who in ("platform", "lab") and wanted in ("member", "reader")) or (who == "nobody" and wanted == "reader"):
+                refused(answer, 404, "not_found")  # to them there is nothing
+                continue
             assert answer.status_code == 401, (method, path, who, answer.status_code, answer.text[:200])
             if method != "head":
                 refused(answer, 401, "token_missing", "token_invalid", "token_wrong_party", "ticket_invalid")

@@ -1,4 +1,4 @@
-"""`sayso verify receipt|agreement|release|recall|holding|log`, `sayso keygen`, `sayso witness`, and what labs do: `lab_cli.py`.
+"""`sayso verify receipt|agreement|release|recall|holding|log`, `sayso recount`, `sayso keygen`, `sayso witness`, and what labs do: `lab_cli.py`.
 
 Exit codes: 0 everything was checked and holds; 1 a check failed; 2 a file or the command line cannot be read;
 3 right so far, but not yet under a checkpoint of the log.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sayso import holding, lab_cli, logcheck, proofs, verify, witness, witnessing
+from sayso import holding, lab_cli, logcheck, proofs, recount, verify, witness, witnessing
 from sayso.errors import SaysoError
 from sayso.jws import PrivateKey
 from sayso.report import Report, load_bytes, plain
@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _verify(arguments)
         if arguments.command == "witness":
             return witness.serve(arguments)
+        if arguments.command == "recount":
+            return recount.run(arguments)
         if arguments.command in lab_cli.COMMANDS:
             return lab_cli.COMMANDS[arguments.command](arguments)
         return _keygen(arguments)
@@ -63,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     keygen = commands.add_parser("keygen", help="make a key; prints its public half")
     keygen.add_argument("file", type=Path, help="where to write the private key (it must not exist)")
     keygen.add_argument("--alg", choices=["Ed25519", "ES256"], default="Ed25519")
+    recount.add_arguments(commands.add_parser("recount", help="check whether a collective's outcome follows from its ballots"))
     lab_cli.add_arguments(commands)
     witness.add_arguments(commands.add_parser("witness", help="watch logs: cosign what only grew (C2SP tlog-witness)"))
     return parser

@@ -1,0 +1,115 @@
+"""What collectives have to say of a record, as one subquery that the selection joins: a row for each record that a mandate covers.
+
+Every mandated collective must permit; one without a policy in force, and a mandate past its day, permit nothing. A mandate that its
+member ended says nothing any more. Several collectives of one record are folded together here: parts by AND, bit by bit, because
+SQLite has no such aggregate; and who must have attested, by the strictest.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.collectives.models import Collective, LabRefusal, Mandate, Membership, MinorityReport, ObjectionWithdrawn
+from app.contributions.models import Contribution
+from app.core import vocabulary as words
+
+_C = Contribution.__table__  # type: ignore[attr-defined]
+_M = Mandate.__table__  # type: ignore[attr-defined]
+_B = Membership.__table__  # type: ignore[attr-defined]
+_L = LabRefusal.__table__  # type: ignore[attr-defined]
+_W = ObjectionWithdrawn.__table__  # type: ignore[attr-defined]
+_R = MinorityReport.__table__  # type: ignore[attr-defined]
+_K = Collective.__table__  # type: ignore[attr-defined]
+CURRENT = _M.c.ended_at.is_(None)
+
+
+def covers() -> Any:
+    """The condition that a current mandate covers a contribution."""
+    return sa.and_(
+        CURRENT, _M.c.contributor_id == _C.c.contributor_id, sa.or_(_M.c.contribution_id.is_(None), _M.c.contribution_id == _C.c.id),
+        sa.or_(_M.c.kinds.is_(None), _M.c.kinds.contains(sa.literal(",") + _C.c.kind + ",")),
+    )  # fmt: skip
+
+
+def in_force(today: date) -> Any:
+    """The condition that mandate and policy hold on a day."""
+    return sa.and_(_M.c.expires_on > today, _K.c.policy_id.is_not(None), _K.c.policy_until > today)
+
+
+def bound(today: date, verdict: Any = None, decided: Any = None, signed: tuple[Any, Sequence[str]] | None = None) -> Any:
+    """Columns: id (contribution), holds (1 where every collective has a policy in force, and with `verdict` permits), told (1 where all
+    are public), policies (`policy:outcome` of each, comma between); and with `verdict` (an alias of that table, `decided` its condition)
+    parts, person, in_terms: 1 where all policies and the digests of all minority reports stand among `signed`; None: everything does."""
+    joined = _M.join(_C, covers()).join(_K, _K.c.id == _M.c.collective_id)
+    holds = in_force(today)
+    each = sa.cast(_K.c.policy_id, sa.Text) + ":" + _K.c.policy_outcome
+    columns = [
+        _C.c.id, sa.func.min(sa.case((_K.c.listed, 1), else_=0)).label("told"), sa.func.aggregate_strings(each, ",").label("policies"),
+    ]  # fmt: skip
+    if verdict is not None:
+        joined = joined.outerjoin(verdict, sa.and_(verdict.c.policy_id == _K.c.policy_id, decided))
+        holds = sa.and_(holds, sa.func.coalesce(verdict.c.permit, sa.false()))
+        bits = [sa.func.min(sa.func.coalesce(verdict.c.parts, 0).op("&")(bit)) for bit in words.PART_BITS.values()]
+        parts = bits[0]
+        for bit in bits[1:]:
+            parts = parts + bit
+        in_terms: Any = sa.literal(1)
+        if signed is not None:
+            more = sa.exists().where(_R.c.proposal_id == _K.c.policy_outcome, upheld(), _R.c.sha256.not_in(list(signed[1])))
+            in_terms = sa.case((sa.and_(_K.c.policy_id.in_(signed[0]), ~more), 1), else_=0)
+        columns += [
+            parts.label("parts"), sa.func.max(sa.case((sa.func.coalesce(verdict.c.person, sa.false()), 1), else_=0)).label("person"),
+            sa.func.min(in_terms).label("in_terms"),
+        ]  # fmt: skip
+    columns.append(sa.func.min(sa.case((holds, 1), else_=0)).label("holds"))
+    return sa.select(*columns).select_from(joined).group_by(_C.c.id).subquery("bound")
+
+
+def some_mandate() -> Any:
+    """A select that finds something where any mandate is current."""
+    return sa.select(_M.c.id).where(CURRENT)
+
+
+def policies(contributions: Iterable[str] | None = None) -> Any:
+    """A select of the policy ids of collectives: of all that have one, or of those mandated over these contributions."""
+    query = sa.select(_K.c.policy_id).where(_K.c.policy_id.is_not(None))
+    if contributions is None:
+        return query
+    covered = sa.exists().select_from(_M.join(_C, covers())).where(_M.c.collective_id == _K.c.id, _C.c.id.in_(contributions))
+    return query.where(covered)
+
+
+def split(found: str | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """`policies` of a row of `bound` as (policy ids, outcomes relied on), each once and in order."""
+    pairs = [one.split(":", 1) for one in found.split(",")] if found else []
+    return tuple(sorted({int(policy) for policy, _ in pairs})), tuple(sorted({outcome for _, outcome in pairs}))
+
+
+def concerned(collectives: Any) -> Any:
+    """The condition that one of these collectives (a select of ids) has a say over a contribution: by mandate, or by membership."""
+    by_mandate = sa.exists().where(covers(), _M.c.collective_id.in_(collectives))
+    return sa.or_(by_mandate, sa.exists().where(_is_members(), _B.c.collective_id.in_(collectives)))
+
+
+def upheld() -> Any:
+    """The condition on a row of dissent that its author did not withdraw it."""
+    return _R.c.id.not_in(sa.select(_W.c.report_id))
+
+
+def _is_members() -> Any:
+    return sa.and_(
+        _B.c.left_at.is_(None), _B.c.contributor_id == _C.c.contributor_id,
+        sa.or_(_B.c.contribution_id.is_(None), _B.c.contribution_id == _C.c.id),
+    )  # fmt: skip
+
+
+def not_refused(lab: str) -> Any:
+    """The condition that no collective which the record's author is a member of refuses the lab."""
+    return ~sa.exists().select_from(_B.join(_L, _L.c.collective_id == _B.c.collective_id)).where(_is_members(), _L.c.lab_id == lab)
+
+
+def some_refusal() -> Any:
+    """A select that finds something where any lab is refused."""
+    return sa.select(_L.c.lab_id)

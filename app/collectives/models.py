@@ -1,0 +1,228 @@
+"""Tables of the collectives slice. Rows are added and ended, and what was decided is never changed."""
+
+from datetime import date, datetime
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from app.kit.db import IdType, Instant
+
+_STILL = sa.text("left_at IS NULL")
+_CURRENT = sa.text("ended_at IS NULL")
+
+
+class Collective(SQLModel, table=True):
+    """A group of contributors with a charter. `policy_id` is its policy in force, until before `policy_until`: without one what its
+    members mandated it for is not released. `listed`: it chose to be public."""
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    name: str
+    kind: str
+    listed: bool
+    state: str
+    charter_n: int
+    policy_id: int | None = Field(default=None, foreign_key="policy.id")
+    policy_until: date | None = None
+    policy_outcome: str | None = Field(default=None, sa_type=IdType)
+    """The proposal whose outcome brought the policy into force."""
+    created_at: datetime = Field(sa_type=Instant)
+
+
+class CharterVersion(SQLModel, table=True):
+    """A charter as exact bytes: aim, who may join, how each type of decision is made."""
+
+    __tablename__ = "charter_version"
+
+    collective_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="collective.id")
+    n: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    body: bytes
+    sha256: str
+    from_at: datetime = Field(sa_type=Instant)
+    review_by: date
+
+
+class Membership(SQLModel, table=True):
+    """A contributor in a collective, under a pseudonym (`member`) that is another in every collective. With `contribution_id` they
+    came with a receipt for that one contribution, and can mandate for no more."""
+
+    __table_args__ = (
+        sa.Index("uq_membership_contributor", "contributor_id", "collective_id", unique=True, sqlite_where=_STILL, postgresql_where=_STILL),
+        sa.Index("ix_membership_member", "collective_id", "member"),
+    )  # fmt: skip
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    collective_id: str = Field(sa_type=IdType, foreign_key="collective.id")
+    contributor_id: str = Field(sa_type=IdType)
+    contribution_id: str | None = Field(default=None, sa_type=IdType)
+    member: str = Field(sa_type=IdType)
+    steward: bool = False
+    eligible_by: str | None = Field(default=None, sa_type=IdType)
+    """The platform that vouched, where the charter asks for it; never which of its codes."""
+    declared: str | None = None
+    declared_at: datetime | None = Field(default=None, sa_type=Instant)
+    interest: str | None = Field(default=None, sa_type=IdType)
+    """The lab that they say they work for: on what is decided about it they do not vote."""
+    joined_at: datetime = Field(sa_type=Instant)
+    voice_from: datetime = Field(sa_type=Instant)
+    left_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class Mandate(SQLModel, table=True):
+    """What a member signed for a collective: that its policy governs these kinds (null: all) of what they gave, before `expires_on`.
+
+    Past that day what it covers is released to nobody until the member renews or ends it: time alone widens nothing.
+    """
+
+    __table_args__ = (
+        sa.Index("ix_mandate_contributor", "contributor_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
+        sa.Index("ix_mandate_collective", "collective_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
+    )  # fmt: skip
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    collective_id: str = Field(sa_type=IdType, foreign_key="collective.id")
+    membership_id: str = Field(sa_type=IdType)
+    contributor_id: str = Field(sa_type=IdType)
+    contribution_id: str | None = Field(default=None, sa_type=IdType)
+    kinds: str | None = None
+    """`,rating,label,`: each between two commas."""
+    expires_on: date
+    given_at: datetime = Field(sa_type=Instant)
+    ended_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class CollectiveAct(SQLModel, table=True):
+    """A member's acts by their leaves: for their own receipts, and so that an erasure finds what was sealed."""
+
+    __tablename__ = "collective_act"
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    contributor_id: str = Field(index=True, sa_type=IdType)
+    collective_id: str = Field(sa_type=IdType)
+    type: str
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)
+
+
+class EligibilityCode(SQLModel, table=True):
+    """A code that a platform hands to somebody it knows to contribute, by its hash. Nothing here is about a person."""
+
+    __tablename__ = "eligibility_code"
+
+    sha256: str = Field(primary_key=True, sa_type=IdType)
+    platform_id: str = Field(foreign_key="platform.id", sa_type=IdType)
+    expires_on: date
+
+
+class EligibilityUse(SQLModel, table=True):
+    """A code was used in a collective: once each. By whom is not kept."""
+
+    __tablename__ = "eligibility_use"
+
+    sha256: str = Field(primary_key=True, sa_type=IdType)
+    collective_id: str = Field(primary_key=True, sa_type=IdType)
+
+
+class Proposal(SQLModel, table=True):
+    """A text put to decision. Its times are set when it opens; timers move it on."""
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    collective_id: str = Field(sa_type=IdType, foreign_key="collective.id", index=True)
+    type: str
+    author: str | None = Field(default=None, sa_type=IdType)
+    charter_n: int
+    text: str
+    text_sha256: str
+    policy_id: int | None = Field(default=None, foreign_key="policy.id")
+    charter: bytes | None = None
+    subject: str | None = Field(default=None, sa_type=IdType)
+    state: str
+    rounds: int = 0
+    opened_at: datetime = Field(sa_type=Instant)
+    freeze_at: datetime = Field(sa_type=Instant)
+    close_at: datetime = Field(sa_type=Instant)
+    appeal_until: datetime = Field(sa_type=Instant)
+    opened_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+    closed_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+    ballot_key: bytes | None = None
+    """Sealed under a key of the service from the freeze until the appeal has passed; then destroyed, and no ballot opens again."""
+    electorate_root: str | None = None
+    electorate_size: int | None = None
+
+
+class Elector(SQLModel, table=True):
+    """One tag of a proposal's electorate, fixed at the freeze: a keyed hash that nobody ties to a member once the key is gone."""
+
+    proposal_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="proposal.id")
+    tag: str = Field(primary_key=True, sa_type=IdType)
+    declared: str | None = None
+
+
+class BallotRow(SQLModel, table=True):
+    """One ballot: its leaf's commitment, and the opening sealed under the proposal's ballot key."""
+
+    __tablename__ = "ballot"
+    __table_args__ = (sa.Index("ix_ballot_proposal", "proposal_id", "log_index"),)
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    proposal_id: str = Field(sa_type=IdType, foreign_key="proposal.id")
+    tag: str = Field(sa_type=IdType)
+    commitment: str
+    log_index: int = Field(sa_type=sa.BigInteger)
+
+
+class OutcomeRow(SQLModel, table=True):
+    """What was decided, as the bytes whose digest stands in the log. Never changed."""
+
+    __tablename__ = "outcome"
+
+    proposal_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="proposal.id")
+    verdict: str
+    contested: bool
+    report_needed: bool
+    body: bytes
+    sha256: str
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)
+
+
+class MinorityReport(SQLModel, table=True):
+    """That somebody dissented, by the digest of the text; never changed. `kind` is `report` (on an outcome, while its appeal runs) or
+    `objection` (to a proposal, until its ballot closes)."""
+
+    __tablename__ = "minority_report"
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    proposal_id: str = Field(sa_type=IdType, foreign_key="proposal.id", index=True)
+    kind: str
+    sha256: str
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)
+
+
+class ObjectionWithdrawn(SQLModel, table=True):
+    """An objection that its author no longer upholds."""
+
+    __tablename__ = "objection_withdrawn"
+
+    report_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="minority_report.id")
+    log_index: int = Field(sa_type=sa.BigInteger)
+
+
+class LabRefusal(SQLModel, table=True):
+    """A lab to which nothing of this collective's members goes, mandated or not: what a collective can deny for everybody in it."""
+
+    __tablename__ = "lab_refusal"
+
+    collective_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="collective.id")
+    lab_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="lab.id")
+    outcome: str = Field(sa_type=IdType)
+
+
+class DissentText(SQLModel, table=True):
+    """A minority report's words, which its author can have erased; the digest stays with the outcome."""
+
+    __tablename__ = "dissent_text"
+
+    report_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="minority_report.id")
+    contributor_id: str = Field(index=True, sa_type=IdType)
+    text: str

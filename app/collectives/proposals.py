@@ -1,0 +1,214 @@
+"""Open a proposal and amend its text, until it is frozen. What moves it on from there is time: `voting.py`."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives import electorate, queries
+from app.collectives.binding import upheld
+from app.collectives.models import (
+    Collective,
+    DissentText,
+    LabRefusal,
+    Membership,
+    MinorityReport,
+    ObjectionWithdrawn,
+    OutcomeRow,
+    Proposal,
+)  # fmt: skip
+from app.collectives.schemas import ProposeIn
+from app.collectives.service import Acting, acting, charter_bytes, keep_act
+from app.consents.policies import PolicyBook, StoredPolicy
+from app.core.canonical import sha256_hex
+from app.core.narrowing import narrows
+from app.kit.db import Instant, for_update
+from app.kit.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties.contributors import Person
+from app.parties.models import Lab
+
+WORDS = 2_000
+_TAKES = {
+    "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.remove": {"subject"},
+    "licence.grant": {"subject"}, "licence.recall": {"subject"},
+}  # fmt: skip
+
+
+def propose(
+    session: Session, runtime: Runtime, who: Acting, collective: str, given: ProposeIn, policy: StoredPolicy | None, *, now: datetime
+) -> str:
+    """Put a text to decision; gives the proposal's id. Any member with a voice can, and a steward.
+
+    Raises NotFound, Forbidden (no_voice_yet) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid).
+    """
+    person = acting(session, runtime, who)
+    row, mine = queries.member(session, collective, who.contributor)
+    queries.with_voice(mine, now)
+    brought = {name for name in ("policy", "charter", "subject") if getattr(given, name) is not None}
+    if brought != _TAKES[given.type]:
+        raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(_TAKES[given.type]))
+    if given.type == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
+        raise Invalid("policy_not_narrower", "Propose it as policy.adopt, which asks for more votes.")
+    if given.type == "steward.remove" and steward(session, collective, given.subject) is None:
+        raise Invalid("proposal_invalid", "Give the pseudonym of a steward as `subject`.", takes=["subject"])
+    if given.type.startswith("licence.") and not _about_a_lab(session, collective, given.type, given.subject):
+        raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
+    charter = queries.charter(session, collective, row.charter_n)
+    freeze = now + timedelta(days=charter["discussion_days"] * (2 if given.type in ("policy.adopt", "charter.amend") else 1))
+    close = freeze + timedelta(days=charter["ballot_days"])
+    proposal = Proposal(
+        id=random_id("proposal"), collective_id=collective, type=given.type, author=mine.member, charter_n=row.charter_n, text=given.text,
+        text_sha256=sha256_hex(given.text.encode()), policy_id=None if policy is None else policy.id,
+        charter=None if given.charter is None else charter_bytes(given.charter), subject=given.subject, state="discussion", opened_at=now,
+        freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
+    )  # fmt: skip
+    session.add(proposal)
+    session.flush()
+    runtime.jobs.enqueue(session, "deadline", proposal.id, key="freeze", delay=(freeze - now).total_seconds())
+    body = {"collective": collective, "proposal": proposal.id, "type": given.type, "text_sha256": proposal.text_sha256}
+    index = log.append(session, [log.personal("proposal.opened", proposal.id, body, person.sealer, now)], now)
+    keep_act(session, who, collective, proposal.id, "proposal.opened", index, now)
+    return proposal.id
+
+
+def _about_a_lab(session: Session, collective: str, kind: str, lab: str | None) -> bool:
+    if lab is None or session.get(Lab, lab) is None:
+        return False
+    return (session.get(LabRefusal, (collective, lab)) is None) == (kind == "licence.recall")
+
+
+def amend(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, text: str, *, now: datetime) -> str:
+    """Replace the text, while it is discussed: its author alone. Raises NotFound, Forbidden (receipt_scope) or Conflict (proposal_state)."""
+    person = acting(session, runtime, who)
+    _, mine = queries.member(session, collective, who.contributor)
+    row = queries.proposal(session, collective, proposal_id, lock=True)
+    if row.author != mine.member:
+        raise Forbidden("receipt_scope", "Only its author changes a proposal; open another.")
+    if row.state != "discussion" or row.freeze_at <= now:
+        raise Conflict("proposal_state", "Its text is frozen; open another proposal.", state=row.state)
+    row.text, row.text_sha256, row.rounds = text, sha256_hex(text.encode()), row.rounds + 1
+    session.add(row)
+    session.flush()
+    body = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256, "round": row.rounds}
+    act = random_id("act")
+    index = log.append(session, [log.personal("proposal.amended", act, body, person.sealer, now)], now)
+    keep_act(session, who, collective, act, "proposal.amended", index, now)
+    return row.id
+
+
+def is_narrower(runtime: Runtime, row: Collective, policy: StoredPolicy) -> bool:
+    """Whether a policy allows nothing that the one in force does not. What permits nothing needs to keep no obligation."""
+    if not policy.terms.permission:
+        return True
+    book: PolicyBook = runtime.parts["policies"]
+    return row.policy_id is not None and narrows(policy.terms, book.by_ids([row.policy_id])[row.policy_id].terms)
+
+
+def steward(session: Session, collective: str, member: str | None) -> Membership | None:
+    """A current steward by pseudonym, the row locked where the session writes."""
+    query = select(Membership).where(Membership.collective_id == collective, Membership.member == member)
+    return session.exec(for_update(query.where(Membership.steward, Membership.left_at == None), session)).first()  # type: ignore[arg-type]
+
+
+def page(session: Session, collective: str, after: str | None, limit: int) -> tuple[list[Proposal], str | None]:
+    """Proposals, the newest first, and where the next page begins."""
+    query = select(Proposal).where(Proposal.collective_id == collective)
+    if after is not None:
+        last = session.get_one(Proposal, after)
+        before = sa.tuple_(sa.literal(last.opened_at, Instant()), sa.literal(last.id))
+        query = query.where(sa.tuple_(Proposal.opened_at, Proposal.id) < before)  # type: ignore[arg-type]
+    rows = list(session.exec(query.order_by(sa.desc(Proposal.opened_at), sa.desc(Proposal.id)).limit(limit)))  # type: ignore[arg-type]
+    return rows, rows[-1].id if len(rows) == limit else None
+
+
+def outcome(session: Session, proposal: str) -> OutcomeRow:
+    """Raises NotFound (not_found) while there is none."""
+    row = session.get(OutcomeRow, proposal)
+    if row is None:
+        raise NotFound("not_found", "There is no outcome yet.")
+    return row
+
+
+def dissent(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, text: str, *, now: datetime) -> str:
+    """File a minority report on an outcome, while its appeal runs: any member who was of the electorate, alone. Gives its id.
+
+    Raises NotFound, Forbidden (not_elector), Gone (proposal_state) or Invalid (report_too_long).
+    """
+    person = acting(session, runtime, who)
+    _, mine = queries.member(session, collective, who.contributor)
+    row = queries.proposal(session, collective, proposal_id, lock=True)
+    outcome(session, row.id)
+    if row.appeal_until <= now or row.ballot_key is None:
+        raise Gone("proposal_state", "The time for dissent is over.", state=row.state)
+    if electorate.tag_of(session, runtime, row, mine.member) is None:
+        raise Forbidden("not_elector", "Who was of the electorate can dissent from an outcome.")
+    return _file(session, who, person, row, "report", text, now)
+
+
+def _file(session: Session, who: Acting, person: Person, row: Proposal, kind: str, text: str, now: datetime) -> str:
+    if len(text.split()) > WORDS:
+        raise Invalid("report_too_long", f"Keep it to {WORDS} words.")
+    digest = sha256_hex(text.encode())
+    report = MinorityReport(
+        id=random_id("minority_report"), proposal_id=row.id, kind=kind, sha256=digest, log_index=-1, at=now
+    )  # fmt: skip
+    body = {"collective": row.collective_id, "proposal": row.id, "report": report.id, "kind": kind, "text_sha256": digest}
+    report.log_index = log.append(session, [log.personal("dissent.filed", report.id, body, person.sealer, now)], now)
+    session.add(report)
+    session.flush()
+    session.add(DissentText(report_id=report.id, contributor_id=who.contributor, text=text))
+    return keep_act(session, who, row.collective_id, report.id, "dissent.filed", report.log_index, now)
+
+
+def object_to(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, text: str, *, now: datetime) -> str:
+    """Object to a proposal, with the harm that it would do: any member with a voice, until its ballot closes. Gives the objection's id.
+
+    Under the rule of consent it stops the decision while it stands. Whatever passes in spite of it carries its digest.
+    Raises NotFound, Forbidden (no_voice_yet), Conflict (proposal_state) or Invalid (report_too_long).
+    """
+    person = acting(session, runtime, who)
+    _, mine = queries.member(session, collective, who.contributor)
+    row = queries.proposal(session, collective, proposal_id, lock=True)
+    queries.with_voice(mine, now)
+    _open_to_objections(row, now)
+    return _file(session, who, person, row, "objection", text, now)
+
+
+def withdraw_objection(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, objection: str, *, now: datetime) -> str:
+    """Uphold an objection no longer, while the ballot is open; gives the act. Raises NotFound or Conflict (proposal_state)."""
+    person = acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    row = queries.proposal(session, collective, proposal_id, lock=True)
+    found, words = session.get(MinorityReport, objection), session.get(DissentText, objection)
+    mine = words is not None and words.contributor_id == who.contributor
+    if found is None or not mine or (found.proposal_id, found.kind) != (row.id, "objection"):
+        raise NotFound("not_found", "Look at the id; it must be of an objection of yours.")
+    _open_to_objections(row, now)
+    if session.get(ObjectionWithdrawn, objection) is not None:
+        raise Conflict("proposal_state", "It was withdrawn before.", state=row.state)
+    act = random_id("act")
+    body = {"collective": collective, "proposal": row.id, "objection": objection}
+    index = log.append(session, [log.personal("dissent.withdrawn", act, body, person.sealer, now)], now)
+    session.add(ObjectionWithdrawn(report_id=objection, log_index=index))
+    return keep_act(session, who, collective, act, "dissent.withdrawn", index, now)
+
+
+def _open_to_objections(row: Proposal, now: datetime) -> None:
+    if row.state not in ("discussion", "ballot") or row.close_at <= now:
+        raise Conflict("proposal_state", "Objections are taken until the ballot closes; then file a minority report.", state=row.state)
+
+
+def words_of(session: Session, digests: list[str]) -> dict[str, str]:
+    """Digest -> words of minority reports, where they are still there."""
+    query = select(MinorityReport.sha256, DissentText.text).join(DissentText, sa.and_(DissentText.report_id == MinorityReport.id))  # type: ignore[arg-type]
+    return dict(session.exec(query.where(MinorityReport.sha256.in_(digests))).all())  # type: ignore[attr-defined]
+
+
+def reports(session: Session, outcomes: Any) -> list[str]:
+    """The digests of all dissent from these outcomes that is upheld, sorted, each once: minority reports and objections."""
+    query = select(MinorityReport.sha256).where(MinorityReport.proposal_id.in_(list(outcomes)), upheld())  # type: ignore[attr-defined]
+    return sorted(set(session.exec(query)))

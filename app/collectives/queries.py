@@ -1,0 +1,121 @@
+"""Reads that the collectives' services share."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives.binding import upheld
+from app.collectives.models import (
+    CharterVersion,
+    Collective,
+    CollectiveAct,
+    Mandate,
+    Membership,
+    MinorityReport,
+    Proposal,
+)
+from app.crypto.keyring import keyed_hash
+from app.kit.db import for_update
+from app.kit.errors import Forbidden, NotFound
+from app.kit.ids import PREFIXES, encode
+from app.kit.runtime import Runtime
+
+FEWEST = 10
+"""Below so many electors an outcome is shown to members alone: its counts would speak of somebody."""
+GROUP_LOCK = timedelta(days=7)
+"""How long before a ballot a declared group must have stood to count in it."""
+_UNKNOWN = "Look at the id; it must be of a collective that you belong to, or a public one."
+
+
+def pseudonym(runtime: Runtime, collective: str, contributor: str) -> str:
+    """How a member is called in one collective: the same whenever they come back, another in every other collective."""
+    key = runtime.keys.derive(f"member/{collective}")
+    return f"{PREFIXES['member']}_{encode(keyed_hash(key, contributor)[:16])}"
+
+
+def collective_of(session: Session, collective: str, *, lock: bool = False) -> Collective:
+    """Raises NotFound (not_found)."""
+    query = select(Collective).where(Collective.id == collective)
+    row = session.exec((for_update(query, session) if lock else query).execution_options(populate_existing=lock)).first()
+    if row is None:
+        raise NotFound("not_found", _UNKNOWN)
+    return row
+
+
+def membership_of(session: Session, collective: str, contributor: str, *, lock: bool = False) -> Membership | None:
+    """The current membership of a contributor."""
+    query = select(Membership).where(
+        Membership.collective_id == collective, Membership.contributor_id == contributor, Membership.left_at == None
+    )
+    return session.exec((for_update(query, session) if lock else query).execution_options(populate_existing=lock)).first()
+
+
+def member(session: Session, collective: str, contributor: str, *, lock: bool = False) -> tuple[Collective, Membership]:
+    """Collective and own membership. Raises NotFound (not_found): to who is no member it is not there."""
+    row, mine = collective_of(session, collective), membership_of(session, collective, contributor, lock=lock)
+    if mine is None:
+        raise NotFound("not_found", _UNKNOWN)
+    return row, mine
+
+
+def readable(session: Session, collective: str, contributor: str | None) -> Collective:
+    """A collective that is public, or that the contributor is a member of. Raises NotFound (not_found)."""
+    row = collective_of(session, collective)
+    if not row.listed and (contributor is None or membership_of(session, collective, contributor) is None):
+        raise NotFound("not_found", _UNKNOWN)
+    return row
+
+
+def charter(session: Session, collective: str, n: int) -> dict[str, Any]:
+    """A charter as it was adopted."""
+    found: dict[str, Any] = json.loads(session.get_one(CharterVersion, (collective, n)).body)
+    return found
+
+
+def proposal(session: Session, collective: str, proposal_id: str, *, lock: bool = False) -> Proposal:
+    """Raises NotFound (not_found)."""
+    query = select(Proposal).where(Proposal.id == proposal_id, Proposal.collective_id == collective)
+    row = session.exec((for_update(query, session) if lock else query).execution_options(populate_existing=lock)).first()
+    if row is None:
+        raise NotFound("not_found", "Look at the proposal's id.")
+    return row
+
+
+def with_voice(mine: Membership, now: Any) -> None:
+    """Raises Forbidden (no_voice_yet)."""
+    if mine.voice_from > now and not mine.steward:
+        raise Forbidden("no_voice_yet", "Wait until the day in `voice_from`; reading and mandates need no voice.")
+
+
+def mandates_of(session: Session, membership: Membership, *, current: bool = False) -> list[Mandate]:
+    """A member's mandates, oldest first."""
+    query = select(Mandate).where(Mandate.membership_id == membership.id)
+    if current:
+        query = query.where(Mandate.ended_at == None)
+    return list(session.exec(query.order_by(Mandate.id)))
+
+
+def acts_of(contributor: str) -> Any:
+    """A select of the subjects of leaves that were sealed for a contributor as a member of collectives."""
+    return sa.select(CollectiveAct.id).where(CollectiveAct.contributor_id == contributor)  # type: ignore[call-overload]
+
+
+def members(session: Session, collective: str) -> int:
+    """How many are members now; shown in buckets alone."""
+    query = sa.select(sa.func.count()).select_from(Membership).where(Membership.collective_id == collective, Membership.left_at == None)  # type: ignore[arg-type]
+    return int(session.execute(query).scalar_one())
+
+
+def standing_objections(session: Session, proposal: str) -> list[str]:
+    """The digests of the objections to a proposal that are upheld, in the order of the log."""
+    query = select(MinorityReport.sha256).where(MinorityReport.proposal_id == proposal, MinorityReport.kind == "objection", upheld())
+    return list(session.exec(query.order_by(MinorityReport.log_index)))  # type: ignore[arg-type]
+
+
+def reports_of(session: Session, proposal: str) -> list[MinorityReport]:
+    """The minority reports on an outcome, in the order of the log."""
+    query = select(MinorityReport).where(MinorityReport.proposal_id == proposal)
+    return list(session.exec(query.order_by(MinorityReport.log_index)))  # type: ignore[arg-type]

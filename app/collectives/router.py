@@ -1,0 +1,324 @@
+"""HTTP for collectives. To platforms and labs nothing here is there: their credentials get 404, whatever they ask for."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from sqlmodel import Session
+
+from app.collectives import eligibility, proposals, queries, service, voting
+from app.collectives.models import Collective, DissentText, MinorityReport, ObjectionWithdrawn, Proposal
+from app.collectives.schemas import (
+    ActDoneOut,
+    AmendIn,
+    BallotIn,
+    BallotOut,
+    CodesIn,
+    CodesOut,
+    CollectiveOut,
+    DeclareIn,
+    FoundIn,
+    JoinIn,
+    MandateIn,
+    MandateOut,
+    MemberOut,
+    OutcomeFile,
+    ProposalOut,
+    ProposalPage,
+    ProposeIn,
+    ReportIn,
+    ReportOut,
+)  # fmt: skip
+from app.collectives.service import Acting
+from app.consents import service as consents
+from app.consents.policies import PolicyBook, StoredPolicy
+from app.contributions import receipts
+from app.contributions.schemas import ReceiptFile
+from app.kit.body import StrictRoute
+from app.kit.db import read
+from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.errors import NotFound
+from app.kit.idempotency import Once
+from app.kit.pagination import PAGE, Cursors
+from app.kit.runtime import Runtime
+from app.log import proofs
+from app.log import service as log
+from app.log.models import LogEntry
+from app.parties.auth import WritingPlatform, client_id, receipt_from
+from app.parties.models import Receipt
+
+router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
+
+
+def _turn_away(request: Request) -> None:
+    """Raises NotFound for a platform's or a lab's token, as if nothing were at the address."""
+    credential = request.headers.get("authorization", "")
+    if credential and not credential.lower().startswith("bearer rcp_"):
+        client_id(request)  # what is no token at all is refused as such
+        raise NotFound("not_found", "Look at the address, and at whose credential this is.")
+
+
+def _member(request: Request) -> Receipt:
+    _turn_away(request)
+    runtime: Runtime = request.app.state.runtime
+    with read(runtime.engine) as session:
+        return receipt_from(request, session)
+
+
+def _anybody(request: Request) -> Receipt | None:
+    _turn_away(request)
+    return _member(request) if "authorization" in request.headers else None
+
+
+Member = Annotated[Receipt, Depends(_member)]
+Reader = Annotated[Receipt | None, Depends(_anybody)]
+
+
+def _founding(given: FoundIn, runtime: RuntimeDep, receipt: Member) -> StoredPolicy | None:
+    # Stored in a transaction of its own, before the request's.
+    return None if given.policy is None else consents.resolve(runtime, given.policy, runtime.clock.now())
+
+
+def _proposed(given: ProposeIn, runtime: RuntimeDep, receipt: Member) -> StoredPolicy | None:
+    return None if given.policy is None else consents.resolve(runtime, given.policy, runtime.clock.now())
+
+
+def _once(receipt: Receipt, route: str, key: str | None, given: Any, session: Session, runtime: Runtime, act: Callable[[], str]) -> str:
+    once = Once.of(receipt.id, route, key, given.model_dump_json().encode() if given is not None else b"")
+    return once.perform(session, runtime.clock.now(), act)[0]
+
+
+@router.post("/collectives", status_code=201, response_model=CollectiveOut, summary="Found a collective")
+def found(
+    given: FoundIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    policy: Annotated[StoredPolicy | None, Depends(_founding)], idempotency_key: IdempotencyHeader = None,
+) -> CollectiveOut:  # fmt: skip
+    """Its founder is its first member and steward. A policy given here binds from the start whoever mandates it."""
+    now = runtime.clock.now()
+    made = _once(
+        receipt, "collectives", idempotency_key, given, session, runtime,
+        lambda: service.found(session, runtime, Acting.of(receipt), given, policy, now=now),
+    )  # fmt: skip
+    return _collective(session, runtime, queries.collective_of(session, made))
+
+
+@router.get("/collectives/{collective}", response_model=CollectiveOut, summary="A collective's charter and policy")
+def read_collective(collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Reader) -> CollectiveOut:
+    """A public one for everybody, another for its members."""
+    return _collective(session, runtime, queries.readable(session, collective, None if receipt is None else receipt.contributor_id))
+
+
+def _collective(session: Session, runtime: Runtime, row: Collective) -> CollectiveOut:
+    charter = session.get_one(queries.CharterVersion, (row.id, row.charter_n))
+    policy = service.policy_digest(runtime, row, runtime.clock.now().date())
+    return CollectiveOut(
+        id=row.id, name=row.name, kind=row.kind, listed=row.listed, members=log.bucket(queries.members(session, row.id)),
+        charter=queries.charter(session, row.id, row.charter_n), charter_sha256=charter.sha256, policy=policy,
+        policy_until=None if policy is None else row.policy_until, created_at=row.created_at,
+    )  # fmt: skip
+
+
+@router.post("/collectives/{collective}/members", status_code=201, response_model=MemberOut, summary="Join a collective")
+def join(
+    collective: str, given: JoinIn, runtime: RuntimeDep, session: SessionDep, receipt: Member, idempotency_key: IdempotencyHeader = None
+) -> MemberOut:
+    """Joining by itself changes nothing of one's terms: that takes a mandate."""
+    now = runtime.clock.now()
+    _once(
+        receipt, f"members/{collective}", idempotency_key, given, session, runtime,
+        lambda: service.join(session, runtime, Acting.of(receipt), collective, given, now=now),
+    )  # fmt: skip
+    return _mine(session, collective, receipt)
+
+
+@router.get("/collectives/{collective}/members/me", response_model=MemberOut, summary="My membership and mandates")
+def read_membership(collective: str, session: ReadSessionDep, receipt: Member) -> MemberOut:
+    return _mine(session, collective, receipt)
+
+
+def _mine(session: Session, collective: str, receipt: Receipt) -> MemberOut:
+    _, mine = queries.member(session, collective, receipt.contributor_id)
+    mandates = [
+        MandateOut(
+            id=m.id, kinds=None if m.kinds is None else m.kinds.strip(",").split(","), contribution=m.contribution_id, expires_on=m.expires_on,
+            given_at=m.given_at, ended_at=m.ended_at,
+        )
+        for m in queries.mandates_of(session, mine)
+        if receipt.contribution_id in (None, m.contribution_id)
+    ]  # fmt: skip
+    return MemberOut(
+        collective=collective, member=mine.member, steward=mine.steward, declared=mine.declared, interest=mine.interest, joined_at=mine.joined_at,
+        voice_from=mine.voice_from, mandates=mandates,
+    )  # fmt: skip
+
+
+@router.put("/collectives/{collective}/members/me/group", response_model=ActDoneOut, summary="Declare a group, or an interest")
+def declare(collective: str, given: DeclareIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
+    """One of the charter's values, or none: it counts in ballots that begin a week later. And the lab that one works for, if any."""
+    act = service.declare(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+@router.delete("/collectives/{collective}/members/me", response_model=ActDoneOut, summary="Leave a collective")
+def leave(collective: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
+    """With every mandate, at once and at no cost. One's own terms govern from here on."""
+    act = service.leave(session, runtime, Acting.of(receipt), collective, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+@router.post("/collectives/{collective}/mandates", status_code=201, response_model=MandateOut, summary="Give a mandate")
+def mandate(
+    collective: str, given: MandateIn, runtime: RuntimeDep, session: SessionDep, receipt: Member, idempotency_key: IdempotencyHeader = None
+) -> MandateOut:
+    """From now on what it covers is released only where the collective's policy permits too. It can only narrow."""
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"mandates/{collective}", idempotency_key, given, session, runtime,
+        lambda: service.give_mandate(session, runtime, Acting.of(receipt), collective, given, now=now),
+    )  # fmt: skip
+    return next(m for m in _mine(session, collective, receipt).mandates if m.id == made)
+
+
+@router.delete("/collectives/{collective}/mandates/{mandate}", response_model=ActDoneOut, summary="End a mandate")
+def end_mandate(collective: str, mandate: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
+    """At once: one's own terms govern what it covered."""
+    act = service.end_mandate(session, runtime, Acting.of(receipt), collective, mandate, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+def _done(session: Session, collective: str, receipt: Receipt, act: str) -> ActDoneOut:
+    row = service.act_of(session, collective, receipt.contributor_id, act)
+    return ActDoneOut(act=row.id, log_index=row.log_index)
+
+
+@router.get("/collectives/{collective}/acts/{act}/receipt", response_model=ReceiptFile, summary="The receipt of an act of mine there")
+def act_receipt(collective: str, act: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ReceiptFile:
+    """For `sayso verify receipt`. Ballots have none: nobody can be made to show how they voted."""
+    row = service.act_of(session, collective, receipt.contributor_id, act)
+    file, _ = receipts.act_file(session, runtime, receipt.contributor_id, session.get_one(LogEntry, row.log_index))
+    return ReceiptFile(**file)
+
+
+@router.post("/eligibility-codes", status_code=201, response_model=CodesOut, summary="Codes for people who contribute")
+def issue_codes(given: CodesIn, runtime: RuntimeDep, session: SessionDep, platform: WritingPlatform) -> CodesOut:
+    """Hand each to one person. They are shown once; nothing tells whether or where one was used."""
+    now = runtime.clock.now()
+    return CodesOut(codes=eligibility.issue(session, platform, given.count, now=now), expires_on=(now + eligibility.LIFE).date())
+
+
+# -- deciding ---------------------------------------------------------------------------------------------------------
+@router.post("/collectives/{collective}/proposals", status_code=201, response_model=ProposalOut, summary="Propose something")
+def propose(
+    collective: str, given: ProposeIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    policy: Annotated[StoredPolicy | None, Depends(_proposed)], idempotency_key: IdempotencyHeader = None,
+) -> ProposalOut:  # fmt: skip
+    """It is discussed, frozen, voted on and counted on days that are known from now on; nobody has to call the vote."""
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"proposals/{collective}", idempotency_key, given, session, runtime,
+        lambda: proposals.propose(session, runtime, Acting.of(receipt), collective, given, policy, now=now),
+    )  # fmt: skip
+    return _proposal(session, runtime, queries.proposal(session, collective, made))
+
+
+@router.get("/collectives/{collective}/proposals", response_model=ProposalPage, summary="A collective's proposals")
+def list_proposals(
+    collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member, cursor: Annotated[str | None, Query(max_length=400)] = None
+) -> ProposalPage:
+    queries.member(session, collective, receipt.contributor_id)
+    cursors: Cursors = runtime.parts["cursors"]
+    listing = f"proposals/{collective}/{receipt.id}"
+    rows, last = proposals.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
+    return ProposalPage(items=[_proposal(session, runtime, row) for row in rows], next=None if last is None else cursors.make(listing, last))
+
+
+@router.get("/collectives/{collective}/proposals/{proposal}", response_model=ProposalOut, summary="A proposal")
+def read_proposal(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ProposalOut:
+    queries.member(session, collective, receipt.contributor_id)
+    return _proposal(session, runtime, queries.proposal(session, collective, proposal))
+
+
+@router.put("/collectives/{collective}/proposals/{proposal}/text", response_model=ProposalOut, summary="Change a proposal's text")
+def amend(collective: str, proposal: str, given: AmendIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ProposalOut:
+    """While it is discussed, by its author."""
+    proposals.amend(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=runtime.clock.now())
+    return _proposal(session, runtime, queries.proposal(session, collective, proposal))
+
+
+def _proposal(session: Session, runtime: Runtime, row: Proposal) -> ProposalOut:
+    book: PolicyBook = runtime.parts["policies"]
+    outcome = session.get(proposals.OutcomeRow, row.id)
+    return ProposalOut(
+        id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256,
+        policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
+        freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
+        electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
+    )  # fmt: skip
+
+
+@router.post("/collectives/{collective}/proposals/{proposal}/ballots", status_code=201, response_model=BallotOut, summary="Cast a ballot")
+def vote(collective: str, proposal: str, given: BallotIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> BallotOut:
+    """The last one counts. The answer proves that a ballot was cast, and to nobody which."""
+    cast = voting.vote(session, runtime, Acting.of(receipt), collective, proposal, given, now=runtime.clock.now())
+    return BallotOut(proposal=proposal, tag=cast.tag, at=cast.log_index, commitment=cast.commitment)
+
+
+@router.get("/collectives/{collective}/proposals/{proposal}/outcome", response_model=OutcomeFile, summary="An outcome, to be counted again")
+def read_outcome(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Reader) -> OutcomeFile:
+    """For `sayso recount`. Everybody may read a public collective's, unless fewer than ten could vote."""
+    mine = None if receipt is None else receipt.contributor_id
+    queries.readable(session, collective, mine)
+    row = queries.proposal(session, collective, proposal)
+    few = row.electorate_size is None or row.electorate_size < queries.FEWEST
+    if few and (mine is None or queries.membership_of(session, collective, mine) is None):
+        raise NotFound("not_found", "There is no outcome to be shown.")
+    found = proposals.outcome(session, row.id)
+    return OutcomeFile(
+        v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), minority_reports=proposals.reports(session, [row.id]),
+        **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@router.post(
+    "/collectives/{collective}/proposals/{proposal}/minority-reports", status_code=201, response_model=ReportOut, summary="File a minority report"
+)
+def dissent(collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ReportOut:
+    """Alone, while the appeal runs. Whoever signs for data that rests on this outcome signs its digest."""
+    made = proposals.dissent(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=runtime.clock.now())
+    return _report(session, session.get_one(MinorityReport, made))
+
+
+@router.post("/collectives/{collective}/proposals/{proposal}/objections", status_code=201, response_model=ReportOut, summary="Object to a proposal")
+def object_to(collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ReportOut:
+    """Say what harm it would do. Until the ballot closes; it stands until its author withdraws it, and travels with what passes."""
+    made = proposals.object_to(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=runtime.clock.now())
+    return _report(session, session.get_one(MinorityReport, made))
+
+
+@router.delete(
+    "/collectives/{collective}/proposals/{proposal}/objections/{objection}", response_model=ActDoneOut, summary="Withdraw an objection"
+)
+def withdraw_objection(
+    collective: str, proposal: str, objection: str, runtime: RuntimeDep, session: SessionDep, receipt: Member
+) -> ActDoneOut:
+    """While the ballot is open."""
+    act = proposals.withdraw_objection(session, runtime, Acting.of(receipt), collective, proposal, objection, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+@router.get(
+    "/collectives/{collective}/proposals/{proposal}/minority-reports", response_model=list[ReportOut],
+    summary="Minority reports on an outcome, and objections to its proposal",
+)
+def read_reports(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> list[ReportOut]:
+    queries.member(session, collective, receipt.contributor_id)
+    row = queries.proposal(session, collective, proposal)
+    return [_report(session, one) for one in queries.reports_of(session, row.id)]
+
+
+def _report(session: Session, row: MinorityReport) -> ReportOut:
+    words, withdrawn = session.get(DissentText, row.id), session.get(ObjectionWithdrawn, row.id)
+    return ReportOut(
+        id=row.id, kind=row.kind, upheld=withdrawn is None, text_sha256=row.sha256, text=None if words is None else words.text,
+        log_index=row.log_index,
+    )  # fmt: skip

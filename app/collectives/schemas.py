@@ -1,0 +1,202 @@
+"""API shapes of the collectives slice."""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from app.consents.schemas import Day, PolicyChoice
+from app.kit.body import Id, In, Out, Time
+
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+
+
+class DimensionIn(In):
+    """What members may declare about themselves, so that decisions can ask for more than one group's yes."""
+
+    name: Word
+    values: list[Word] = Field(min_length=2, max_length=20)
+
+
+class CharterIn(In):
+    """How a collective decides. `decisions` maps a type of decision to its rules; what is left out has the default. `policy` binds
+    from the start, until it is to be reviewed: who gives a mandate has seen it."""
+
+    aim: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    eligibility: Literal["open", "code"] = "open"
+    tenure_days: Annotated[int, Field(ge=0, le=90)] = 14
+    dimension: DimensionIn | None = None
+    decisions: dict[Annotated[str, StringConstraints(max_length=40)], list[dict[str, Any]]] = Field(default_factory=dict, max_length=20)
+    discussion_days: Annotated[int, Field(ge=7, le=30)] = 7
+    ballot_days: Annotated[int, Field(ge=7, le=30)] = 7
+    appeal_days: Annotated[int, Field(ge=7, le=30)] = 7
+    review_days: Annotated[int, Field(ge=30, le=365)] = 365
+    load: Annotated[int, Field(ge=1, le=100)] = 8
+    """The most ballots that begin in thirty days."""
+
+
+class FoundIn(In):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    kind: Literal["affinity", "platform_cohort"] = "affinity"
+    listed: bool = False
+    """Public: its name, charter and outcomes may be read by everybody, and labs may be told its reasons."""
+    charter: CharterIn
+    policy: PolicyChoice | None = None
+
+
+class JoinIn(In):
+    eligibility_code: Annotated[str, StringConstraints(max_length=80)] | None = None
+    declared: Word | None = None
+
+
+class DeclareIn(In):
+    """`interest`: the lab that one works for. On what is decided about it one does not vote."""
+
+    declared: Word | None
+    interest: Id | None = None
+
+
+class MandateIn(In):
+    """A mandate over everything of the receipt, or some kinds of it. `policy`: the digest of the collective's policy as it was read."""
+
+    expires_on: Day
+    kinds: list[Annotated[str, StringConstraints(max_length=40)]] | None = Field(None, min_length=1, max_length=20)
+    policy: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None
+
+
+class CollectiveOut(Out):
+    """`members` is a bucket. `policy` is null where none is in force: what was mandated is then released to nobody."""
+
+    id: str
+    name: str
+    kind: str
+    listed: bool
+    members: str
+    charter: dict[str, Any]
+    charter_sha256: str
+    policy: str | None
+    policy_until: date | None
+    created_at: Time
+
+
+class MandateOut(Out):
+    id: str
+    kinds: list[str] | None
+    contribution: str | None
+    expires_on: date
+    given_at: Time
+    ended_at: Time | None
+
+
+class MemberOut(Out):
+    """One's own membership. `member` is the pseudonym that others here see; it is another in every collective."""
+
+    collective: str
+    member: str
+    steward: bool
+    declared: str | None
+    interest: str | None
+    joined_at: Time
+    voice_from: Time
+    mandates: list[MandateOut]
+
+
+class ActDoneOut(Out):
+    """An act of a member: its receipt is at `…/acts/{act}/receipt`."""
+
+    act: str
+    log_index: int
+
+
+class CodesIn(In):
+    count: Annotated[int, Field(ge=1, le=1000)]
+
+
+class CodesOut(Out):
+    """Codes to hand out, each to one person; they are told once. Who used them, and for what, is told to nobody."""
+
+    codes: list[str]
+    expires_on: date
+
+
+class ProposeIn(In):
+    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `subject` is the steward's pseudonym for steward.remove,
+    and the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes such a refusal back)."""
+
+    type: Literal["policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.remove"]
+    text: Text
+    policy: PolicyChoice | None = None
+    charter: CharterIn | None = None
+    subject: Annotated[str, StringConstraints(max_length=40)] | None = None
+
+
+class AmendIn(In):
+    text: Text
+
+
+class ProposalOut(Out):
+    id: str
+    type: str
+    author: str | None
+    state: str
+    text: str
+    text_sha256: str
+    policy: str | None
+    subject: str | None
+    freeze_at: Time
+    close_at: Time
+    appeal_until: Time
+    electorate: int | None
+    electorate_root: str | None
+    verdict: str | None
+
+
+class ProposalPage(Out):
+    items: list[ProposalOut]
+    next: str | None
+
+
+class BallotIn(In):
+    """`text_sha256`: the text that is voted on, as it was read. A no or a block gives its reasons."""
+
+    choice: Literal["yes", "no", "abstain", "block"]
+    text_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    reasons: list[Word] = Field(default_factory=list, max_length=5)
+
+
+class BallotOut(Out):
+    """Keep it: `sayso recount --mine` finds it in the outcome. It proves that a ballot was cast, and not which."""
+
+    proposal: str
+    tag: str
+    at: int
+    commitment: str
+
+
+class OutcomeFile(Out):
+    """`outcome` are the exact bytes whose digest stands in the leaf, for `sayso recount`."""
+
+    v: int
+    type: str
+    outcome: str
+    leaf: str
+    tlog_proof: str | None
+    vkey: str
+    minority_reports: list[str]
+    """Digests, sorted: what an offer that rests on this outcome lists."""
+
+
+class ReportIn(In):
+    text: Text
+
+
+class ReportOut(Out):
+    """`kind` is `report` or `objection`; an objection that its author withdrew is not `upheld`."""
+
+    id: str
+    kind: str
+    upheld: bool
+    text_sha256: str
+    text: str | None
+    log_index: int

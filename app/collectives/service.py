@@ -1,0 +1,343 @@
+"""Found, join, declare, give a mandate, end it, leave. Each is the person's own act, under the capability of their receipt.
+
+Order of locks: the person's key row, their membership, the collective, the log's head. Giving a mandate, ending it and leaving are
+journalled: none may be undone by a database that was set back. A mandate takes effect for every release later in the log, as a
+platform's floor does; what a lab signed for and got before is for a revocation, which only the person can make.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
+
+from app.collectives import eligibility, queries
+from app.collectives.models import (
+    CharterVersion,
+    Collective,
+    CollectiveAct,
+    DissentText,
+    LabRefusal,
+    Mandate,
+    Membership,
+)
+from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, MandateIn
+from app.consents.models import Narrowing
+from app.consents.policies import PolicyBook, StoredPolicy
+from app.contributions.models import KINDS
+from app.core.canonical import canonical, sha256_hex
+from app.core.electing import RuleError, decisions
+from app.kit import journal
+from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties import contributors
+from app.parties.contributors import Person
+from app.parties.models import Lab, Receipt
+
+LONGEST = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Who acts: a contributor, and the one contribution that their receipt is limited to, if it is."""
+
+    contributor: str
+    contribution: str | None
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> "Acting":
+        return cls(receipt.contributor_id, receipt.contribution_id)
+
+
+def acting(session: Session, runtime: Runtime, who: Acting) -> Person:
+    """The person with their key held until the transaction ends. Raises Unauthorised (token_invalid) where they were erased."""
+    person = contributors.hold(session, runtime.keys, who.contributor)
+    if person is None:
+        raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
+    return person
+
+
+def charter_bytes(given: CharterIn) -> bytes:
+    """A charter's canonical bytes, with every rule written out. Raises Invalid (charter_invalid)."""
+    try:
+        return canonical({**given.model_dump(mode="json"), "v": 1, "decisions": decisions(given.decisions)})
+    except RuleError as error:
+        raise Invalid("charter_invalid", str(error)[:1].upper() + str(error)[1:] + ".") from None
+
+
+def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, policy: StoredPolicy | None, *, now: datetime) -> str:
+    """Found a collective; its founder is its first member and steward. Gives its id. Raises Invalid (charter_invalid)."""
+    person = acting(session, runtime, who)
+    body = charter_bytes(given.charter)
+    row = Collective(
+        id=random_id("collective"), name=given.name, kind=given.kind, listed=given.listed, state="open", charter_n=1, created_at=now,
+    )  # fmt: skip
+    if policy is not None:
+        row.policy_id, row.policy_outcome = policy.id, row.id
+        row.policy_until = now.date() + timedelta(days=given.charter.review_days)
+    session.add(row)
+    session.flush()
+    session.add(
+        CharterVersion(
+            collective_id=row.id, n=1, body=body, sha256=sha256_hex(body), from_at=now,
+            review_by=now.date() + timedelta(days=given.charter.review_days),
+        )
+    )  # fmt: skip
+    mine = _enrol(session, runtime, row.id, who, now, now, steward=True)
+    leaf = {"name": row.name if row.listed else None, "charter_sha256": sha256_hex(body), "policy": None if policy is None else policy.digest}
+    joined = {"collective": row.id, "member": mine.member, "capability": "receipt"}
+    act = random_id("act")
+    session.flush()
+    index = log.append(
+        session, [log.institutional("collective.founded", row.id, leaf, now), log.personal("membership.begun", act, joined, person.sealer, now)], now
+    )  # fmt: skip
+    keep_act(session, who, row.id, act, "membership.begun", index + 1, now)
+    return row.id
+
+
+def join(session: Session, runtime: Runtime, who: Acting, collective: str, given: JoinIn, *, now: datetime) -> str:
+    """Become a member; gives the act. Raises NotFound, Invalid (group_unknown, eligibility_missing, eligibility_invalid) or
+    Conflict (already_member)."""
+    person = acting(session, runtime, who)
+    row = queries.collective_of(session, collective)
+    charter = queries.charter(session, collective, row.charter_n)
+    if queries.membership_of(session, collective, who.contributor) is not None:
+        raise Conflict("already_member", "Nothing more is needed; read your membership.")
+    vouched = None
+    if charter["eligibility"] == "code":
+        vouched = eligibility.use(session, collective, given.eligibility_code, now=now)
+    mine = _enrol(session, runtime, collective, who, now, now + timedelta(days=charter["tenure_days"]), eligible_by=vouched)
+    _declare(charter, mine, given.declared, now)
+    session.flush()
+    body = {"collective": collective, "member": mine.member, "declared": given.declared, "capability": "receipt"}
+    return _personal(session, who, person, collective, "membership.begun", body, now)
+
+
+def _enrol(
+    session: Session, runtime: Runtime, collective: str, who: Acting, now: datetime, voice_from: datetime, *, steward: bool = False,
+    eligible_by: str | None = None, membership: str | None = None,
+) -> Membership:  # fmt: skip
+    row = Membership(
+        id=membership or random_id("member"), collective_id=collective, contributor_id=who.contributor, contribution_id=who.contribution,
+        member=queries.pseudonym(runtime, collective, who.contributor), steward=steward, eligible_by=eligible_by, joined_at=now,
+        voice_from=voice_from,
+    )  # fmt: skip
+    try:
+        with session.begin_nested():
+            session.add(row)
+            session.flush()
+    except IntegrityError:
+        raise Conflict("already_member", "Nothing more is needed; read your membership.") from None
+    return row
+
+
+def declare(session: Session, runtime: Runtime, who: Acting, collective: str, given: DeclareIn, *, now: datetime) -> str:
+    """Declare another group, or none, and an interest in a lab; a group counts in ballots that begin a week later.
+
+    Raises NotFound or Invalid (group_unknown).
+    """
+    person = acting(session, runtime, who)
+    row, mine = queries.member(session, collective, who.contributor, lock=True)
+    _declare(queries.charter(session, collective, row.charter_n), mine, given.declared, now)
+    mine.interest = given.interest
+    session.add(mine)
+    session.flush()
+    body = {"collective": collective, "member": mine.member, "declared": given.declared, "interest": given.interest, "capability": "receipt"}
+    return _personal(session, who, person, collective, "membership.declared", body, now)
+
+
+def _declare(charter: dict[str, Any], mine: Membership, value: str | None, now: datetime) -> None:
+    known = [] if charter["dimension"] is None else charter["dimension"]["values"]
+    if value is not None and value not in known:
+        raise Invalid("group_unknown", "Declare one of the values in `known`, or none.", known=known)
+    if value != mine.declared:
+        mine.declared, mine.declared_at = value, now
+
+
+def leave(
+    session: Session, runtime: Runtime, who: Acting, collective: str, *, now: datetime, act: str | None = None, membership: str | None = None
+) -> str:
+    """Leave, with every mandate; in force for whatever is cut later in the log, without delay or cost. Gives the act.
+
+    Raises NotFound (not_found), also where another `membership` is meant.
+    """
+    person = acting(session, runtime, who)
+    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    if membership not in (None, mine.id):
+        raise NotFound("not_found", "That membership ended before.")
+    mine.left_at = now
+    ended = sa.update(Mandate).where(Mandate.membership_id == mine.id, Mandate.ended_at == None)  # type: ignore[arg-type]
+    session.execute(ended.values(ended_at=now))
+    session.add(mine)
+    session.flush()
+    body = {"collective": collective, "member": mine.member, "capability": "receipt"}
+    line = {"kind": "leave", "collective": collective, "membership": mine.id, "one": who.contribution}
+    return _narrowing(session, who, person, collective, "membership.ended", body, line, None, now, act)
+
+
+def give_mandate(
+    session: Session, runtime: Runtime, who: Acting, collective: str, given: MandateIn, *, now: datetime, act: str | None = None,
+    mandate: str | None = None, membership: str | None = None,
+) -> str:  # fmt: skip
+    """Let the collective's policy govern what one gave, or some kinds of it, until a day. Gives the mandate's id, which is the act's.
+
+    Raises NotFound, Invalid (mandate_too_long, kind_unknown), Forbidden (receipt_scope) or Conflict (mandate_policy_changed).
+    """
+    person = acting(session, runtime, who)
+    again = act is not None
+    if again and queries.membership_of(session, collective, who.contributor) is None:
+        tenure = queries.charter(session, collective, queries.collective_of(session, collective).charter_n)["tenure_days"]
+        _enrol(session, runtime, collective, who, now, now + timedelta(days=tenure), membership=membership)
+    row, mine = queries.member(session, collective, who.contributor, lock=True)
+    if who.contribution is not None and mine.contribution_id not in (None, who.contribution):
+        raise Forbidden("receipt_scope", "Use the receipt that you joined with, or one for all you gave.")
+    if not again and not now.date() < given.expires_on <= now.date() + LONGEST:
+        raise Invalid("mandate_too_long", "Choose a day from tomorrow to a year from today.")
+    if given.kinds is not None and set(given.kinds) - set(KINDS):
+        raise Invalid("kind_unknown", "Use the kinds listed in `known`.", known=list(KINDS))
+    policy = policy_digest(runtime, row, now.date())
+    if not again and given.policy != policy:
+        raise Conflict("mandate_policy_changed", "Read the policy in `policy` and send its digest.", policy=policy)
+    kinds = None if given.kinds is None else sorted(set(given.kinds))
+    made = Mandate(
+        id=mandate or random_id("mandate"), collective_id=collective, membership_id=mine.id, contributor_id=who.contributor,
+        contribution_id=who.contribution, kinds=None if kinds is None else f",{','.join(kinds)},", expires_on=given.expires_on, given_at=now,
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    body = {
+        "collective": collective, "member": mine.member, "mandate": made.id, "contribution": who.contribution, "kinds": kinds,
+        "expires_on": given.expires_on.isoformat(), "policy": policy, "capability": "receipt",
+    }  # fmt: skip
+    line = {
+        "kind": "mandate", "collective": collective, "membership": mine.id, "mandate": made.id, "one": who.contribution, "kinds": kinds,
+        "expires_on": given.expires_on.isoformat(),
+    }  # fmt: skip
+    _narrowing(session, who, person, collective, "mandate.given", body, line, who.contribution, now, act)
+    return made.id
+
+
+def end_mandate(
+    session: Session, runtime: Runtime, who: Acting, collective: str, mandate: str, *, now: datetime, act: str | None = None
+) -> str:
+    """End a mandate at once: from here on one's own terms govern what it covered. Gives the act.
+
+    Raises NotFound (not_found) or Conflict (mandate_ended).
+    """
+    person = acting(session, runtime, who)
+    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    row = session.get(Mandate, mandate, populate_existing=True)
+    if row is None or row.membership_id != mine.id or who.contribution not in (None, row.contribution_id):
+        raise NotFound("not_found", "Look at the mandate's id; it must be one of yours.")
+    if row.ended_at is not None:
+        raise Conflict("mandate_ended", "It ended before; nothing more is needed.")
+    row.ended_at = now
+    session.add(row)
+    session.flush()
+    body = {"collective": collective, "member": mine.member, "mandate": mandate, "capability": "receipt"}
+    line = {"kind": "mandate-end", "collective": collective, "mandate": mandate, "one": who.contribution}
+    return _narrowing(session, who, person, collective, "mandate.ended", body, line, row.contribution_id, now, act)
+
+
+def set_policy(
+    session: Session, row: Collective, policy: StoredPolicy, until: date, outcome: str, *, now: datetime, act: str | None = None
+) -> int:
+    """Bring a policy into force; the caller holds the collective's row. Gives the log index."""
+    row.policy_id, row.policy_until, row.policy_outcome = policy.id, until, outcome
+    session.add(row)
+    session.flush()
+    body = {"name": row.name if row.listed else None, "policy": policy.digest, "until": until.isoformat(), "outcome": outcome}
+    leaf = log.institutional("collective.policy-set", row.id, body, now)
+    index = log.append_narrowing(
+        session, leaf, act or random_id("act"), "collective-policy", now, collective=row.id, policy=policy.digest, until=until.isoformat(),
+        outcome=outcome,
+    )  # fmt: skip
+    journal.keep_policy(session, policy.digest, policy.body)
+    session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
+    return index
+
+
+def set_refusal(
+    session: Session, row: Collective, lab: str, refused: bool, outcome: str, *, now: datetime, act: str | None = None
+) -> None:
+    """Refuse a lab for every member, or take that back; the caller holds the collective's row."""
+    found = session.get(LabRefusal, (row.id, lab), populate_existing=True)
+    if refused == (found is not None):
+        return
+    if found is None:
+        session.add(LabRefusal(collective_id=row.id, lab_id=lab, outcome=outcome))
+    else:
+        session.delete(found)
+    session.flush()
+    name = session.get_one(Lab, lab).legal_name
+    body = {"name": row.name if row.listed else None, "lab": name, "lab_id": lab, "outcome": outcome}
+    leaf = log.institutional("collective.lab-refused" if refused else "collective.lab-readmitted", row.id, body, now)
+    index = log.append_narrowing(
+        session, leaf, act or random_id("act"), "lab-refusal", now, collective=row.id, lab=lab, refused=refused, outcome=outcome
+    )
+    session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
+
+
+def policy_digest(runtime: Runtime, row: Collective, today: date) -> str | None:
+    """The policy in force on a day; None where there is none."""
+    if row.policy_id is None or row.policy_until is None or row.policy_until <= today:
+        return None
+    book: PolicyBook = runtime.parts["policies"]
+    return book.by_ids([row.policy_id])[row.policy_id].digest
+
+
+def _personal(
+    session: Session, who: Acting, person: Person, collective: str, kind: str, body: dict[str, Any], now: datetime
+) -> str:
+    act = random_id("act")
+    index = log.append(session, [log.personal(kind, act, body, person.sealer, now)], now)
+    return keep_act(session, who, collective, act, kind, index, now)
+
+
+def _narrowing(
+    session: Session, who: Acting, person: Person, collective: str, kind: str, body: dict[str, Any], line: dict[str, Any],
+    contribution: str | None, now: datetime, act: str | None,
+) -> str:  # fmt: skip
+    act = act or random_id("act")
+    leaf = log.personal(kind, act, body, person.sealer, now)
+    noted = dict(line)
+    index = log.append_narrowing(session, leaf, act, noted.pop("kind"), now, contributor=who.contributor, **noted)
+    session.add(
+        Narrowing(log_index=index, contributor_id=who.contributor if contribution is None else None, contribution_id=contribution, at=now)
+    )
+    return keep_act(session, who, collective, act, kind, index, now)
+
+
+def keep_act(session: Session, who: Acting, collective: str, act: str, kind: str, index: int, now: datetime) -> str:
+    """Note an act by its leaf; gives its id."""
+    session.add(CollectiveAct(id=act, contributor_id=who.contributor, collective_id=collective, type=kind, log_index=index, at=now))
+    session.flush()
+    return act
+
+
+def act_of(session: Session, collective: str, contributor: str, act: str) -> CollectiveAct:
+    """An act of one's own. Raises NotFound (not_found)."""
+    row = session.get(CollectiveAct, act)
+    if row is None or (row.contributor_id, row.collective_id) != (contributor, collective):
+        raise NotFound("not_found", "Look at the id; it must be one of yours.")
+    return row
+
+
+def latest_act(session: Session, collective: str, contributor: str) -> CollectiveAct:
+    """The newest act of a contributor in a collective, of this transaction or before."""
+    query = select(CollectiveAct).where(CollectiveAct.collective_id == collective, CollectiveAct.contributor_id == contributor)
+    return session.exec(query.order_by(sa.desc(CollectiveAct.log_index)).limit(1)).one()  # type: ignore[arg-type]
+
+
+def forget(session: Session, contributor: str, contribution: str | None) -> None:
+    """An erasure: what a person was and did in collectives goes, of one contribution or (None) altogether. Ballots that were cast stay:
+    they say whose they are to nobody."""
+    covered = sa.true() if contribution is None else Mandate.contribution_id == contribution
+    session.execute(sa.delete(Mandate).where(Mandate.contributor_id == contributor, covered))  # type: ignore[arg-type]
+    if contribution is None:
+        session.execute(sa.delete(Membership).where(Membership.contributor_id == contributor))  # type: ignore[arg-type]
+        session.execute(sa.delete(DissentText).where(DissentText.contributor_id == contributor))  # type: ignore[arg-type]

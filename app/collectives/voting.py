@@ -1,0 +1,263 @@
+"""Freeze, ballot, count, come into force. Deadlines move a proposal on; nobody has to call a vote, and nobody can.
+
+A ballot's leaf commits to it; its opening is sealed under a key of this proposal alone, which is destroyed when the appeal is over.
+Then nobody can tell any more who of the electorate voted, or how, and the outcome with its commitments stays.
+"""
+
+import hmac
+import json
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives import proposals, queries
+from app.collectives.electorate import ballot_key, tag, tag_of
+from app.collectives.models import BallotRow, CharterVersion, Collective, Elector, Membership, OutcomeRow, Proposal
+from app.collectives.schemas import BallotIn
+from app.collectives.service import Acting, acting, set_policy, set_refusal
+from app.consents.policies import PolicyBook
+from app.core.ballots import Ballot, Snapshot, decide
+from app.core.canonical import canonical, sha256_hex
+from app.core.electing import REFUSALS, parse_rules
+from app.core.merkle import leaf_hash, root
+from app.crypto.sealing import Sealer, new_key
+from app.kit.db import read, write
+from app.kit.errors import Conflict, Forbidden, Invalid
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.log.models import LogEntry
+
+_ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
+_MONTH = timedelta(days=30)
+_CONSENT_LIFE = timedelta(days=180)
+GONE = b""
+"""What stands where a ballot's opening was."""
+
+
+def vote(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, given: BallotIn, *, now: datetime) -> BallotRow:
+    """Cast a ballot; the last one of each elector counts.
+
+    Raises NotFound, Conflict (proposal_state, text_changed), Forbidden (not_elector) or Invalid (reasons_missing).
+    """
+    acting(session, runtime, who)
+    _, mine = queries.member(session, collective, who.contributor)
+    # Under the row's lock: the count waits for ballots under way, and they for it.
+    row = queries.proposal(session, collective, proposal_id, lock=True)
+    if row.state != "ballot" or row.close_at <= now:
+        raise Conflict("proposal_state", "Ballots are taken between the freeze and the close.", state=row.state)
+    if given.text_sha256 != row.text_sha256:
+        raise Conflict("text_changed", "Read the text again and send the digest of what you read.")
+    if given.choice in ("no", "block") and not given.reasons:
+        raise Invalid("reasons_missing", "Say why in `reasons`, in a word or several.")
+    elector = tag_of(session, runtime, row, mine.member)
+    if elector is None:
+        raise Forbidden("not_elector", "Who had a voice when the text was frozen can vote on it.")
+    body = {
+        "collective": collective, "proposal": row.id, "tag": elector.tag, "group": elector.declared, "choice": given.choice,
+        "reasons": sorted(set(given.reasons)), "text_sha256": row.text_sha256,
+    }  # fmt: skip
+    ballot = random_id("ballot")
+    leaf = log.personal("ballot.cast", ballot, body, Sealer(ballot_key(runtime, row)), now)
+    index = log.append(session, [leaf], now)
+    cast = BallotRow(id=ballot, proposal_id=row.id, tag=elector.tag, commitment=json.loads(leaf.data)["commitment"], log_index=index)
+    session.add(cast)
+    session.flush()
+    return cast
+
+
+# -- what time does ---------------------------------------------------------------------------------------------------
+def advance(runtime: Runtime, proposal_id: str) -> None:
+    """The job of a deadline: do whatever is due, once, and queue what comes next."""
+    for step in (_freeze, _count, _come_into_force, _forget):
+        with write(runtime.engine) as session:
+            found = session.exec(select(Proposal.collective_id).where(Proposal.id == proposal_id)).first()
+            if found is None:
+                return
+            # Rows in one order everywhere: the collective, then its proposal.
+            collective = queries.collective_of(session, found, lock=True)
+            row = queries.proposal(session, found, proposal_id, lock=True)
+            step(session, runtime, collective, row, runtime.clock.now())
+
+
+def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
+    """A chore: advance what a deadline should have moved on."""
+    with read(runtime.engine) as session:
+        due = sa.or_(
+            sa.and_(Proposal.state == "discussion", Proposal.freeze_at <= now), sa.and_(Proposal.state == "ballot", Proposal.close_at <= now),
+            sa.and_(Proposal.ballot_key != None, Proposal.appeal_until <= now),
+        )  # type: ignore[arg-type]  # fmt: skip
+        waiting = session.exec(select(Proposal.id).where(due)).all()
+    for proposal in waiting:
+        advance(runtime, proposal)
+
+
+def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    if row.state != "discussion" or row.freeze_at > now:
+        return
+    charter = queries.charter(session, collective.id, row.charter_n)
+    begun = sa.select(sa.func.count()).select_from(Proposal).where(Proposal.collective_id == collective.id, Proposal.opened_index != None)  # type: ignore[arg-type]
+    if session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]:  # type: ignore[arg-type]
+        _put_off(session, runtime, row, now)
+        return
+    key = new_key()
+    row.ballot_key = Sealer(runtime.keys.derive("ballots")).seal(key, row.id.encode())
+    # Deadlines are late by what the machine was away: nobody loses time to vote by that.
+    late = now - row.freeze_at
+    row.freeze_at, row.close_at, row.appeal_until = now, row.close_at + late, row.appeal_until + late
+    electorate = select(Membership).where(
+        Membership.collective_id == collective.id, Membership.left_at == None, Membership.voice_from <= now, Membership.joined_at < now
+    )
+    values = [] if charter["dimension"] is None else charter["dimension"]["values"]
+    tags = []
+    for member in session.exec(electorate):
+        if row.type.startswith("licence.") and member.interest == row.subject:
+            continue  # nobody decides on whom they work for
+        locked = member.declared_at is not None and member.declared_at <= now - queries.GROUP_LOCK
+        tags.append(tag(key, member.member, row.id))
+        session.add(Elector(proposal_id=row.id, tag=tags[-1], declared=member.declared if locked and member.declared in values else None))
+    row.electorate_size, row.electorate_root = len(tags), root([leaf_hash(bytes.fromhex(tag)) for tag in sorted(tags)]).hex()
+    row.state = "ballot"
+    session.add(row)
+    session.flush()
+    _queue(session, runtime, row, "close", row.close_at, now)
+    body = {
+        "collective": collective.id, "decision": row.type, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root,
+        "electorate": log.bucket(len(tags)), "closes": row.close_at.date().isoformat(),
+    }  # fmt: skip
+    index = log.append(session, [log.institutional("ballot.opened", row.id, body, now)], now)
+    session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
+
+
+def _put_off(session: Session, runtime: Runtime, row: Proposal, now: datetime) -> None:
+    day = timedelta(days=1)
+    row.freeze_at, row.close_at, row.appeal_until = row.freeze_at + day, row.close_at + day, row.appeal_until + day
+    session.add(row)
+    session.flush()
+    _queue(session, runtime, row, f"freeze-{row.freeze_at.date()}", row.freeze_at, now)
+
+
+def _queue(session: Session, runtime: Runtime, row: Proposal, key: str, at: datetime, now: datetime) -> None:
+    runtime.jobs.enqueue(session, "deadline", row.id, key=key, delay=max(1.0, (at - now).total_seconds()))
+
+
+def _count(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    if row.state != "ballot" or row.close_at > now:
+        return
+    charter = queries.charter(session, collective.id, row.charter_n)
+    rules = charter["decisions"][row.type]
+    electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
+    cast = session.exec(select(BallotRow).where(BallotRow.proposal_id == row.id).order_by(BallotRow.log_index)).all()  # type: ignore[arg-type]
+    if row.type == "steward.remove":
+        proposals.steward(session, collective.id, row.subject)  # locked before the head, as everywhere
+    size = log.lock_head(session)
+    opened_index = session.execute(sa.select(Proposal.opened_index).where(Proposal.id == row.id)).scalar_one()  # type: ignore[call-overload]
+    if not _whole(session, row, int(opened_index)):
+        row.state = "void"
+        session.add(row)
+        session.flush()
+        body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
+        log.append(session, [log.institutional("outcome.decided", row.id, body, now)], now)
+        return
+    standing = queries.standing_objections(session, row.id)
+    snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds)
+    found = decide(rules, snapshot, [Ballot(b.tag, _choice(session, runtime, row, b), b.log_index) for b in cast])
+    outcome = {
+        **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
+        "text_sha256": row.text_sha256, "rules": [rule.to_json() for rule in parse_rules(rules)],
+        "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
+        "objections": standing, "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": False},
+        "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
+        "opened_index": opened_index, "closed_index": size,
+    }  # fmt: skip
+    body = canonical(outcome)
+    leaf = {
+        "collective": collective.id, "name": collective.name if collective.listed else None, "decision": row.type, "verdict": found.verdict,
+        "contested": found.contested, "outcome_sha256": sha256_hex(body), "electorate_root": row.electorate_root,
+        "electorate": log.bucket(len(electors)), "turnout": log.bucket(found.turnout),
+    }  # fmt: skip
+    refuses = row.type in REFUSALS
+    row.closed_index = size
+    row.state = found.verdict if found.verdict != "passed" else "in_force" if refuses else "appeal"
+    session.add(row)
+    session.flush()
+    index = log.append(session, [log.institutional("outcome.decided", row.id, leaf, now)], now)
+    session.add(
+        OutcomeRow(
+            proposal_id=row.id, verdict=found.verdict, contested=found.contested, report_needed=found.report_needed, body=body,
+            sha256=sha256_hex(body), log_index=index, at=now,
+        )
+    )  # fmt: skip
+    session.flush()
+    _queue(session, runtime, row, "appeal", row.appeal_until, now)
+    if found.verdict == "passed" and refuses:  # what takes away does not wait
+        _effect(session, runtime, collective, row, now)
+
+
+def _whole(session: Session, row: Proposal, opened_index: int) -> bool:
+    """Whether the text is still the one that was frozen: a ballot on another is no ballot."""
+    leaf = json.loads(session.get_one(LogEntry, opened_index).leaf)
+    return bool(leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode()))
+
+
+def _choice(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> str:
+    entry = session.get_one(LogEntry, cast.log_index)
+    opened = Sealer(ballot_key(runtime, row)).open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))
+    body = json.loads(opened[32:])
+    if not hmac.compare_digest(str(body["tag"]), cast.tag) or body["text_sha256"] != row.text_sha256:
+        raise ValueError("a ballot that is not what its leaf says")
+    return str(body["choice"])
+
+
+def _come_into_force(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    if row.state == "appeal" and row.appeal_until <= now:
+        row.state = "in_force"
+        session.add(row)
+        session.flush()
+        _effect(session, runtime, collective, row, now)
+
+
+def _effect(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    """Bind: what was decided governs releases from here on."""
+    charter = queries.charter(session, collective.id, row.charter_n)
+    if row.type in ("policy.adopt", "policy.narrow"):
+        assert row.policy_id is not None
+        book: PolicyBook = runtime.parts["policies"]
+        policy = book.by_ids([row.policy_id])[row.policy_id]
+        if row.type == "policy.narrow" and not proposals.is_narrower(runtime, collective, policy):
+            row.state = "moot"  # another policy came into force meanwhile, and this one is no narrower
+            session.add(row)
+            return
+        life = timedelta(days=charter["review_days"])
+        if any(rule["rule"] == "consent" for rule in charter["decisions"][row.type]):
+            life = min(life, _CONSENT_LIFE)
+        until = now.date() + life
+        if row.type == "policy.narrow" and collective.policy_until is not None:
+            until = min(until, collective.policy_until)
+        set_policy(session, collective, policy, until, row.id, now=now)
+    elif row.type == "charter.amend":
+        assert row.charter is not None
+        body, n = bytes(row.charter), collective.charter_n + 1
+        review = now.date() + timedelta(days=json.loads(body)["review_days"])
+        session.add(CharterVersion(collective_id=collective.id, n=n, body=body, sha256=sha256_hex(body), from_at=now, review_by=review))
+        collective.charter_n = n
+        session.add(collective)
+        session.flush()
+        leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
+        log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
+    elif row.type in ("licence.grant", "licence.recall"):
+        set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
+    elif (removed := proposals.steward(session, collective.id, row.subject)) is not None:
+        removed.steward = False
+        session.add(removed)
+
+
+def _forget(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    """The appeal is over: the ballot key is destroyed, and the openings with it."""
+    if row.ballot_key is None or row.appeal_until > now:
+        return
+    indices = sa.select(BallotRow.log_index).where(BallotRow.proposal_id == row.id)  # type: ignore[call-overload]
+    session.execute(sa.update(_ENTRY).where(_ENTRY.c.log_index.in_(indices)).values(sealed=GONE))
+    row.ballot_key = None
+    session.add(row)

@@ -1,0 +1,164 @@
+"""What a decision is made of: shares, tallies, the groups that may be told apart, and rules as charters hold them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+GROUP = 10
+"""Ballots that a group must have (yes, no or block) to be counted by itself, and so to be published: fewer would tell on somebody."""
+OTHER = "other"
+"""The merged group."""
+_MOST = 1_000_000
+
+
+class RuleError(ValueError):
+    """A rule is not one that this version knows; the message says what to write."""
+
+
+class Share(NamedTuple):
+    """A fraction of two whole numbers, 0 <= num <= den, den > 0."""
+
+    num: int
+    den: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of each elector's last ballot."""
+
+    yes: int = 0
+    no: int = 0
+    abstain: int = 0
+    block: int = 0
+
+    @property
+    def votes(self) -> int:
+        """Those who said something: V."""
+        return self.yes + self.no + self.block
+
+    @property
+    def turnout(self) -> int:
+        """Those who cast a ballot: T."""
+        return self.votes + self.abstain
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.yes + other.yes, self.no + other.no, self.abstain + other.abstain, self.block + other.block)
+
+    def to_json(self) -> dict[str, int]:
+        return {"yes": self.yes, "no": self.no, "abstain": self.abstain, "block": self.block}
+
+
+Groups = dict[str, Tally]
+
+DEFAULTS: dict[str, tuple[Share, Share, Share]] = {
+    "majority": (Share(1, 4), Share(1, 2), Share(2, 3)),
+    "supermajority": (Share(1, 4), Share(2, 3), Share(2, 3)),
+    "absolute": (Share(0, 1), Share(1, 2), Share(2, 3)),
+    "consent": (Share(1, 4), Share(3, 4), Share(2, 3)),
+    "bridging": (Share(1, 4), Share(1, 2), Share(2, 3)),
+}
+"""Rule -> (quorum, share, fallback)."""
+_TAKES = {
+    "majority": {"quorum"}, "supermajority": {"quorum", "share"}, "absolute": set[str](), "consent": {"quorum", "share"},
+    "bridging": {"quorum", "share", "fallback"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule with its parameters, defaults filled in."""
+
+    name: str
+    quorum: Share
+    share: Share
+    fallback: Share
+
+    def to_json(self) -> dict[str, Any]:
+        """With every parameter written out, so that an outcome says what was applied."""
+        found: dict[str, Any] = {"rule": self.name}
+        return found | {name: list(getattr(self, name)) for name in sorted(_TAKES[self.name])}
+
+
+def parse_rules(rules: Any) -> tuple[Rule, ...]:
+    """Rules as a charter holds them: a list of `{rule, quorum?, share?, fallback?}`, shares as `[num, den]`. Raises RuleError."""
+    if not isinstance(rules, list) or not 1 <= len(rules) <= len(DEFAULTS):
+        raise RuleError(f"give a list of one to {len(DEFAULTS)} rules")
+    parsed = tuple(_rule(rule) for rule in rules)
+    if len({rule.name for rule in parsed}) < len(parsed):
+        raise RuleError("name each rule once")
+    return parsed
+
+
+def _rule(given: Any) -> Rule:
+    name = given.get("rule") if isinstance(given, dict) else None
+    if not isinstance(name, str) or name not in DEFAULTS:
+        raise RuleError(f"a rule is one of {', '.join(sorted(DEFAULTS))}")
+    if set(given) - {"rule"} - _TAKES[name]:
+        raise RuleError(f"the rule {name} takes {', '.join(sorted(_TAKES[name])) or 'no parameter'}")
+    quorum, share, fallback = (
+        _share(given.get(key), default) for key, default in zip(("quorum", "share", "fallback"), DEFAULTS[name], strict=True)
+    )
+    least, most = (share.num * 2 >= share.den, share.num <= share.den)
+    if not least or not most or fallback.num * 2 < fallback.den:
+        raise RuleError("a share of the votes is at least one half and at most all")
+    if name == "bridging" and share.num == share.den:
+        raise RuleError("a group's share is below all: one more is always counted against")
+    return Rule(name, quorum, share, fallback)
+
+
+def _share(given: Any, default: Share) -> Share:
+    if given is None:
+        return default
+    whole = isinstance(given, list | tuple) and len(given) == 2 and all(type(n) is int for n in given)
+    if not whole or not 0 <= given[0] <= given[1] <= _MOST or given[1] == 0:
+        raise RuleError("a share is two whole numbers, such as [2, 3]")
+    return Share(*given)
+
+
+def counted_groups(by_group: Mapping[str | None, Tally]) -> Groups:
+    """The groups that are counted and published: who declared nothing, and the smallest, are merged into `other` until each
+    group has `GROUP` votes. None where all together have fewer."""
+    kept: Groups = {name: tally for name, tally in by_group.items() if name is not None and name != OTHER}
+    other = by_group.get(None, Tally()) + by_group.get(OTHER, Tally())
+    for name in sorted(kept, key=lambda n: (kept[n].votes, n)):
+        if kept[name].votes < GROUP or (other.turnout and other.votes < GROUP):
+            other += kept.pop(name)
+    if other.votes >= GROUP:
+        kept[OTHER] = other
+    return kept
+
+
+Rules = list[dict[str, Any]]
+GRANT: Rules = [{"rule": "supermajority"}, {"rule": "bridging"}]
+_WIDEN: Rules = [{"rule": "supermajority", "share": [3, 4]}, {"rule": "bridging"}]
+_REFUSE: Rules = [{"rule": "majority"}]
+TYPES: dict[str, Rules] = {
+    "policy.adopt": _WIDEN, "policy.narrow": _REFUSE, "licence.grant": GRANT, "licence.renew": GRANT, "licence.recall": _REFUSE,
+    "charter.amend": [{"rule": "absolute"}, {"rule": "bridging"}], "steward.remove": _REFUSE, "strike.call": _REFUSE, "strike.end": _REFUSE,
+}  # fmt: skip
+"""Decision types with their default rules. What grants asks for more than what refuses: two thirds and every counted group against a
+bare majority; a third of the votes stops any grant."""
+GRANTS = ("policy.adopt", "licence.grant", "licence.renew", "charter.amend")
+REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call")
+
+
+def decisions(given: Any) -> dict[str, Rules]:
+    """A charter's rules for each type of decision, every parameter written out. Raises RuleError, also where a charter would make it
+    easier to grant than to refuse, or could be amended by fewer than more than half of all members."""
+    if not isinstance(given, dict) or set(given) - set(TYPES):
+        raise RuleError(f"decisions are {', '.join(sorted(TYPES))}")
+    parsed = {kind: parse_rules(given.get(kind, rules)) for kind, rules in TYPES.items()}
+    for kind in REFUSALS:
+        if [rule.name for rule in parsed[kind]] != ["majority"] or 4 * parsed[kind][0].quorum.num > parsed[kind][0].quorum.den:
+            raise RuleError(f"{kind} refuses: it is decided by a majority alone, with a quorum of at most a quarter")
+    for kind in GRANTS:
+        if not any(_is_hard(rule) for rule in parsed[kind]):
+            raise RuleError(f"{kind} grants: it takes a supermajority of two thirds and a quorum of a quarter, an absolute one, or consent")
+    if not any(rule.name == "absolute" for rule in parsed["charter.amend"]):
+        raise RuleError("charter.amend takes an absolute majority, beside whatever else")
+    return {kind: [rule.to_json() for rule in rules] for kind, rules in parsed.items()}
+
+
+def _is_hard(rule: Rule) -> bool:
+    enough = 4 * rule.quorum.num >= rule.quorum.den and 3 * rule.share.num >= 2 * rule.share.den
+    return rule.name == "absolute" or (rule.name in ("supermajority", "consent") and enough)

@@ -1,0 +1,188 @@
+"""`sayso recount`: whether an outcome follows from what is published of it. The standard library alone; `python recount.py FILE` works.
+
+Anybody can check: the electorate's root, that every ballot is one of its electors' and lies before the close, that the last one of
+each counts, and that the verdict follows from rules, electorate and tally. An elector gives `--mine` (what the service answered to
+the ballot) and sees that it was counted. A recounter named in the charter has the openings under seal (`--openings`) and counts anew.
+Exit codes: 0 it holds; 1 it does not; 2 a file cannot be read.
+"""
+
+import argparse
+import hmac
+import json
+import sys
+from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+KNOWN = 1
+FEWEST = 10
+CHOICES = ("yes", "no", "abstain", "block")
+
+
+class Wrong(Exception):
+    """The outcome does not hold; the message says why."""
+
+
+def recount(file: dict[str, Any], mine: dict[str, Any] | None = None, openings: dict[str, Any] | None = None) -> list[str]:
+    """What was checked, one sentence each. Raises Wrong; KeyError, TypeError and ValueError mean that it is no outcome file."""
+    text = str(file["outcome"])
+    outcome = json.loads(text)
+    done = []
+    if "leaf" in file:
+        leaf = json.loads(b64decode(file["leaf"]))
+        _insist(leaf["outcome_sha256"] == sha256(text.encode()).hexdigest(), "the leaf in the log is of other bytes")
+        done.append("the log's leaf names exactly these bytes")
+    _insist(outcome["version"] == KNOWN, f"rules of version {outcome['version']} are not known here")
+    tags = outcome["electorate"]["tags"]
+    _insist(tags == sorted(set(tags)) and len(tags) == outcome["electorate"]["size"], "the electorate is not a list of different people")
+    _insist(_root([bytes.fromhex(tag) for tag in tags]).hex() == outcome["electorate"]["root"], "the electorate's root is another")
+    done.append(f"the electorate of {len(tags)} has the root that was fixed before the first ballot")
+    last = _last(outcome, set(tags))
+    _insist(len(last) == sum(outcome["tally"].values()) == outcome["turnout"], "the tally is not of as many ballots as there are voters")
+    done.append(f"{len(outcome['ballots'])} ballots by {len(last)} electors, all before the close; the last of each is in the tally")
+    if mine is not None:
+        counted = last.get(mine["tag"])
+        _insist(counted is not None, "your ballot is not among them")
+        assert counted is not None
+        _insist(counted["at"] >= mine["at"], "an older ballot of yours was counted")
+        again = counted["at"] == mine["at"] and counted["commitment"] == mine["commitment"]
+        done.append("your ballot was counted" if again else "a later ballot of yours was counted instead of this one")
+    if openings is not None:
+        done.append(_count_anew(outcome, last, openings))
+    judged = judge(outcome)
+    for name, value in judged.items():
+        _insist(outcome[name] == value, f"`{name}` does not follow: it should be {value}")
+    done.append(f"`{outcome['verdict']}` follows from the rules and the tally")
+    return done
+
+
+def judge(outcome: dict[str, Any]) -> dict[str, Any]:
+    """verdict, applied and contested, worked out anew from rules, tally, groups, size and what stood beside the ballots."""
+    tally, groups, around = outcome["tally"], outcome["groups"], outcome["around"]
+    for group in groups.values():
+        _insist(_votes(group) >= FEWEST, "a group is too small to be counted by itself")
+    for choice in CHOICES:
+        _insist(sum(group[choice] for group in groups.values()) <= tally[choice], "the groups have more ballots than there are")
+    objecting = around["objections"] + tally["block"]
+    found, applied, carried = set(), [], False
+    for rule in outcome["rules"]:
+        how, passed = _apply(rule, tally, groups, outcome["electorate"]["size"], objecting, around["rounds"])
+        applied.append(how)
+        found.add(passed)
+        carried |= how == "consent/supermajority"
+    against, votes = tally["no"] + tally["block"], _votes(tally)
+    split = any(Fraction(group["yes"] + 1, _votes(group) + 2) < Fraction(1, 2) for group in groups.values())
+    contested = bool(votes and Fraction(against, votes) >= Fraction(1, 5)) or split or carried
+    contested = contested or around["overruled"] or around["appealed"] or around["struck"]
+    verdict = next(v for v in ("lapsed", "failed", "passed") if v in found)
+    return {"verdict": verdict, "applied": applied, "contested": contested}
+
+
+def _apply(
+    rule: dict[str, Any], tally: dict[str, int], groups: dict[str, Any], size: int, objecting: int, rounds: int
+) -> tuple[str, str]:
+    name = how = rule["rule"]
+    said, against, votes = sum(tally.values()), tally["no"] + tally["block"], _votes(tally)
+    if name == "absolute":
+        return how, "passed" if 2 * tally["yes"] > size else "failed"
+    quorum, share = Fraction(*rule["quorum"]), Fraction(*rule.get("share", [1, 2]))
+    if name == "consent" and objecting and rounds >= 2:
+        name, how = "supermajority", "consent/supermajority"
+    elif name == "consent":
+        enough = tally["yes"] + tally["abstain"] >= quorum * size
+        return how, "lapsed" if not enough else "failed" if objecting else "passed"
+    elif name == "bridging" and len(groups) < 2:
+        name, how, share = "supermajority", "bridging/supermajority", Fraction(*rule["fallback"])
+    if said < quorum * size:
+        return how, "lapsed"
+    if name == "supermajority":
+        return how, "passed" if votes and Fraction(tally["yes"], votes) >= share else "failed"
+    agreed = name == "majority" or all(Fraction(g["yes"] + 1, _votes(g) + 2) >= share for g in groups.values())
+    return how, "passed" if tally["yes"] > against and agreed else "failed"
+
+
+def _last(outcome: dict[str, Any], electors: set[str]) -> dict[str, dict[str, Any]]:
+    last: dict[str, dict[str, Any]] = {}
+    before = outcome["opened_index"]
+    for ballot in outcome["ballots"]:
+        _insist(before < ballot["at"] < outcome["closed_index"], "a ballot is out of order, or outside of the time of voting")
+        _insist(ballot["tag"] in electors, "a ballot is by nobody of the electorate")
+        before = ballot["at"]
+        last[ballot["tag"]] = ballot
+    return last
+
+
+def _count_anew(outcome: dict[str, Any], last: dict[str, dict[str, Any]], openings: dict[str, Any]) -> str:
+    """Open every counted commitment and add up."""
+    opened = {one["at"]: one for one in openings["openings"]}
+    tally, groups = Counter[str](), Counter[tuple[str, str]]()
+    for tag, ballot in last.items():
+        one = opened.get(ballot["at"])
+        _insist(one is not None, "an opening is missing")
+        assert one is not None
+        salt, act = urlsafe_b64decode(one["salt"] + "=="), str(one["act"])
+        digest = hmac.digest(salt, b"sayso/act/v1\x00" + sha256(act.encode()).digest(), "sha256")
+        same = urlsafe_b64encode(digest).decode().rstrip("=") == ballot["commitment"]
+        said = json.loads(act)
+        _insist(same, "an opening does not fit its commitment")
+        _insist((said["proposal"], said["tag"]) == (outcome["proposal"], tag), "an opening is of another ballot")
+        tally[said["choice"]] += 1
+        groups[said["group"] if said["group"] in outcome["groups"] else "other", said["choice"]] += 1
+    _insist({c: tally[c] for c in CHOICES} == outcome["tally"], "the ballots add up to another tally")
+    for name, group in outcome["groups"].items():
+        _insist({c: groups[name, c] for c in CHOICES} == group, "the ballots of a group add up to another tally")
+    return f"{len(last)} opened ballots add up to the tally"
+
+
+def _votes(tally: dict[str, int]) -> int:
+    return tally["yes"] + tally["no"] + tally["block"]
+
+
+def _root(leaves: list[bytes]) -> bytes:
+    """The Merkle tree hash of RFC 9162 section 2.1.1."""
+    if len(leaves) < 2:
+        return sha256(b"\x00" + leaves[0] if leaves else b"").digest()
+    left = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\x01" + _root(leaves[:left]) + _root(leaves[left:])).digest()
+
+
+def _insist(holds: bool, why: str) -> None:
+    if not holds:
+        raise Wrong(why)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="the outcome, as the service gives it")
+    parser.add_argument("--mine", type=Path, help="the answer to your ballot: was it counted?")
+    parser.add_argument("--openings", type=Path, help="the openings that a recounter was given")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check the files of the command line; gives the exit code."""
+    try:
+        file = json.loads(arguments.file.read_bytes())
+        beside = [json.loads(p.read_bytes()) if p else None for p in (arguments.mine, arguments.openings)]
+        for n, sentence in enumerate(recount(file, *beside), 1):
+            print(f"{n} ok      {sentence}")
+        print("This outcome holds.")
+        return 0
+    except Wrong as error:
+        print(f"FAILED  {error}\nThis outcome does NOT hold.")
+        return 1
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, StopIteration, RecursionError) as error:
+        print(f"recount: not a file that can be read ({type(error).__name__})", file=sys.stderr)
+        return 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="recount", description="Check whether an outcome follows from what is published of it.")
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""The stand-alone recount says of every outcome what the service's rules say, and finds whatever was altered."""
+
+import ast
+import copy
+import json
+import os
+import random
+import subprocess
+import sys
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sayso import recount
+from sayso.cli import main
+
+from app.core.ballots import CHOICES, Ballot, Snapshot, decide
+from app.core.canonical import b64u
+from app.core.electing import DEFAULTS, parse_rules
+from app.core.merkle import leaf_hash, root
+from app.crypto.commitment import commit
+from tests.core.test_ballots import People, _random_people, _random_rule
+
+File = dict[str, Any]
+OUTCOMES = 1_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 250
+
+
+def made(rng: random.Random, rules: list[dict[str, Any]], people: People) -> tuple[File, File]:
+    """An outcome as the service publishes it, and the openings of its ballots."""
+    tags = [rng.randbytes(32).hex() for _ in people]
+    groups = {tag: group for tag, (group, _) in zip(tags, people, strict=True)}
+    snapshot = Snapshot(groups, objections=rng.choice([0, 0, 1]), rounds=rng.randrange(4))
+    cast = [(tag, choice) for tag, (_, choice) in zip(tags, people, strict=True) if choice is not None]
+    cast += [(tag, rng.choice(CHOICES)) for tag, _ in cast if rng.random() < 0.2]
+    rng.shuffle(cast)
+    ballots, listed, openings = [], [], []
+    for n, (tag, choice) in enumerate(cast):
+        act = json.dumps({"proposal": "prp_x", "tag": tag, "choice": choice, "group": groups[tag]})
+        salt = rng.randbytes(32)
+        ballots.append(Ballot(tag, choice, 100 + n))
+        listed.append({"tag": tag, "at": 100 + n, "commitment": b64u(commit(salt, act.encode()))})
+        openings.append({"at": 100 + n, "salt": b64u(salt), "act": act})
+    found = decide(rules, snapshot, ballots)
+    outcome = {
+        **found.to_json(), "proposal": "prp_x", "rules": [rule.to_json() for rule in parse_rules(rules)],
+        "electorate": {"tags": sorted(tags), "size": len(tags), "root": root([leaf_hash(bytes.fromhex(t)) for t in sorted(tags)]).hex()},
+        "around": {k: getattr(snapshot, k) for k in ("objections", "rounds", "overruled", "appealed", "struck")},
+        "ballots": listed, "opened_index": 99, "closed_index": 100 + len(listed),
+    }  # fmt: skip
+    return wrapped(outcome), {"openings": openings}
+
+
+def wrapped(outcome: File) -> File:
+    text = json.dumps(outcome)
+    leaf = json.dumps({"outcome_sha256": sha256(text.encode()).hexdigest()})
+    return {"outcome": text, "leaf": b64encode(leaf.encode()).decode()}
+
+
+def test_outcomes_are_recounted() -> None:
+    rng = random.Random(11)
+    for _ in range(OUTCOMES):
+        rules = [_random_rule(rng, name) for name in rng.sample(sorted(DEFAULTS), rng.choice([1, 1, 2]))]
+        file, openings = made(rng, rules, _random_people(rng, 40))
+        sentences = recount.recount(file, None, openings)
+        assert sentences[-1].startswith(f"`{json.loads(file['outcome'])['verdict']}` follows")
+
+
+def _bend(outcome: File, how: str, rng: random.Random) -> None:
+    if how == "verdict":
+        outcome["verdict"] = "passed" if outcome["verdict"] != "passed" else "failed"
+    elif how == "contested":
+        outcome["contested"] = not outcome["contested"]
+    elif how == "tally":
+        outcome["tally"]["yes"] += 1
+    elif how == "moved":
+        outcome["tally"]["yes"] += 1
+        outcome["tally"]["no"] -= 1
+    elif how == "elector":
+        outcome["electorate"]["tags"].append("ff" * 32)
+        outcome["electorate"]["size"] += 1
+    elif how == "stranger":
+        outcome["ballots"][0]["tag"] = rng.randbytes(32).hex()
+    elif how == "late":
+        outcome["closed_index"] = outcome["ballots"][-1]["at"]
+    elif how == "early":
+        outcome["opened_index"] = outcome["ballots"][0]["at"]
+    elif how == "order":
+        outcome["ballots"].reverse()
+    elif how == "dropped":
+        del outcome["ballots"][-1]
+    elif how == "group":
+        outcome["groups"]["a"] = {"yes": 9, "no": 0, "abstain": 0, "block": 0}
+
+
+BENDS = ("verdict", "contested", "tally", "moved", "elector", "stranger", "late", "early", "order", "dropped", "group")
+
+
+@pytest.mark.parametrize("how", BENDS)
+def test_what_was_altered_is_found(how: str) -> None:
+    rng = random.Random(how)
+    people: People = [("a", rng.choice(["yes", "yes", "no"])) for _ in range(14)] + [("b", "yes")] * 13 + [(None, "no")] * 12
+    file, openings = made(rng, [{"rule": "supermajority"}, {"rule": "bridging"}], people)
+    assert recount.recount(file, None, openings)
+    outcome = json.loads(file["outcome"])
+    _bend(outcome, how, rng)
+    with pytest.raises(recount.Wrong):
+        recount.recount({"outcome": json.dumps(outcome), "leaf": file["leaf"]})
+    with pytest.raises(recount.Wrong):  # also by who publishes another leaf
+        recount.recount(wrapped(outcome), None, openings)
+
+
+def test_an_elector_finds_their_ballot() -> None:
+    rng = random.Random(4)
+    file, _ = made(rng, [{"rule": "majority"}], [(None, "yes")] * 5)
+    outcome = json.loads(file["outcome"])
+    counted = outcome["ballots"][-1]
+    assert any("your ballot was counted" in line for line in recount.recount(file, counted))
+    for mine in ({**counted, "tag": "0" * 64}, {**counted, "at": counted["at"] + 1}):
+        with pytest.raises(recount.Wrong):
+            recount.recount(file, mine)
+    other = recount.recount(file, {**counted, "commitment": "x"})
+    assert any("a later ballot" in line for line in other)
+
+
+def test_it_runs_alone_and_needs_the_standard_library_only(tmp_path: Path) -> None:
+    source = Path(str(recount.__file__))
+    tree = ast.parse(source.read_text("utf-8"))
+    named = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    named |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in named} <= sys.stdlib_module_names
+    file, openings = made(random.Random(1), [{"rule": "majority"}], [(None, "yes")] * 5)
+    (tmp_path / "outcome.json").write_text(json.dumps(file))
+    (tmp_path / "openings.json").write_text(json.dumps(openings))
+    command = [sys.executable, "-I", str(source), str(tmp_path / "outcome.json"), "--openings", str(tmp_path / "openings.json")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and "This outcome holds." in ran.stdout, ran.stderr
+    assert main(["recount", str(tmp_path / "outcome.json")]) == 0
+    bent = copy.deepcopy(file)
+    bent["outcome"] = file["outcome"].replace('"passed"', '"failed"')
+    (tmp_path / "bent.json").write_text(json.dumps(bent))
+    assert main(["recount", str(tmp_path / "bent.json")]) == 1
+
+
+@pytest.mark.parametrize("change", ["{}", "[]", "nonsense", '{"outcome": "{}"}', '{"outcome": "[]"}'])
+def test_what_is_no_outcome_is_said_so(change: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(change)
+    assert main(["recount", str(tmp_path / "x.json")]) == 2

@@ -1,0 +1,63 @@
+"""People of a platform who found and join collectives, and time that moves their proposals on."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from sayso.collective import Collective
+from sayso.contributor import Contributor
+
+from tests.faults.cuts import receipt_for_all
+from tests.support import PlatformParty, Service
+
+CHARTER: dict[str, Any] = {"aim": "To decide together what our work is used for.", "tenure_days": 0}
+
+
+def people(service: Service, platform: PlatformParty, n: int, **fields: Any) -> list[tuple[Contributor, Any]]:
+    """`n` people who gave one record each, with a receipt for everything of theirs."""
+    out = []
+    for _ in range(n):
+        name = uuid.uuid4().hex
+        [given] = platform.give(1, contributor=name, **fields)
+        out.append((receipt_for_all(service, platform, name), given))
+    return out
+
+
+def founded(founder: Contributor, template: str | None = "evaluation-only", listed: bool = True, **charter: Any) -> Collective:
+    policy = {} if template is None else {"policy": {"template": template}}
+    return Collective.found(founder, f"Union {uuid.uuid4().hex[:8]}", {**CHARTER, **charter}, listed=listed, **policy)
+
+
+def joined(collective: Collective, person: Contributor, **how: Any) -> Collective:
+    """The collective as that person meets it, a member now."""
+    mine = Collective(person, collective.id)
+    mine.join(**how)
+    return mine
+
+
+def in_days(service: Service, days: int) -> str:
+    return (service.clock.now() + timedelta(days=days)).date().isoformat()
+
+
+def mandated(service: Service, mine: Collective, days: int = 300, kinds: list[str] | None = None) -> str:
+    """Give a mandate over the policy that is in force now."""
+    return str(mine.give_mandate(in_days(service, days), mine.read()["policy"], kinds)["id"])
+
+
+def pass_days(service: Service, collective: Collective, proposal: str, days: float) -> dict[str, Any]:
+    """Move the clock, and do what the proposal's timers do; gives the proposal then."""
+    service.clock.offset += timedelta(days=days, seconds=1)
+    service.runtime.jobs.run("deadline", proposal)
+    return collective.proposal(proposal)
+
+
+def in_force(service: Service, mine: list[Collective], proposal: dict[str, Any], choice: str = "yes") -> dict[str, Any]:
+    """Everybody votes the same, and all the time passes that there is."""
+    opened = pass_days(service, mine[0], proposal["id"], 14)
+    assert opened["state"] == "ballot", opened
+    for one in mine:
+        one.vote(opened, choice, [] if choice == "yes" else ["aim"])
+    pass_days(service, mine[0], proposal["id"], 7)
+    return pass_days(service, mine[0], proposal["id"], 7)
+
+
