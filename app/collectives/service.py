@@ -5,6 +5,7 @@ journalled: none may be undone by a database that was set back. A mandate takes 
 platform's floor does; what a lab signed for and got before is for a revocation, which only the person can make.
 """
 
+import hmac
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -104,6 +105,9 @@ def join(session: Session, runtime: Runtime, who: Acting, collective: str, given
     Conflict (already_member)."""
     person = acting(session, runtime, who)
     row = queries.collective_of(session, collective)
+    wanted = queries.invitation(runtime, collective)
+    if not row.listed and not hmac.compare_digest((given.invitation or "").encode("utf-8", "replace"), wanted.encode()):
+        raise NotFound("not_found", "Ask a member for the invitation, and look at the id.")
     charter = queries.charter(session, collective, row.charter_n)
     if queries.membership_of(session, collective, who.contributor) is not None:
         raise Conflict("already_member", "Nothing more is needed; read your membership.")

@@ -236,6 +236,8 @@ def test_I9_platforms_and_labs_find_nothing_whatever_they_ask(service: Service, 
     (founder, _), (stranger, _) = people(service, platform, 2)
     union = founded(founder, listed=False)
     proposal = union.propose("steward.remove", "away", subject=union.me()["member"])["id"]
+    for invitation in (None, "inv_" + "0" * 26, "\u00e9"):  # the id alone, which the log tells, opens nothing
+        refuses("not_found", lambda invitation=invitation: joined(union, stranger, invitation=invitation))
     tokens = {"platform": service.token(platform), "lab": lab_token(service, lab)}
     for method, path, body in ROUTES:
         content = None if body is None else json.dumps(body).encode()
@@ -260,7 +262,7 @@ def test_I9_a_denial_by_a_collective_looks_to_a_lab_and_a_platform_like_any_othe
         if cause == "collective":
             union = founded(group[0][0], "nothing-new", listed=False)
             for at, (person, _) in enumerate(group):
-                mandated(service, joined(union, person) if at else union)
+                mandated(service, joined(union, person, invitation=union.read()["invitation"]) if at else union)
         before = call(service, "GET", f"/v1/contributions/{group[1][1].id}", service.token(platform)).json()
         for person, _ in group if cause == "erased" else []:
             person.erase("all")
