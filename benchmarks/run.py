@@ -7,7 +7,16 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import bench_batch, bench_decide, bench_log, bench_record, bench_release, bench_select, bench_withdraw
+from benchmarks import (
+    bench_batch,
+    bench_collectives,
+    bench_decide,
+    bench_log,
+    bench_record,
+    bench_release,
+    bench_select,
+    bench_withdraw,
+)
 from benchmarks.measure import Outcome
 
 HEAD = ("| what | Sayso | floor | ratio | rounds | goal | |", "|---|---|---|---|---|---|---|")
@@ -35,7 +44,7 @@ def number(value: float) -> str:
 def main() -> int:
     """Run what was asked for; 0 even where a goal is not reached, since that is a finding and no failure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    words = ("record", "batch", "release", "decide", "select", "log", "withdraw")
+    words = ("record", "batch", "release", "decide", "select", "collectives", "log", "withdraw")
     parser.add_argument("--only", default=",".join(words), help="comma-separated: " + ", ".join(words))
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are taken over them")
@@ -72,6 +81,9 @@ def main() -> int:
                 found = bench_decide.run(rounds=asked.rounds, decisions=asked.decisions)
             elif what == "select":
                 found = bench_select.run(database, rounds=asked.rounds, records=asked.selected, distinct=distinct)
+            elif what == "collectives":
+                found = bench_collectives.run(database, rounds=asked.rounds, records=asked.selected)
+                found += bench_collectives.pure(rounds=asked.rounds)
             elif what == "log":
                 found = bench_log.run(database, rounds=asked.rounds, leaves=asked.leaves)
             elif what == "withdraw":
