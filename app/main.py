@@ -52,6 +52,7 @@ from app.parties.auth import TokenCache
 from app.parties.claims import Claims
 from app.parties.links import console_links, console_sessions, intake_links
 from app.parties.router import router as parties
+from app.releases import labels
 from app.releases import service as releases
 from app.releases.router import router as release_routes
 from app.revocations import completion, deletions, eviction, recalls, replay
@@ -109,6 +110,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("recall", lambda agreement: recalls.open_batch(runtime, agreement))
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
+    runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     chores = {

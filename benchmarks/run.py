@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import (
     bench_batch,
+    bench_collectives,
     bench_decide,
     bench_lab,
     bench_log,
@@ -44,7 +45,7 @@ def number(value: float) -> str:
 def main() -> int:
     """Run what was asked for; 0 even where a goal is not reached, since that is a finding and no failure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    words = ("record", "batch", "release", "decide", "select", "log", "withdraw", "lab")
+    words = ("record", "batch", "release", "decide", "select", "collectives", "log", "withdraw", "lab")
     parser.add_argument("--only", default=",".join(words), help="comma-separated: " + ", ".join(words))
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are taken over them")
@@ -81,6 +82,9 @@ def main() -> int:
                 found = bench_decide.run(rounds=asked.rounds, decisions=asked.decisions)
             elif what == "select":
                 found = bench_select.run(database, rounds=asked.rounds, records=asked.selected, distinct=distinct)
+            elif what == "collectives":
+                found = bench_collectives.run(database, rounds=asked.rounds, records=asked.selected)
+                found += bench_collectives.pure(rounds=asked.rounds)
             elif what == "log":
                 found = bench_log.run(database, rounds=asked.rounds, leaves=asked.leaves)
             elif what == "lab":

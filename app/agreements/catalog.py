@@ -76,14 +76,14 @@ def today(runtime: Runtime) -> Snapshot:
 
 
 def _look(session: Session, now: datetime) -> dict[str, Any]:
-    bound = binding.bound(now.date())
-    g = selection.Governed(bound=bound)
+    bounds = binding.Bounds(now.date())
+    g = selection.Governed(bounds=bounds)
     base, standing, floor = g.layers()
-    wanted = (*selection.matching({}, now, None), base.is_not(None), g.basis != "none", sa.func.coalesce(bound.c.holds, 1) == 1)
+    wanted = (*selection.matching({}, now, None), base.is_not(None), g.basis != "none", *bounds.holds)
     people = sa.func.count(sa.distinct(_C.c.contributor_id))
     place = (_C.c.platform_id, _C.c.kind, _C.c.language)
     enough = people >= _FEWEST
-    how = (base, standing, floor, bound.c.policies, g.basis, g.attested_by)
+    how = (base, standing, floor, bounds.policies, g.basis, g.attested_by)
     groups = sa.select(*place, *how, sa.func.count()).select_from(g.joined).where(*wanted).group_by(*place, *how).having(enough)
     cells = sa.select(*place, sa.func.count()).select_from(g.joined).where(*wanted).group_by(*place).having(enough)
     names = dict(session.execute(sa.select(Platform.id, Platform.name)).all())  # type: ignore[call-overload]

@@ -39,6 +39,7 @@ class Present(NamedTuple):
     exclusions: bool = True
     ages: bool = True
     mandates: bool = True
+    limited: bool = True
     refusals: bool = True
 
 
@@ -46,24 +47,25 @@ EVERYTHING = Present()
 
 
 def present(session: Session, use_id: int) -> Present:
-    """What is to be joined for a use, by six short looks."""
+    """What is to be joined for a use, by seven short looks."""
     consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
     looks = (
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
         sa.select(floor.c.platform_id),
         sa.select(_X.c.id),
         sa.select(_V.c.policy_id).where(_V.c.use_id == use_id, sa.or_(_V.c.min_age > 0, _V.c.max_age < NO_AGE)),
-        binding.some_mandate(),
+        binding.some_mandate(limited=False),
+        binding.some_mandate(limited=True),
         binding.some_refusal(),
     )
     return Present(*(session.execute(look.limit(1)).first() is not None for look in looks))
 
 
 class Governed:
-    """Contributions joined with the consents and the floor that govern them; build once a query. `bound` is a subquery of
-    `collectives/binding.py`: what the mandated collectives say."""
+    """Contributions joined with the consents and the floor that govern them; build once a query. `bounds` are what the mandated
+    collectives say."""
 
-    def __init__(self, there: Present = EVERYTHING, bound: Any = None) -> None:
+    def __init__(self, there: Present = EVERYTHING, bounds: binding.Bounds | None = None) -> None:
         consent = Consent.__table__  # type: ignore[attr-defined]
         floor = PlatformFloor.__table__  # type: ignore[attr-defined]
         self.own = consent.alias("own")
@@ -81,9 +83,8 @@ class Governed:
             )  # fmt: skip
         if self.floor is not None:
             self.joined = self.joined.outerjoin(self.floor, self.floor.c.platform_id == _C.c.platform_id)
-        self.bound = bound
-        if bound is not None:
-            self.joined = self.joined.outerjoin(bound, bound.c.id == _C.c.id)
+        if bounds is not None:
+            self.joined = bounds.join(self.joined)
         self.base_policy = self._base("policy_id")
         self.basis = self._base("basis")
         self.attested_by = self._base("attested_by")
@@ -135,18 +136,21 @@ def eligible(
     agreement: str | None, there: Present = EVERYTHING, dissent: Sequence[str] = (),
 ) -> Any:  # fmt: skip
     """A select of (id, contributor_id, platform_id, kind, parts, base, standing, floor, basis, attested_by, in_terms, bound); the last
-    is what `binding.split` reads, null where no collective is mandated.
+    is what `binding.split` reads, empty where no collective is mandated.
 
     Every row is permitted by every layer now, for a record of its age. `in_terms` says whether all its policies stand in the
     agreement's signed offer, and the digests of all minority reports on what its collectives decided among the offer's `dissent`.
     Verdicts that are missing, of another day or of an older evaluator permit nothing.
     """
     signed = sa.select(_AP.c.policy_id).where(_AP.c.agreement_id == agreement)
-    bound = None
-    if there.mandates:
+    bounds = None
+    if there.mandates or there.limited:
         vk = _V.alias("vk")
-        bound = binding.bound(now.date(), vk, _decided(vk, use_id, now, there), None if agreement is None else (signed, dissent))
-    g = Governed(there, bound)
+        bounds = binding.Bounds(
+            now.date(), whole=there.mandates, limited=there.limited, by_record=there.ages, verdict=vk,
+            decided=_decided(vk, use_id, now, there), signed=None if agreement is None else (signed, dissent),
+        )  # fmt: skip
+    g = Governed(there, bounds)
     base, standing, floor = g.layers()
     vb = _V.alias("vb")
     joined = g.joined.join(vb, sa.and_(vb.c.policy_id == base, _decided(vb, use_id, now, there), vb.c.permit))
@@ -162,12 +166,13 @@ def eligible(
             person = sa.or_(person, sa.func.coalesce(v.c.person, sa.false()))
             if agreement is not None:
                 in_terms = sa.and_(in_terms, sa.or_(policy.is_(None), policy.in_(signed)))
-    if bound is not None:
-        conditions.append(sa.or_(bound.c.id.is_(None), bound.c.holds == 1))
-        parts = parts.op("&")(sa.func.coalesce(bound.c.parts, words.ALL_PARTS))
-        person = sa.or_(person, sa.func.coalesce(bound.c.person, 0) == 1)
+    if bounds is not None:
+        conditions += bounds.holds
+        for mask in bounds.parts:
+            parts = parts.op("&")(mask)
+        person = sa.or_(person, *bounds.by_person)
         if agreement is not None:
-            in_terms = sa.and_(in_terms, sa.func.coalesce(bound.c.in_terms, 1) == 1)
+            in_terms = sa.and_(in_terms, *bounds.in_terms)
     if there.refusals:
         conditions.append(binding.not_refused(lab))
     if there.exclusions:
@@ -177,7 +182,7 @@ def eligible(
         sa.select(
             _C.c.id, _C.c.contributor_id, _C.c.platform_id, _C.c.kind, parts.label("parts"), base.label("base"), standing.label("standing"),
             floor.label("floor"), g.basis.label("basis"), g.attested_by.label("attested_by"), in_terms.label("in_terms"),
-            (sa.null() if bound is None else bound.c.policies).label("bound"),
+            (sa.literal("") if bounds is None else bounds.policies).label("bound"),
         )
         .select_from(joined)
         .where(*conditions)

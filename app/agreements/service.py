@@ -110,11 +110,11 @@ def parse(use: Any) -> Use:
 
 
 def _distinct(session: Session, chosen: dict[str, Any], lab: str, use: Use, now: datetime) -> list[_Layers]:
-    bound = binding.bound(now.date())
-    g = selection.Governed(bound=bound)
+    bounds = binding.Bounds(now.date())
+    g = selection.Governed(bounds=bounds)
     base, standing, floor = g.layers()
     basis = selection.basis_suffices(g, use)
-    collectives = (bound.c.policies, sa.func.coalesce(bound.c.holds, 1), sa.func.coalesce(bound.c.told, 1))
+    collectives = (bounds.policies, bounds.held, bounds.told)
     query = (
         sa.select(
             base.label("base"), standing.label("standing"), floor.label("floor"), basis.label("basis"),

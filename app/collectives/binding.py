@@ -1,4 +1,4 @@
-"""What collectives have to say of a record, as one subquery that the selection joins: a row for each record that a mandate covers.
+"""What collectives have to say of a record, as subqueries that the selection joins.
 
 Every mandated collective must permit; one without a policy in force, and a mandate past its day, permit nothing. A mandate that its
 member ended says nothing any more. Several collectives of one record are folded together here: parts by AND, bit by bit, because
@@ -38,15 +38,85 @@ def in_force(today: date) -> Any:
     return sa.and_(_M.c.expires_on > today, _K.c.policy_id.is_not(None), _K.c.policy_until > today)
 
 
-def bound(today: date, verdict: Any = None, decided: Any = None, signed: tuple[Any, Sequence[str]] | None = None) -> Any:
-    """Columns: id (contribution), holds (1 where every collective has a policy in force, and with `verdict` permits), told (1 where all
-    are public), policies (`policy:outcome` of each, comma between); and with `verdict` (an alias of that table, `decided` its condition)
-    parts, person, in_terms: 1 where all policies and the digests of all minority reports stand among `signed`; None: everything does."""
-    joined = _M.join(_C, covers()).join(_K, _K.c.id == _M.c.collective_id)
+class Bounds:
+    """What the mandated collectives say of each record, as outer joins of a query over contributions and expressions of it.
+
+    Mandates over all that a person gave are folded once a person, those over some of it once a record; where verdicts differ by the age
+    of a record (`by_record`) all are. Without `verdict` (an alias of that table, `decided` its condition) it is only looked at whether
+    policies are in force. `signed`: a select of policy ids and the digests of the offer that all policies and all dissent must be among.
+    """
+
+    def __init__(
+        self, today: date, *, whole: bool = True, limited: bool = True, by_record: bool = False, verdict: Any = None, decided: Any = None,
+        signed: tuple[Any, Sequence[str]] | None = None,
+    ) -> None:  # fmt: skip
+        more = (today, verdict, decided, signed)
+        self._parts = []
+        limits = sa.or_(_M.c.contribution_id.is_not(None), _M.c.kinds.is_not(None))
+        if whole and not by_record:
+            self._parts.append((_folded(_M.c.contributor_id, _M, ~limits, "bound_whole", *more), _C.c.contributor_id))
+        if limited or (whole and by_record):
+            which = sa.true() if by_record else limits
+            self._parts.append((_folded(_C.c.id, _M.join(_C, covers()), which, "bound_some", *more), _C.c.id))
+        self._verdict = verdict is not None
+
+    def join(self, joined: Any) -> Any:
+        """`joined` with what is said of each record."""
+        for found, column in self._parts:
+            joined = joined.outerjoin(found, found.c.id == column)
+        return joined
+
+    @property
+    def holds(self) -> list[Any]:
+        """Conditions: each collective has a policy in force, and with verdicts permits."""
+        return [sa.func.coalesce(found.c.holds, 1) == 1 for found, _ in self._parts]
+
+    @property
+    def told(self) -> Any:
+        """1 where all collectives chose to be public."""
+        return self._least("told")
+
+    @property
+    def held(self) -> Any:
+        """1 where `holds`, to be grouped by."""
+        return self._least("holds")
+
+    @property
+    def in_terms(self) -> list[Any]:
+        """Conditions: policies and dissent are signed for."""
+        return [sa.func.coalesce(found.c.in_terms, 1) == 1 for found, _ in self._parts]
+
+    @property
+    def by_person(self) -> list[Any]:
+        """Conditions that make an attestation by the person necessary."""
+        return [sa.func.coalesce(found.c.person, 0) == 1 for found, _ in self._parts]
+
+    @property
+    def parts(self) -> list[Any]:
+        """Masks of parts that are permitted."""
+        return [sa.func.coalesce(found.c.parts, words.ALL_PARTS) for found, _ in self._parts]
+
+    @property
+    def policies(self) -> Any:
+        """What `split` reads: `policy:outcome` of each, a comma between; empty where no collective is mandated."""
+        listed = [sa.func.coalesce(found.c.policies, "") for found, _ in self._parts]
+        return listed[0] if len(listed) == 1 else listed[0] + "," + listed[1]
+
+    def _least(self, name: str) -> Any:
+        each = [sa.func.coalesce(found.c[name], 1) for found, _ in self._parts]
+        return each[0] if len(each) == 1 else sa.case((each[0] < each[1], each[0]), else_=each[1])
+
+
+def _folded(
+    key: Any, mandates: Any, which: Any, name: str, today: date, verdict: Any, decided: Any, signed: tuple[Any, Sequence[str]] | None
+) -> Any:
+    """A row for each `key`, its collectives folded together."""
+    joined = mandates.join(_K, _K.c.id == _M.c.collective_id)
     holds = in_force(today)
     each = sa.cast(_K.c.policy_id, sa.Text) + ":" + _K.c.policy_outcome
     columns = [
-        _C.c.id, sa.func.min(sa.case((_K.c.listed, 1), else_=0)).label("told"), sa.func.aggregate_strings(each, ",").label("policies"),
+        key.label("id"), sa.func.min(sa.case((_K.c.listed, 1), else_=0)).label("told"),
+        sa.func.aggregate_strings(each, ",").label("policies"),
     ]  # fmt: skip
     if verdict is not None:
         joined = joined.outerjoin(verdict, sa.and_(verdict.c.policy_id == _K.c.policy_id, decided))
@@ -64,12 +134,13 @@ def bound(today: date, verdict: Any = None, decided: Any = None, signed: tuple[A
             sa.func.min(in_terms).label("in_terms"),
         ]  # fmt: skip
     columns.append(sa.func.min(sa.case((holds, 1), else_=0)).label("holds"))
-    return sa.select(*columns).select_from(joined).group_by(_C.c.id).subquery("bound")
+    return sa.select(*columns).select_from(joined).where(CURRENT, which).group_by(key).subquery(name)
 
 
-def some_mandate() -> Any:
-    """A select that finds something where any mandate is current."""
-    return sa.select(_M.c.id).where(CURRENT)
+def some_mandate(*, limited: bool) -> Any:
+    """A select that finds something where a mandate is current: over some of what a person gave (`limited`), or over all of it."""
+    limits = sa.or_(_M.c.contribution_id.is_not(None), _M.c.kinds.is_not(None))
+    return sa.select(_M.c.id).where(CURRENT, limits if limited else ~limits)
 
 
 def policies(contributions: Iterable[str] | None = None) -> Any:
@@ -82,8 +153,8 @@ def policies(contributions: Iterable[str] | None = None) -> Any:
 
 
 def split(found: str | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """`policies` of a row of `bound` as (policy ids, outcomes relied on), each once and in order."""
-    pairs = [one.split(":", 1) for one in found.split(",")] if found else []
+    """`policies` of a row as (policy ids, outcomes relied on), each once and in order."""
+    pairs = [one.split(":", 1) for one in (found or "").split(",") if one]
     return tuple(sorted({int(policy) for policy, _ in pairs})), tuple(sorted({outcome for _, outcome in pairs}))
 
 

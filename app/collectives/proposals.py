@@ -146,7 +146,9 @@ def dissent(session: Session, runtime: Runtime, who: Acting, collective: str, pr
         raise Gone("proposal_state", "The time for dissent is over.", state=row.state)
     if electorate.tag_of(session, runtime, row, mine.member) is None:
         raise Forbidden("not_elector", "Who was of the electorate can dissent from an outcome.")
-    return _file(session, who, person, row, "report", text, now)
+    made = _file(session, who, person, row, "report", text, now)
+    runtime.jobs.enqueue(session, "label", row.id, key=made)
+    return made
 
 
 def _file(session: Session, who: Acting, person: Person, row: Proposal, kind: str, text: str, now: datetime) -> str:

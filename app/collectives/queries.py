@@ -36,6 +36,11 @@ def pseudonym(runtime: Runtime, collective: str, contributor: str) -> str:
     return f"{PREFIXES['member']}_{encode(keyed_hash(key, contributor)[:16])}"
 
 
+def invitation(runtime: Runtime, collective: str) -> str:
+    """What lets somebody join a collective that is not public. Its id is no secret: it stands in the log."""
+    return "inv_" + encode(keyed_hash(runtime.keys.derive("invitation"), collective)[:16])
+
+
 def collective_of(session: Session, collective: str, *, lock: bool = False) -> Collective:
     """Raises NotFound (not_found)."""
     query = select(Collective).where(Collective.id == collective)

@@ -115,6 +115,7 @@ def _collective(session: Session, runtime: Runtime, row: Collective) -> Collecti
         id=row.id, name=row.name, kind=row.kind, listed=row.listed, members=log.bucket(queries.members(session, row.id)),
         charter=queries.charter(session, row.id, row.charter_n), charter_sha256=charter.sha256, policy=policy,
         policy_until=None if policy is None else row.policy_until, created_at=row.created_at,
+        invitation=None if row.listed else queries.invitation(runtime, row.id),
     )  # fmt: skip
 
 

@@ -46,6 +46,9 @@ class FoundIn(In):
 
 
 class JoinIn(In):
+    """`invitation`: for a collective that is not public, as its members read it."""
+
+    invitation: Annotated[str, StringConstraints(max_length=80)] | None = None
     eligibility_code: Annotated[str, StringConstraints(max_length=80)] | None = None
     declared: Word | None = None
 
@@ -66,7 +69,8 @@ class MandateIn(In):
 
 
 class CollectiveOut(Out):
-    """`members` is a bucket. `policy` is null where none is in force: what was mandated is then released to nobody."""
+    """`members` is a bucket. `policy` is null where none is in force: what was mandated is then released to nobody. `invitation` is told
+    to members of a collective that is not public, to hand on."""
 
     id: str
     name: str
@@ -78,6 +82,7 @@ class CollectiveOut(Out):
     policy: str | None
     policy_until: date | None
     created_at: Time
+    invitation: str | None
 
 
 class MandateOut(Out):

@@ -5,6 +5,7 @@ journalled: none may be undone by a database that was set back. A mandate takes 
 platform's floor does; what a lab signed for and got before is for a revocation, which only the person can make.
 """
 
+import hmac
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -99,11 +100,28 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
     return row.id
 
 
+def stand_in(session: Session, collective: str, *, now: datetime) -> None:
+    """A row for a collective that a database which was set back no longer knows, so that mandates given to it hold: it has no policy,
+    and what they cover is released to nobody until each member ends theirs."""
+    if session.get(Collective, collective) is not None:
+        return
+    body = charter_bytes(CharterIn(aim="This collective was lost when its database was set back."))
+    session.add(Collective(id=collective, name="", kind="affinity", listed=False, state="lost", charter_n=1, created_at=now))
+    session.flush()
+    session.add(
+        CharterVersion(collective_id=collective, n=1, body=body, sha256=sha256_hex(body), from_at=now, review_by=now.date() + LONGEST)
+    )
+    session.flush()
+
+
 def join(session: Session, runtime: Runtime, who: Acting, collective: str, given: JoinIn, *, now: datetime) -> str:
     """Become a member; gives the act. Raises NotFound, Invalid (group_unknown, eligibility_missing, eligibility_invalid) or
     Conflict (already_member)."""
     person = acting(session, runtime, who)
     row = queries.collective_of(session, collective)
+    wanted = queries.invitation(runtime, collective)
+    if not row.listed and not hmac.compare_digest((given.invitation or "").encode("utf-8", "replace"), wanted.encode()):
+        raise NotFound("not_found", "Ask a member for the invitation, and look at the id.")
     charter = queries.charter(session, collective, row.charter_n)
     if queries.membership_of(session, collective, who.contributor) is not None:
         raise Conflict("already_member", "Nothing more is needed; read your membership.")

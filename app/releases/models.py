@@ -102,3 +102,23 @@ class RecallItem(SQLModel, table=True):
     record_id: bytes
     recall_id: str | None = Field(default=None, index=True, sa_type=IdType)
     created_at: datetime = Field(sa_type=Instant)
+
+
+class ReleaseOutcome(SQLModel, table=True):
+    """A collective's decision that records of a published release rest on."""
+
+    __tablename__ = "release_outcome"
+
+    outcome: str = Field(primary_key=True, sa_type=IdType)
+    release_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="release.id")
+
+
+class ReleaseLabel(SQLModel, table=True):
+    """What is to be said of a release beside its manifest: `contested`, `dissent`. Added, and never changed or taken away."""
+
+    __tablename__ = "release_label"
+
+    release_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="release.id")
+    code: str = Field(primary_key=True, sa_type=IdType)
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)

@@ -19,7 +19,7 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.releases import tree
 from app.releases.items import CHUNK, Filling
-from app.releases.models import Release, ReleaseItem, Shard
+from app.releases.models import Release, ReleaseItem, ReleaseOutcome, Shard
 from app.releases.rows import BuiltShard, Terms
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
@@ -107,6 +107,8 @@ class Publishing(Filling):
                 for n, b in self.built.items()
             ]
         )
+        outcomes = {outcome for at in used for outcome in self.terms[at].outcomes}
+        session.add_all([ReleaseOutcome(outcome=outcome, release_id=self.release) for outcome in sorted(outcomes)])
         body = {
             "lab": self.offered["lab"]["legal_name"], "agreement": self.agreement.id, "as_of": self.as_of,
             "manifest_sha256": sha256_hex(manifest), "records": log.bucket(ids), "supersedes": row.supersedes, "tree_root": root,
@@ -114,6 +116,8 @@ class Publishing(Filling):
         session.flush()
         index = log.append(session, [log.institutional("release.cut", self.release, body, now)], now)
         session.execute(sa.update(Release).where(Release.id == self.release).values(log_index=index))  # type: ignore[arg-type]
+        for outcome in sorted(outcomes):
+            self.runtime.jobs.enqueue(session, "label", outcome, key=self.release)
 
     def _open_until(self, session: Session, used: Iterable[int], today: date) -> date | None:
         """The first day on which a policy permits a record in it less than today, or the agreement has ended."""

@@ -19,10 +19,20 @@ from app.kit.problems import problem
 from app.kit.runtime import Runtime
 from app.log import proofs
 from app.parties.auth import ReadingLab, WritingLab, bearer
-from app.releases import delta, service
+from app.releases import delta, labels, service
 from app.releases.cutting import blob_name
 from app.releases.models import JSONL, PARQUET, Delivery, Release, Shard
-from app.releases.schemas import CutIn, DeliveryOut, DeltaOut, HeldBack, ReleaseFile, ReleaseOut, ReleasePage, ShardOut
+from app.releases.schemas import (
+    CutIn,
+    DeliveryOut,
+    DeltaOut,
+    HeldBack,
+    LabelOut,
+    ReleaseFile,
+    ReleaseOut,
+    ReleasePage,
+    ShardOut,
+)
 
 router = APIRouter(prefix="/v1", tags=["releases"], route_class=StrictRoute)
 _PIECE = 256 * 1024
@@ -61,6 +71,13 @@ def list_releases(
 @router.get("/releases/{release}", response_model=ReleaseOut, summary="Read a release")
 def read_release(release: str, session: ReadSessionDep, lab: ReadingLab) -> ReleaseOut:
     return _read(session, service.own_release(session, lab.id, release))
+
+
+@router.get("/releases/{release}/labels", response_model=list[LabelOut], summary="What is to be said of a release")
+def read_labels(release: str, session: ReadSessionDep, lab: ReadingLab) -> list[LabelOut]:
+    """Labels added since the cut, each a leaf of the log. Whoever holds the release keeps them with it."""
+    row = service.own_release(session, lab.id, release)
+    return [LabelOut(label=found.code, log_index=found.log_index, added_at=found.at) for found in labels.labels(session, row.id)]
 
 
 def _read(session: Session, row: Release) -> ReleaseOut:

@@ -38,6 +38,14 @@ class ReleaseOut(Out):
     shards: list[ShardOut]
 
 
+class LabelOut(Out):
+    """`contested`: a decision that records in it rest on was. `dissent`: there are minority reports on one."""
+
+    label: str
+    log_index: int
+    added_at: Time
+
+
 class ReleasePage(Out):
     items: list[ReleaseOut]
     next: str | None

@@ -230,6 +230,7 @@ def _key(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | 
 def _mandate(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     who = Acting(line["contributor"], line["one"])
     given = MandateIn.model_construct(expires_on=date.fromisoformat(line["expires_on"]), kinds=line["kinds"], policy=None)
+    collectives.stand_in(session, line["collective"], now=now)
     again = {"act": line["act"], "mandate": line["mandate"], "membership": line["membership"]}
     collectives.give_mandate(session, runtime, who, line["collective"], given, now=now, **again)
     return True

@@ -16,7 +16,7 @@ branch_labels = None
 depends_on = None
 
 ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-KEPT = ("outcome", "minority_report")
+KEPT = ("outcome", "minority_report", "release_label")
 
 
 def upgrade() -> None:
@@ -111,6 +111,20 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(['report_id'], ['minority_report.id'], name=op.f('fk_objection_withdrawn_report_id_minority_report')),
         sa.PrimaryKeyConstraint('report_id', name=op.f('pk_objection_withdrawn'))
         )
+    op.create_table('release_label',
+        sa.Column('release_id', ID, nullable=False),
+        sa.Column('code', ID, nullable=False),
+        sa.Column('log_index', sa.BigInteger(), nullable=False),
+        sa.Column('at', app.kit.db.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(['release_id'], ['release.id'], name=op.f('fk_release_label_release_id_release')),
+        sa.PrimaryKeyConstraint('release_id', 'code', name=op.f('pk_release_label'))
+        )
+    op.create_table('release_outcome',
+        sa.Column('outcome', ID, nullable=False),
+        sa.Column('release_id', ID, nullable=False),
+        sa.ForeignKeyConstraint(['release_id'], ['release.id'], name=op.f('fk_release_outcome_release_id_release')),
+        sa.PrimaryKeyConstraint('outcome', 'release_id', name=op.f('pk_release_outcome'))
+        )
     op.add_column('offer', sa.Column('outcomes', sa.JSON(), server_default='[]', nullable=False))
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
@@ -134,6 +148,8 @@ def downgrade() -> None:
                 op.execute(f"DROP TRIGGER keep_{table}_{what} ON {table}")
         op.execute("DROP FUNCTION refuse_change()")
     op.drop_column('offer', 'outcomes')
+    op.drop_table('release_outcome')
+    op.drop_table('release_label')
     op.drop_table('objection_withdrawn')
     op.drop_index(op.f('ix_dissent_text_contributor_id'), table_name='dissent_text')
     op.drop_table('dissent_text')

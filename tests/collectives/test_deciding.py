@@ -24,7 +24,7 @@ from tests.collectives.members import CHARTER, founded, in_force, joined, mandat
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.faults.cuts import once, outcome, queued
 from tests.kit.refusals import accepted, call, refused
-from tests.support import EVALUATION, LabParty, PlatformParty, Service
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
 
 NARROW = {"policy": {"template": "nothing-new"}}
 ADOPT = {"policy": {"template": "evaluation-only"}}
@@ -347,3 +347,27 @@ def test_an_objection_stops_consent_while_it_stands_and_travels_with_what_passes
     assert [file["minority_reports"] for file in files] == [[standing["text_sha256"]], []]
     assert all(recount.recount(file) for file in files)
     refuses("proposal_state", lambda: mine[2].object_to(first["id"], "Too late."))
+
+
+def test_a_release_is_labelled_where_what_it_rests_on_was_contested_and_when_somebody_dissents_later(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    mine = union_of(service, platform, 3)
+    mandated(service, mine[1])
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    narrow = mine[0].propose("policy.narrow", "As before.", **ADOPT)
+    opened = pass_days(service, mine[0], narrow["id"], 7)
+    for one, choice in zip(mine, ("yes", "yes", "no"), strict=True):
+        one.vote(opened, choice, ["aim"])
+    pass_days(service, mine[0], narrow["id"], 7)
+    agreement = lab.agree(platform)
+    cut = cut_of(service, agreement).release
+    assert [found["label"] for found in until(lambda: lab.sdk.labels(cut))] == ["contested"]
+    mine[2].dissent(narrow["id"], "It was not as before.")
+    found = until(lambda: (seen := lab.sdk.labels(cut)) and len(seen) == 2 and seen)
+    assert [one["label"] for one in found] == ["contested", "dissent"]
+    for _ in range(2):
+        service.runtime.jobs.run("label", narrow["id"])
+    with read(service.runtime.engine) as session:
+        leaves = session.exec(select(LogEntry.log_index).where(LogEntry.type == "label.added", LogEntry.subject == cut)).all()
+    assert sorted(leaves) == [one["log_index"] for one in found], "once each, however often it is looked"

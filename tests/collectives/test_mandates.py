@@ -17,7 +17,9 @@ from app.collectives.models import Collective as Row
 from app.collectives.models import CollectiveAct, EligibilityUse, Mandate, Membership
 from app.consents.policies import PolicyBook
 from app.kit.db import for_update, read, write
+from app.kit.ids import random_id
 from app.log.models import LogEntry
+from app.revocations import replay
 from tests.collectives.members import CHARTER, founded, in_days, joined, mandated, people
 from tests.faults.cuts import Outcome, once, outcome, queued, receipt_for_all
 from tests.kit.refusals import accepted, call, lab_token, refused
@@ -236,6 +238,8 @@ def test_I9_platforms_and_labs_find_nothing_whatever_they_ask(service: Service, 
     (founder, _), (stranger, _) = people(service, platform, 2)
     union = founded(founder, listed=False)
     proposal = union.propose("steward.remove", "away", subject=union.me()["member"])["id"]
+    for invitation in (None, "inv_" + "0" * 26, "\u00e9"):  # the id alone, which the log tells, opens nothing
+        refuses("not_found", lambda invitation=invitation: joined(union, stranger, invitation=invitation))
     tokens = {"platform": service.token(platform), "lab": lab_token(service, lab)}
     for method, path, body in ROUTES:
         content = None if body is None else json.dumps(body).encode()
@@ -260,7 +264,7 @@ def test_I9_a_denial_by_a_collective_looks_to_a_lab_and_a_platform_like_any_othe
         if cause == "collective":
             union = founded(group[0][0], "nothing-new", listed=False)
             for at, (person, _) in enumerate(group):
-                mandated(service, joined(union, person) if at else union)
+                mandated(service, joined(union, person, invitation=union.read()["invitation"]) if at else union)
         before = call(service, "GET", f"/v1/contributions/{group[1][1].id}", service.token(platform)).json()
         for person, _ in group if cause == "erased" else []:
             person.erase("all")
@@ -328,6 +332,23 @@ def test_acts_that_narrow_are_done_again_from_the_journal(service: Service, plat
     mine.leave()
     finished(service)
     refuses("not_found", mine.me)
+
+
+def test_a_mandate_to_a_collective_that_a_restore_lost_still_holds(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """It was acknowledged, so it narrows: nothing is released until the member ends it."""
+    (founder, _), (member, given) = people(service, platform, 2)
+    platform.give(2)
+    agreement = lab.agree(platform)
+    mine = joined(founded(founder), member)
+    mandated(service, mine)
+    assert given.id in cut_of(service, agreement).contributions
+    line = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "mandate")
+    named = {"act": "act", "collective": "collective", "mandate": "mandate", "membership": "member"}
+    lost = {**line, **{name: random_id(kind) for name, kind in named.items()}}
+    replay.again(service.runtime, lost)
+    assert given.id not in cut_of(service, agreement).contributions
+    Collective(member, lost["collective"]).end_mandate(lost["mandate"])
+    assert given.id in cut_of(service, agreement).contributions
 
 
 def test_giving_the_same_mandate_twice_at_once_and_again_is_one(service: Service, platform: PlatformParty) -> None:

@@ -142,7 +142,8 @@ def _events() -> set[str]:
     for path in (ROOT / "app").rglob("*.py"):
         text = path.read_text("utf-8")
         if "log.institutional(" in text or "log.personal(" in text:
-            nouns = "admin|key|request|agreement|release|recall|contribution|consent|collective|membership|mandate|proposal|ballot|outcome|dissent"
+            nouns = "admin|key|request|agreement|release|recall|contribution|consent|collective|membership|mandate|proposal"
+            nouns += "|ballot|outcome|dissent|label"
             found |= set(re.findall(rf'"((?:{nouns})\.[a-z-]+)"', text))
     assert len(found) > 10
     return found

@@ -27,9 +27,11 @@ class Collective:
         """Charter, and the policy in force."""
         return self._do("GET")
 
-    def join(self, *, eligibility_code: str | None = None, declared: str | None = None) -> dict[str, Any]:
-        """Become a member. Nothing of your terms changes by that."""
-        return self._do("POST", "/members", {"eligibility_code": eligibility_code, "declared": declared})
+    def join(
+        self, *, invitation: str | None = None, eligibility_code: str | None = None, declared: str | None = None
+    ) -> dict[str, Any]:
+        """Become a member, of one that is not public with an invitation. Nothing of your terms changes by that."""
+        return self._do("POST", "/members", {"invitation": invitation, "eligibility_code": eligibility_code, "declared": declared})
 
     def me(self) -> dict[str, Any]:
         """Your pseudonym there, and your mandates."""

@@ -172,6 +172,11 @@ class Lab:
         """A release of this lab. Raises SaysoError."""
         return read(Release, self._get(f"/v1/releases/{_id(release_id)}"))
 
+    def labels(self, release_id: str) -> list[dict[str, Any]]:
+        """What is to be said of a release: keep these with it. Raises SaysoError."""
+        found: list[dict[str, Any]] = self._get(f"/v1/releases/{_id(release_id)}/labels").json()
+        return found
+
     def delta(self, release_id: str, since: str | None = None) -> tuple[list[str], list[str]]:
         """(record ids that came, ids that went) since an earlier release of the agreement, by default the one before it.
 
