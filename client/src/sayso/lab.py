@@ -85,7 +85,8 @@ class Lab:
         mode: Literal["snapshot", "standing"] = "snapshot",
         until: str | None = None,
     ) -> RequestResult:
-        """Ask for a use over a selection (platforms, kinds, languages; none given: any). Raises SaysoError."""
+        """Ask for a use over a selection: lists of platforms, kinds, languages and models, and days `from` and `to`; what is not
+        given may be any. Raises SaysoError."""
         body: dict[str, Any] = {"use": use, "selection": selection or {}, "mode": mode}
         if until is not None:
             body["until"] = until

@@ -74,6 +74,8 @@ class NewContribution:
     language: str | None = None
     context_terms: dict[str, Any] | None = None
     context_ref: str | None = None
+    models: list[str] | None = None
+    """Names of the language models it is about: in a battle both."""
     consent: ConsentGiven | dict[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
@@ -181,10 +183,12 @@ class RequestResult(Answer):
 
 
 class Catalog(Answer):
-    """What there is to ask for: items of platform, platform_name, kind, language, records."""
+    """What there is to ask for: items of platform, platform_name, kind, language, records; the same by month and by model."""
 
     day: str
     items: list[dict[str, Any]]
+    months: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
 
 
 class Quote(Answer):
