@@ -51,7 +51,7 @@ from app.parties.intake_links import IntakeLinks
 from app.parties.router import router as parties
 from app.releases import service as releases
 from app.releases.router import router as release_routes
-from app.revocations import completion, deletions, eviction, recalls, replay
+from app.revocations import completion, deadlines, deletions, eviction, recalls, replay
 from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
 from app.web.everything import router as everything
@@ -102,6 +102,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "cut", lambda release: releases.cut(runtime, release), lambda release: releases.fail(runtime, release)
     )
     runtime.jobs.handle("recall", lambda agreement: recalls.open_batch(runtime, agreement))
+    runtime.jobs.handle("deadline", lambda recall: deadlines.look(runtime, recall))
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
@@ -109,6 +110,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {
         "recalls": lambda now: recalls.open_forgotten(runtime, now),
+        "deadlines": lambda now: deadlines.look_for_forgotten(runtime, now),
         "sweep": lambda now: releases.sweep(runtime, ""),
         "erase": lambda now: completion.take_up_forgotten(runtime, now),
         "epochs": lambda now: epochs.keep_up(runtime, now),

@@ -1,5 +1,6 @@
 """API shapes of the releases slice."""
 
+from datetime import date
 from typing import Literal
 
 from app.kit.body import In, Out, Time
@@ -36,6 +37,23 @@ class ReleaseOut(Out):
     successor: str | None
     held_back: HeldBack | None
     shards: list[ShardOut]
+
+
+class ShareOut(Out):
+    """What one lab got in a quarter: records rounded down to ten, and per cent of what all got; null below ten records."""
+
+    quarter: str
+    lab_id: str
+    lab: str
+    records: int | None
+    percent: int | None
+
+
+class SharesOut(Out):
+    """As of the day's first look, the newest quarter first."""
+
+    day: date
+    items: list[ShareOut]
 
 
 class ReleasePage(Out):

@@ -286,7 +286,16 @@ class Recall(Answer):
     due: str
     records: list[str]
     state: str
+    overdue: bool = False
+    models: list[str] = []
     log_index: int | None = None
+
+
+class Events(Answer):
+    """Security event tokens by their `jti`: compact JWS by the service, `typ` secevent+jwt (RFC 8417)."""
+
+    sets: dict[str, str]
+    more: bool = Field(False, alias="moreAvailable")
 
 
 class RecallPage(Answer):
