@@ -55,7 +55,7 @@ from app.parties.router import router as parties
 from app.releases import labels
 from app.releases import service as releases
 from app.releases.router import router as release_routes
-from app.revocations import completion, deletions, eviction, recalls, replay
+from app.revocations import completion, deadlines, deletions, eviction, recalls, replay
 from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
 from app.web.everything import router as everything
@@ -108,6 +108,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "cut", lambda release: releases.cut(runtime, release), lambda release: releases.fail(runtime, release)
     )
     runtime.jobs.handle("recall", lambda agreement: recalls.open_batch(runtime, agreement))
+    runtime.jobs.handle("overdue", lambda recall: deadlines.look(runtime, recall))
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
@@ -120,6 +121,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {
         "recalls": lambda now: recalls.open_forgotten(runtime, now),
+        "overdue": lambda now: deadlines.look_for_forgotten(runtime, now),
         "sweep": lambda now: releases.sweep(runtime, ""),
         "erase": lambda now: completion.take_up_forgotten(runtime, now),
         "deadlines": lambda now: voting.take_up_forgotten(runtime, now),

@@ -5,7 +5,7 @@ run: kept in the private audit, in no log, and limited by lab and day, so that c
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from app.agreements import selection, service, verdicts
 from app.agreements.models import CatalogDay, DryRun
 from app.collectives import binding
 from app.consents.policies import PolicyBook, StoredPolicy
-from app.contributions.models import Contribution
+from app.contributions.models import Contribution, ContributionModel
 from app.core import vocabulary as words
 from app.core.canonical import canonical, sha256_hex
 from app.core.evaluation import LabFacts, Use, basis_allows, verdict
@@ -26,6 +26,7 @@ from app.kit.runtime import Runtime
 from app.parties.models import Lab, Platform
 
 _C = Contribution.__table__  # type: ignore[attr-defined]
+_CM = ContributionModel.__table__  # type: ignore[attr-defined]
 _FEWEST = 10
 DRY_RUNS = 50
 """Quotes that a lab may ask for in a day (UTC)."""
@@ -33,7 +34,8 @@ _SHORTER = (365, 90, 30)
 
 
 class Group(NamedTuple):
-    """Records of one platform, kind and language under the same policies, and of how many people; ids are of policies."""
+    """Records of one platform, kind and language under the same policies; ids are of policies. With a `month` (YYYY-MM) those of
+    that month alone, with a `model` those about it."""
 
     platform: str
     kind: str
@@ -45,6 +47,8 @@ class Group(NamedTuple):
     basis: str
     attested_by: str
     records: int
+    month: str | None = None
+    model: str | None = None
 
     @property
     def policies(self) -> tuple[int, ...]:
@@ -53,11 +57,14 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The numbers of a day: `cells` by platform (id, name), kind and language; `groups` for quotes. Fewer than ten people: left out."""
+    """The numbers of a day: `cells` by platform (id, name), kind and language; `months` and `models` by platform, kind and these;
+    `groups` for quotes. Fewer than ten people: left out."""
 
     day: date
     cells: list[tuple[str, str, str, str | None, int]]
     groups: list[Group]
+    months: list[tuple[str, str, str, int]] = field(default_factory=list)
+    models: list[tuple[str, str, str, int]] = field(default_factory=list)
 
 
 def today(runtime: Runtime) -> Snapshot:
@@ -72,7 +79,9 @@ def today(runtime: Runtime) -> Snapshot:
             insert_or_ignore(session, CatalogDay.__table__, {"day": day, "body": made})  # type: ignore[attr-defined]
             session.execute(sa.delete(CatalogDay).where(CatalogDay.day < day))  # type: ignore[arg-type]
             body = session.exec(select(CatalogDay.body).where(CatalogDay.day == day)).one()  # another may have been first
-    return Snapshot(day, [tuple(cell) for cell in body["cells"]], [Group(*group) for group in body["groups"]])
+    # A snapshot of a day on which the service was brought up to date may be without months and models.
+    several = [[tuple(row) for row in body.get(name, [])] for name in ("cells", "months", "models")]
+    return Snapshot(day, several[0], [Group(*group) for group in body["groups"]], *several[1:])
 
 
 def _look(session: Session, now: datetime) -> dict[str, Any]:
@@ -86,10 +95,32 @@ def _look(session: Session, now: datetime) -> dict[str, Any]:
     how = (base, standing, floor, bounds.policies, g.basis, g.attested_by)
     groups = sa.select(*place, *how, sa.func.count()).select_from(g.joined).where(*wanted).group_by(*place, *how).having(enough)
     cells = sa.select(*place, sa.func.count()).select_from(g.joined).where(*wanted).group_by(*place).having(enough)
+    month, about = _month(session), g.joined.join(_CM, _CM.c.contribution_id == _C.c.id)
+    of_month = sa.select(*place[:2], month, sa.func.count()).select_from(g.joined).where(*wanted).group_by(*place[:2], month).having(enough)
+    of_model = sa.select(*place[:2], _CM.c.model, sa.func.count()).select_from(about).where(*wanted)
+    of_model = of_model.group_by(*place[:2], _CM.c.model).having(enough)
     names = dict(session.execute(sa.select(Platform.id, Platform.name)).all())  # type: ignore[call-overload]
     listed = [[p, names[p], kind, language, n] for p, kind, language, n in session.execute(cells)]
     listed.sort(key=lambda cell: (cell[0], cell[2], cell[3] or ""))
-    return {"cells": listed, "groups": [list(row) for row in session.execute(groups)]}
+    found = [list(row) for row in session.execute(groups)]
+    none = sa.null()
+    for by, joined in (((month, none), g.joined), ((none, _CM.c.model), about), ((month, _CM.c.model), about)):
+        keys = [*place, *how, *(column for column in by if column is not none)]
+        query = sa.select(*place, *how, sa.func.count(), *by).select_from(joined).where(*wanted).group_by(*keys).having(enough)
+        found += [list(row) for row in session.execute(query)]
+    return {
+        "cells": listed, "groups": found, "months": sorted(list(row) for row in session.execute(of_month)),
+        "models": sorted(list(row) for row in session.execute(of_model)),
+    }  # fmt: skip
+
+
+def _month(session: Session) -> Any:
+    """YYYY-MM (UTC) that a record was made in, in the words of the database."""
+    seconds = selection.made_at // 1_000_000
+    if session.get_bind().dialect.name == "sqlite":
+        return sa.func.strftime(sa.literal_column("'%Y-%m'"), seconds, sa.literal_column("'unixepoch'"))
+    at = sa.func.timezone(sa.literal_column("'UTC'"), sa.func.to_timestamp(seconds))
+    return sa.func.to_char(at, sa.literal_column("'YYYY-MM'"))
 
 
 @dataclass(frozen=True)
@@ -110,7 +141,7 @@ def quote(session: Session, runtime: Runtime, lab: Lab, asked: dict[str, Any], c
     """
     use = service.parse(asked)
     left = _spend(session, lab, use, chosen, now)
-    matching = [group for group in seen.groups if _matches(group, chosen)]
+    matching = _most(group for group in seen.groups if _matches(group, chosen))
     book: PolicyBook = runtime.parts["policies"]
     stored = book.by_ids({policy for group in matching for policy in group.policies})
     facts = verdicts.facts_of(lab)
@@ -139,7 +170,29 @@ def _spend(session: Session, lab: Lab, use: Use, chosen: dict[str, Any], now: da
 
 def _matches(group: Group, chosen: dict[str, Any]) -> bool:
     asked = (("platforms", group.platform), ("kinds", group.kind), ("languages", group.language))
-    return all(chosen.get(name) is None or value in chosen[name] for name, value in asked)
+    if not all(chosen.get(name) is None or value in chosen[name] for name, value in asked):
+        return False
+    timed, about = any(chosen.get(name) for name in ("from", "to")), chosen.get("models")
+    if (timed, about is not None) != (group.month is not None, group.model is not None):
+        return False
+    return (about is None or group.model in about) and (group.month is None or _whole_month(group.month, chosen))
+
+
+def _whole_month(month: str, chosen: dict[str, Any]) -> bool:
+    """Whether all of a month lies in the days asked for. Counts by the day would tell when somebody did something."""
+    first = date.fromisoformat(f"{month}-01")
+    last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    return (chosen.get("from") or month) <= first.isoformat() and last.isoformat() <= (chosen.get("to") or "9999")
+
+
+def _most(groups: Iterable[Group]) -> list[Group]:
+    """Of the groups of several models the largest: one record may be about more than one of them, and would count twice."""
+    best: dict[Group, Group] = {}
+    for group in groups:
+        same = group._replace(model=None, records=0)
+        if same not in best or best[same].records < group.records:
+            best[same] = group
+    return list(best.values())
 
 
 def _count(groups: list[Group], stored: dict[int, StoredPolicy], use: Use, facts: LabFacts, day: date) -> int:

@@ -12,6 +12,8 @@ from app.agreements.schemas import (
     AgreementFile,
     AgreementOut,
     CatalogItem,
+    CatalogModel,
+    CatalogMonth,
     CatalogOut,
     CheckIn,
     CheckOut,
@@ -33,20 +35,24 @@ router = APIRouter(prefix="/v1", tags=["agreements"], route_class=StrictRoute)
 
 @router.get("/catalog", response_model=CatalogOut, summary="What there is to ask for")
 def read_catalog(runtime: RuntimeDep, lab: WritingLab) -> CatalogOut:
-    """Platforms, kinds and languages with the numbers of the day, for `selection` of a request. Who has fewer than ten people is left out."""
+    """Platforms, kinds, languages, months and models with the numbers of the day, for `selection` of a request. What fewer than
+    ten people gave is left out."""
     seen = catalog.today(runtime)
     items = [
         CatalogItem(platform=platform, platform_name=name, kind=kind, language=language, records=count - count % 10)
         for platform, name, kind, language, count in seen.cells
     ]
-    return CatalogOut(day=seen.day, items=items)
+    months = [CatalogMonth(platform=p, kind=kind, month=month, records=n - n % 10) for p, kind, month, n in seen.months]
+    models = [CatalogModel(platform=p, kind=kind, model=model, records=n - n % 10) for p, kind, model, n in seen.models]
+    return CatalogOut(day=seen.day, items=items, months=months, models=models)
 
 
 @router.post("/quotes", response_model=QuoteOut, summary="How many would a use get, and what would add more?")
 def quote(asked: QuoteIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab) -> QuoteOut:
-    """A dry run, kept in the private audit and in no log: fifty a day. Counts are of the day's snapshot, rounded to ten."""
+    """A dry run, kept in the private audit and in no log: fifty a day. Counts are of the day's snapshot, rounded to ten; of a
+    stretch of time it counts the whole months in it, and of several models the one with most."""
     seen = catalog.today(runtime)  # in a transaction of its own, before the request's begins
-    found = catalog.quote(session, runtime, lab, asked.use, asked.selection.model_dump(), seen, now=runtime.clock.now())
+    found = catalog.quote(session, runtime, lab, asked.use, asked.selection.chosen(), seen, now=runtime.clock.now())
     relaxations = [RelaxationOut(member=member, value=value, adds=more - more % 10) for member, value, more in found.relaxations]
     return QuoteOut(day=found.day, records=service.rounded(found.records), relaxations=relaxations, left=found.left)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from app.consents.schemas import Day, LanguageTag
+from app.contributions.schemas import Model
 from app.kit.body import Id, In, Out, Time
 
 
@@ -15,6 +16,23 @@ class SelectionIn(In):
     platforms: list[Id] | None = Field(None, min_length=1, max_length=100)
     kinds: list[Annotated[str, StringConstraints(max_length=40)]] | None = Field(None, min_length=1, max_length=20)
     languages: list[LanguageTag] | None = Field(None, min_length=1, max_length=100)
+    models: list[Model] | None = Field(None, min_length=1, max_length=100)
+    """Records about any of these language models."""
+    from_: Day | None = Field(None, alias="from")
+    """The first day (UTC) that they were made on, as the platform says, or else recorded on."""
+    to: Day | None = None
+    """The last day."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.from_ is not None and self.to is not None and self.from_ > self.to:
+            raise ValueError("`from` is a day after `to`")
+        return self
+
+    def chosen(self) -> dict[str, Any]:
+        """As it is stored and signed: days as YYYY-MM-DD, what is not given left out where it is newer than version 1's fields."""
+        given = self.model_dump(mode="json", by_alias=True)
+        return {name: value for name, value in given.items() if value is not None or name in ("platforms", "kinds", "languages")}
 
 
 class RequestIn(In):
@@ -52,11 +70,31 @@ class CatalogItem(Out):
     records: int
 
 
+class CatalogMonth(Out):
+    """The same by the month (YYYY-MM, UTC) that they were made in."""
+
+    platform: str
+    kind: str
+    month: str
+    records: int
+
+
+class CatalogModel(Out):
+    """The same by a language model that they are about; a battle counts for both of its models."""
+
+    platform: str
+    kind: str
+    model: str
+    records: int
+
+
 class CatalogOut(Out):
     """What a selection may be made of, as of the day's first look."""
 
     day: date
     items: list[CatalogItem]
+    months: list[CatalogMonth]
+    models: list[CatalogModel]
 
 
 class QuoteIn(In):

@@ -6,7 +6,7 @@ Each layer's policy is decided alone, once for each use; here its verdict is onl
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -16,16 +16,20 @@ from app.agreements.models import AgreementPolicy, Verdict
 from app.agreements.verdicts import NO_AGE, current
 from app.collectives import binding
 from app.consents.models import Consent, Exclusion, PlatformFloor
-from app.contributions.models import Contribution
+from app.contributions.models import Contribution, ContributionModel
 from app.core import vocabulary as words
 from app.core.evaluation import Use, basis_allows
 from app.kit.clock import micros
 
 _C = Contribution.__table__  # type: ignore[attr-defined]
+_CM = ContributionModel.__table__  # type: ignore[attr-defined]
 _X = Exclusion.__table__  # type: ignore[attr-defined]
 _V = Verdict.__table__  # type: ignore[attr-defined]
 _DAY = 86_400_000_000
 _AP = AgreementPolicy.__table__  # type: ignore[attr-defined]
+
+made_at: Any = sa.type_coerce(sa.func.coalesce(_C.c.created_at, _C.c.recorded_at), sa.BigInteger)
+"""When a record was made, in microseconds since 1970: as its platform says, or else when it was recorded."""
 
 
 class Present(NamedTuple):
@@ -116,7 +120,32 @@ def matching(selection: dict[str, Any], now: datetime, recorded_until: datetime 
     for field, column in (("platforms", _C.c.platform_id), ("kinds", _C.c.kind), ("languages", _C.c.language)):
         if selection.get(field) is not None:
             conditions.append(column.in_(selection[field]))
+    if selection.get("models") is not None:
+        about = sa.select(_CM.c.contribution_id).where(_CM.c.model.in_(selection["models"]))
+        conditions.append(_C.c.id.in_(about))
+    if selection.get("from") is not None:
+        conditions.append(made_at >= _midnight(date.fromisoformat(selection["from"])))
+    if selection.get("to") is not None:
+        conditions.append(made_at < _midnight(date.fromisoformat(selection["to"])) + _DAY)
     return conditions
+
+
+def _midnight(day: date) -> Any:
+    return sa.literal(micros(datetime.combine(day, time(), UTC)), sa.BigInteger)
+
+
+def is_of(session: Session, selection: dict[str, Any], row: Contribution) -> bool:
+    """`matching` of one record at hand, but for its state and hold: whether a selection could ever hold it."""
+    asked = (("platforms", row.platform_id), ("kinds", row.kind), ("languages", row.language))
+    if not all(selection.get(name) is None or value in selection[name] for name, value in asked):
+        return False
+    made = (row.created_at or row.recorded_at).date().isoformat()
+    if not (selection.get("from") or made) <= made <= (selection.get("to") or made):
+        return False
+    if selection.get("models") is None:
+        return True
+    query = sa.select(_CM.c.model).where(_CM.c.contribution_id == row.id, _CM.c.model.in_(selection["models"]))
+    return session.execute(query.limit(1)).first() is not None
 
 
 def not_taken_back(lab: str, use: Use) -> Any:

@@ -64,7 +64,7 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
     if parties.releases_stopped(lab, now):
         raise Forbidden("lab_blocked", "Settle the overdue recall, or have the operator verify the lab again.")
     use = parse(asked.use)
-    chosen = asked.selection.model_dump()
+    chosen = asked.selection.chosen()
     if set(chosen["kinds"] or ()) - set(KINDS):
         raise Invalid("kind_unknown", "Use the kinds listed in `known`.", known=list(KINDS))
     if asked.until is not None and asked.until <= now.date():

@@ -164,6 +164,7 @@ class Hooks:
         place = skeleton_place(key.platform_id, draft.external_hash)
         sealed = skeleton_sealer(self._runtime, key.platform_id).seal(skeleton, place)
         own, group = (self._mac(key, name) if name else None for name in (sent.own, sent.group))
+        draft.models = act.models
         draft.origin = (key.id, sealed, own, group)
         committer: Committer = self._runtime.parts["committer"]
         [result] = await committer.submit([draft])

@@ -133,7 +133,9 @@ class Checking:
 
     def check(self, draft: Draft, platform: str, notes: Counter[str]) -> Checked:
         """Raises DomainError as recording would."""
-        return self._intake.draft(self.body(draft, notes), platform, now=self._now)
+        found = self._intake.draft(self.body(draft, notes), platform, now=self._now)
+        found.models = draft.models  # beside the body: it follows from the parts, and repeats stay repeats
+        return found
 
     def body(self, draft: Draft, notes: Counter[str]) -> bytes:
         """The body of `POST /v1/contributions`: the same bytes whenever the same record is imported."""

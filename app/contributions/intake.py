@@ -77,6 +77,7 @@ class Intake:
             language=record.language, created_at=record.created_at, parts=record.parts, part_bits=bits,
             context_terms=None if record.context_terms is None else orjson.dumps(record.context_terms.model_dump()).decode(),
             context_ref=record.context_ref, policy=None, basis="none", wording=None, wording_language=None, shown_at=None, intent=None,
+            models=() if record.models is None else tuple(dict.fromkeys(record.models)),
         )  # fmt: skip
         self._consent(draft, record.consent, now, at_hand)
         return draft

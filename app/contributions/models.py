@@ -40,6 +40,19 @@ class Contribution(SQLModel, table=True):
     context_ref: str | None = None
 
 
+class ContributionModel(SQLModel, table=True):
+    """A language model that a contribution is about, by the name its source gives it: what a selection by model looks for.
+
+    A battle has two. It follows from the record's context and goes when the record is erased.
+    """
+
+    __tablename__ = "contribution_model"
+    __table_args__ = (sa.Index("ix_contribution_model_model", "model", "contribution_id"),)
+
+    contribution_id: str = Field(primary_key=True, sa_type=IdType)
+    model: str = Field(primary_key=True, sa_type=IdType)
+
+
 class ContributionPayload(SQLModel, table=True):
     """The parts of a contribution, each the exact JSON bytes sealed under the contributor's data key."""
 

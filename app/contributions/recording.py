@@ -17,7 +17,7 @@ from typing import Any
 from app.consents.models import INTENT_LIFE, Consent
 from app.consents.policies import StoredPolicy
 from app.contributions.hook_models import HookLine
-from app.contributions.models import Contribution, ContributionPayload
+from app.contributions.models import Contribution, ContributionModel, ContributionPayload
 from app.core.vocabulary import PARTS
 from app.crypto.commitment import rid_seed
 from app.crypto.entropy import Entropy
@@ -33,6 +33,7 @@ from app.parties.contributors import Person
 _CONTRIBUTION = Contribution.__table__  # type: ignore[attr-defined]
 _PAYLOAD = ContributionPayload.__table__  # type: ignore[attr-defined]
 _CONSENT = Consent.__table__  # type: ignore[attr-defined]
+_MODEL = ContributionModel.__table__  # type: ignore[attr-defined]
 _HOOK_LINE = HookLine.__table__  # type: ignore[attr-defined]
 
 _ACTIVE = "SELECT id FROM platform WHERE suspended_at IS NULL AND id IN (*)"
@@ -82,6 +83,8 @@ class Draft:
     origin: tuple[str, bytes, bytes | None, bytes | None] | None = None
     """Where it came through a hook: the ingest key's id, the line's skeleton, sealed, and keyed hashes of the names by which its
     system tells of a deletion (its own, and what it is part of)."""
+    models: tuple[str, ...] = ()
+    """The language models it is about, each once."""
     warnings: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -287,7 +290,7 @@ def _write(
     )
     if made is None:
         raise RaceLost
-    consents, payloads, leaves, lines = [], [], [], []
+    consents, payloads, leaves, lines, models = [], [], [], [], []
     at = micros(now)
     for p in fresh:
         person = p.person or made[p.contributor]
@@ -307,6 +310,8 @@ def _write(
         payloads.append((p.id, *[seal(d.parts[name], part_place(p.id, name), random) if name in d.parts else None for name in PARTS]))
         if d.origin is not None:
             lines.append((p.id, *d.origin, at))
+        if d.models:
+            models += [(p.id, model) for model in d.models]
         body = {
             "contribution": p.id, "platform": d.platform, "kind": d.kind, "language": d.language,
             "parts": {name: sha256(data).hexdigest() for name, data in d.parts.items()},
@@ -317,6 +322,7 @@ def _write(
         leaves.append(log.personal("contribution.recorded", p.id, body, person.sealer, now, random))
     direct.insert(_CONSENT, _CONSENT_COLUMNS, consents)
     direct.insert(_PAYLOAD, ("contribution_id", *PARTS), payloads)
+    direct.insert(_MODEL, ("contribution_id", "model"), models)
     direct.insert(_HOOK_LINE, ("contribution_id", "key_id", "skeleton", "own_mac", "group_mac", "received_at"), lines)
     return log.append_later(direct, leaves, now)
 

@@ -11,6 +11,10 @@ from app.kit.body import In, Out, Time
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
+Model = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A language model's name, as its source writes it: compared letter by letter."""
+
+
 class ContextTerms(In):
     """Under which terms the third-party matter in `context` stands."""
 
@@ -54,6 +58,8 @@ class RecordIn(In):
     parts: dict[str, Any]
     context_terms: ContextTerms | None = None
     context_ref: Name | None = None
+    models: Annotated[list[Model], Field(max_length=20)] | None = None
+    """The language models it is about, for labs that ask by model: in a battle both."""
     consent: ConsentGiven | None = None
 
 

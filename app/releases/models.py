@@ -89,7 +89,18 @@ class Recall(SQLModel, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=Instant)
     attestation: str | None = None
     """The lab's signed statement, as it came: a compact JWS by one of its keys."""
+    models: list[Any] = Field(default_factory=list, sa_type=sa.JSON, sa_column_kwargs={"server_default": "[]"})
+    """Where it cannot be removed: the models that were trained with it, as the lab signed."""
     log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+
+
+class LedgerDay(SQLModel, table=True):
+    """Who got what share of all that was released, as the ledger tells it for one day (UTC): see `app/releases/shares.py`."""
+
+    __tablename__ = "ledger_day"
+
+    day: date = Field(primary_key=True)
+    body: list[Any] = Field(sa_type=sa.JSON)
 
 
 class RecallItem(SQLModel, table=True):

@@ -19,7 +19,7 @@ from app.kit.problems import problem
 from app.kit.runtime import Runtime
 from app.log import proofs
 from app.parties.auth import ReadingLab, WritingLab, bearer
-from app.releases import delta, labels, service
+from app.releases import delta, labels, service, shares
 from app.releases.cutting import blob_name
 from app.releases.models import JSONL, PARQUET, Delivery, Release, Shard
 from app.releases.schemas import (
@@ -32,6 +32,8 @@ from app.releases.schemas import (
     ReleaseOut,
     ReleasePage,
     ShardOut,
+    ShareOut,
+    SharesOut,
 )
 
 router = APIRouter(prefix="/v1", tags=["releases"], route_class=StrictRoute)
@@ -50,6 +52,13 @@ def request_cut(
     once = Once.of(lab.id, f"agreements/{agreement}/releases", idempotency_key, (wanted or "").encode())
     release, _ = once.perform(session, now, lambda: service.request_cut(session, runtime, lab, agreement, now=now, form=wanted))
     return _read(session, session.get_one(Release, release))
+
+
+@router.get("/ledger/shares", response_model=SharesOut, summary="Who got what share of all that was released")
+def read_shares(runtime: RuntimeDep) -> SharesOut:
+    """By quarter and lab, for anybody: different records, rounded, in one snapshot a day."""
+    day, found = shares.today(runtime)
+    return SharesOut(day=day, items=[ShareOut(**share._asdict()) for share in found])
 
 
 @router.get("/agreements/{agreement}/releases", response_model=ReleasePage, summary="Releases of an agreement")

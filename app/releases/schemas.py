@@ -1,5 +1,6 @@
 """API shapes of the releases slice."""
 
+from datetime import date
 from typing import Literal
 
 from app.kit.body import In, Out, Time
@@ -44,6 +45,23 @@ class LabelOut(Out):
     label: str
     log_index: int
     added_at: Time
+
+
+class ShareOut(Out):
+    """What one lab got in a quarter: records rounded down to ten, and per cent of what all got; null below ten records."""
+
+    quarter: str
+    lab_id: str
+    lab: str
+    records: int | None
+    percent: int | None
+
+
+class SharesOut(Out):
+    """As of the day's first look, the newest quarter first."""
+
+    day: date
+    items: list[ShareOut]
 
 
 class ReleasePage(Out):

@@ -1,11 +1,12 @@
 """Attestations: what a lab states, under its own key, of the records it was told to delete.
 
 The statement is a JSON object, signed as a compact JWS: {v: 1, type: "sayso-attestation", recall, agreement, records_sha256,
-outcome: "deleted" or "cannot_remove", models: names of models that were trained with them, at}. It is kept as it came.
+outcome: "deleted" or "cannot_remove", models, at}. It is kept as it came. `cannot_remove` is no deletion: it says that models were
+trained with the records, and names them, here, in the public log and to the people whose records they are.
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 from sqlmodel import Session
@@ -25,6 +26,10 @@ TYP = "sayso-attestation+jws"
 _STATES = {"deleted": "attested", "cannot_remove": "cannot_remove"}
 
 
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+"""A model's name as it may stand in the public log: a line of printable ASCII."""
+
+
 class Statement(In):
     """What is signed."""
 
@@ -34,7 +39,7 @@ class Statement(In):
     agreement: str
     records_sha256: str
     outcome: Literal["deleted", "cannot_remove"]
-    models: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=200)]], Field(max_length=50)]
+    models: Annotated[list[ModelName], Field(max_length=20)]
     at: Time
 
 
@@ -51,8 +56,12 @@ def attest(session: Session, lab: Lab, recall_id: str, token: str, *, now: datet
         raise Invalid("signature_wrong_payload", "Sign the recall's id, its agreement and the digest of its records as its file has them.")
     if statement.models and statement.outcome == "deleted":
         raise Invalid("signature_wrong_payload", "Name `models` only where the records cannot be removed from them.")
-    leaf = {"attestation_sha256": sha256_hex(token.encode()), "lab_key": key}
-    return recalls.answer(session, lab, recall_id, _STATES[statement.outcome], now=now, attestation=token, leaf=leaf)
+    if statement.outcome == "cannot_remove" and not statement.models:
+        raise Invalid("signature_wrong_payload", "Name in `models` what was trained with them: nothing else is a reason not to delete.")
+    leaf: dict[str, Any] = {"attestation_sha256": sha256_hex(token.encode()), "lab_key": key}
+    if statement.models:
+        leaf["models"] = statement.models
+    return recalls.answer(session, lab, recall_id, _STATES[statement.outcome], now=now, attestation=token, leaf=leaf, models=statement.models)
 
 
 def _open(session: Session, lab: Lab, token: str) -> tuple[Statement, str]:

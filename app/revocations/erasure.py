@@ -18,7 +18,7 @@ from sqlmodel import Session, select
 from app.collectives import queries as collectives
 from app.collectives.service import forget
 from app.consents.models import Consent, Exclusion
-from app.contributions.models import Contribution, ContributionPayload
+from app.contributions.models import Contribution, ContributionModel, ContributionPayload
 from app.crypto.sealing import Sealer, new_key
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
 from app.kit.ids import random_id
@@ -35,6 +35,7 @@ from app.revocations.schemas import ErasureIn
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
 _PAYLOAD = ContributionPayload.__table__  # type: ignore[attr-defined]
+_MODEL = ContributionModel.__table__  # type: ignore[attr-defined]
 _CONSENT = Consent.__table__  # type: ignore[attr-defined]
 _EXCLUSION = Exclusion.__table__  # type: ignore[attr-defined]
 _RECEIPT = Receipt.__table__  # type: ignore[attr-defined]
@@ -140,6 +141,7 @@ def _destroy(session: Session, contributions: list[str], now: datetime) -> None:
     for start in range(0, len(contributions), _SOME):
         some = contributions[start : start + _SOME]
         session.execute(sa.delete(_PAYLOAD).where(_PAYLOAD.c.contribution_id.in_(some)))
+        session.execute(sa.delete(_MODEL).where(_MODEL.c.contribution_id.in_(some)))
         session.execute(sa.update(_ENTRY).where(_ENTRY.c.subject.in_(some), _ENTRY.c.sealed.is_not(None)).values(sealed=ERASED))
         session.execute(sa.delete(_CONSENT).where(_CONSENT.c.contribution_id.in_(some)))
         session.execute(sa.delete(_EXCLUSION).where(_EXCLUSION.c.contribution_id.in_(some)))

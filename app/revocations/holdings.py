@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from app.agreements.models import Agreement, Offer, Request
+from app.agreements.selection import is_of
 from app.contributions import queries
 from app.contributions.models import Contribution
 from app.crypto.commitment import record_id, rid_seed
@@ -57,15 +58,11 @@ def page(session: Session, runtime: Runtime, row: Contribution, after: int, limi
             .join(Shard, sa.and_(Shard.release_id == ReleaseItem.release_id, Shard.shard == ReleaseItem.shard))
             .where(ReleaseItem.release_id == release.id, ReleaseItem.contribution_id == row.id)
         ).first()
-        could = _selected(selection, row) and recorded < release.as_of and (mode != "snapshot" or row.recorded_at <= issued_at)
+        could = is_of(session, selection, row) and recorded < release.as_of and (mode != "snapshot" or row.recorded_at <= issued_at)
         if could or item is not None:
             items.append(_holding(session, runtime, release, lab, record, item))
     return items, found[-1][0].log_index if len(found) == limit else None
 
-
-def _selected(selection: dict[str, Any], row: Contribution) -> bool:
-    asked = (("platforms", row.platform_id), ("kinds", row.kind), ("languages", row.language))
-    return all(selection.get(name) is None or value in selection[name] for name, value in asked)
 
 
 def _holding(session: Session, runtime: Runtime, release: Release, lab: str, record: bytes, item: Any) -> HoldingOut:

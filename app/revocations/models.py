@@ -24,6 +24,34 @@ class ConsentAct(SQLModel, table=True):
     at: datetime = Field(sa_type=Instant)
 
 
+class Overdue(SQLModel, table=True):
+    """A deadline that passed unmet, once it was told in public: the unique row is what tells it once. `subject` is what is owed
+    about (a recall), `what` is `acknowledge` or `delete`."""
+
+    subject: str = Field(primary_key=True, sa_type=IdType)
+    what: str = Field(primary_key=True, sa_type=IdType)
+    agreement_id: str = Field(foreign_key="agreement.id", sa_type=IdType)
+    at: datetime = Field(sa_type=Instant)
+
+
+class SecurityEvent(SQLModel, table=True):
+    """Something a lab is told, kept until it says that it has it (RFC 8936). The token is signed when it is fetched: `id` is its
+    `jti`, and everything in it follows from the row and from what it is about."""
+
+    __tablename__ = "security_event"
+    __table_args__ = (sa.UniqueConstraint("lab_id", "type", "subject", "what"), sa.Index("ix_security_event_waiting", "lab_id", "acked_at", "id"))
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    lab_id: str = Field(foreign_key="lab.id", sa_type=IdType)
+    type: str = Field(sa_type=IdType)
+    subject: str = Field(sa_type=IdType)
+    what: str = Field(default="", sa_type=IdType)
+    made_at: datetime = Field(sa_type=Instant)
+    acked_at: datetime | None = Field(default=None, sa_type=Instant)
+    error: str | None = None
+    """What the lab said it could not do with it (RFC 8935 section 2.4), for the operator."""
+
+
 class Erasure(SQLModel, table=True):
     """One erasure: of one contribution, or (contribution_id null) of everything of a contributor.
 

@@ -18,6 +18,7 @@ from app.parties.models import Lab
 from app.releases import service as releases
 from app.releases.models import Recall, RecallItem
 from app.releases.queries import stopped
+from app.revocations import deadlines, events
 
 DELETE_WITHIN = timedelta(days=30)
 _NEXT = {
@@ -57,6 +58,8 @@ def open_batch(runtime: Runtime, agreement_id: str) -> None:
             "records_sha256": records_digest(records),
         }  # fmt: skip
         session.flush()
+        deadlines.plan(session, runtime, recall, now)
+        events.tell(session, lab.id, "recall.opened", recall.id, "", now)
         index = log.append(session, [log.institutional("recall.opened", recall.id, body, now)], now)
         session.execute(sa.update(Recall).where(Recall.id == recall.id).values(log_index=index))  # type: ignore[arg-type]
 
@@ -113,7 +116,8 @@ def own(session: Session, lab: Lab, recall_id: str) -> Recall:
 
 
 def answer(
-    session: Session, lab: Lab, recall_id: str, state: str, *, now: datetime, attestation: str | None = None, leaf: dict[str, str] | None = None
+    session: Session, lab: Lab, recall_id: str, state: str, *, now: datetime, attestation: str | None = None, leaf: dict[str, Any] | None = None,
+    models: list[str] | None = None,
 ) -> Recall:  # fmt: skip
     """A lab's answer: `acknowledged`, `attested` (deleted) or `cannot_remove`; logged. The same answer again changes nothing.
 
@@ -137,7 +141,7 @@ def answer(
     if state == "acknowledged":
         recall.acknowledged_at = now
     else:
-        recall.closed_at, recall.attestation = now, attestation
+        recall.closed_at, recall.attestation, recall.models = now, attestation, models or []
     session.add(recall)
     body = {"agreement": recall.agreement_id, "lab": lab.legal_name, **(leaf or {})}
     verb = {

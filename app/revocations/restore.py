@@ -17,7 +17,7 @@ from itertools import islice
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from app.contributions.models import Contribution, ContributionPayload
+from app.contributions.models import Contribution, ContributionModel, ContributionPayload
 from app.core import merkle
 from app.core.note import NoteError, open_checkpoint, parse_vkey
 from app.crypto.keyring import verify_ed25519
@@ -156,6 +156,7 @@ def _give_up_what_cannot_be_opened(runtime: Runtime) -> int:
         with write(runtime.engine) as session:
             theirs = sa.select(_C.c.id).where(_C.c.contributor_id == contributor)
             session.execute(sa.delete(_PAYLOAD).where(_PAYLOAD.c.contribution_id.in_(theirs)))
+            session.execute(sa.delete(ContributionModel).where(ContributionModel.contribution_id.in_(theirs)))  # type: ignore[attr-defined]
             session.execute(sa.update(_ENTRY).where(_ENTRY.c.subject.in_(theirs), _ENTRY.c.sealed.is_not(None)).values(sealed=ERASED))
             session.execute(sa.update(_C).where(_C.c.contributor_id == contributor).values(state="erased", body_mac=None, parts=0))
             contributors.give_key(session, runtime.keys, contributor, new_key(), None)

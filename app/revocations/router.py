@@ -27,7 +27,7 @@ from app.parties.auth import ErasingReceipt, ReadingLab, ReadingReceipt, Writing
 from app.parties.models import Receipt
 from app.releases.models import Recall
 from app.releases.queries import is_late
-from app.revocations import acts, attesting, duties, holdings, recalls, service
+from app.revocations import acts, attesting, duties, events, holdings, recalls, service
 from app.revocations import erasure as erasing
 from app.revocations.acting import Holder
 from app.revocations.models import Erasure
@@ -40,6 +40,8 @@ from app.revocations.schemas import (
     ErasureIn,
     ErasureOut,
     HoldingPage,
+    PollIn,
+    PollOut,
     RecallFile,
     RecallItemOut,
     RecallOut,
@@ -236,6 +238,7 @@ def feed(
             RecallItemOut(
                 id=r.id, state=r.state, opened_at=r.opened_at, due=r.due, delete_by=r.delete_by, overdue=is_late(r, now),
                 log_index=r.log_index, records=recalls.records(session, r.id),
+                models=r.models,
             )
         )  # fmt: skip
     following = cursors.make(listing, str(items[-1].log_index)) if items else since
@@ -250,6 +253,20 @@ def read_duties(agreement: str, runtime: RuntimeDep, session: ReadSessionDep, la
     row = agreements.own_agreement(session, lab.id, agreement)
     found = duties.of_agreement(session, row, now=runtime.clock.now())
     return DutiesOut(agreement=row.id, items=[DutyOut(**task._asdict()) for task in found])
+
+
+@router.post("/events/poll", response_model=PollOut, summary="What is new for us (RFC 8936)")
+def poll(asked: PollIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab) -> PollOut:
+    """Security event tokens (RFC 8417), signed by the service, the oldest first: recalls, reminders, and what became overdue.
+
+    To acknowledge the token of a recall acknowledges the recall. Answers at once, also without `returnImmediately`: poll again
+    after some minutes; recalls are told in batches.
+    """
+    errors = {jti: f"{error.err}: {error.description}".removesuffix(": ") for jti, error in asked.setErrs.items()}
+    events.settle(session, lab, asked.ack, errors, now=runtime.clock.now())
+    most = events.MOST if asked.maxEvents is None else min(asked.maxEvents, events.MOST)
+    found, more = events.waiting(session, runtime, lab.id, most)
+    return PollOut(sets=found, moreAvailable=more)
 
 
 @router.get("/recalls/{recall}", response_model=RecallFile, summary="A recall, as a file to verify offline")

@@ -61,6 +61,13 @@ class ErasureOut(Out):
     completed_index: int | None
 
 
+class SetError(In):
+    """Why a token could not be taken (RFC 8935 section 2.4)."""
+
+    err: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    description: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
 class RecallItemOut(Out):
     """What a lab must delete."""
 
@@ -72,6 +79,24 @@ class RecallItemOut(Out):
     overdue: bool
     log_index: int
     records: list[str]
+    models: list[str]
+    """Where it cannot be removed: the models that the lab says were trained with it."""
+
+
+class PollIn(In):
+    """What to fetch, and what was taken (RFC 8936 section 2.2)."""
+
+    maxEvents: int | None = Field(None, ge=0)
+    returnImmediately: bool = True
+    ack: list[Id] = Field(default_factory=list, max_length=1000)
+    setErrs: dict[Id, SetError] = Field(default_factory=dict, max_length=1000)
+
+
+class PollOut(Out):
+    """Security event tokens by their `jti`; each comes again until it is named in `ack` or `setErrs`."""
+
+    sets: dict[str, str]
+    moreAvailable: bool
 
 
 class RecallPage(Out):

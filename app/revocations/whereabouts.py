@@ -11,7 +11,7 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Agreement, Request
 from app.agreements.models import Use as UseRow
-from app.agreements.selection import age_of, touches
+from app.agreements.selection import age_of, is_of, touches
 from app.consents.models import Exclusion, PlatformFloor
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions import queries
@@ -117,7 +117,7 @@ def refused(session: Session, runtime: Runtime, row: Contribution, now: datetime
     ).all()
     told: dict[tuple[str, int], Refused] = {}
     for request, use_row, name in asked:
-        if (request.lab_id, use_row.id) in told or not _selected(request.selection, row):
+        if (request.lab_id, use_row.id) in told or not is_of(session, request.selection, row):
             continue
         use = parse_use(use_row.body["use"])
         facts = LabFacts(kind=use_row.body["kind"], seat=use_row.body["seat"])
@@ -154,8 +154,3 @@ def exclusions(session: Session, contributor: str, contribution: str | None) -> 
         reach = sa.or_(reach, Exclusion.contribution_id == contribution)  # type: ignore[arg-type,assignment]
     query = select(Exclusion).where(Exclusion.contributor_id == contributor, reach)
     return list(session.exec(query.order_by(sa.asc(Exclusion.id))))  # type: ignore[arg-type]
-
-
-def _selected(selection: dict[str, list[str] | None], row: Contribution) -> bool:
-    asked = (("platforms", row.platform_id), ("kinds", row.kind), ("languages", row.language))
-    return all(selection.get(name) is None or value in (selection[name] or ()) for name, value in asked)

@@ -24,6 +24,7 @@ from app.log import service as log
 from app.parties import claims
 from app.parties.claims import ClaimCode, Claims
 from app.parties.models import PortalSession
+from app.releases import shares
 from app.revocations import erasure, service
 from app.revocations.acting import Holder
 from app.revocations.schemas import ErasureIn, RevocationIn
@@ -45,7 +46,8 @@ def ledger_page(
     runtime: RuntimeDep, session: ReadSessionDep, cursor: Annotated[str | None, Query(max_length=400)] = None
 ) -> Response:
     found = ledger.page(session, runtime, cursor)
-    return page("ledger.html", items=found.items, next=found.next)
+    first = cursor is None
+    return page("ledger.html", items=found.items, next=found.next, shares=shares.today(runtime)[1] if first else [])
 
 
 @pages.get("/verify")

@@ -243,7 +243,8 @@ def recalled(held: Held) -> Any:
 def statement(held: Held, recall: str, records: list[str], outcome: str = "deleted", **changed: Any) -> bytes:
     """What a lab signs of a recall."""
     said = {
-        "v": 1, "type": "sayso-attestation", "recall": recall, "agreement": held.agreement.id, "outcome": outcome, "models": [],
+        "v": 1, "type": "sayso-attestation", "recall": recall, "agreement": held.agreement.id, "outcome": outcome,
+        "models": ["Test-1"] if outcome == "cannot_remove" else [],
         "records_sha256": sha256("\n".join(records).encode()).hexdigest(), "at": "2026-11-24T10:00:00Z", **changed,
     }  # fmt: skip
     return json.dumps(said).encode()

@@ -17,6 +17,7 @@ from app.contributions.formats.draft import Draft, Refusal, Wrong
 from app.contributions.formats.values import Value, part_value
 
 Path = tuple[str | int, ...]
+MOST_MODELS = 20
 PARTS = ("text", "judgment", "context", "profile")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
@@ -83,6 +84,26 @@ class Act:
         self.consent: dict[str, Any] | None = None
         self.trees: dict[str, Any] = {}
         self.concluded: str | None = None
+        self.models: dict[str, None] = {}
+
+    def about(self, *values: Value | None) -> None:
+        """Note the models that it is about: strings, lists of them, or strings that hold a list. Nothing is cut."""
+        for value in values:
+            if value is not None and value.is_array:
+                self.about(*value.elements)
+            elif value is not None and value.is_string:
+                name = value.string() or ""
+                try:
+                    held = json.loads(name) if name.startswith("[") else [name]
+                except (ValueError, RecursionError):
+                    held = [name]
+                self.named(*(one for one in held if isinstance(one, str)))
+
+    def named(self, *models: str) -> None:
+        """The same by name; what cannot be a model's name is left out."""
+        for name in models:
+            if 0 < len(name) <= 200 and name.isprintable() and len(self.models) < MOST_MODELS:
+                self.models[name] = None
 
     def take(self, part: str, value: Value, *path: str | int) -> None:
         """Cut `value` out; it becomes the part, or stands in it at `path`."""
@@ -143,7 +164,7 @@ class Act:
         parts = {name: _compose(self.trees[name]) for name in PARTS if name in self.trees}
         return Draft(
             self.external_id, self.kind, self.parent, self.language, self.created_at, parts, self.context_terms,
-            self.contributor, self.context_ref, self.embargo, self.consent,
+            self.contributor, self.context_ref, self.embargo, self.consent, tuple(self.models),
         )  # fmt: skip
 
 

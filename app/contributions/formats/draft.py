@@ -53,6 +53,8 @@ class Draft:
     """RFC 3339 time before which it must not be released, or `UNTIL_FIXED`: not before the source says that it may."""
     consent: dict[str, Any] | None = None
     """Evidence of consent that the record itself holds (the API's `consent` object), or None."""
+    models: tuple[str, ...] = ()
+    """The language models it is about, as the source names them."""
 
 
 UNTIL_FIXED = "until-fixed"

@@ -71,6 +71,7 @@ def _log_line(cutter: Cutter, fields: Fields, place: Place) -> None:
             _state(cutter, act, state, side)
     else:
         _state(cutter, act, fields["state"], None)
+    act.about(fields.get("model"), fields.get("models"), *(state.get("model_name") for state in states if state.is_object))
 
 
 def _state(cutter: Cutter, act: Act, state: Value, side: str | None) -> None:
@@ -104,6 +105,7 @@ def _battle(cutter: Cutter, fields: Fields, place: Place) -> None:
             act.keep(judge)
     elif judge is not None:
         act.who(judge)
+    act.about(fields.get("model"), fields.get("model_a"), fields.get("model_b"))
     act.spread(fields, _BATTLE)
     for name in ("conversation", "conversation_a", "conversation_b"):
         if name in fields:

@@ -3,6 +3,7 @@
     {"kind": "preference",                       one of the kinds, or an expression
      "external_id": "id",                        where there is none: digest and place of the record
      "contributor": "user.id", "parent": "reply_to", "language": "lang", "created_at": "ts", "context_ref": "page",
+     "models": "[left.model, right.model]",
      "parts": {"text": "comment", "judgment": "{vote: vote, margin: score}", "context": "answers[?by=='model'].words"},
      "context_terms": {"licence": "licence", "holder": "'Example Ltd'"},
      "consent": {"template": "consent.template", "basis": "consent.basis", "wording": "…", "language": "…", "shown_at": "…"},
@@ -50,7 +51,7 @@ class _Plan:
     def __init__(self, mapping: Mapping[str, Any], kinds: frozenset[str]) -> None:
         if not isinstance(mapping, dict):
             raise MappingWrong("the mapping must be a JSON object")
-        unknown = set(mapping) - {*_WORDS, *_OBJECTS, "keep", "drop", "rest"}
+        unknown = set(mapping) - {*_WORDS, *_OBJECTS, "models", "keep", "drop", "rest"}
         if unknown:
             raise MappingWrong(f"there is no entry {', '.join(sorted(unknown))}")
         if "kind" not in mapping or not isinstance(mapping.get("parts"), dict) or not mapping["parts"]:
@@ -58,6 +59,7 @@ class _Plan:
         self._kinds = kinds
         self._kind = mapping["kind"] if mapping["kind"] in kinds else None
         self._words = {n: _compile(mapping[n], n) for n in _WORDS if n in mapping and not (n == "kind" and self._kind)}
+        self._models = _compile(mapping["models"], "models") if "models" in mapping else None
         self._terms = {n: _compile(e, f"context_terms.{n}") for n, e in mapping.get("context_terms", {}).items()}
         self._consent = {n: _compile(e, f"consent.{n}") for n, e in mapping.get("consent", {}).items()}
         self._parts = {n: _compile(e, f"parts.{n}").parsed for n, e in mapping["parts"].items()}
@@ -85,6 +87,9 @@ class _Plan:
         act = cutter.act(str(kind), words.get("external_id") or place.own, words.get("parent"))
         act.created_at, act.context_ref = instant(words.get("created_at")), words.get("context_ref")
         act.language = _language(words.get("language"))
+        if self._models is not None:
+            found = self._models.search(plain)
+            act.named(*(one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str)))
         used: set[int] = set()
         for part, node in self._parts.items():
             _cut_all(act, part, _select(node, top), (), used)

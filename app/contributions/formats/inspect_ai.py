@@ -13,7 +13,7 @@ import orjson
 
 from app.contributions.formats import dialogue
 from app.contributions.formats.adapter import Adapter, Fields, Place, instant
-from app.contributions.formats.cutting import Cutter, Row
+from app.contributions.formats.cutting import Act, Cutter, Row
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
 from app.contributions.formats.writing import Spliced
@@ -35,10 +35,10 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
     for i, sample in enumerate(samples.elements):
         if not sample.is_object:
             raise Wrong("a sample must be an object")
-        _sample(cutter, sample, log, i)
+        _sample(cutter, sample, log, i).about(root.get("eval", "model"))
 
 
-def _sample(cutter: Cutter, sample: Value, log: str, i: int) -> None:
+def _sample(cutter: Cutter, sample: Value, log: str, i: int) -> Act:
     uuid, number, epoch = sample.get("uuid"), sample.get("id"), sample.get("epoch")
     own = uuid.label() if uuid else f"{number.label() if number else i}/{epoch.label() if epoch else 1}"
     act = cutter.act("conversation", f"{log}/{own}")
@@ -52,6 +52,7 @@ def _sample(cutter: Cutter, sample: Value, log: str, i: int) -> None:
         act.spread(about.members, {"contributor": "who", "author_id": "who", "annotator_id": "who"})
     elif about is not None:
         act.keep(about)
+    return act
 
 
 class Invalidations:

@@ -24,10 +24,12 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
     if "winner" in fields:
         act = cutter.act("preference", place.own)
         act.spread(fields, _VOTE)
+        act.about(fields.get("model_a"), fields.get("model_b"))
         act.context_ref = f"question/{number}" if number else None
     elif "answer_id" in fields:
         act = cutter.act("message", f"answer/{fields['answer_id'].label() or place.own}")
         act.spread(fields, _ANSWER, rest="context")
+        act.about(fields.get("model_id"))
         act.context_ref = f"question/{number}" if number else None
     elif "turns" in fields:
         act = cutter.act("message", f"question/{number or place.own}")

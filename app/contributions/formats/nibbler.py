@@ -56,6 +56,7 @@ def _submission(cutter: Cutter, fields: Fields, own: str) -> None:
     act = cutter.act("red_team_report", f"submission/{uid}" if uid is not None else f"submission/{own}")
     act.created_at = instant(fields.get("submitted_timestamp") or fields.get("timestamp"))
     act.spread(fields, _SUBMISSION)
+    act.about(fields.get("model"))
     if annotations is not None and annotations.is_object:
         act.spread(annotations.members, _ANNOTATIONS)
     elif annotations is not None and not annotations.is_null:

@@ -38,6 +38,7 @@ def _disclosure(cutter: Cutter, one: Value) -> Act:
     for name, value in one.members.items():
         role = "keep" if name.endswith(("_at", "_date", "_on")) else _ROLES.get(name, "text")
         act.spread({name: value}, {name: role})
+    act.about(one.get("models"))
     published = one.get("published_at") or one.get("published_date") or one.get("disclosed_at")
     act.created_at = instant(one.get("reported_at") or one.get("created_at") or published)
     bounty.embargo(act, published, one.get("embargo_until"))

@@ -90,6 +90,7 @@ def _node(cutter: Cutter, node: Value, above: str | None, around: Fields, loose:
     act = cutter.act("message", external_id, (parent or above) if loose else (above or parent))
     act.language, act.created_at = _string(node, "lang"), _string(node, "created_date")
     act.who(node.members.get("user_id"))
+    act.about(node.get("model_name"))
     if act.contributor is not None and not node.members["user_id"].is_string:
         raise Wrong("user_id must be a string")
     act.trees["context"] = {}
@@ -116,6 +117,7 @@ def _events(cutter: Cutter, message: Act, events: Value | None) -> None:
             kind = _KINDS.get(event.get("type").string() if event.get("type") else name, "label")  # type: ignore[union-attr,arg-type]
             act = cutter.act(kind, f"{message.external_id}#{name}{i}", message.external_id)
             act.spread(event.members, _EVENT, rest="judgment")
+            act.models = dict(message.models)
             if not act.trees:
                 act.trees["judgment"] = {"type": json.dumps(name).encode()}
 

@@ -37,6 +37,7 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
     act = cutter.act("conversation", (own.label() if own else None) or place.own)
     act.created_at = instant(fields.get("timestamp"))
     act.spread(fields, _ROLES)
+    act.about(fields.get("model_name"))
     if "conversation" in fields:
         dialogue.split(cutter, [act], fields["conversation"], ("conversation",), ("conversation",))
     about = fields.get("conversation_metadata")

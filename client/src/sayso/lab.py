@@ -27,6 +27,7 @@ from sayso.models import (
     DeltaPage,
     Duties,
     Duty,
+    Events,
     Quote,
     RecallPage,
     Release,
@@ -96,7 +97,8 @@ class Lab:
         mode: Literal["snapshot", "standing"] = "snapshot",
         until: str | None = None,
     ) -> RequestResult:
-        """Ask for a use over a selection (platforms, kinds, languages; none given: any). Raises SaysoError."""
+        """Ask for a use over a selection: lists of platforms, kinds, languages and models, and days `from` and `to`; what is not
+        given may be any. Raises SaysoError."""
         body: dict[str, Any] = {"use": use, "selection": selection or {}, "mode": mode}
         if until is not None:
             body["until"] = until
@@ -259,6 +261,12 @@ class Lab:
         path = f"/v1/agreements/{_id(_of(agreement))}/recalls"
         return self._transport.json(RecallPage, "GET", path, auth=self._auth, params=params)
 
+    def poll(self, ack: Sequence[str] = (), most: int | None = None) -> Events:
+        """Security event tokens (RFC 8936) that were not acknowledged yet: recalls, reminders, what became overdue. Name those that
+        you have stored in the next call's `ack`; for a recall that acknowledges it. Raises SaysoError."""
+        asked: dict[str, Any] = {"ack": list(ack), "returnImmediately": True} | ({} if most is None else {"maxEvents": most})
+        return self._transport.post(Events, "/v1/events/poll", self._auth, asked)
+
     def recall_file(self, recall_id: str) -> bytes:
         """A recall as a file to keep; check it with `sayso verify recall`."""
         return self._get(f"/v1/recalls/{_id(recall_id)}").content
@@ -272,6 +280,8 @@ class Lab:
     ) -> str:
         """State for the record, under the lab's key, that what was recalled is deleted, or that it cannot be removed: then
         `models` names what was trained with it. Gives the signed statement (a compact JWS). Raises SaysoError."""
+        if (outcome == "cannot_remove") != bool(models):
+            raise ValueError("name `models` where records cannot be removed because those were trained with them, and only there")
         try:
             file = proofs.parse(self.recall_file(recall_id), "the recall")
             records = proofs.texts(file, "records")

@@ -1,4 +1,4 @@
-"""`sayso sign`, `sayso console`, `sayso pull`, `sayso sync`, `sayso check`: what a lab does at a shell.
+"""`sayso request`, `sayso sign`, `sayso console`, `sayso pull`, `sayso sync`, `sayso check`: what a lab does at a shell.
 
 Who is calling comes from --service, --client-id and --key, or SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY; a directory that was
 pulled into knows all of it but the key. The HTTP library is imported only by commands that need the network.
@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sayso import proofs, verify
 from sayso.errors import SaysoError
@@ -32,6 +32,15 @@ class NotSaid(SaysoError):
 
 def add_arguments(commands: Any) -> None:
     """The lab's commands."""
+    request = commands.add_parser("request", help="ask for a use over a selection; prints the offer's id, or why not")
+    request.add_argument("--use", required=True, help="actions, with commas between them (fineTune,benchmark); or a JSON file with a whole use")
+    request.add_argument("--purpose", help="purposes, with commas")
+    for name, told in (("platform", "a platform's id"), ("kind", "a kind"), ("language", "a language"), ("model", "a language model's name")):
+        request.add_argument(f"--{name}", action="append", help=f"{told}; several times for several, without it any")
+    request.add_argument("--from", dest="first", metavar="DAY", help="made on this day or later (YYYY-MM-DD, UTC)")
+    request.add_argument("--to", dest="last", metavar="DAY", help="made on this day or before")
+    request.add_argument("--until", metavar="DAY", help="standing: new records too, until this day")
+    _who(request)
     sign = commands.add_parser("sign", help="read an offer's terms and sign them")
     sign.add_argument("offer", help="an offer's id (off_…), which is fetched and the signature sent; or a file, and it is printed")
     sign.add_argument("--yes", action="store_true", help="do not ask before signing")
@@ -83,6 +92,21 @@ def _lab(arguments: argparse.Namespace) -> "Lab":
     if not service or not client:
         raise NotSaid("give --service and --client-id, or SAYSO_SERVICE and SAYSO_CLIENT_ID")
     return Lab(str(service), str(client), _key(arguments))
+
+
+def request(arguments: argparse.Namespace) -> int:
+    """Ask; 0 where there is an offer, whose id is printed."""
+    lists = {f"{name}s": getattr(arguments, name) for name in ("platform", "kind", "language", "model")}
+    chosen = {name: value for name, value in {**lists, "from": arguments.first, "to": arguments.last}.items() if value}
+    mode: Literal["snapshot", "standing"] = "standing" if arguments.until else "snapshot"
+    found = _lab(arguments).request(_use(arguments), chosen, mode, arguments.until)
+    if found.offer is not None:
+        print(found.offer)
+        return 0
+    print(f"{found.id} is {found.state}.", file=sys.stderr)
+    for hint in found.nearest or ():
+        print(plain(f"  {hint}"), file=sys.stderr)
+    return 1
 
 
 def sign(arguments: argparse.Namespace) -> int:
@@ -228,5 +252,5 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "sign": sign, "console": console, "pull": pull, "sync": sync, "check": check,
+    "request": request, "sign": sign, "console": console, "pull": pull, "sync": sync, "check": check,
 }  # fmt: skip

@@ -74,6 +74,8 @@ class NewContribution:
     language: str | None = None
     context_terms: dict[str, Any] | None = None
     context_ref: str | None = None
+    models: list[str] | None = None
+    """Names of the language models it is about: in a battle both."""
     consent: ConsentGiven | dict[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
@@ -181,10 +183,12 @@ class RequestResult(Answer):
 
 
 class Catalog(Answer):
-    """What there is to ask for: items of platform, platform_name, kind, language, records."""
+    """What there is to ask for: items of platform, platform_name, kind, language, records; the same by month and by model."""
 
     day: str
     items: list[dict[str, Any]]
+    months: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
 
 
 class Quote(Answer):
@@ -282,7 +286,16 @@ class Recall(Answer):
     due: str
     records: list[str]
     state: str
+    overdue: bool = False
+    models: list[str] = []
     log_index: int | None = None
+
+
+class Events(Answer):
+    """Security event tokens by their `jti`: compact JWS by the service, `typ` secevent+jwt (RFC 8417)."""
+
+    sets: dict[str, str]
+    more: bool = Field(False, alias="moreAvailable")
 
 
 class RecallPage(Answer):

@@ -65,6 +65,7 @@ class Platform:
         language: str | None = None,
         context_terms: dict[str, Any] | None = None,
         context_ref: str | None = None,
+        models: list[str] | None = None,
         consent: ConsentGiven | dict[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Recorded:
@@ -79,6 +80,7 @@ class Platform:
             language=language,
             context_terms=context_terms,
             context_ref=context_ref,
+            models=models,
             consent=consent,
         )
         return self._transport.json(

@@ -111,8 +111,8 @@ class Consent:
     ) -> str:
         """Take one contribution; gives its external id (made here unless given). Never waits for the disk or the network.
 
-        `fields` are those of `NewContribution`: contributor, parent, created_at, language, context_terms, context_ref. What
-        cannot be JSON raises ValueError or TypeError at once. Where memory is full the record is dropped, counted and logged.
+        `fields` are those of `NewContribution`: contributor, parent, created_at, language, context_terms, context_ref, models.
+        What cannot be JSON raises ValueError or TypeError at once. Where memory is full the record is dropped, counted and logged.
         """
         own = external_id if external_id is not None else uuid.uuid4().hex
         new = NewContribution(

@@ -1,0 +1,82 @@
+"""What is owed by a day: the lab is reminded before, and the public told after.
+
+That a deadline has passed follows from the clock alone, and stops releases whether or not this ran (`releases/queries.py`). Here
+it becomes a leaf of the public log, once, and an event for the lab. Jobs are queued for the days when a recall is opened; a
+chore looks for what they left.
+"""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.agreements.models import Agreement
+from app.kit.clock import rfc3339
+from app.kit.db import for_update, read, write
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties.models import Lab
+from app.releases.models import Recall
+from app.revocations import events
+from app.revocations.models import Overdue
+
+AHEAD = {"acknowledge": timedelta(days=2), "delete": timedelta(days=7)}
+"""How long before its day a lab is reminded."""
+
+
+def plan(session: Session, runtime: Runtime, recall: Recall, now: datetime) -> None:
+    """Queue a look at the recall for each of its days, in the caller's transaction."""
+    for what, due in owed(recall):
+        for name, at in (("before", due - AHEAD[what]), ("after", due + timedelta(seconds=1))):
+            delay = max(0.0, (at - now).total_seconds())
+            runtime.jobs.enqueue(session, "overdue", recall.id, key=f"{what}-{name}", delay=delay)
+
+
+def owed(recall: Recall) -> list[tuple[str, datetime]]:
+    """What is still owed of a recall, with its day."""
+    found = []
+    if recall.state == "notified" and recall.due is not None:
+        found.append(("acknowledge", recall.due))
+    if recall.state in ("notified", "acknowledged") and recall.delete_by is not None:
+        found.append(("delete", recall.delete_by))
+    return found
+
+
+def look(runtime: Runtime, recall_id: str) -> None:
+    """The job: remind the lab of what is due soon, and tell in public what is overdue. Safe to run at any time and again."""
+    with write(runtime.engine) as session:
+        now = runtime.clock.now()
+        recall = session.exec(for_update(select(Recall).where(Recall.id == recall_id), session)).first()
+        if recall is None:
+            return
+        agreement = session.get_one(Agreement, recall.agreement_id)
+        lab = session.get_one(Lab, agreement.lab_id)
+        leaves = []
+        for what, due in owed(recall):
+            if now <= due:
+                if due - AHEAD[what] <= now:
+                    events.tell(session, lab.id, "recall.reminder", recall.id, what, now)
+                continue
+            if session.get(Overdue, (recall.id, what)) is not None:
+                continue
+            session.add(Overdue(subject=recall.id, what=what, agreement_id=agreement.id, at=now))
+            events.tell(session, lab.id, "recall.overdue", recall.id, what, now)
+            body = {"agreement": agreement.id, "lab": lab.legal_name, "lab_id": lab.id, "owed": what, "due": rfc3339(due)}
+            leaves.append(log.institutional("recall.overdue", recall.id, body, now))
+        session.flush()
+        if leaves:
+            log.append(session, leaves, now)
+
+
+def look_for_forgotten(runtime: Runtime, now: datetime) -> None:
+    """A chore: look at every recall with a day that has come, should its job have been given up or the clock have jumped."""
+    r = Recall.__table__.c  # type: ignore[attr-defined]
+    told = sa.select(Overdue.subject).where(Overdue.subject == r.id)  # type: ignore[call-overload]
+    coming = sa.or_(
+        sa.and_(r.state == "notified", r.due < now + AHEAD["acknowledge"], ~sa.exists(told.where(Overdue.what == "acknowledge"))),
+        sa.and_(r.state.in_(["notified", "acknowledged"]), r.delete_by < now + AHEAD["delete"], ~sa.exists(told.where(Overdue.what == "delete"))),
+    )
+    with read(runtime.engine) as session:
+        found = list(session.execute(sa.select(r.id).where(coming).order_by(r.id)).scalars())
+    for recall in found:
+        look(runtime, recall)
