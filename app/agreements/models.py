@@ -74,6 +74,8 @@ class Request(SQLModel, table=True):
     until: date | None = None
     state: str
     answer: dict[str, Any] = Field(sa_type=sa.JSON)
+    review_until: datetime | None = Field(default=None, sa_type=Instant)
+    """When a review that was needed is over, settled or not."""
     created_at: datetime = Field(sa_type=Instant)
 
 
@@ -104,6 +106,8 @@ class Agreement(SQLModel, table=True):
     shard_bits: int | None = None
     log_index: int = Field(sa_type=sa.BigInteger)
     signed_at: datetime = Field(sa_type=Instant)
+    report_due: datetime | None = Field(default=None, sa_type=Instant)
+    """When the next use report is due, where the lab signed to report."""
 
 
 class AgreementPolicy(SQLModel, table=True):

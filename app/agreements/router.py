@@ -22,6 +22,7 @@ from app.agreements.schemas import (
     RelaxationOut,
     RequestIn,
     RequestOut,
+    ReviewOut,
 )
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
@@ -64,7 +65,8 @@ def ask(
     lab: WritingLab,
     idempotency_key: IdempotencyHeader = None,
 ) -> RequestOut:
-    """Ask for a use over a selection. The answer is an offer to sign, or a refusal with its reasons and the nearest way to yes."""
+    """Ask for a use over a selection. The answer is an offer to sign, a review (by whom, until when: read the request again),
+    or a refusal with its reasons and the nearest way to yes."""
     now = runtime.clock.now()
     once = Once.of(lab.id, "requests", idempotency_key, asked.model_dump_json().encode())
     request, _ = once.perform(session, now, lambda: service.request(session, runtime, lab, asked, now=now))
@@ -78,9 +80,11 @@ def read_request(request: str, session: ReadSessionDep, lab: ReadingLab) -> Requ
 
 def _request(row: Request) -> RequestOut:
     answer = row.answer
+    held = row.state == "in_review" and row.review_until is not None
     return RequestOut(
         id=row.id,
         state=row.state,
+        review=ReviewOut(by="operator", until=row.review_until) if held else None,  # type: ignore[arg-type]
         offer=answer["offer"],
         reasons=answer["reasons"],
         nearest=answer["nearest"],

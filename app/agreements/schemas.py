@@ -60,9 +60,19 @@ class RequestIn(In):
         return self
 
 
+class ReviewOut(Out):
+    """Who looks at a request before there is an offer, and until when; what is not approved by then is refused."""
+
+    by: str
+    until: Time
+
+
 class RequestOut(Out):
+    """`offered`, `in_review` or `refused`."""
+
     id: str
     state: str
+    review: ReviewOut | None
     offer: str | None
     reasons: list[dict[str, Any]]
     nearest: list[str]

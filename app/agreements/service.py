@@ -9,13 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.agreements import selection, verdicts
+from app.agreements import review, selection, verdicts
 from app.agreements.models import Agreement, AgreementPolicy, Offer, Request
 from app.agreements.models import Use as UseRow
 from app.agreements.schemas import RequestIn
 from app.consents.policies import PolicyBook, refusal
 from app.contributions.models import KINDS, Contribution
 from app.core.canonical import b64u, canonical, sha256_hex
+from app.core.constraints import period_days
 from app.core.deed import deed
 from app.core.evaluation import Decision, Use, intersect, parse_use, union_of_obligations
 from app.core.policy import PolicyError
@@ -51,7 +52,7 @@ class _Layers:
 
 
 def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, now: datetime) -> str:
-    """Decide a request once for each distinct policy; give its id. The answer is an offer or a refusal with reasons.
+    """Decide a request once for each distinct policy; give its id. The answer is an offer, a review, or a refusal with reasons.
 
     Raises Invalid (use_invalid, policy_unknown_term, kind_unknown) or Forbidden (lab_blocked).
     """
@@ -63,35 +64,45 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
         raise Invalid("kind_unknown", "Use the kinds listed in `known`.", known=list(KINDS))
     if asked.until is not None and asked.until <= now.date():
         raise Invalid("use_invalid", "`until` must be a day to come.")
+    row = Request(
+        id=new_id("request"), lab_id=lab.id, use_id=verdicts.use_row(session, use, verdicts.facts_of(lab)), selection=chosen,
+        mode=asked.mode, until=asked.until, state="submitted", created_at=now, answer={},
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    decide(session, runtime, lab, row, use, now=now)
+    return row.id
+
+
+def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, *, now: datetime, reviewed: bool = False) -> None:
+    """Answer a request as things are now, and log the answer: an offer, a review first (unless `reviewed`), or a refusal."""
     book: PolicyBook = runtime.parts["policies"]
-    facts = verdicts.facts_of(lab)
-    use_id = verdicts.use_row(session, use, facts)
-    groups = _distinct(session, chosen, lab.id, use, now)
-    decisions = verdicts.decide(session, book, use_id, use, facts, {p for g in groups for p in g.policies}, now.date())
+    groups = _distinct(session, row.selection, lab.id, use, now)
+    policies = {p for g in groups for p in g.policies}
+    decisions = verdicts.decide(session, book, row.use_id, use, verdicts.facts_of(lab), policies, now.date())
     permitted = [g for g in groups if g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
     count = sum(g.records for g in permitted)
     if any(decisions[p].aged or decisions[p].attested for g in permitted for p in g.policies):
         # Records decide: not all of a group are old enough, or attested by the person.
-        found = selection.eligible(use_id, use, lab.id, chosen, now, None, None).subquery()
+        found = selection.eligible(row.use_id, use, lab.id, row.selection, now, None, None).subquery()
         count = session.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
-    row = Request(
-        id=new_id("request"), lab_id=lab.id, use_id=use_id, selection=chosen, mode=asked.mode, until=asked.until,
-        state="offered" if permitted else "refused", created_at=now,
-        answer=_answer(book, decisions, groups, permitted, count),
-    )  # fmt: skip
+    row.answer = _answer(book, decisions, groups, permitted, count)
+    leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
+    if not permitted:
+        row.state, act = "refused", "request.refused"
+    elif not reviewed and review.is_needed(runtime.settings, use):
+        row.state, act = "in_review", "request.in-review"
+        row.review_until = now + timedelta(days=runtime.settings.review_days)
+        leaf["until"] = rfc3339(row.review_until)
+        runtime.jobs.enqueue(session, "review", row.id, delay=(row.review_until - now).total_seconds() + 1)
+    else:
+        offer = _offer(session, runtime, lab, row, use, {p for g in permitted for p in g.policies}, decisions, now)
+        row.state, act = "offered", "request.offered"
+        row.answer = {**row.answer, "offer": offer.id}
+        leaf["offer_sha256"] = offer.sha256
     session.add(row)
     session.flush()
-    leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
-    if permitted:
-        offer = _offer(session, runtime, lab, row, use, {p for g in permitted for p in g.policies}, decisions, now)
-        row.answer = {**row.answer, "offer": offer.id}
-        session.add(row)
-        log.append(
-            session, [log.institutional("request.offered", row.id, {**leaf, "offer_sha256": offer.sha256}, now)], now
-        )
-    else:
-        log.append(session, [log.institutional("request.refused", row.id, leaf, now)], now)
-    return row.id
+    log.append(session, [log.institutional(act, row.id, leaf, now)], now)
 
 
 def parse(use: Any) -> Use:
@@ -239,6 +250,10 @@ def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance
         id=agreement_id, offer_id=offer.id, lab_id=lab.id, use_id=row.use_id, acceptance=acceptance, countersignature=counter,
         state="in_force", log_index=-1, signed_at=now,
     )  # fmt: skip
+    every = report_every(terms)
+    if every is not None:
+        agreement.report_due = now + every
+        runtime.jobs.enqueue(session, "report", agreement_id, delay=every.total_seconds() + 1)
     offer.state = "signed"
     session.add_all([agreement, offer])
     session.flush()
@@ -279,6 +294,12 @@ def _check(session: Session, lab: Lab, offer: Offer, acceptance: str) -> None:
         raise Invalid("signature_invalid", "Sign the offer's exact bytes; typ must be sayso-acceptance+jws.") from None
     if signed != offer.body:
         raise Invalid("signature_wrong_payload", "Fetch the offer again and sign its bytes as they come.")
+
+
+def report_every(terms: dict[str, Any]) -> timedelta | None:
+    """How often the signed terms ask for a use report, the shortest interval of all policies; None: never."""
+    days = [period_days(o["every"]) for o in terms["obligations"] if o["kind"] == "reportBack"]
+    return timedelta(days=min(days)) if days else None
 
 
 def use_of(session: Session, agreement: Agreement) -> Use:

@@ -20,7 +20,7 @@ PREFIXES = {
     "platform": "plt", "contributor": "ctb", "contribution": "con", "consent": "cns", "intent": "cit", "lab": "lab",
     "request": "req", "offer": "off", "agreement": "agr", "release": "rel", "delivery": "dlv", "revocation": "rvk",
     "recall": "rcl", "erasure": "ers", "receipt": "rcp", "act": "act", "admin": "adm", "ingest_key": "igk",
-    "refused_line": "rfl", "event": "sev",
+    "refused_line": "rfl", "event": "sev", "report": "rpt",
 }  # fmt: skip
 
 

@@ -147,6 +147,10 @@ class Contributor:
         """
         return self._pages(f"/v1/contributions/{quote(contribution_id, safe='')}/releases")
 
+    def models(self, contribution_id: str) -> list[dict[str, Any]]:
+        """In which models it is, as its holders say, and how well that is shown. Raises SaysoError."""
+        return self._pages(f"/v1/contributions/{quote(contribution_id, safe='')}/models")
+
     def _pages(self, path: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         cursor: str | None = None
