@@ -52,7 +52,7 @@ from app.parties.intake_links import IntakeLinks
 from app.parties.router import router as parties
 from app.releases import service as releases
 from app.releases.router import router as release_routes
-from app.revocations import completion, deadlines, deletions, eviction, recalls, replay
+from app.revocations import amending, completion, deadlines, deletions, eviction, recalls, replay
 from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
@@ -107,6 +107,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("deadline", lambda recall: deadlines.look(runtime, recall))
     runtime.jobs.handle("report", lambda agreement: deadlines.look_at_report(runtime, agreement))
     runtime.jobs.handle("review", lambda request: review.lapse(runtime, request))
+    runtime.jobs.handle("amend", lambda agreement: amending.amend(runtime, agreement))
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
     runtime.parts["evictor"] = eviction.Evictor(runtime)

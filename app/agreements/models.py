@@ -91,6 +91,8 @@ class Offer(SQLModel, table=True):
     state: str
     issued_at: datetime = Field(sa_type=Instant)
     expires_at: datetime = Field(sa_type=Instant)
+    amends: str | None = Field(default=None, index=True, sa_type=IdType)
+    """The agreement whose terms it would widen to those that records came under since."""
 
 
 class Agreement(SQLModel, table=True):

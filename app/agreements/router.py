@@ -105,17 +105,18 @@ def sign(offer: str, given: AcceptanceIn, runtime: RuntimeDep, session: SessionD
     """Hand in the lab's signature over the offer's bytes. The same signature again gives the same agreement."""
     agreement = service.sign(session, runtime, lab, offer, given.acceptance, now=runtime.clock.now())
     session.expire_all()
-    return _agreement(session, lab.id, agreement)
+    return _agreement(session, runtime, lab.id, agreement)
 
 
 @router.get("/agreements/{agreement}", response_model=AgreementOut, summary="Read an agreement")
-def read_agreement(agreement: str, session: ReadSessionDep, lab: ReadingLab) -> AgreementOut:
-    return _agreement(session, lab.id, agreement)
+def read_agreement(agreement: str, runtime: RuntimeDep, session: ReadSessionDep, lab: ReadingLab) -> AgreementOut:
+    return _agreement(session, runtime, lab.id, agreement)
 
 
-def _agreement(session: SessionDep, lab: str, agreement: str) -> AgreementOut:
+def _agreement(session: SessionDep, runtime: RuntimeDep, lab: str, agreement: str) -> AgreementOut:
     row = service.own_agreement(session, lab, agreement)
     offer, _ = service.terms_of(session, row)
+    further = service.amended(session, row.id, runtime.clock.now())
     return AgreementOut(
         id=row.id,
         state=row.state,
@@ -124,6 +125,7 @@ def _agreement(session: SessionDep, lab: str, agreement: str) -> AgreementOut:
         lab=row.lab_id,
         log_index=row.log_index,
         signed_at=row.signed_at,
+        amended_offer=None if further is None else further.id,
     )
 
 

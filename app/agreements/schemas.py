@@ -153,6 +153,9 @@ class AgreementOut(Out):
     lab: str
     log_index: int
     signed_at: Time
+    amended_offer: str | None
+    """An offer of further terms, open to be signed: records came under terms that stand in no signature. This agreement goes on
+    for what it covers."""
 
 
 class CheckIn(In):

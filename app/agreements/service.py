@@ -77,10 +77,7 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
 def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, *, now: datetime, reviewed: bool = False) -> None:
     """Answer a request as things are now, and log the answer: an offer, a review first (unless `reviewed`), or a refusal."""
     book: PolicyBook = runtime.parts["policies"]
-    groups = _distinct(session, row.selection, lab.id, use, now)
-    policies = {p for g in groups for p in g.policies}
-    decisions = verdicts.decide(session, book, row.use_id, use, verdicts.facts_of(lab), policies, now.date())
-    permitted = [g for g in groups if g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
+    groups, decisions, permitted = _looked_at(session, book, lab, row, use, now)
     count = sum(g.records for g in permitted)
     if any(decisions[p].aged or decisions[p].attested for g in permitted for p in g.policies):
         # Records decide: not all of a group are old enough, or attested by the person.
@@ -96,13 +93,62 @@ def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use,
         leaf["until"] = rfc3339(row.review_until)
         runtime.jobs.enqueue(session, "review", row.id, delay=(row.review_until - now).total_seconds() + 1)
     else:
-        offer = _offer(session, runtime, lab, row, use, {p for g in permitted for p in g.policies}, decisions, now)
+        offer = _offer(session, runtime, lab, row, use, _governing(permitted), decisions, now)
         row.state, act = "offered", "request.offered"
         row.answer = {**row.answer, "offer": offer.id}
         leaf["offer_sha256"] = offer.sha256
     session.add(row)
     session.flush()
     log.append(session, [log.institutional(act, row.id, leaf, now)], now)
+
+
+def _looked_at(
+    session: Session, book: PolicyBook, lab: Lab, row: Request, use: Use, now: datetime
+) -> tuple[list[_Layers], dict[int, Decision], list[_Layers]]:
+    """What governs the records of a request's selection, the decision on each policy, and which combinations permit the use."""
+    groups = _distinct(session, row.selection, lab.id, use, now)
+    policies = {p for g in groups for p in g.policies}
+    decisions = verdicts.decide(session, book, row.use_id, use, verdicts.facts_of(lab), policies, now.date())
+    return groups, decisions, [g for g in groups if g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
+
+
+def _governing(groups: list[_Layers]) -> set[int]:
+    return {p for g in groups for p in g.policies}
+
+
+def amend(session: Session, runtime: Runtime, lab: Lab, agreement: Agreement, *, now: datetime) -> Offer | None:
+    """A new offer for the request of an agreement, with the terms that its records are under now. One that was open before is
+    superseded. None where what was signed (there, or in an amended offer), or an amended offer that is still open, has them all.
+
+    The agreement must be locked; nothing is logged. It goes on for what its own terms cover, whether or not the new offer is signed.
+    """
+    here = select(Agreement.id).join(Offer, sa.and_(Offer.id == Agreement.offer_id)).where(Offer.amends == agreement.id)
+    mine = sa.or_(AgreementPolicy.agreement_id == agreement.id, AgreementPolicy.agreement_id.in_(here))  # type: ignore[attr-defined]
+    signed = set(session.exec(select(AgreementPolicy.policy_id).where(mine)))
+    row = session.get_one(Request, session.get_one(Offer, agreement.offer_id).request_id)
+    if row.until is not None and row.until <= now.date():
+        return None
+    use = use_of(session, agreement)
+    _, decisions, permitted = _looked_at(session, runtime.parts["policies"], lab, row, use, now)
+    if _governing(permitted) <= signed:
+        return None
+    before = amended(session, agreement.id, now, lock=True)
+    offer = _offer(session, runtime, lab, row, use, _governing(permitted), decisions, now, amends=agreement.id)
+    if before is not None:
+        old, new = (sorted(p["digest"] for p in json.loads(one.body)["policies"]) for one in (before, offer))
+        if old == new:
+            session.delete(offer)
+            session.flush()
+            return None
+        before.state = "superseded"
+        session.add(before)
+    return offer
+
+
+def amended(session: Session, agreement: str, now: datetime, *, lock: bool = False) -> Offer | None:
+    """The amended offer of an agreement that can be signed now."""
+    open_ = select(Offer).where(Offer.amends == agreement, Offer.state == "open", Offer.expires_at > now)
+    return session.exec(for_update(open_, session) if lock else open_).first()
 
 
 def parse(use: Any) -> Use:
@@ -170,6 +216,7 @@ def _offer(
     policies: set[int],
     decisions: dict[int, Decision],
     now: datetime,
+    amends: str | None = None,
 ) -> Offer:
     key = parties.first_key(session, lab.id)
     if key is None:
@@ -186,11 +233,12 @@ def _offer(
             "policies": [{"digest": p.digest, "policy": json.loads(p.body), "deed": list(deed(p.terms))} for p in stored],
             "obligations": list(union_of_obligations(decisions[p.id].obligations for p in stored)),
             "dissent": [], "nonce": b64u(os.urandom(16)), "issued_at": rfc3339(now), "expires_at": rfc3339(expires),
+            **({} if amends is None else {"supersedes": amends}),
         }
     )  # fmt: skip
     offer = Offer(
         id=offer_id, request_id=row.id, lab_id=lab.id, body=body, sha256=sha256_hex(body), key_thumbprint=key.thumbprint,
-        state="open", issued_at=now, expires_at=expires,
+        state="open", issued_at=now, expires_at=expires, amends=amends,
     )  # fmt: skip
     session.add(offer)
     session.flush()
@@ -268,6 +316,7 @@ def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance
         "offer": offer.id, "offer_sha256": offer.sha256, "lab": lab.legal_name, "lab_id": lab.id, "lab_key": offer.key_thumbprint,
         "service_key": runtime.keys.service.thumbprint, "acceptance_sha256": sha256_hex(acceptance.encode()),
         "agreement_sha256": sha256_hex(counter.encode()), "dissent": len(terms["dissent"]),
+        **({"supersedes": offer.amends} if offer.amends else {}),
     }  # fmt: skip
     session.flush()
     leaf = log.institutional("agreement.signed", agreement_id, body, now)

@@ -7,6 +7,7 @@ which joins with nothing that another lab is told.
 
 import json
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -45,12 +46,15 @@ def waiting(session: Session, runtime: Runtime, lab: str, most: int) -> tuple[di
 
 def token(session: Session, runtime: Runtime, row: SecurityEvent) -> str:
     """The signed token of an event: the same claims whenever it is fetched."""
-    agreement, told = row.subject, {"owed": row.what} if row.what else {}
+    agreement = row.subject
+    told: dict[str, Any] = {"owed": row.what} if row.what else {}
     if row.type.startswith("recall."):
         recall = session.get_one(Recall, row.subject)
         agreement = recall.agreement_id
         told |= {"address": f"{runtime.settings.public_url}/v1/recalls/{recall.id}", "recall": recall.id}
         told |= {name: rfc3339(at) for name, at in (("due", recall.due), ("delete_by", recall.delete_by)) if at is not None}
+    elif row.type == "offer.amended":
+        told = {"address": f"{runtime.settings.public_url}/v1/offers/{row.what}", "offer": row.what}
     else:
         told |= {"address": f"{runtime.settings.public_url}/v1/agreements/{agreement}/duties"}
     claims = {

@@ -203,11 +203,12 @@ class Quote(Answer):
 
 
 class Agreement(Answer):
-    """An agreement in the service."""
+    """An agreement in the service; `amended_offer` is the id of an offer of further terms, where records wait for those."""
 
     id: str
     state: str = "in_force"
     offer: str | None = None
+    amended_offer: str | None = None
 
 
 class Release(Answer):
