@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app import platform_cli, policy_cli
+from app import platform_cli, policy_cli, request_cli
 from app.core.strictjson import StrictJSONError, parse
 from app.kit.errors import DomainError
 from app.kit.settings import Settings
@@ -25,7 +25,9 @@ cli = typer.Typer(
 platforms = typer.Typer(no_args_is_help=True, help="The tenants that collect contributions.")
 labs = typer.Typer(no_args_is_help=True, help="The requesters, with the facts you verified.")
 policy_group = typer.Typer(help="Policies: evaluate, compare, preview.")
+requests = typer.Typer(no_args_is_help=True, help="Requests that wait for your review.")
 cli.add_typer(platforms, name="platforms")
+cli.add_typer(requests, name="requests")
 keys = typer.Typer(no_args_is_help=True, help="Key epochs: what bounds how long a backup can be opened.")
 cli.add_typer(labs, name="labs")
 cli.add_typer(policy_group, name="policy")
@@ -356,6 +358,7 @@ def _fail(message: str) -> Any:
 
 
 platform_cli.register(platforms, _perform_with)
+request_cli.register(requests, _perform_with)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.agreements import review
 from app.agreements.router import router as agreements
 from app.collectives import eligibility, voting
 from app.collectives.router import router as collectives
@@ -55,7 +56,8 @@ from app.parties.router import router as parties
 from app.releases import labels
 from app.releases import service as releases
 from app.releases.router import router as release_routes
-from app.revocations import completion, deadlines, deletions, eviction, recalls, replay
+from app.revocations import amending, completion, deadlines, deletions, eviction, recalls, replay
+from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
 from app.web.everything import router as everything
@@ -66,8 +68,8 @@ from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 
 ROUTERS = (
-    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, log, pages, act_pages, everything,
-    receipt_pages, intake_pages, console, lab_pages,
+    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, log, pages, act_pages,
+    everything, receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
 
@@ -109,6 +111,9 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     )
     runtime.jobs.handle("recall", lambda agreement: recalls.open_batch(runtime, agreement))
     runtime.jobs.handle("overdue", lambda recall: deadlines.look(runtime, recall))
+    runtime.jobs.handle("report", lambda agreement: deadlines.look_at_report(runtime, agreement))
+    runtime.jobs.handle("review", lambda request: review.lapse(runtime, request))
+    runtime.jobs.handle("amend", lambda agreement: amending.amend(runtime, agreement))
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
@@ -121,6 +126,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {
         "recalls": lambda now: recalls.open_forgotten(runtime, now),
+        "reviews": lambda now: review.lapse_forgotten(runtime, now),
         "overdue": lambda now: deadlines.look_for_forgotten(runtime, now),
         "sweep": lambda now: releases.sweep(runtime, ""),
         "erase": lambda now: completion.take_up_forgotten(runtime, now),

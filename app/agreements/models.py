@@ -74,6 +74,8 @@ class Request(SQLModel, table=True):
     until: date | None = None
     state: str
     answer: dict[str, Any] = Field(sa_type=sa.JSON)
+    review_until: datetime | None = Field(default=None, sa_type=Instant)
+    """When a review that was needed is over, settled or not."""
     created_at: datetime = Field(sa_type=Instant)
 
 
@@ -91,6 +93,8 @@ class Offer(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=Instant)
     outcomes: list[Any] = Field(default_factory=list, sa_type=sa.JSON, sa_column_kwargs={"server_default": "[]"})
     """The collectives' decisions that it rests on, whose dissent it lists: not told to the lab."""
+    amends: str | None = Field(default=None, index=True, sa_type=IdType)
+    """The agreement whose terms it would widen to those that records came under since."""
 
 
 class Agreement(SQLModel, table=True):
@@ -106,6 +110,8 @@ class Agreement(SQLModel, table=True):
     shard_bits: int | None = None
     log_index: int = Field(sa_type=sa.BigInteger)
     signed_at: datetime = Field(sa_type=Instant)
+    report_due: datetime | None = Field(default=None, sa_type=Instant)
+    """When the next use report is due, where the lab signed to report."""
 
 
 class AgreementPolicy(SQLModel, table=True):

@@ -23,6 +23,7 @@ from app.agreements.schemas import (
     RelaxationOut,
     RequestIn,
     RequestOut,
+    ReviewOut,
 )
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
@@ -65,7 +66,8 @@ def ask(
     lab: WritingLab,
     idempotency_key: IdempotencyHeader = None,
 ) -> RequestOut:
-    """Ask for a use over a selection. The answer is an offer to sign, or a refusal with its reasons and the nearest way to yes."""
+    """Ask for a use over a selection. The answer is an offer to sign, a review (by whom, until when: read the request again),
+    or a refusal with its reasons and the nearest way to yes."""
     now = runtime.clock.now()
     once = Once.of(lab.id, "requests", idempotency_key, asked.model_dump_json().encode())
     request, _ = once.perform(session, now, lambda: service.request(session, runtime, lab, asked, now=now))
@@ -79,9 +81,11 @@ def read_request(request: str, session: ReadSessionDep, lab: ReadingLab) -> Requ
 
 def _request(row: Request) -> RequestOut:
     answer = row.answer
+    held = row.state == "in_review" and row.review_until is not None
     return RequestOut(
         id=row.id,
         state=row.state,
+        review=ReviewOut(by="operator", until=row.review_until) if held else None,  # type: ignore[arg-type]
         offer=answer["offer"],
         reasons=answer["reasons"],
         nearest=answer["nearest"],
@@ -108,17 +112,18 @@ def sign(offer: str, given: AcceptanceIn, runtime: RuntimeDep, session: SessionD
     """Hand in the lab's signature over the offer's bytes. The same signature again gives the same agreement."""
     agreement = service.sign(session, runtime, lab, offer, given.acceptance, now=runtime.clock.now())
     session.expire_all()
-    return _agreement(session, lab.id, agreement)
+    return _agreement(session, runtime, lab.id, agreement)
 
 
 @router.get("/agreements/{agreement}", response_model=AgreementOut, summary="Read an agreement")
-def read_agreement(agreement: str, session: ReadSessionDep, lab: ReadingLab) -> AgreementOut:
-    return _agreement(session, lab.id, agreement)
+def read_agreement(agreement: str, runtime: RuntimeDep, session: ReadSessionDep, lab: ReadingLab) -> AgreementOut:
+    return _agreement(session, runtime, lab.id, agreement)
 
 
-def _agreement(session: SessionDep, lab: str, agreement: str) -> AgreementOut:
+def _agreement(session: SessionDep, runtime: RuntimeDep, lab: str, agreement: str) -> AgreementOut:
     row = service.own_agreement(session, lab, agreement)
     offer, _ = service.terms_of(session, row)
+    further = service.amended(session, row.id, runtime.clock.now())
     return AgreementOut(
         id=row.id,
         state=row.state,
@@ -127,6 +132,7 @@ def _agreement(session: SessionDep, lab: str, agreement: str) -> AgreementOut:
         lab=row.lab_id,
         log_index=row.log_index,
         signed_at=row.signed_at,
+        amended_offer=None if further is None else further.id,
     )
 
 

@@ -50,9 +50,19 @@ class RequestIn(In):
         return self
 
 
+class ReviewOut(Out):
+    """Who looks at a request before there is an offer, and until when; what is not approved by then is refused."""
+
+    by: str
+    until: Time
+
+
 class RequestOut(Out):
+    """`offered`, `in_review` or `refused`."""
+
     id: str
     state: str
+    review: ReviewOut | None
     offer: str | None
     reasons: list[dict[str, Any]]
     nearest: list[str]
@@ -140,6 +150,9 @@ class AgreementOut(Out):
     lab: str
     log_index: int
     signed_at: Time
+    amended_offer: str | None
+    """An offer of further terms, open to be signed: records came under terms that stand in no signature. This agreement goes on
+    for what it covers."""
 
 
 class CheckIn(In):

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.agreements import selection, verdicts
+from app.agreements import review, selection, verdicts
 from app.agreements.models import Agreement, AgreementPolicy, Offer, Request
 from app.agreements.models import Use as UseRow
 from app.agreements.schemas import RequestIn
@@ -17,6 +17,7 @@ from app.collectives import binding, proposals
 from app.consents.policies import PolicyBook, refusal
 from app.contributions.models import KINDS, Contribution
 from app.core.canonical import b64u, canonical, sha256_hex
+from app.core.constraints import period_days
 from app.core.deed import deed
 from app.core.evaluation import Decision, Use, intersect, parse_use, union_of_obligations
 from app.core.policy import PolicyError
@@ -57,7 +58,7 @@ class _Layers:
 
 
 def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, now: datetime) -> str:
-    """Decide a request once for each distinct policy; give its id. The answer is an offer or a refusal with reasons.
+    """Decide a request once for each distinct policy; give its id. The answer is an offer, a review, or a refusal with reasons.
 
     Raises Invalid (use_invalid, policy_unknown_term, kind_unknown) or Forbidden (lab_blocked).
     """
@@ -69,36 +70,98 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
         raise Invalid("kind_unknown", "Use the kinds listed in `known`.", known=list(KINDS))
     if asked.until is not None and asked.until <= now.date():
         raise Invalid("use_invalid", "`until` must be a day to come.")
-    book: PolicyBook = runtime.parts["policies"]
-    facts = verdicts.facts_of(lab)
-    use_id = verdicts.use_row(session, use, facts)
-    groups = _distinct(session, chosen, lab.id, use, now)
-    decisions = verdicts.decide(session, book, use_id, use, facts, {p for g in groups for p in g.policies}, now.date())
-    permitted = [g for g in groups if g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
-    count = sum(g.records for g in permitted)
-    if any(g.bound for g in permitted) or any(decisions[p].aged or decisions[p].attested for g in permitted for p in g.policies):
-        # Records decide: not all of a group are old enough, or attested by the person.
-        found = selection.eligible(use_id, use, lab.id, chosen, now, None, None).subquery()
-        count = session.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
     row = Request(
-        id=new_id("request"), lab_id=lab.id, use_id=use_id, selection=chosen, mode=asked.mode, until=asked.until,
-        state="offered" if permitted else "refused", created_at=now,
-        answer=_answer(book, decisions, groups, permitted, count),
+        id=new_id("request"), lab_id=lab.id, use_id=verdicts.use_row(session, use, verdicts.facts_of(lab)), selection=chosen,
+        mode=asked.mode, until=asked.until, state="submitted", created_at=now, answer={},
     )  # fmt: skip
     session.add(row)
     session.flush()
-    leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
-    if permitted:
-        outcomes = sorted({outcome for g in permitted for outcome in g.outcomes})
-        offer = _offer(session, runtime, lab, row, use, {p for g in permitted for p in g.policies}, decisions, outcomes, now)
-        row.answer = {**row.answer, "offer": offer.id}
-        session.add(row)
-        log.append(
-            session, [log.institutional("request.offered", row.id, {**leaf, "offer_sha256": offer.sha256}, now)], now
-        )
-    else:
-        log.append(session, [log.institutional("request.refused", row.id, leaf, now)], now)
+    decide(session, runtime, lab, row, use, now=now)
     return row.id
+
+
+def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, *, now: datetime, reviewed: bool = False) -> None:
+    """Answer a request as things are now, and log the answer: an offer, a review first (unless `reviewed`), or a refusal."""
+    book: PolicyBook = runtime.parts["policies"]
+    groups, decisions, permitted = _looked_at(session, book, lab, row, use, now)
+    count = sum(g.records for g in permitted)
+    if any(g.bound for g in permitted) or any(decisions[p].aged or decisions[p].attested for g in permitted for p in g.policies):
+        # Records decide: not all of a group are old enough, or attested by the person.
+        found = selection.eligible(row.use_id, use, lab.id, row.selection, now, None, None).subquery()
+        count = session.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
+    row.answer = _answer(book, decisions, groups, permitted, count)
+    leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
+    if not permitted:
+        row.state, act = "refused", "request.refused"
+    elif not reviewed and review.is_needed(runtime.settings, use):
+        row.state, act = "in_review", "request.in-review"
+        row.review_until = now + timedelta(days=runtime.settings.review_days)
+        leaf["until"] = rfc3339(row.review_until)
+        runtime.jobs.enqueue(session, "review", row.id, delay=(row.review_until - now).total_seconds() + 1)
+    else:
+        offer = _offer(session, runtime, lab, row, use, permitted, decisions, now)
+        row.state, act = "offered", "request.offered"
+        row.answer = {**row.answer, "offer": offer.id}
+        leaf["offer_sha256"] = offer.sha256
+    session.add(row)
+    session.flush()
+    log.append(session, [log.institutional(act, row.id, leaf, now)], now)
+
+
+def _looked_at(
+    session: Session, book: PolicyBook, lab: Lab, row: Request, use: Use, now: datetime
+) -> tuple[list[_Layers], dict[int, Decision], list[_Layers]]:
+    """What governs the records of a request's selection, the decision on each policy, and which combinations permit the use."""
+    groups = _distinct(session, row.selection, lab.id, use, now)
+    policies = {p for g in groups for p in g.policies}
+    decisions = verdicts.decide(session, book, row.use_id, use, verdicts.facts_of(lab), policies, now.date())
+    return groups, decisions, [g for g in groups if g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
+
+
+def _governing(groups: list[_Layers]) -> set[int]:
+    return {p for g in groups for p in g.policies}
+
+
+def _outcomes(groups: list[_Layers]) -> list[str]:
+    return sorted({outcome for g in groups for outcome in g.outcomes})
+
+
+def amend(session: Session, runtime: Runtime, lab: Lab, agreement: Agreement, *, now: datetime) -> Offer | None:
+    """A new offer for the request of an agreement, with the terms that its records are under now. One that was open before is
+    superseded. None where what was signed (there, or in an amended offer), or an amended offer that is still open, has them all.
+
+    The agreement must be locked; nothing is logged. It goes on for what its own terms cover, whether or not the new offer is signed.
+    """
+    offers = select(Offer).join(Agreement, sa.and_(Agreement.offer_id == Offer.id))
+    said = [json.loads(o.body)["dissent"] for o in session.exec(offers.where(sa.or_(Offer.amends == agreement.id, Agreement.id == agreement.id)))]  # type: ignore[arg-type]
+    here = select(Agreement.id).join(Offer, sa.and_(Offer.id == Agreement.offer_id)).where(Offer.amends == agreement.id)
+    mine = sa.or_(AgreementPolicy.agreement_id == agreement.id, AgreementPolicy.agreement_id.in_(here))  # type: ignore[attr-defined]
+    signed = set(session.exec(select(AgreementPolicy.policy_id).where(mine)))
+    row = session.get_one(Request, session.get_one(Offer, agreement.offer_id).request_id)
+    if row.until is not None and row.until <= now.date():
+        return None
+    use = use_of(session, agreement)
+    _, decisions, permitted = _looked_at(session, runtime.parts["policies"], lab, row, use, now)
+    told = set(proposals.reports(session, _outcomes(permitted)))
+    if _governing(permitted) <= signed and told <= {digest for listed in said for digest in listed}:
+        return None
+    before = amended(session, agreement.id, now, lock=True)
+    offer = _offer(session, runtime, lab, row, use, permitted, decisions, now, amends=agreement.id)
+    if before is not None:
+        old, new = (json.loads(one.body) for one in (before, offer))
+        if old["dissent"] == new["dissent"] and [p["digest"] for p in old["policies"]] == [p["digest"] for p in new["policies"]]:
+            session.delete(offer)
+            session.flush()
+            return None
+        before.state = "superseded"
+        session.add(before)
+    return offer
+
+
+def amended(session: Session, agreement: str, now: datetime, *, lock: bool = False) -> Offer | None:
+    """The amended offer of an agreement that can be signed now."""
+    open_ = select(Offer).where(Offer.amends == agreement, Offer.state == "open", Offer.expires_at > now)
+    return session.exec(for_update(open_, session) if lock else open_).first()
 
 
 def parse(use: Any) -> Use:
@@ -171,16 +234,16 @@ def _offer(
     lab: Lab,
     row: Request,
     use: Use,
-    policies: set[int],
+    permitted: list[_Layers],
     decisions: dict[int, Decision],
-    outcomes: list[str],
     now: datetime,
+    amends: str | None = None,
 ) -> Offer:
     key = parties.first_key(session, lab.id)
     if key is None:
         raise Forbidden("lab_blocked", "Register a key for the lab first.")
     book: PolicyBook = runtime.parts["policies"]
-    stored = sorted(book.by_ids(policies).values(), key=lambda p: p.digest)
+    stored, outcomes = sorted(book.by_ids(_governing(permitted)).values(), key=lambda p: p.digest), _outcomes(permitted)
     offer_id = new_id("offer")
     expires = now + timedelta(days=runtime.settings.offer_days)
     body = canonical(
@@ -191,11 +254,12 @@ def _offer(
             "policies": [{"digest": p.digest, "policy": json.loads(p.body), "deed": list(deed(p.terms))} for p in stored],
             "obligations": list(union_of_obligations(decisions[p.id].obligations for p in stored)),
             "dissent": proposals.reports(session, outcomes), "nonce": b64u(os.urandom(16)), "issued_at": rfc3339(now), "expires_at": rfc3339(expires),
+            **({} if amends is None else {"supersedes": amends}),
         }
     )  # fmt: skip
     offer = Offer(
         id=offer_id, request_id=row.id, lab_id=lab.id, body=body, sha256=sha256_hex(body), key_thumbprint=key.thumbprint,
-        state="open", issued_at=now, expires_at=expires, outcomes=outcomes,
+        state="open", issued_at=now, expires_at=expires, amends=amends, outcomes=outcomes,
     )  # fmt: skip
     session.add(offer)
     session.flush()
@@ -264,6 +328,10 @@ def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance
         id=agreement_id, offer_id=offer.id, lab_id=lab.id, use_id=row.use_id, acceptance=acceptance, countersignature=counter,
         state="in_force", log_index=-1, signed_at=now,
     )  # fmt: skip
+    every = report_every(terms)
+    if every is not None:
+        agreement.report_due = now + every
+        runtime.jobs.enqueue(session, "report", agreement_id, delay=every.total_seconds() + 1)
     offer.state = "signed"
     session.add_all([agreement, offer])
     session.flush()
@@ -278,6 +346,7 @@ def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance
         "offer": offer.id, "offer_sha256": offer.sha256, "lab": lab.legal_name, "lab_id": lab.id, "lab_key": offer.key_thumbprint,
         "service_key": runtime.keys.service.thumbprint, "acceptance_sha256": sha256_hex(acceptance.encode()),
         "agreement_sha256": sha256_hex(counter.encode()), "dissent": len(terms["dissent"]),
+        **({"supersedes": offer.amends} if offer.amends else {}),
     }  # fmt: skip
     session.flush()
     leaf = log.institutional("agreement.signed", agreement_id, body, now)
@@ -304,6 +373,12 @@ def _check(session: Session, lab: Lab, offer: Offer, acceptance: str) -> None:
         raise Invalid("signature_invalid", "Sign the offer's exact bytes; typ must be sayso-acceptance+jws.") from None
     if signed != offer.body:
         raise Invalid("signature_wrong_payload", "Fetch the offer again and sign its bytes as they come.")
+
+
+def report_every(terms: dict[str, Any]) -> timedelta | None:
+    """How often the signed terms ask for a use report, the shortest interval of all policies; None: never."""
+    days = [period_days(o["every"]) for o in terms["obligations"] if o["kind"] == "reportBack"]
+    return timedelta(days=min(days)) if days else None
 
 
 def use_of(session: Session, agreement: Agreement) -> Use:

@@ -159,6 +159,8 @@ CODES: dict[str, str] = {
     "signature_wrong_payload": "What was signed are not the offer's bytes.",
     "agreement_not_in_force": "The agreement is suspended or ended.",
     "release_not_published": "The release is not published.",
+    "request_not_in_review": "The request does not wait for a review.",
+    "report_invalid": "The use report is not of its form, or says other than what it comes with.",
     "release_expired": "A permission in the release, or its agreement, has ended.",
     "awaiting_checkpoint": "The cut is not yet under a published checkpoint.",
     "ticket_invalid": "The delivery ticket is unknown, expired, revoked or for another release.",

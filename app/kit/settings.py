@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.core.vocabulary import ACTIONS
+
 
 class Settings(BaseSettings):
     """The service's settings. Raises `pydantic.ValidationError` where a value is missing, unknown or insecure."""
@@ -43,6 +45,8 @@ class Settings(BaseSettings):
     )
     hold_hours: int = Field(24, ge=0, le=24 * 90, description="Hold window before a record may first be released.")
     offer_days: int = Field(14, ge=1, le=90, description="How long an offer can be signed.")
+    review_actions: str = Field("", description="Actions whose requests you look at before an offer, with commas: pretrain,distribute.")
+    review_days: int = Field(14, ge=1, le=90, description="How long a request waits for your review; then it is refused.")
     acknowledge_days: int = Field(7, ge=1, le=90, description="How long a lab has to acknowledge a recall.")
     recall_batch_seconds: int = Field(3600, ge=1, le=86_400, description="Recalls are told in batches this far apart.")
     publish_interval_ms: int = Field(250, ge=10, le=1000, description="How often a new checkpoint is looked for.")
@@ -73,6 +77,8 @@ class Settings(BaseSettings):
                 )
         if self.database_url and not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("database_url must start with sqlite:/// or postgresql+psycopg://")
+        if unknown := self.reviewed - set(ACTIONS):
+            raise ValueError(f"review_actions: there is no action {', '.join(sorted(unknown))}")
         if " " in self.log_origin or "+" in self.log_origin or "\n" in self.log_origin:
             raise ValueError("log_origin must have no space and no plus sign (C2SP tlog-checkpoint)")
         return self
@@ -90,6 +96,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'sayso.db').absolute()}"
+
+    @property
+    def reviewed(self) -> frozenset[str]:
+        """The actions of `review_actions`."""
+        return frozenset(one.strip() for one in self.review_actions.split(",") if one.strip())
 
     @property
     def journal(self) -> Path:

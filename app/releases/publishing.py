@@ -114,6 +114,8 @@ class Publishing(Filling):
             "manifest_sha256": sha256_hex(manifest), "records": log.bucket(ids), "supersedes": row.supersedes, "tree_root": root,
         }  # fmt: skip
         session.flush()
+        if self.needs_new_terms:
+            self.runtime.jobs.enqueue(session, "amend", self.agreement.id, key=self.release)
         index = log.append(session, [log.institutional("release.cut", self.release, body, now)], now)
         session.execute(sa.update(Release).where(Release.id == self.release).values(log_index=index))  # type: ignore[arg-type]
         for outcome in sorted(outcomes):

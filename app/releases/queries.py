@@ -1,6 +1,6 @@
 """Reads used by cutting, delivering and recalling alike."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,8 +11,10 @@ from app.core.canonical import unb64u
 from app.core.strictjson import parse
 from app.parties import service as parties
 from app.parties.models import Lab
-from app.releases.models import Recall, Release
+from app.releases.models import Delivery, Recall, Release
 
+GRACE = timedelta(days=30)
+"""How long after its day a use report may be missing before nothing new goes to the lab (it is public from the first day)."""
 _MAX_MANIFEST = 64 * 2**20
 
 
@@ -41,10 +43,17 @@ def is_late(recall: Recall, now: datetime) -> bool:
 
 
 def stopped(session: Session, lab: Lab, now: datetime) -> bool:
-    """Whether nothing new may go to the lab: blocked, its verification lapsed, or a recall overdue."""
+    """Whether nothing new may go to the lab: blocked, its verification lapsed, a recall overdue, or a report long overdue."""
     overdue = sa.select(Recall.id).join(Agreement, sa.and_(Agreement.id == Recall.agreement_id))  # type: ignore[call-overload,arg-type]
     overdue = overdue.where(Agreement.lab_id == lab.id, late(now))
-    return parties.releases_stopped(lab, now) or session.execute(overdue.limit(1)).first() is not None
+    silent = sa.select(Agreement.id).where(Agreement.lab_id == lab.id, unreported(now - GRACE))  # type: ignore[call-overload]
+    return parties.releases_stopped(lab, now) or any(session.execute(query.limit(1)).first() is not None for query in (overdue, silent))
+
+
+def unreported(since: datetime) -> sa.ColumnElement[bool]:
+    """The condition on an agreement whose use report was due before a time, and under which something was handed over."""
+    given = sa.select(Delivery.id).join(Release, sa.and_(Release.id == Delivery.release_id)).where(Release.agreement_id == Agreement.id)  # type: ignore[call-overload]
+    return sa.and_(Agreement.report_due < since, Agreement.state == "in_force", sa.exists(given))  # type: ignore[arg-type,operator]
 
 
 def expired(release: Release, today: date) -> bool:

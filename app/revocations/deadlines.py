@@ -17,10 +17,11 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.models import Lab
 from app.releases.models import Recall
+from app.releases.queries import unreported
 from app.revocations import events
 from app.revocations.models import Overdue
 
-AHEAD = {"acknowledge": timedelta(days=2), "delete": timedelta(days=7)}
+AHEAD = {"acknowledge": timedelta(days=2), "delete": timedelta(days=7), "report": timedelta(days=14)}
 """How long before its day a lab is reminded."""
 
 
@@ -68,8 +69,31 @@ def look(runtime: Runtime, recall_id: str) -> None:
             log.append(session, leaves, now)
 
 
+def look_at_report(runtime: Runtime, agreement_id: str) -> None:
+    """The same for the use report that is due under an agreement."""
+    with write(runtime.engine) as session:
+        now = runtime.clock.now()
+        agreement = session.exec(for_update(select(Agreement).where(Agreement.id == agreement_id), session)).first()
+        if agreement is None or agreement.report_due is None or agreement.state != "in_force":
+            return
+        due, lab = agreement.report_due, session.get_one(Lab, agreement.lab_id)
+        what = f"report {due.date().isoformat()}"
+        if now <= due:
+            if due - AHEAD["report"] <= now:
+                events.tell(session, lab.id, "report.reminder", agreement.id, what, now)
+            return
+        given = session.execute(sa.select(Agreement.id).where(Agreement.id == agreement_id, unreported(now))).first()  # type: ignore[call-overload]
+        if given is None or session.get(Overdue, (agreement.id, what)) is not None:
+            return
+        session.add(Overdue(subject=agreement.id, what=what, agreement_id=agreement.id, at=now))
+        events.tell(session, lab.id, "report.overdue", agreement.id, what, now)
+        session.flush()
+        body = {"lab": lab.legal_name, "lab_id": lab.id, "owed": "report", "due": rfc3339(due)}
+        log.append(session, [log.institutional("report.overdue", agreement.id, body, now)], now)
+
+
 def look_for_forgotten(runtime: Runtime, now: datetime) -> None:
-    """A chore: look at every recall with a day that has come, should its job have been given up or the clock have jumped."""
+    """A chore: look at every recall and report with a day that has come, should its job have been given up or the clock have jumped."""
     r = Recall.__table__.c  # type: ignore[attr-defined]
     told = sa.select(Overdue.subject).where(Overdue.subject == r.id)  # type: ignore[call-overload]
     coming = sa.or_(
@@ -78,5 +102,9 @@ def look_for_forgotten(runtime: Runtime, now: datetime) -> None:
     )
     with read(runtime.engine) as session:
         found = list(session.execute(sa.select(r.id).where(coming).order_by(r.id)).scalars())
+        due = sa.and_(Agreement.report_due < now + AHEAD["report"], Agreement.state == "in_force")  # type: ignore[arg-type,operator]
+        reports = list(session.execute(sa.select(Agreement.id).where(due).order_by(Agreement.id)).scalars())  # type: ignore[call-overload]
     for recall in found:
         look(runtime, recall)
+    for agreement in reports:
+        look_at_report(runtime, agreement)

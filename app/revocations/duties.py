@@ -38,7 +38,7 @@ def of_agreement(session: Session, agreement: Agreement, *, now: datetime) -> li
             period = timedelta(days=period_days(duty["within"]))
             tasks += [_dated("delete", release, cut + period, now, duty) for release, cut in _held(session, agreement)]
         elif duty["kind"] == "reportBack":
-            tasks.append(_dated("reportBack", None, _next(agreement.signed_at, period_days(duty["every"]), now), now, duty))
+            tasks.append(_report(session, agreement, duty, now))
     withdrawal = next((d for d in terms["obligations"] if d["kind"] == "delete" and d["event"] == "withdrawal"), {"kind": "delete"})
     for recall in session.exec(select(Recall).where(Recall.agreement_id == agreement.id).order_by(sa.asc(Recall.log_index))):  # type: ignore[arg-type]
         tasks += _of_recall(recall, withdrawal, now)
@@ -54,6 +54,15 @@ def _held(session: Session, agreement: Agreement) -> list[tuple[str, datetime]]:
         .distinct()
     )
     return [(row.id, row.cut_at) for row in session.execute(query)]
+
+
+def _report(session: Session, agreement: Agreement, duty: dict[str, str], now: datetime) -> Task:
+    """The next use report: late only where something was handed over to report of."""
+    days = period_days(duty["every"])
+    due = agreement.report_due or _next(agreement.signed_at, days, now)
+    if due < now and not _held(session, agreement):
+        due = _next(agreement.signed_at, days, now)
+    return _dated("reportBack", None, due, now, duty)
 
 
 def _next(start: datetime, days: int, now: datetime) -> datetime:

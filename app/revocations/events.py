@@ -1,7 +1,7 @@
 """What labs are told, as security event tokens (RFC 8417) that they fetch (RFC 8936).
 
 A token stays until the lab says that it has it. To acknowledge the token of a recall is to acknowledge the recall: it is proof
-that the lab knew. `txn` is the recall's id, under which its leaves stand in the log; the subject (RFC 9493) is the agreement,
+that the lab knew. `txn` is the id of what it is about, under which leaves stand in the log; the subject (RFC 9493) is the agreement,
 which joins with nothing that another lab is told.
 """
 
@@ -46,13 +46,20 @@ def waiting(session: Session, runtime: Runtime, lab: str, most: int) -> tuple[di
 
 def token(session: Session, runtime: Runtime, row: SecurityEvent) -> str:
     """The signed token of an event: the same claims whenever it is fetched."""
-    told: dict[str, Any] = {"address": f"{runtime.settings.public_url}/v1/recalls/{row.subject}"}
-    recall = session.get_one(Recall, row.subject)
-    told |= {"recall": recall.id, "state": recall.state} | ({"owed": row.what} if row.what else {})
-    told |= {name: rfc3339(at) for name, at in (("due", recall.due), ("delete_by", recall.delete_by)) if at is not None}
+    agreement = row.subject
+    told: dict[str, Any] = {"owed": row.what} if row.what else {}
+    if row.type.startswith("recall."):
+        recall = session.get_one(Recall, row.subject)
+        agreement = recall.agreement_id
+        told |= {"address": f"{runtime.settings.public_url}/v1/recalls/{recall.id}", "recall": recall.id}
+        told |= {name: rfc3339(at) for name, at in (("due", recall.due), ("delete_by", recall.delete_by)) if at is not None}
+    elif row.type == "offer.amended":
+        told = {"address": f"{runtime.settings.public_url}/v1/offers/{row.what}", "offer": row.what}
+    else:
+        told |= {"address": f"{runtime.settings.public_url}/v1/agreements/{agreement}/duties"}
     claims = {
         "iss": runtime.settings.public_url, "aud": row.lab_id, "iat": int(row.made_at.timestamp()), "jti": row.id, "txn": row.subject,
-        "sub_id": {"format": "opaque", "id": recall.agreement_id}, "events": {URI + row.type: told},
+        "sub_id": {"format": "opaque", "id": agreement}, "events": {URI + row.type: told},
     }  # fmt: skip
     return runtime.keys.service.sign(TYP, json.dumps(claims, sort_keys=True, separators=(",", ":")).encode())
 

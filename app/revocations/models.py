@@ -26,7 +26,7 @@ class ConsentAct(SQLModel, table=True):
 
 class Overdue(SQLModel, table=True):
     """A deadline that passed unmet, once it was told in public: the unique row is what tells it once. `subject` is what is owed
-    about (a recall), `what` is `acknowledge` or `delete`."""
+    about (a recall, or an agreement), `what` is `acknowledge`, `delete`, or `report` with its day."""
 
     subject: str = Field(primary_key=True, sa_type=IdType)
     what: str = Field(primary_key=True, sa_type=IdType)
@@ -50,6 +50,28 @@ class SecurityEvent(SQLModel, table=True):
     acked_at: datetime | None = Field(default=None, sa_type=Instant)
     error: str | None = None
     """What the lab said it could not do with it (RFC 8935 section 2.4), for the operator."""
+
+
+class UseReport(SQLModel, table=True):
+    """What a lab said of a use: `body` as it came (the JWS, or for level 0 the canonical JSON). `level` 2 has the tree of the records
+    used, with `root`, kept as a release's is."""
+
+    __tablename__ = "use_report"
+    __table_args__ = (sa.UniqueConstraint("agreement_id", "sha256"),)
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    agreement_id: str = Field(foreign_key="agreement.id", sa_type=IdType)
+    level: int = Field(sa_type=sa.SmallInteger)
+    body: str
+    sha256: str = Field(sa_type=IdType)
+    model: str | None = None
+    version: str | None = None
+    stages: list[Any] = Field(sa_type=sa.JSON)
+    releases: list[Any] = Field(sa_type=sa.JSON)
+    records: int
+    root: str | None = Field(default=None, sa_type=IdType)
+    received_at: datetime = Field(sa_type=Instant)
+    log_index: int = Field(sa_type=sa.BigInteger)
 
 
 class Erasure(SQLModel, table=True):

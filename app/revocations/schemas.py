@@ -1,6 +1,6 @@
 """API shapes of the revocations slice."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -125,12 +125,6 @@ class DutiesOut(Out):
     items: list[DutyOut]
 
 
-class AttestationIn(In):
-    """A compact JWS by a key of the lab, `typ` sayso-attestation+jws; see `app/revocations/attesting.py` for what it says."""
-
-    attestation: Annotated[str, StringConstraints(min_length=20, max_length=20_000)]
-
-
 class TreeOut(Out):
     """A release's sorted tree of record ids: how many, and the root (hex)."""
 
@@ -144,6 +138,63 @@ class ShownOut(Out):
     index: int
     record_id: str
     path: list[str]
+
+
+class ReportIn(In):
+    """A use report: an object (level L0), or the lab's JWS over it, `typ` sayso-use-report+jws (L1); with `records`, the ids of all
+    records used (hex, ascending), L2. What it says: `Report` of `app/revocations/reporting.py`."""
+
+    report: dict[str, Any] | None = None
+    signed: Annotated[str, StringConstraints(min_length=20, max_length=40_000)] | None = None
+    records: list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]] | None = None
+
+
+class ReportOut(Out):
+    """A report as it was taken: its level, and when the next is due."""
+
+    id: str
+    level: Literal["L0", "L1", "L2"]
+    model: str | None
+    version: str | None
+    stages: list[str]
+    records: int
+    root: str | None
+    sha256: str
+    log_index: int
+    received_at: Time
+    next_due: Time | None
+
+
+class ReportPage(Out):
+    items: list[ReportOut]
+
+
+class LearnedOut(Out):
+    """A model that a holder named. `used` is `yes` or `no` where an L2 report counts each record, shown by the leaves of its tree,
+    and `maybe` where the report says how many and not which. Without a `report` it is from the answer to a recall."""
+
+    agreement: str
+    lab: str
+    report: str | None
+    model: str
+    version: str | None
+    stages: list[str]
+    level: str
+    used: Literal["yes", "no", "maybe"]
+    at: Time
+    record_id: str | None
+    tree: TreeOut | None
+    shown: list[ShownOut]
+
+
+class LearnedPage(Out):
+    items: list[LearnedOut]
+
+
+class AttestationIn(In):
+    """A compact JWS by a key of the lab, `typ` sayso-attestation+jws; see `app/revocations/attesting.py` for what it says."""
+
+    attestation: Annotated[str, StringConstraints(min_length=20, max_length=20_000)]
 
 
 class HoldingOut(Out):

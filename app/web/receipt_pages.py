@@ -18,7 +18,7 @@ from app.kit.runtime import Runtime
 from app.parties import claims
 from app.parties.auth import COOKIE, bearer, receipt_from, same_origin
 from app.parties.models import Receipt
-from app.revocations import acts, whereabouts
+from app.revocations import acts, reporting, whereabouts
 from app.web import telling
 from app.web.rendering import HEADERS, PageRoute, page
 
@@ -81,6 +81,7 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
         "one.html", item=telling.facts(session, runtime, row), terms=telling.terms(session, runtime, row), labs=telling.labs(held, taken),
         refused=[(r, telling.used(r.use)) for r in whereabouts.refused(session, runtime, row, now) if (r.lab_id, r.use) not in has],
         gave=telling.readable(receipts.content(session, runtime, row)) if show and row.state != "erased" else None,
+        models=reporting.learned(session, runtime, row),
         whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=_done(session, runtime, receipt),
     )  # fmt: skip
 

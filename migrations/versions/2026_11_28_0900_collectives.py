@@ -1,7 +1,7 @@
 """Collectives, their members and mandates, and what narrows because of them.
 
 Revision: 2026_11_28_0900
-Revises: 2026_11_24_0821
+Revises: 2026_11_24_0824
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from alembic import op
 import app.kit.db
 
 revision = "2026_11_28_0900"
-down_revision = "2026_11_24_0821"
+down_revision = "2026_11_24_0824"
 branch_labels = None
 depends_on = None
 

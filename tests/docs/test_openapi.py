@@ -66,7 +66,7 @@ def test_every_operation_says_that_refusals_are_problem_documents(schema: dict[s
 
 
 OPEN = {
-    "/v1/oauth/token", "/v1/policies", "/v1/policies/preview", "/v1/policies/{digest}", "/v1/consent-intents", "/v1/ledger",
+    "/v1/oauth/token", "/v1/policies", "/v1/policies/preview", "/v1/policies/{digest}", "/v1/consent-intents", "/v1/ledger", "/v1/ledger/shares",
     "/v1/erasures/{erasure}", "/v1/schemas/consent-receipt",
 }  # fmt: skip
 """Routes for everybody; under /v1/log and /.well-known all are."""

@@ -137,7 +137,7 @@ def test_many_looks_at_once_tell_it_once(case: Case) -> None:
 def test_the_jobs_of_a_recall_are_queued_for_its_days(case: Case) -> None:
     with case.service.runtime.engine.connect() as connection:
         table = "workflow_status" if case.service.backend == "sqlite" else "dbos.workflow_status"
-        query = f"SELECT workflow_uuid FROM {table} WHERE workflow_uuid LIKE 'deadline:{case.recall}%'"
+        query = f"SELECT workflow_uuid FROM {table} WHERE workflow_uuid LIKE 'overdue:{case.recall}%'"
         queued = {row[0].rpartition(":")[2] for row in connection.execute(sa.text(query))}
     assert queued == {"acknowledge-before", "acknowledge-after", "delete-before", "delete-after"}
 

@@ -154,6 +154,10 @@ class Contributor:
         found: dict[str, Any] = self._transport.request(method, path, auth=self._auth, content=content).json()
         return found
 
+    def models(self, contribution_id: str) -> list[dict[str, Any]]:
+        """In which models it is, as its holders say, and how well that is shown. Raises SaysoError."""
+        return self._pages(f"/v1/contributions/{quote(contribution_id, safe='')}/models")
+
     def _pages(self, path: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         cursor: str | None = None

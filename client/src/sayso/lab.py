@@ -34,6 +34,7 @@ from sayso.models import (
     ReleasePage,
     RequestResult,
     UseCheck,
+    UseReport,
 )
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -103,6 +104,10 @@ class Lab:
         if until is not None:
             body["until"] = until
         return self._transport.post(RequestResult, "/v1/requests", self._auth, body)
+
+    def asked(self, request_id: str) -> RequestResult:
+        """What became of a request since: a review is settled by the operator. Raises SaysoError."""
+        return read(RequestResult, self._get(f"/v1/requests/{_id(request_id)}"))
 
     def catalog(self) -> Catalog:
         """What there is to ask for, in the numbers of the day. Raises SaysoError."""
@@ -298,6 +303,29 @@ class Lab:
     def console(self) -> str:
         """An address that opens the lab's pages in a browser, for a quarter of an hour. Raises SaysoError."""
         return str(self._transport.request("POST", "/v1/console-links", auth=self._auth, content=b"{}").json()["url"])
+
+    def report(
+        self, agreement: Agreement | str, *, model: str | None = None, version: str | None = None, stages: Sequence[str] = (),
+        releases: Sequence[Release | str] = (), records: Sequence[str] | None = None, records_used: int = 0, signed: bool = True, **more: Any,
+    ) -> UseReport:  # fmt: skip
+        """Report a use: which model, in which stages (pretrain, sft, reward, dpo, eval, redteam, safety, retrieval), from which
+        releases; without a model, that nothing was used. `records` are the ids of all records used: then each person can be shown
+        whether theirs is among them (L2). Without `signed` it is a note (L0). `more`: deployment, kept, weight, effect, deletion.
+
+        Raises SaysoError; ValueError for ids that are no hex."""
+        ids = None if records is None else sorted(set(records))
+        said: dict[str, Any] = {
+            "v": 1, "type": "sayso-use-report", "agreement": _of(agreement), "stages": list(stages), "releases": [_of(r) for r in releases],
+            "model": None if model is None else {"name": model, "version": version},
+            "records_used": records_used if ids is None else len(ids), **more,
+            "at": datetime.fromtimestamp(self._transport.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }  # fmt: skip
+        if ids is not None:
+            said["records_root"] = proofs.tree_root(bytes.fromhex(record) for record in ids).hex()
+        body: dict[str, Any] = {"report": said}
+        if signed:
+            body = {"signed": self.key.sign("sayso-use-report+jws", json.dumps(said, sort_keys=True).encode()), "records": ids}
+        return self._transport.post(UseReport, f"/v1/agreements/{_id(_of(agreement))}/reports", self._auth, body)
 
     def check(self, agreement: Agreement | str, use: dict[str, Any]) -> UseCheck:
         """Whether a use is covered by what was signed and by each policy, as of today. Raises SaysoError."""

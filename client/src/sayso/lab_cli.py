@@ -104,6 +104,8 @@ def request(arguments: argparse.Namespace) -> int:
         print(found.offer)
         return 0
     print(f"{found.id} is {found.state}.", file=sys.stderr)
+    if found.review is not None:
+        print(plain(f"  The {found.review.get('by')} looks at it until {found.review.get('until')}."), file=sys.stderr)
     for hint in found.nearest or ():
         print(plain(f"  {hint}"), file=sys.stderr)
     return 1

@@ -173,11 +173,13 @@ class Erased(Answer):
 
 
 class RequestResult(Answer):
-    """What became of a request: `offer` is an id when `state` is "offered"; `nearest` is the nearest way to yes."""
+    """What became of a request: `offer` is an id when `state` is "offered"; `review` says by whom and until when it is looked at
+    when it is "in_review"; `nearest` is the nearest way to yes."""
 
     id: str
     state: str
     offer: str | None = None
+    review: dict[str, Any] | None = None
     reasons: list[Any] = []
     nearest: Any = None
 
@@ -201,11 +203,12 @@ class Quote(Answer):
 
 
 class Agreement(Answer):
-    """An agreement in the service."""
+    """An agreement in the service; `amended_offer` is the id of an offer of further terms, where records wait for those."""
 
     id: str
     state: str = "in_force"
     offer: str | None = None
+    amended_offer: str | None = None
 
 
 class Release(Answer):
@@ -253,6 +256,16 @@ class UseCheck(Answer):
     signed: bool
     needs_explicit: bool
     policies: list[PolicyCheck]
+
+
+class UseReport(Answer):
+    """A use report as it was taken; `level` is L0, L1 or L2, `next_due` when the next is due."""
+
+    id: str
+    level: str
+    log_index: int
+    root: str | None = None
+    next_due: str | None = None
 
 
 class Delivery(Answer):
