@@ -66,12 +66,12 @@ def test_every_operation_says_that_refusals_are_problem_documents(schema: dict[s
 
 
 OPEN = {
-    "/v1/oauth/token", "/v1/policies", "/v1/policies/preview", "/v1/policies/{digest}", "/v1/consent-intents", "/v1/ledger", "/v1/ledger/shares",
-    "/v1/erasures/{erasure}", "/v1/schemas/consent-receipt",
+    "/v1/oauth/token", "/v1/policies", "/v1/policies/preview", "/v1/policies/{digest}", "/v1/consent-intents", "/v1/ledger",
+    "/v1/ledger/shares", "/v1/erasures/{erasure}", "/v1/schemas/consent-receipt",
 }  # fmt: skip
 """Routes for everybody; under /v1/log and /.well-known all are."""
-LABS = ("/v1/catalog", "/v1/quotes", "/v1/requests", "/v1/offers", "/v1/agreements", "/v1/releases", "/v1/recalls", "/v1/console-links")
-PEOPLE = ("/receipt", "/consents", "/releases", "/me", "/acts", "/revocations", "/erasures")
+LABS = ("/v1/catalog", "/v1/quotes", "/v1/requests", "/v1/offers", "/v1/agreements", "/v1/releases", "/v1/recalls", "/v1/events", "/v1/console-links")
+PEOPLE = ("/models", "/receipt", "/consents", "/releases", "/me", "/acts", "/revocations", "/erasures")
 
 
 def for_whom(path: str, method: str) -> str:
