@@ -334,6 +334,16 @@ def test_acts_that_narrow_are_done_again_from_the_journal(service: Service, plat
     refuses("not_found", mine.me)
 
 
+def test_a_persons_page_says_what_their_collectives_leave_of_their_terms(service: Service, platform: PlatformParty) -> None:
+    (founder, _), (member, given) = people(service, platform, 2)
+    union = founded(founder, "nothing-new")
+    headers = {"Cookie": f"sayso_receipt={member._auth._secret}"}
+    page = lambda: service.http.get(f"{service.base}/r/of/{given.id}", headers=headers).text  # noqa: E731
+    assert "And no more than this" not in page()
+    mandated(service, joined(union, member))
+    assert "And no more than this" in page()
+
+
 def test_a_mandate_to_a_collective_that_a_restore_lost_still_holds(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     """It was acknowledged, so it narrows: nothing is released until the member ends it."""
     (founder, _), (member, given) = people(service, platform, 2)
