@@ -195,8 +195,7 @@ def test_I11_a_signature_covers_the_dissent_and_any_difference_is_refused(
     token = lab.sdk._auth.header().removeprefix("Bearer ")
     terms = accepted(call(service, "GET", f"/v1/offers/{answer.offer}", token))
     assert terms["dissent"] == [report["text_sha256"]]
-    told = accepted(call(service, "GET", f"/v1/offers/{answer.offer}/dissent", token))
-    assert told == [{"sha256": report["text_sha256"], "text": "Testing alone is too much already."}]
+    assert lab.sdk.dissent(str(answer.offer)) == {report["text_sha256"]: "Testing alone is too much already."}
     agreement = lab.sdk.sign(lab.sdk.offer(str(answer.offer)))
     cut = cut_of(service, agreement)
     assert len(cut.contributions) == 5 and cut.manifest is not None
@@ -347,6 +346,23 @@ def test_an_objection_stops_consent_while_it_stands_and_travels_with_what_passes
     assert [file["minority_reports"] for file in files] == [[standing["text_sha256"]], []]
     assert all(recount.recount(file) for file in files)
     refuses("proposal_state", lambda: mine[2].object_to(first["id"], "Too late."))
+
+
+def test_only_amendments_that_answer_an_objection_are_rounds(service: Service, platform: PlatformParty) -> None:
+    """Two rounds let a decision by consent pass over objections with three quarters: empty ones must not count."""
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.adopt", "One.", **ADOPT)
+    path = f"/v1/collectives/{mine[0].id}/proposals/{proposal['id']}/text"
+
+    def amended(text: str) -> int:
+        accepted(call(service, "PUT", path, mine[0]._person._auth._secret, json.dumps({"text": text}).encode()))
+        return row_of(service, proposal["id"]).rounds
+
+    assert [amended("Two."), amended("Three.")] == [0, 0]
+    mine[1].object_to(proposal["id"], "It would harm us.")
+    assert [amended("Four."), amended("Five.")] == [1, 1], "one round for one objection"
+    mine[1].object_to(proposal["id"], "It still would.")
+    assert [amended("Five."), amended("Six.")] == [1, 2], "to send the same text answers nothing"
 
 
 def test_a_release_is_labelled_where_what_it_rests_on_was_contested_and_when_somebody_dissents_later(
