@@ -152,6 +152,12 @@ def policies(contributions: Iterable[str] | None = None) -> Any:
     return query.where(covered)
 
 
+def policies_over(contribution: str, today: date) -> Any:
+    """A select of the policy of each collective that is mandated over a contribution, null where mandate or policy is past its day."""
+    policy = sa.case((in_force(today), _K.c.policy_id), else_=sa.null())
+    return sa.select(policy).select_from(_M.join(_C, covers()).join(_K, _K.c.id == _M.c.collective_id)).where(_C.c.id == contribution)
+
+
 def split(found: str | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """`policies` of a row as (policy ids, outcomes relied on), each once and in order."""
     pairs = [one.split(":", 1) for one in (found or "").split(",") if one]

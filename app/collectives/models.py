@@ -137,6 +137,9 @@ class Proposal(SQLModel, table=True):
     subject: str | None = Field(default=None, sa_type=IdType)
     state: str
     rounds: int = 0
+    """Amendments that answered an objection."""
+    amended_index: int = Field(default=0, sa_type=sa.BigInteger)
+    """The log's size when the text was last changed."""
     opened_at: datetime = Field(sa_type=Instant)
     freeze_at: datetime = Field(sa_type=Instant)
     close_at: datetime = Field(sa_type=Instant)

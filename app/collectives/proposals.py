@@ -90,7 +90,11 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
         raise Forbidden("receipt_scope", "Only its author changes a proposal; open another.")
     if row.state != "discussion" or row.freeze_at <= now:
         raise Conflict("proposal_state", "Its text is frozen; open another proposal.", state=row.state)
-    row.text, row.text_sha256, row.rounds = text, sha256_hex(text.encode()), row.rounds + 1
+    digest = sha256_hex(text.encode())
+    # A round is an answer to an objection that stands. Whoever could count empty ones would soon outvote every objection.
+    if digest != row.text_sha256:
+        row.rounds += queries.unanswered(session, row)
+        row.text, row.text_sha256, row.amended_index = text, digest, log.size(session)
     session.add(row)
     session.flush()
     body = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256, "round": row.rounds}

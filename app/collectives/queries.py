@@ -120,6 +120,12 @@ def standing_objections(session: Session, proposal: str) -> list[str]:
     return list(session.exec(query.order_by(MinorityReport.log_index)))  # type: ignore[arg-type]
 
 
+def unanswered(session: Session, row: Proposal) -> bool:
+    """Whether an objection stands that was filed since the text was last changed."""
+    query = select(MinorityReport.id).where(MinorityReport.proposal_id == row.id, MinorityReport.kind == "objection", upheld())
+    return session.exec(query.where(MinorityReport.log_index >= row.amended_index)).first() is not None
+
+
 def reports_of(session: Session, proposal: str) -> list[MinorityReport]:
     """The minority reports on an outcome, in the order of the log."""
     query = select(MinorityReport).where(MinorityReport.proposal_id == proposal)

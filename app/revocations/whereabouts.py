@@ -12,6 +12,7 @@ from sqlmodel import Session, select
 from app.agreements.models import Agreement, Request
 from app.agreements.models import Use as UseRow
 from app.agreements.selection import age_of, is_of, touches
+from app.collectives import binding
 from app.consents.models import Exclusion, PlatformFloor
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions import queries
@@ -105,7 +106,7 @@ def refused(session: Session, runtime: Runtime, row: Contribution, now: datetime
         return []
     consent, own = governing
     book: PolicyBook = runtime.parts["policies"]
-    layers = [book.by_digest(own.digest), *others(session, book, row, consent.contribution_id is not None)]
+    layers = [book.by_digest(own.digest), *others(session, book, row, consent.contribution_id is not None, now)]
     taken = exclusions(session, row.contributor_id, row.id)
     asked = session.execute(
         sa.select(Request, UseRow, Lab.legal_name)  # type: ignore[call-overload]
@@ -136,14 +137,18 @@ def refused(session: Session, runtime: Runtime, row: Contribution, now: datetime
     return list(told.values())
 
 
-def others(session: Session, book: PolicyBook, row: Contribution, own: bool) -> list[StoredPolicy]:
-    """What binds beside the governing consent: the standing one (where the contribution has its `own`) and the platform's floor."""
+def others(session: Session, book: PolicyBook, row: Contribution, own: bool, now: datetime) -> list[StoredPolicy]:
+    """What binds beside the governing consent: the standing one (where the contribution has its `own`), the platform's floor, and the
+    policy of every collective that is mandated over it: one that permits nothing where mandate or policy is past its day."""
     found = []
     if own and (standing := queries.current(session, row.contributor_id, None)) is not None:
         found.append(book.by_digest(standing[1].digest))
     floor = session.get(PlatformFloor, row.platform_id)
     if floor is not None:
         found.append(book.by_ids([floor.policy_id])[floor.policy_id])
+    policies = session.execute(binding.policies_over(row.id, now.date())).scalars().all()
+    for policy in dict.fromkeys(policies):
+        found.append(book.resolve(None, "nothing-new", {}, now) if policy is None else book.by_ids([policy])[policy])
     return found
 
 

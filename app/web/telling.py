@@ -76,7 +76,8 @@ def terms(session: Session, runtime: Runtime, row: Contribution) -> Terms:
     own = consent.contribution_id is not None
     return Terms(
         beside(book.by_digest(policy.digest).terms, LANGUAGE), not own,
-        [beside(p.terms, LANGUAGE) for p in whereabouts.others(session, book, row, own)], list(labs.values()), list(ends.values()),
+        [beside(p.terms, LANGUAGE) for p in whereabouts.others(session, book, row, own, runtime.clock.now())],
+        list(labs.values()), list(ends.values()),
     )  # fmt: skip
 
 

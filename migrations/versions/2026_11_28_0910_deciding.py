@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column('subject', ID, nullable=True),
         sa.Column('state', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column('rounds', sa.Integer(), nullable=False),
+        sa.Column('amended_index', sa.BigInteger(), nullable=False),
         sa.Column('opened_at', app.kit.db.Instant(), nullable=False),
         sa.Column('freeze_at', app.kit.db.Instant(), nullable=False),
         sa.Column('close_at', app.kit.db.Instant(), nullable=False),

@@ -20,7 +20,7 @@ from app.collectives.voting import take_up_forgotten
 from app.core.electing import TYPES
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from tests.collectives.members import CHARTER, founded, in_force, joined, mandated, pass_days, people
+from tests.collectives.members import CHARTER, founded, in_force, joined, mandated, on_one_backend, pass_days, people
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.faults.cuts import once, outcome, queued
 from tests.kit.refusals import accepted, call, refused
@@ -195,8 +195,7 @@ def test_I11_a_signature_covers_the_dissent_and_any_difference_is_refused(
     token = lab.sdk._auth.header().removeprefix("Bearer ")
     terms = accepted(call(service, "GET", f"/v1/offers/{answer.offer}", token))
     assert terms["dissent"] == [report["text_sha256"]]
-    told = accepted(call(service, "GET", f"/v1/offers/{answer.offer}/dissent", token))
-    assert told == [{"sha256": report["text_sha256"], "text": "Testing alone is too much already."}]
+    assert lab.sdk.dissent(str(answer.offer)) == {report["text_sha256"]: "Testing alone is too much already."}
     agreement = lab.sdk.sign(lab.sdk.offer(str(answer.offer)))
     cut = cut_of(service, agreement)
     assert len(cut.contributions) == 5 and cut.manifest is not None
@@ -205,6 +204,7 @@ def test_I11_a_signature_covers_the_dissent_and_any_difference_is_refused(
 
 def test_I13_a_steward_opens_and_can_do_no_more(service: Service, platform: PlatformParty) -> None:
     """Tenure is waived for opening, and for nothing else; no route counts, shows ballots or moves a day."""
+    on_one_backend(service)
     (founder, _), (member, _) = people(service, platform, 2)
     union = founded(founder, tenure_days=0)
     mine = joined(union, member)
@@ -249,6 +249,7 @@ def test_nobody_voting_lapses_and_changes_nothing(service: Service, platform: Pl
 
 
 def test_groups_count_when_they_stood_for_a_week(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     (founder, _), (member, _), (other, _) = people(service, platform, 3)
     union = founded(founder, dimension={"name": "language", "values": ["en", "sw"]})
     joined(union, member, declared="sw")
@@ -263,6 +264,7 @@ def test_groups_count_when_they_stood_for_a_week(service: Service, platform: Pla
 
 
 def test_what_a_proposal_takes_and_what_a_ballot_needs(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     mine = union_of(service, platform, 2, load=1)
     refuses("proposal_invalid", lambda: mine[0].propose("policy.narrow", "x"))
     refuses("proposal_invalid", lambda: mine[0].propose("steward.remove", "x", subject="mem_" + "0" * 26))
@@ -285,6 +287,7 @@ def test_a_charter_is_amended_by_more_than_half_of_all(service: Service, platfor
 
 
 def test_an_outcome_of_fewer_than_ten_electors_is_for_members_alone(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     mine = union_of(service, platform, 2)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     pass_days(service, mine[0], proposal["id"], 7)
@@ -318,6 +321,7 @@ def test_a_refused_lab_gets_nothing_of_any_member_mandated_or_not(service: Servi
 
 
 def test_I14_who_works_for_a_lab_does_not_vote_on_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
     mine = union_of(service, platform, 3)
     mine[2].declare(None, interest=lab.id)
     recall = mine[0].propose("licence.recall", "No.", subject=lab.id)
@@ -347,6 +351,24 @@ def test_an_objection_stops_consent_while_it_stands_and_travels_with_what_passes
     assert [file["minority_reports"] for file in files] == [[standing["text_sha256"]], []]
     assert all(recount.recount(file) for file in files)
     refuses("proposal_state", lambda: mine[2].object_to(first["id"], "Too late."))
+
+
+def test_only_amendments_that_answer_an_objection_are_rounds(service: Service, platform: PlatformParty) -> None:
+    """Two rounds let a decision by consent pass over objections with three quarters: empty ones must not count."""
+    on_one_backend(service)
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.adopt", "One.", **ADOPT)
+    path = f"/v1/collectives/{mine[0].id}/proposals/{proposal['id']}/text"
+
+    def amended(text: str) -> int:
+        accepted(call(service, "PUT", path, mine[0]._person._auth._secret, json.dumps({"text": text}).encode()))
+        return row_of(service, proposal["id"]).rounds
+
+    assert [amended("Two."), amended("Three.")] == [0, 0]
+    mine[1].object_to(proposal["id"], "It would harm us.")
+    assert [amended("Four."), amended("Five.")] == [1, 1], "one round for one objection"
+    mine[1].object_to(proposal["id"], "It still would.")
+    assert [amended("Five."), amended("Six.")] == [1, 2], "to send the same text answers nothing"
 
 
 def test_a_release_is_labelled_where_what_it_rests_on_was_contested_and_when_somebody_dissents_later(

@@ -20,7 +20,7 @@ from app.kit.db import for_update, read, write
 from app.kit.ids import random_id
 from app.log.models import LogEntry
 from app.revocations import replay
-from tests.collectives.members import CHARTER, founded, in_days, joined, mandated, people
+from tests.collectives.members import CHARTER, founded, in_days, joined, mandated, on_one_backend, people
 from tests.faults.cuts import Outcome, once, outcome, queued, receipt_for_all
 from tests.kit.refusals import accepted, call, lab_token, refused
 from tests.revocations.test_replay import dies, finished
@@ -146,6 +146,7 @@ def test_I4_a_release_keeps_for_each_record_the_decisions_it_rests_on(service: S
 
 
 def test_a_mandate_is_for_a_year_at_most_and_for_the_policy_that_was_read(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     (founder, _), (member, _) = people(service, platform, 2)
     mine = joined(founded(founder), member)
     policy = mine.read()["policy"]
@@ -179,6 +180,7 @@ def test_evidence_of_a_mandate_is_a_receipt_that_verifies_offline(service: Servi
 
 
 def test_pseudonyms_differ_in_every_collective_and_stay_when_somebody_comes_back(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     (founder, _), (member, _) = people(service, platform, 2)
     first, second = founded(founder), founded(founder)
     names = [joined(c, member).me()["member"] for c in (first, second)]
@@ -217,6 +219,7 @@ def test_an_eligibility_code_is_good_once_in_each_collective_and_its_user_is_not
     ],
 )  # fmt: skip
 def test_no_charter_makes_granting_easier_than_refusing(service: Service, platform: PlatformParty, charter: dict[str, Any]) -> None:
+    on_one_backend(service)
     [(founder, _)] = people(service, platform, 1)
     refuses("charter_invalid", lambda: Collective.found(founder, "x", {**CHARTER, **charter}))
 
@@ -332,6 +335,16 @@ def test_acts_that_narrow_are_done_again_from_the_journal(service: Service, plat
     mine.leave()
     finished(service)
     refuses("not_found", mine.me)
+
+
+def test_a_persons_page_says_what_their_collectives_leave_of_their_terms(service: Service, platform: PlatformParty) -> None:
+    (founder, _), (member, given) = people(service, platform, 2)
+    union = founded(founder, "nothing-new")
+    headers = {"Cookie": f"sayso_receipt={member._auth._secret}"}
+    page = lambda: service.http.get(f"{service.base}/r/of/{given.id}", headers=headers).text  # noqa: E731
+    assert "And no more than this" not in page()
+    mandated(service, joined(union, member))
+    assert "And no more than this" in page()
 
 
 def test_a_mandate_to_a_collective_that_a_restore_lost_still_holds(service: Service, platform: PlatformParty, lab: LabParty) -> None:

@@ -28,7 +28,7 @@ from tests.kit.refusals import at_once, call
 from tests.support import LabParty, PlatformParty, Service
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
-SEQUENCES, STEPS = (60, 50) if SOAK else (1, 30)
+SEQUENCES, STEPS = (60, 50) if SOAK else (1, 18)
 
 
 @dataclass

@@ -110,7 +110,7 @@ def test_I5_an_outcome_follows_from_rule_snapshot_and_ballots(name: str) -> None
     rng = random.Random(name)
     seen: Counter[str] = Counter()
     for _ in range(ELECTORATES):
-        people = _random_people(rng, 36)
+        people = _random_people(rng, 30)
         snapshot = Snapshot({}, objections=rng.choice([0, 0, 1]), rounds=rng.randrange(4))
         rules = [_random_rule(rng, name)]
         found = _decide(rules, people, snapshot, rng)
@@ -140,7 +140,7 @@ def _joined(people: People, groups: dict[str, list[str]], most: int) -> Iterator
 
 def test_min_sybils_to_flip_is_the_fewest_whose_joining_turns_the_decision() -> None:
     rng, most, flips = random.Random(5), 3, Counter[int | None]()
-    for _ in range(450):
+    for _ in range(220):
         rules = [_random_rule(rng, name) for name in rng.choice([*([n] for n in DEFAULTS), ["supermajority", "bridging"]])]
         people = _random_people(rng, rng.choice([9, 34]))
         snapshot = Snapshot({}, objections=rng.choice([0, 0, 0, 1]), rounds=rng.randrange(4))
@@ -153,13 +153,13 @@ def test_min_sybils_to_flip_is_the_fewest_whose_joining_turns_the_decision() -> 
         claimed = found.min_sybils_to_flip
         assert (claimed if claimed is not None and claimed <= most else None) == least, (rules, people, snapshot, found)
         flips[least] += 1
-    assert all(flips[k] > 15 for k in (1, 2, 3, None)), flips
+    assert all(flips[k] > 5 for k in (1, 2, 3, None)), flips
 
 
 def test_a_grant_is_always_harder_than_a_refusal() -> None:
     """With the charter's default rules whoever could grant could refuse, and a third of the votes stops any grant."""
     rng = random.Random(3)
-    for _ in range(1_200):
+    for _ in range(500):
         people = _random_people(rng, 60)
         grants = {kind: _decide(TYPES[kind], people, Snapshot({}), rng) for kind in GRANTS}
         refusals = {kind: _decide(TYPES[kind], people, Snapshot({}), rng) for kind in REFUSALS}

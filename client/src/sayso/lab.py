@@ -179,6 +179,19 @@ class Lab:
         """A release of this lab. Raises SaysoError."""
         return read(Release, self._get(f"/v1/releases/{_id(release_id)}"))
 
+    def dissent(self, offer_id: str) -> dict[str, str | None]:
+        """Digest -> words of the minority reports that an offer lists, to be read before it is signed; None where their author had
+        them erased.
+
+        Raises SaysoError; Damaged where words are not those of their digest.
+        """
+        found: dict[str, str | None] = {}
+        for one in self._get(f"/v1/offers/{_id(offer_id)}/dissent").json():
+            if one["text"] is not None and hashlib.sha256(one["text"].encode()).hexdigest() != one["sha256"]:
+                raise errors.Damaged("a minority report is not what its digest says")
+            found[one["sha256"]] = one["text"]
+        return found
+
     def labels(self, release_id: str) -> list[dict[str, Any]]:
         """What is to be said of a release: keep these with it. Raises SaysoError."""
         found: list[dict[str, Any]] = self._get(f"/v1/releases/{_id(release_id)}/labels").json()
