@@ -41,6 +41,10 @@ _ONE_TO_ONE = {
 }  # fmt: skip
 
 
+FOR_A_DAY = {"overdue", "report", "review", "deadline"}
+"""Jobs that wait for a day to come: they are in nobody's way."""
+
+
 class State:
     """One consistent look at a service's database."""
 
@@ -184,6 +188,7 @@ class State:
     def open_jobs(self) -> list[str]:
         """Jobs that are neither done nor failed, each with its state."""
         found = self.rows(f"SELECT workflow_uuid, status FROM {self._jobs} WHERE status IN ('PENDING', 'ENQUEUED', 'DELAYED')")
+        found = [row for row in found if row[1] != "DELAYED" or row[0].partition(":")[0] not in FOR_A_DAY]
         return [f"{job} {status}" for job, status in found]
 
     def failed_jobs(self) -> list[str]:
