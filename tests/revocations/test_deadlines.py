@@ -184,6 +184,6 @@ def test_the_ledger_tells_who_got_what_share(service: Service, platform: Platfor
     another_day(service)
     items = {i["lab"]: i for i in accepted(get(service, "/v1/ledger/shares"))["items"]}
     assert items[big.name]["records"] == 20  # a record counts once, in however many releases
-    assert 0 < items[big.name]["percent"] <= 100
+    assert 0 <= items[big.name]["percent"] <= 100  # of what all tests had released by now
     assert (items[small.name]["records"], items[small.name]["percent"]) == (None, None)
     assert "fewer than 10" in service.http.get(f"{service.base}/ledger").text
