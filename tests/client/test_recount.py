@@ -24,7 +24,7 @@ from app.crypto.commitment import commit
 from tests.core.test_ballots import People, _random_people, _random_rule
 
 File = dict[str, Any]
-OUTCOMES = 1_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 120
+OUTCOMES = 1_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 60
 
 
 def made(rng: random.Random, rules: list[dict[str, Any]], people: People) -> tuple[File, File]:
