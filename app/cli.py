@@ -296,12 +296,24 @@ def add_lab_key(
     typer.echo(f"key: {print_}")
 
 
+@labs.command("verify")
+def verify_lab(
+    lab: Annotated[str, typer.Argument(help="The lab's client id.")],
+    evidence: Annotated[str, typer.Option(help="How you looked at its name, kind and seat again.")],
+) -> None:
+    """Note that a lab's facts were verified again. They count for a year; without that it gets nothing new."""
+    from app.parties import service
+
+    until = _perform(lambda session, now: service.verify_lab(session, lab, evidence, now=now))
+    typer.echo(f"Verified until {until:%Y-%m-%d}.")
+
+
 @labs.command("revoke-key")
 def revoke_lab_key(
     lab: Annotated[str, typer.Argument(help="The lab's client id.")],
     key: Annotated[str, typer.Argument(help="The key's thumbprint (RFC 7638).")],
 ) -> None:
-    """Take a key out of use, now: it opens and signs nothing any more. What it signed before stays signed."""
+    """Take a key out of use, now: it signs nothing any more and gets no token; one it has lasts its minutes. What it signed stays signed."""
     from app.parties import service
 
     _perform(lambda session, now: service.revoke_key_of(session, lab, key, now=now))

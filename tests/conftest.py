@@ -4,6 +4,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -52,9 +53,9 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
-def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
-    """One service for all tests of a backend; tests keep apart by making their own platforms and labs."""
+@contextmanager
+def started(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A service on a database of its own."""
     url = "" if backend == "sqlite" else new_database(request.getfixturevalue("postgres"))
     with tempfile.TemporaryDirectory() as directory:
         settings = test_settings(Path(directory), url)
@@ -62,6 +63,13 @@ def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
             Jobs(settings).prepare()
         with serving(settings, backend) as service:
             yield service
+
+
+@pytest.fixture(scope="session")
+def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """One service for all tests of a backend; tests keep apart by making their own platforms and labs."""
+    with started(backend, request) as service:
+        yield service
 
 
 @pytest.fixture

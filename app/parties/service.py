@@ -13,6 +13,7 @@ from sqlmodel import Session, select
 from app.core.canonical import b64u, unb64u
 from app.core.vocabulary import RECIPIENT_KINDS
 from app.crypto.signing import BadKey, thumbprint
+from app.kit.clock import rfc3339
 from app.kit.db import for_update
 from app.kit.errors import Conflict, Invalid, NotFound
 from app.kit.ids import is_id, new_id
@@ -58,6 +59,21 @@ def add_lab(
     return lab
 
 
+def verify_lab(session: Session, lab_id: str, evidence: str, *, now: datetime) -> datetime:
+    """The operator looked at the lab's facts again and they still hold (`evidence` says how); gives until when that counts.
+
+    Raises NotFound (not_found) or Invalid (body_invalid).
+    """
+    if not evidence.strip():
+        raise Invalid("body_invalid", "Say in --evidence how the facts were verified.")
+    lab = session.exec(for_update(select(Lab).where(Lab.id == known_lab(session, lab_id).id), session)).one()
+    lab.evidence, lab.verified_at, lab.verified_until = evidence, now, now + VERIFIED_FOR
+    session.add(lab)
+    body = {"legal_name": lab.legal_name, "kind": lab.kind, "seat": lab.seat, "until": rfc3339(lab.verified_until)}
+    log.append(session, [log.institutional("admin.lab-verified", lab.id, body, now)], now)
+    return lab.verified_until
+
+
 def _fits(name: str) -> None:
     """Names stand in many leaves, beside other things. Raises Invalid (name_too_long)."""
     if len(name) > MAX_NAME:
@@ -74,7 +90,7 @@ def add_lab_key(session: Session, lab: Lab, jwk: dict[str, Any], *, now: datetim
 
 
 def revoke_lab_key(session: Session, key: LabKey, *, now: datetime, act: str | None = None) -> None:
-    """The key opens and signs nothing from now on."""
+    """The key signs nothing from now on and gets no token; one that it got before lasts its minutes (SAYSO_TOKEN_MINUTES)."""
     key.revoked_at = now
     session.add(key)
     leaf = log.institutional("key.revoked", key.lab_id, {"key": key.thumbprint}, now)

@@ -1,6 +1,7 @@
 """Each write flow with its k-th call failing, for every k until none is left to fail: the caller is not told that it was done, or
 it was; nothing is done by half; and the same request again, with nothing failing, does it once."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,14 @@ from app.parties.models import LabKey
 from app.releases import service as releases
 from app.releases.cutting import Cut
 from app.revocations import completion, recalls, replay
-from tests.conftest import new_database
+from tests.conftest import new_database, started
 from tests.faults.breaking import Breaking, breaking
 from tests.faults.cuts import outcome, queued, receipt_for_all
 from tests.faults.state import State
 from tests.kit.refusals import body
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, serving, test_settings
 
+SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 Made = tuple[Callable[[], Any], Callable[[], None]]
 """What is tried (and tried again), and what must hold once it was answered."""
 
@@ -308,12 +310,21 @@ def broken(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaki
         yield it
 
 
+@pytest.fixture(scope="module")
+def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A service with a small log: all of it is looked at after each of some hundred failures."""
+    with started(backend, request) as service:
+        yield service
+
+
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
 def test_the_kth_call_fails(
     service: Service, platform: PlatformParty, lab: LabParty, broken: Breaking, flow: Callable[[World], Made]
 ) -> None:
     world = World(service, platform, lab)
     fired: list[str] = []
+    # On PostgreSQL every third call: it is the same code, and `make soak` fails them all.
+    stride = 1 if service.backend == "sqlite" or SOAK else 3
     k = 1
     while True:
         act, holds = flow(world)
@@ -338,9 +349,9 @@ def test_the_kth_call_fails(
             assert guard.unfinished(session, service.runtime.journal) == []
         holds()
         _nothing_by_half(service)
-        k += 1
+        k += stride
     assert fired, "nothing was broken"
-    assert any("commit" in what for what in fired), fired
+    assert stride > 1 or any("commit" in what for what in fired), fired
     print(flow.__name__, service.backend, len(fired))
 
 

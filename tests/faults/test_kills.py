@@ -222,7 +222,7 @@ def test_killed_at_any_point_nothing_acknowledged_is_lost(backend: str, database
 def test_killed_during_its_first_start_it_starts_again() -> None:
     """Keys, schema and job tables are made at the first start; a kill in the middle of it must not be the last of it."""
     rng = random.Random(SEED)
-    for _ in range(max(4, kills(20) // 5)):
+    for _ in range(max(2, kills(10) // 5)):
         with tempfile.TemporaryDirectory() as directory:
             server = ServerProcess(Path(directory) / "data")
             nursery = Nursery(server)

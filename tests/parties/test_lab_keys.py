@@ -1,18 +1,37 @@
 """A lab changes its key over: at the shell a second one is added, and the first revoked, by the thumbprints that were told."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 from sayso.jws import PrivateKey
 from sayso.lab import Lab
+from sqlmodel import select
 
-from tests.support import EVALUATION, ServerProcess, shell
+from app.kit.db import read, write
+from app.log.models import LogEntry
+from app.parties import service as parties
+from tests.kit.refusals import accepted, lab_token, refused
+from tests.support import EVALUATION, LabParty, PlatformParty, ServerProcess, Service, shell
 
 
 def _public(directory: Path, key: PrivateKey) -> str:
     file = directory / f"{key.thumbprint}.jwk"
     file.write_text(json.dumps({k: v for k, v in key.private_jwk.items() if k != "d"}))
     return str(file)
+
+
+def test_facts_that_lapsed_stop_what_is_new_until_they_are_verified_again(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    platform.give(1)
+    asked = {"use": EVALUATION, "selection": {"platforms": [platform.id]}, "mode": "snapshot"}
+    service.clock.offset = timedelta(days=366)
+    refused(service.post("/v1/requests", asked, lab_token(service, lab)), 403, "lab_blocked")
+    with write(service.runtime.engine) as session:
+        parties.verify_lab(session, lab.id, "looked at the register again", now=service.clock.now())
+    assert accepted(service.post("/v1/requests", asked, lab_token(service, lab)), 201)["state"] == "offered"
+    with read(service.runtime.engine) as session:
+        leaves = session.exec(select(LogEntry.type).where(LogEntry.subject == lab.id).order_by(LogEntry.log_index)).all()  # type: ignore[arg-type]
+    assert leaves == ["admin.lab-added", "admin.lab-verified"]
 
 
 def test_a_second_key_and_the_end_of_the_first(tmp_path: Path) -> None:
@@ -26,6 +45,8 @@ def test_a_second_key_and_the_end_of_the_first(tmp_path: Path) -> None:
     assert run(["labs", "add-key", lab, "--jwk", _public(tmp_path, new)]).exit_code == 2, "once"
     assert run(["labs", "add-key", "lab_" + "0" * 26, "--jwk", _public(tmp_path, old)]).exit_code == 2
     assert run(["labs", "add-key", lab, "--jwk", str(tmp_path / "none")]).exit_code == 2
+    assert run(["labs", "verify", lab, "--evidence", "the register of universities"]).stdout.startswith("Verified until 20")
+    assert run(["labs", "verify", lab, "--evidence", " "]).exit_code == run(["labs", "verify", "lab_x", "--evidence", "x"]).exit_code == 2
     try:
         server.start()
         for key in (old, new):

@@ -296,11 +296,11 @@ def test_withdrawals_beside_recall_batches_and_their_answers_wait_for_each_other
             holder.withdraw()
 
     def open_batches() -> None:
-        while not done.is_set():
+        while not done.wait(0.02):
             service.runtime.jobs.run("recall", agreement.id)
 
     def answer() -> None:
-        while not done.is_set():
+        while not done.wait(0.02):
             for recall in lab.sdk.recalls(agreement).items:
                 if recall.state == "notified":
                     lab.sdk.acknowledge(recall.id)
