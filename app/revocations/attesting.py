@@ -14,13 +14,12 @@ from sqlmodel import Session
 from app.core.canonical import sha256_hex
 from app.core.manifest import records_digest
 from app.core.strictjson import StrictJSONError, parse
-from app.crypto.signing import BadSignature, import_public, peek_header, verify_compact
 from app.kit.body import In, Time
 from app.kit.errors import Invalid
-from app.parties import service as parties
 from app.parties.models import Lab
 from app.releases.models import Recall
 from app.revocations import recalls
+from app.revocations.statements import open_signed
 
 TYP = "sayso-attestation+jws"
 _STATES = {"deleted": "attested", "cannot_remove": "cannot_remove"}
@@ -66,15 +65,8 @@ def attest(session: Session, lab: Lab, recall_id: str, token: str, *, now: datet
 
 def _open(session: Session, lab: Lab, token: str) -> tuple[Statement, str]:
     """The statement, and the thumbprint of the lab's key that signed it."""
+    payload, key = open_signed(session, lab, token, TYP)
     try:
-        kid = peek_header(token).get("kid")
-        key = parties.lab_key(session, lab.id, kid) if isinstance(kid, str) else None
-        if key is None:
-            raise Invalid("signature_wrong_key", "Sign with a key of the lab that is in use, named in kid by its thumbprint.")
-        payload = verify_compact(token, import_public(key.jwk), TYP)
-    except BadSignature:
-        raise Invalid("signature_invalid", f"Send a compact JWS with typ {TYP}.") from None
-    try:
-        return Statement.model_validate(parse(payload, max_bytes=20_000)), key.thumbprint
+        return Statement.model_validate(parse(payload, max_bytes=20_000)), key
     except (StrictJSONError, ValidationError):
         raise Invalid("signature_wrong_payload", "Sign a sayso-attestation of version 1; nothing else may stand in it.") from None

@@ -25,14 +25,12 @@ from app.contributions.models import Contribution
 from app.core.canonical import canonical, sha256_hex
 from app.core.strictjson import StrictJSONError, parse
 from app.crypto.commitment import record_id, rid_seed
-from app.crypto.signing import BadSignature, import_public, peek_header, verify_compact
 from app.kit.body import Id, In, Time
 from app.kit.errors import Invalid
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties import contributors
-from app.parties import service as parties
 from app.parties.models import Lab
 from app.releases import tree
 from app.releases.models import Recall, RecallItem, Release, ReleaseItem
@@ -40,6 +38,7 @@ from app.releases.queries import tree_of
 from app.releases.tree import RecordTree
 from app.revocations.attesting import ModelName
 from app.revocations.models import UseReport
+from app.revocations.statements import open_signed
 
 TYP = "sayso-use-report+jws"
 _MOST = 100_000
@@ -138,13 +137,7 @@ def file(
 def _open(session: Session, lab: Lab, token: str) -> Any:
     """What a key of the lab's signed."""
     try:
-        kid = peek_header(token).get("kid")
-        key = parties.lab_key(session, lab.id, kid) if isinstance(kid, str) else None
-        if key is None:
-            raise Invalid("signature_wrong_key", "Sign with a key of the lab that is in use, named in kid by its thumbprint.")
-        return parse(verify_compact(token, import_public(key.jwk), TYP), max_bytes=20_000)
-    except BadSignature:
-        raise Invalid("signature_invalid", f"Send a compact JWS with typ {TYP}.") from None
+        return parse(open_signed(session, lab, token, TYP)[0], max_bytes=20_000)
     except StrictJSONError:
         raise Invalid("report_invalid", "Sign a JSON object.") from None
 
