@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -37,6 +36,7 @@ from app.main import create_app
 from app.parties import service as parties
 from app.releases.models import Shard
 from app.serve import KEEP_ALIVE
+from tests.processes import AppProcess, app
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -255,12 +255,10 @@ class ServerProcess:
             "SAYSO_DATA_DIR": str(directory), "SAYSO_DATABASE_URL": database_url, "SAYSO_PUBLIC_URL": self.base, "SAYSO_HOLD_HOURS": "0",
             "SAYSO_RECALL_BATCH_SECONDS": "1", "SAYSO_PUBLISH_INTERVAL_MS": "50", "SAYSO_JOB_POLL_MS": "50", "SAYSO_LOG_LEVEL": "warning", **env,
         }  # fmt: skip
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: AppProcess | None = None
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [sys.executable, "-m", "app", *arguments], cwd=ROOT, env=self.env, capture_output=True, check=False
-        )
+        return app(*arguments, env=self.env)
 
     def start(self, seconds: float = 60) -> None:
         """Launch and wait until it is ready."""
@@ -268,10 +266,7 @@ class ServerProcess:
         until(self.ready, seconds)
 
     def launch(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve", "--port", str(self.port)], cwd=ROOT, env=self.env,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        self.process = AppProcess("serve", "--port", str(self.port), env=self.env, stdout=self.log, stderr=self.log)
 
     def ready(self) -> bool:
         assert self.process is not None and self.process.poll() is None, "the server ended"
@@ -280,11 +275,11 @@ class ServerProcess:
         except httpx.HTTPError:
             return False
 
-    def kill(self) -> None:
-        """SIGKILL: no warning, no clean-up."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        """SIGKILL: no warning, no clean-up; or another signal. Nothing where it has ended."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=60)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 from sayso.jws import PrivateKey
 
 from app.kit.settings import Settings
 from tests.faults.clients import Clients
 from tests.faults.state import State
-from tests.support import ROOT, ServerProcess, until
+from tests.support import ServerProcess, until
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 SEED = int(os.environ.get("SAYSO_TEST_SEED", random.randrange(2**32)))
@@ -34,53 +31,6 @@ ACTS = ("recorded", "withdrawn", "erased", "agreements", "cuts", "deliveries")
 
 def kills(usual: int) -> int:
     return int(os.environ.get("SAYSO_TEST_KILLS", 1000 if SOAK else usual))
-
-
-class Nursery:
-    """Starts servers from a process that has everything imported (zygote.py)."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self.server = server
-        self.pid = 0
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.zygote"], cwd=ROOT, env=server.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert self._line() == "ready"
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def _say(self, words: str) -> str:
-        assert self.process.stdin is not None
-        self.process.stdin.write(words + "\n")
-        self.process.stdin.flush()
-        return self._line()
-
-    def launch(self) -> None:
-        self.pid = int(self._say(f"serve {self.server.port} {self.server.log}"))
-
-    def start(self) -> None:
-        self.launch()
-        until(self.ready, 60)
-
-    def ready(self) -> bool:
-        try:
-            return httpx.get(self.server.base + "/readyz", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def kill(self, how: int = signal.SIGKILL) -> None:
-        if self.pid:
-            os.kill(self.pid, how)
-            assert self._say("reap") == "reaped"
-            self.pid = 0
-
-    def close(self) -> None:
-        self.kill()
-        self.process.stdin.close()  # type: ignore[union-attr]
-        self.process.wait(timeout=30)
 
 
 class Installation:
@@ -109,7 +59,6 @@ class Installation:
                 "--json",
             )
         )
-        self.nursery = Nursery(self.server)
         self.clients = Clients(
             self.server.base,
             (made["client_id"], made["client_secret"]),
@@ -126,7 +75,7 @@ class Installation:
     def restart(self) -> float:
         """Start the server; gives the seconds until it was ready."""
         began = time.monotonic()
-        self.nursery.start()
+        self.server.start()
         return time.monotonic() - began
 
     def check(self) -> None:
@@ -161,7 +110,7 @@ class Installation:
         self.clients.stop()
 
         self.wait(lambda: not self.left(), 120)
-        self.nursery.kill(signal.SIGTERM)
+        self.server.kill(signal.SIGTERM)
         checked = self.server.cli("check-log")
         assert checked.returncode == 0, checked.stderr.decode()
         self.check()
@@ -185,7 +134,7 @@ def installed(database_url: str) -> Iterator[Installation]:
             yield installation
         finally:
             installation.clients._stop.set()
-            installation.nursery.close()
+            installation.server.kill()
 
 
 def test_killed_at_any_point_nothing_acknowledged_is_lost(backend: str, database_url: str) -> None:
@@ -198,13 +147,13 @@ def test_killed_at_any_point_nothing_acknowledged_is_lost(backend: str, database
         it.clients.start()
         for _ in range(count):
             time.sleep(rng.uniform(0.05, 2.5))
-            it.nursery.kill()
+            it.server.kill()
             if rng.random() < 0.15:
                 # Also while it starts, picking up what the last kill left.
                 early += 1
-                it.nursery.launch()
+                it.server.launch()
                 time.sleep(rng.uniform(0.1, 1.5))
-                it.nursery.kill()
+                it.server.kill()
             slowest = max(slowest, it.restart())
             it.check()
         # A short run may have killed every delivery: what the clients have not come to yet they do now, unharmed.
@@ -227,13 +176,12 @@ def test_killed_during_its_first_start_it_starts_again() -> None:
     for _ in range(max(2, kills(10) // 5)):
         with tempfile.TemporaryDirectory() as directory:
             server = ServerProcess(Path(directory) / "data")
-            nursery = Nursery(server)
             try:
                 for _ in range(3):
-                    nursery.launch()
+                    server.launch()
                     time.sleep(rng.uniform(0.02, 1.2))
-                    nursery.kill()
-                nursery.start()
+                    server.kill()
+                server.start()
             finally:
-                nursery.close()
+                server.kill()
             assert server.cli("check-log").returncode == 0

@@ -77,4 +77,4 @@ def test_the_database_ends_at_any_point_and_nothing_acknowledged_is_lost(private
             print(json.dumps({"ends": ENDS, "seed": SEED, **it.clients.ledger.figures()}))
         finally:
             it.clients._stop.set()
-            it.nursery.close()
+            it.server.kill()

@@ -1,8 +1,6 @@
 """The process's own output holds no secret, no body and nobody's name, at the level that operators run."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -13,7 +11,7 @@ from sayso.lab import Lab
 from sayso.platform import Platform
 
 from tests.kit.refusals import ASSERTION_TYPE, record
-from tests.support import EVALUATION, ROOT, ServerProcess, consent, until
+from tests.support import EVALUATION, ServerProcess, consent
 
 CANARY = "canary-5d1f"
 
@@ -28,20 +26,12 @@ def test_a_run_of_the_real_server_logs_routes_and_no_secrets(tmp_path: Path) -> 
             "labs", "add", "Lab", "--kind", "academic", "--seat", "NL", "--jwk", str(tmp_path / "jwk"), "--json"
         ).stdout
     )["client_id"]
-    with (tmp_path / "out").open("wb") as out:
-        server.process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve", "--port", str(server.port)],
-            cwd=ROOT,
-            env=server.env,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            until(server.ready, 60)
-            secrets = drive(server.base, made, lab_id, key)
-        finally:
-            server.stop()
-    text = (tmp_path / "out").read_text()
+    try:
+        server.start()
+        secrets = drive(server.base, made, lab_id, key)
+    finally:
+        server.stop()
+    text = server.log.read_text()
     for what, secret in secrets.items():
         assert secret and secret not in text, what
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]

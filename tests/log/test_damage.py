@@ -3,8 +3,6 @@
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -12,7 +10,7 @@ from sayso.jws import PrivateKey
 from sayso.lab import Lab
 from sayso.platform import Platform
 
-from tests.support import EVALUATION, ROOT, ServerProcess, consent, until
+from tests.support import EVALUATION, ServerProcess, consent, until
 
 
 def _start_and_give(server: ServerProcess, first: int, n: int, client: dict[str, str]) -> Platform:
@@ -25,13 +23,6 @@ def _start_and_give(server: ServerProcess, first: int, n: int, client: dict[str,
 
 def _published(server: ServerProcess) -> int:
     return int(httpx.get(server.base + "/v1/log/checkpoint").text.split("\n")[1])
-
-
-def _raw_start(server: ServerProcess) -> None:
-    server.process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", "--port", str(server.port)], cwd=ROOT, env=server.env,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
 
 
 def _not_ready(server: ServerProcess) -> dict[str, str] | None:
@@ -69,7 +60,7 @@ def test_a_database_set_back_in_time_signs_and_releases_nothing(tmp_path: Path) 
         for leftover in (tmp_path / "data").glob("sayso.db*"):
             leftover.unlink()
         shutil.copy(tmp_path / "old.db", tmp_path / "data" / "sayso.db")
-        _raw_start(server)
+        server.launch()
         wrong = until(lambda: _not_ready(server), 60)
         assert "log" in wrong
         before = _published(server)

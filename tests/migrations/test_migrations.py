@@ -16,6 +16,7 @@ from app import models
 from app.kit.db import IdType, make_engine
 from app.kit.migrate import at_head, compare_type, downgrade, upgrade
 from app.main import make_runtime, start
+from tests.processes import app
 from tests.support import ROOT, test_settings
 
 
@@ -123,16 +124,8 @@ def test_on_postgresql_a_database_that_is_behind_is_not_started(
 def test_the_command_migrates(empty: str, engine: sa.Engine, tmp_path: Path) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith("SAYSO_")}
     env |= {"SAYSO_DATABASE_URL": empty, "SAYSO_DATA_DIR": str(tmp_path / "data")}
-    done = subprocess.run(
-        [sys.executable, "-m", "app", "migrate"],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0 and "newest migration" in done.stdout, done.stderr[-2000:]
+    done = app("migrate", env=env)
+    assert done.returncode == 0 and b"newest migration" in done.stdout, done.stderr[-2000:]
     assert at_head(engine)
 
 
