@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -26,7 +27,7 @@ from app.contributions.receipt_routes import router as receipts
 from app.contributions.router import hot_handlers
 from app.contributions.router import router as contributions
 from app.crypto.keyring import KeyRing
-from app.kit import domains, problems
+from app.kit import access, domains, problems
 from app.kit.blobs import Blobs
 from app.kit.body import BodyLimit
 from app.kit.clock import Clock, SystemClock
@@ -85,6 +86,12 @@ class Service(FastAPI):
             await first(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, with what opens each operation."""
+        if self.openapi_schema is None:
+            access.described(super().openapi(), _routes(), "/v1/oauth/token")
+        return super().openapi()
 
 
 def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
@@ -208,6 +215,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.runtime = runtime
     problems.install(app)
+    access.insist(_routes())
     for router in ROUTERS:
         app.include_router(router)
     _health_routes(app, runtime)
@@ -218,6 +226,10 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
         path: Edge(hot(handler, settings.max_body_bytes), log_requests) for path, handler in hot_handlers(runtime).items()
     }
     return app
+
+
+def _routes() -> list[Any]:
+    return [route for router in ROUTERS for route in router.routes]
 
 
 def _health_routes(app: FastAPI, runtime: Runtime) -> None:

@@ -34,6 +34,7 @@ from app.consents import service as consents
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions import receipts
 from app.contributions.schemas import ReceiptFile
+from app.kit.access import PERSON, VISITOR, admits
 from app.kit.body import StrictRoute
 from app.kit.db import read
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
@@ -58,6 +59,7 @@ def _turn_away(request: Request) -> None:
         raise NotFound("not_found", "Look at the address, and at whose credential this is.")
 
 
+@admits(PERSON)
 def _member(request: Request) -> Receipt:
     _turn_away(request)
     runtime: Runtime = request.app.state.runtime
@@ -65,6 +67,7 @@ def _member(request: Request) -> Receipt:
         return receipt_from(request, session)
 
 
+@admits(VISITOR)
 def _anybody(request: Request) -> Receipt | None:
     _turn_away(request)
     return _member(request) if "authorization" in request.headers else None

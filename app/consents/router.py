@@ -29,6 +29,7 @@ from app.core.policy import PolicyError, parse_policy
 from app.core.preview import table
 from app.core.templates import render_template
 from app.kit import negotiate
+from app.kit.access import FOR_ANYBODY
 from app.kit.body import StrictRoute
 from app.kit.db import read
 from app.kit.deps import RuntimeDep, SessionDep
@@ -48,7 +49,7 @@ def _shown(stored: StoredPolicy) -> PolicyOut:
     return PolicyOut(digest=stored.digest, uid=stored.terms.uid, policy=body, deed=list(deed(stored.terms)))
 
 
-@router.get("/policies", response_model=list[TemplateOut], summary="The templates")
+@router.get("/policies", dependencies=[FOR_ANYBODY], response_model=list[TemplateOut], summary="The templates")
 def templates(runtime: RuntimeDep) -> list[TemplateOut]:
     """The policies that people choose from, each with the deed it gives without parameters."""
     listed = []
@@ -76,7 +77,7 @@ def store(given: PolicyIn, runtime: RuntimeDep, client: ActiveClient) -> PolicyO
     return _shown(_book(runtime).store(terms, runtime.clock.now()))
 
 
-@router.post("/policies/preview", response_model=PreviewOut, summary="What a policy would allow")
+@router.post("/policies/preview", dependencies=[FOR_ANYBODY], response_model=PreviewOut, summary="What a policy would allow")
 def preview(given: PreviewIn, runtime: RuntimeDep) -> PreviewOut:
     """Look before choosing: a table of uses by yes, yes with terms, and no, with the sentences that decide. Two are compared.
 
@@ -91,7 +92,7 @@ def preview(given: PreviewIn, runtime: RuntimeDep) -> PreviewOut:
 
 
 @router.get(
-    "/policies/{digest}",
+    "/policies/{digest}", dependencies=[FOR_ANYBODY],
     response_model=PolicyOut,
     summary="A policy and its deed",
     responses={200: {"content": {name: {} for name in RENDERINGS}}},
@@ -119,20 +120,20 @@ class _LinkedData(JSONResponse):
     media_type = "application/ld+json"
 
 
-@router.get("/policies/{digest}/exports/aipref", summary="A policy as an AIPREF Content-Usage field")
+@router.get("/policies/{digest}/exports/aipref", dependencies=[FOR_ANYBODY], summary="A policy as an AIPREF Content-Usage field")
 def export_aipref(digest: str, runtime: RuntimeDep) -> AiprefOut:
     """For HTTP answers and robots.txt. A `y` only where everything that the category covers is permitted outright."""
     return AiprefOut(**exports.aipref(_book(runtime).by_digest(digest).terms))
 
 
-@router.get("/policies/{digest}/exports/cawg", summary="A policy as a CAWG training and data mining assertion")
+@router.get("/policies/{digest}/exports/cawg", dependencies=[FOR_ANYBODY], summary="A policy as a CAWG training and data mining assertion")
 def export_cawg(digest: str, runtime: RuntimeDep) -> CawgOut:
     """For C2PA manifests. What is permitted under conditions is `constrained`, with the policy's address."""
     return CawgOut(**exports.cawg(_book(runtime).by_digest(digest).terms, _address(runtime, digest)))
 
 
 @router.get(
-    "/policies/{digest}/exports/dpv", response_class=_LinkedData, summary="A policy in the Data Privacy Vocabulary"
+    "/policies/{digest}/exports/dpv", dependencies=[FOR_ANYBODY], response_class=_LinkedData, summary="A policy in the Data Privacy Vocabulary"
 )
 def export_dpv(digest: str, runtime: RuntimeDep) -> _LinkedData:
     """JSON-LD. Permissions hold outright; what is permitted under conditions stands among the prohibitions."""
@@ -167,7 +168,7 @@ def set_floor(
     return FloorOut(policy=None if policy is None else policy.digest, log_index=index)
 
 
-@router.post("/consent-intents", status_code=201, response_model=IntentOut, summary="What a person chose in the widget")
+@router.post("/consent-intents", dependencies=[FOR_ANYBODY], status_code=201, response_model=IntentOut, summary="What a person chose in the widget")
 def intend(given: IntentIn, policy: ChosenIntent, runtime: RuntimeDep, session: SessionDep) -> IntentOut:
     """Called by the consent widget in the person's own browser; the platform attaches the intent to one record."""
     now = runtime.clock.now()

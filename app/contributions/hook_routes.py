@@ -10,6 +10,7 @@ from app.contributions.hook_schemas import IntakeOut, RefusedPage, WebhookOut
 from app.contributions.hooks import Done, Hooks
 from app.contributions.router import answer_of
 from app.contributions.schemas import RecordOut
+from app.kit.access import BY_LINK
 from app.kit.body import StrictRoute
 from app.kit.clock import micros
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -25,8 +26,9 @@ _ANY_OBJECT: dict[str, Any] = {
 
 
 @router.post(
-    "/ingest/fastchat/{key}", status_code=201, response_model=RecordOut, openapi_extra=_ANY_OBJECT, summary="Take a line of FastChat's log"
-)
+    "/ingest/fastchat/{key}", dependencies=[BY_LINK], status_code=201, response_model=RecordOut, openapi_extra=_ANY_OBJECT,
+    summary="Take a line of FastChat's log",
+)  # fmt: skip
 async def fastchat(key: str, request: Request) -> Response:
     """Exactly what FastChat sends to `REMOTE_LOGGER_URL`: one chat or vote, nested values as strings of JSON, no credential but
     the write-only key in the address. Answered once it is durable; the same line again gives the first answer.
@@ -37,15 +39,19 @@ async def fastchat(key: str, request: Request) -> Response:
 
 
 @router.post(
-    "/ingest/label-studio/{key}", response_model=WebhookOut, openapi_extra=_ANY_OBJECT, summary="Take a webhook of Label Studio's"
-)
+    "/ingest/label-studio/{key}", dependencies=[BY_LINK], response_model=WebhookOut, openapi_extra=_ANY_OBJECT,
+    summary="Take a webhook of Label Studio's",
+)  # fmt: skip
 async def label_studio(key: str, request: Request) -> Response:
     """Annotations, created and updated, are recorded; deleted ones are revoked. The webhook's Authorization header carries the
     secret that was printed with the key: Label Studio signs nothing."""
     return _told(await _take("label-studio", key, request))
 
 
-@router.post("/ingest/argilla/{key}", response_model=WebhookOut, openapi_extra=_ANY_OBJECT, summary="Take a webhook of Argilla's")
+@router.post(
+    "/ingest/argilla/{key}", dependencies=[BY_LINK], response_model=WebhookOut, openapi_extra=_ANY_OBJECT,
+    summary="Take a webhook of Argilla's",
+)  # fmt: skip
 async def argilla(key: str, request: Request) -> Response:
     """Responses that were submitted or discarded are recorded; deleted ones are revoked. Signed after Standard Webhooks, under the
     time of sending or of the event."""

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Response
 from app.contributions import queries, receipts
 from app.contributions.router import checked_id
 from app.contributions.schemas import ReceiptFile
+from app.kit.access import FOR_ANYBODY
 from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound, Unavailable
@@ -61,7 +62,7 @@ def in_form(file: dict[str, Any], accept: str) -> Any:
     return file
 
 
-@router.get("/schemas/consent-receipt", response_class=Response, summary="The JSON Schema of consent receipts")
+@router.get("/schemas/consent-receipt", dependencies=[FOR_ANYBODY], response_class=Response, summary="The JSON Schema of consent receipts")
 def schema() -> Response:
     return Response(_schema(), media_type="application/schema+json", headers={"Cache-Control": "max-age=3600"})
 

@@ -24,6 +24,7 @@ from app.contributions.schemas import (
     RecordOut,
 )
 from app.core.strictjson import split_ndjson
+from app.kit.access import BY_PLATFORM
 from app.kit.body import StrictRoute, check_media_type
 from app.kit.clock import rfc3339
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -54,7 +55,7 @@ _LINES = {
 }
 
 
-@router.post("", status_code=201, response_model=RecordOut, openapi_extra=_BODY, summary="Record a contribution")
+@router.post("", dependencies=[BY_PLATFORM], status_code=201, response_model=RecordOut, openapi_extra=_BODY, summary="Record a contribution")
 async def record(request: Request) -> Response:
     """Record one contribution. The same external id with the same bytes gives the first answer again; other bytes: 409.
 
@@ -63,7 +64,7 @@ async def record(request: Request) -> Response:
     return await _through(request, _record)
 
 
-@router.post("/batch", response_model=BatchOut, openapi_extra=_LINES, summary="Record many contributions")
+@router.post("/batch", dependencies=[BY_PLATFORM], response_model=BatchOut, openapi_extra=_LINES, summary="Record many contributions")
 async def record_batch(request: Request) -> Response:
     """Record up to 5,000 contributions, one JSON object a line. A bad line is refused by itself; the good ones are recorded."""
     return await _through(request, _record_batch)

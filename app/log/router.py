@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from app.core import merkle
 from app.core.canonical import b64u
 from app.core.witnessing import public_policy
+from app.kit.access import FOR_ANYBODY
 from app.kit.blobs import BlobNotFound
 from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -18,7 +19,7 @@ from app.log.ledger import page
 from app.log.publisher import Publisher, last_checkpoint, read_bundle, read_tile
 from app.log.schemas import LedgerPage, LogKey
 
-router = APIRouter(prefix="/v1", tags=["log"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["log"], route_class=StrictRoute, dependencies=[FOR_ANYBODY])
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NEVER = {"Cache-Control": "no-store"}
 """What is not there now may be there in a second; nobody on the way shall remember that it was not."""

@@ -10,6 +10,7 @@ from sqlmodel import Session
 from starlette.types import Scope
 
 from app.crypto.tokens import BadToken, verify_access_token
+from app.kit.access import LAB, PERSON, PLATFORM, admits
 from app.kit.clock import micros
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep
@@ -115,6 +116,7 @@ def _lab(found: str, session: Session) -> Lab:
     return lab
 
 
+@admits(PLATFORM, LAB)
 def active_client(request: Request) -> str:
     """The id of a platform or lab that may act now."""
     runtime: Runtime = request.app.state.runtime
@@ -153,32 +155,38 @@ def same_origin(request: Request) -> None:
 
 # A write's caller is looked up in a short read of its own. On SQLite the write lock would otherwise be held from here, across
 # hops between threads: with every thread waiting for it, its holder would find none to go on in.
+@admits(PLATFORM)
 def platform_for_write(request: Request) -> Platform:
     runtime: Runtime = request.app.state.runtime
     with read(runtime.engine) as session:
         return _platform(client_id(request), session)
 
 
+@admits(PLATFORM)
 def platform_for_read(request: Request, session: ReadSessionDep) -> Platform:
     return _platform(client_id(request), session)
 
 
+@admits(LAB)
 def lab_for_write(request: Request) -> Lab:
     runtime: Runtime = request.app.state.runtime
     with read(runtime.engine) as session:
         return _lab(client_id(request), session)
 
 
+@admits(LAB)
 def lab_for_read(request: Request, session: ReadSessionDep) -> Lab:
     return _lab(client_id(request), session)
 
 
+@admits(PERSON)
 def receipt_for_write(request: Request) -> Receipt:
     runtime: Runtime = request.app.state.runtime
     with read(runtime.engine) as session:
         return receipt_from(request, session)
 
 
+@admits(PERSON)
 def receipt_for_erasing(request: Request) -> Receipt:
     """Also one that an erasure revoked: whoever asks again gets the first answer."""
     runtime: Runtime = request.app.state.runtime
@@ -186,6 +194,7 @@ def receipt_for_erasing(request: Request) -> Receipt:
         return receipt_from(request, session, revoked=True)
 
 
+@admits(PERSON)
 def receipt_for_read(request: Request, session: ReadSessionDep) -> Receipt:
     return receipt_from(request, session)
 

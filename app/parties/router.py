@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.crypto.signing import ALGORITHMS
+from app.kit.access import FOR_ANYBODY
 from app.kit.body import StrictRoute, need_media_type, parse_form
 from app.kit.db import write
 from app.kit.deps import RuntimeDep, SessionDep
@@ -35,7 +36,7 @@ _FORM = {
 }
 
 
-@router.post("/v1/oauth/token", response_model=TokenOut, openapi_extra=_FORM, summary="Get an access token")
+@router.post("/v1/oauth/token", dependencies=[FOR_ANYBODY], response_model=TokenOut, openapi_extra=_FORM, summary="Get an access token")
 async def token(request: Request, response: Response) -> dict[str, object]:
     """OAuth 2.0 client credentials: platforms by HTTP Basic, labs by `private_key_jwt` (audience: the issuer)."""
     runtime: Runtime = request.app.state.runtime
@@ -57,7 +58,7 @@ def _issue(runtime: Runtime, form: dict[str, str], authorization: str | None, pr
 
 
 @router.get(
-    "/.well-known/oauth-authorization-server", response_model=ServerMetadata, summary="Server metadata (RFC 8414)"
+    "/.well-known/oauth-authorization-server", dependencies=[FOR_ANYBODY], response_model=ServerMetadata, summary="Server metadata (RFC 8414)"
 )
 def metadata(runtime: RuntimeDep) -> ServerMetadata:
     issuer = runtime.settings.public_url
@@ -69,7 +70,7 @@ def metadata(runtime: RuntimeDep) -> ServerMetadata:
     )  # fmt: skip
 
 
-@router.get("/.well-known/jwks.json", response_model=Jwks, summary="The service's public keys")
+@router.get("/.well-known/jwks.json", dependencies=[FOR_ANYBODY], response_model=Jwks, summary="The service's public keys")
 def jwks(runtime: RuntimeDep) -> Jwks:
     return Jwks(keys=[runtime.keys.service.public_jwk])
 

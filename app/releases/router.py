@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 from sqlmodel import Session, select
 
 from app.agreements.service import rounded
+from app.kit.access import BY_TICKET, FOR_ANYBODY
 from app.kit.blobs import BlobNotFound
 from app.kit.body import Id, StrictRoute
 from app.kit.db import read
@@ -54,7 +55,7 @@ def request_cut(
     return _read(session, session.get_one(Release, release))
 
 
-@router.get("/ledger/shares", response_model=SharesOut, summary="Who got what share of all that was released")
+@router.get("/ledger/shares", dependencies=[FOR_ANYBODY], response_model=SharesOut, summary="Who got what share of all that was released")
 def read_shares(runtime: RuntimeDep) -> SharesOut:
     """By quarter and lab, for anybody: different records, rounded, in one snapshot a day."""
     day, found = shares.today(runtime)
@@ -159,13 +160,13 @@ def deliver(
 
 
 @router.head(
-    "/releases/{release}/shards/{sha256}",
+    "/releases/{release}/shards/{sha256}", dependencies=[BY_TICKET],
     response_class=Response,
     operation_id="head_shard",
     summary="A shard's size and ETag",
 )
 @router.get(
-    "/releases/{release}/shards/{sha256}", response_class=Response, operation_id="get_shard", summary="Download a shard"
+    "/releases/{release}/shards/{sha256}", dependencies=[BY_TICKET], response_class=Response, operation_id="get_shard", summary="Download a shard"
 )
 def shard(release: str, sha256: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """The bytes of a shard under a delivery ticket (Bearer). Immutable, with ranges and a strong ETag; 410 once it is gone."""

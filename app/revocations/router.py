@@ -15,6 +15,7 @@ from app.contributions.receipt_routes import in_form
 from app.contributions.router import checked_id
 from app.contributions.schemas import ReceiptFile
 from app.core.deed import CATALOGS, deed
+from app.kit.access import FOR_ANYBODY
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.errors import Invalid, Unauthorised
@@ -156,7 +157,7 @@ def erase(
     return _erasure(erasing.read(session, done))
 
 
-@router.get("/erasures/{erasure}", response_model=ErasureOut, summary="How an erasure stands")
+@router.get("/erasures/{erasure}", dependencies=[FOR_ANYBODY], response_model=ErasureOut, summary="How an erasure stands")
 def read_erasure(erasure: str, session: ReadSessionDep) -> ErasureOut:
     """For whoever knows its id, which is random: the receipt that asked for it may have ended with it."""
     if not is_id("erasure", erasure):

@@ -18,6 +18,7 @@ from app.core.deed import CATALOGS, beside
 from app.core.policy import Policy
 from app.core.preview import table
 from app.core.templates import render_template
+from app.kit.access import BY_RECEIPT
 from app.kit.body import form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -35,7 +36,7 @@ from app.web import telling
 from app.web.receipt_pages import set_cookie
 from app.web.rendering import PageRoute, page
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute)
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 ALL = "all"
 Choice = Annotated[str | None, Query(max_length=80)]
 MOST_CREDIT = 200

@@ -17,6 +17,7 @@ from sqlmodel import Session
 from app.contributions import queries, receipts
 from app.contributions.models import Contribution
 from app.core.deed import deed
+from app.kit.access import BY_RECEIPT
 from app.kit.clock import rfc3339
 from app.kit.db import read
 from app.kit.deps import RuntimeDep
@@ -28,7 +29,7 @@ from app.revocations import acts
 from app.web import telling
 from app.web.rendering import HEADERS, PageRoute
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute)
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 FEW = 20
 NOTE = """What you gave, as it was kept when you saved this file.
 

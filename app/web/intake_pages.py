@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse
 
 from app.contributions import intake_status
 from app.contributions.hooks import Hooks
+from app.kit.access import BY_LINK
 from app.kit.body import need_media_type, parse_form
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import DomainError
@@ -15,7 +16,7 @@ from app.kit.pagination import PAGE, Cursors
 from app.parties.links import Links
 from app.web.pages import page, problem_page
 
-intake_pages = APIRouter(include_in_schema=False)
+intake_pages = APIRouter(include_in_schema=False, dependencies=[BY_LINK])
 
 
 @intake_pages.get("/intake/{code}")

@@ -18,6 +18,7 @@ from app.agreements import service as agreements
 from app.agreements.models import Agreement, Offer
 from app.core.deed import beside
 from app.core.policy import parse_policy
+from app.kit.access import BY_LAB, BY_LINK
 from app.kit.body import Out, StrictRoute, Time, form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -35,7 +36,7 @@ COOKIE = "sayso_lab"
 MOST = 50
 """Of each list, the newest."""
 console = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
-router = APIRouter(include_in_schema=False, route_class=PageRoute)
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_LAB])
 
 
 class ConsoleOut(Out):
@@ -53,7 +54,7 @@ def console_link(runtime: RuntimeDep, lab: ReadingLab) -> ConsoleOut:
     return ConsoleOut(url=f"{runtime.settings.public_url}/lab/open/{links.code(lab.id, now)}", expires_at=now + links.life)
 
 
-@router.get("/lab/open/{code}")
+@router.get("/lab/open/{code}", dependencies=[BY_LINK])
 def open_console(code: str, runtime: RuntimeDep) -> Response:
     """Turn a link into the browser's session."""
     links: Links = runtime.parts["console_links"]

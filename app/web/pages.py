@@ -13,6 +13,7 @@ from app.contributions import queries
 from app.contributions.models import Contribution
 from app.core.deed import beside
 from app.core.narrowing import without
+from app.kit.access import BY_LINK, FOR_ANYBODY
 from app.kit.body import form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -36,12 +37,12 @@ pages = APIRouter(include_in_schema=False)
 STATIC = {"sayso.css": "text/css", "verify.js": "text/javascript"}
 
 
-@pages.get("/")
+@pages.get("/", dependencies=[FOR_ANYBODY])
 def home(runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     return page("home.html", size=log.size(session), vkey=proofs.verifier_key(runtime))
 
 
-@pages.get("/ledger")
+@pages.get("/ledger", dependencies=[FOR_ANYBODY])
 def ledger_page(
     runtime: RuntimeDep, session: ReadSessionDep, cursor: Annotated[str | None, Query(max_length=400)] = None
 ) -> Response:
@@ -50,7 +51,7 @@ def ledger_page(
     return page("ledger.html", items=found.items, next=found.next, shares=shares.today(runtime)[1] if first else [])
 
 
-@pages.get("/verify")
+@pages.get("/verify", dependencies=[FOR_ANYBODY])
 def verify_page(runtime: RuntimeDep) -> Response:
     """Check a receipt without sending it: the one page with a script, which may connect to nothing."""
     shown = page("verify.html", vkey=proofs.verifier_key(runtime))
@@ -59,7 +60,7 @@ def verify_page(runtime: RuntimeDep) -> Response:
     return shown
 
 
-@pages.get("/static/{name}")
+@pages.get("/static/{name}", dependencies=[FOR_ANYBODY])
 def static(name: str) -> Response:
     if name not in STATIC:
         raise NotFound("not_found", "There is no such file.")
@@ -82,7 +83,7 @@ def _read_claim(runtime: Runtime, session: Session, code: str) -> tuple[ClaimCod
     return claim, row.contributor_id, row, row.recorded_at
 
 
-@pages.get("/c/{code}")
+@pages.get("/c/{code}", dependencies=[BY_LINK])
 def claim_page(
     code: str, runtime: RuntimeDep, session: ReadSessionDep, done: Annotated[str | None, Query(max_length=20)] = None
 ) -> Response:
@@ -113,7 +114,7 @@ def claim_page(
     )
 
 
-@pages.post("/c/{code}")
+@pages.post("/c/{code}", dependencies=[BY_LINK])
 def redeem(code: str, request: Request, runtime: RuntimeDep) -> Response:
     """Use the link: the receipt as JSON where that is accepted, else a cookie and the page of what was given."""
     wants_json = "application/json" in request.headers.get("accept", "")
@@ -135,7 +136,7 @@ def redeem(code: str, request: Request, runtime: RuntimeDep) -> Response:
     return response
 
 
-@pages.post("/c/{code}/contest")
+@pages.post("/c/{code}/contest", dependencies=[BY_LINK])
 def contest(code: str, runtime: RuntimeDep) -> Response:
     try:
         with write(runtime.engine) as session:
@@ -146,7 +147,7 @@ def contest(code: str, runtime: RuntimeDep) -> Response:
     return RedirectResponse(f"/c/{code}", 303)
 
 
-@pages.post("/c/{code}/withdraw")
+@pages.post("/c/{code}/withdraw", dependencies=[BY_LINK])
 def withdraw_unclaimed(code: str, runtime: RuntimeDep) -> Response:
     """An unclaimed link can withdraw; it can widen nothing."""
     try:
@@ -160,7 +161,7 @@ def withdraw_unclaimed(code: str, runtime: RuntimeDep) -> Response:
     return RedirectResponse(f"/c/{code}?done=withdrawn", 303)
 
 
-@pages.post("/c/{code}/narrow")
+@pages.post("/c/{code}/narrow", dependencies=[BY_LINK])
 async def narrow_unclaimed(code: str, request: Request, runtime: RuntimeDep) -> Response:
     """An unclaimed link can also stop uses of those that came with the record: its form names them by their place, `stop-0` and on."""
     try:
@@ -208,7 +209,7 @@ def _unclaimed(runtime: Runtime, session: Session, code: str) -> Holder:
     return Holder(contributor, item.id, claimed=False)
 
 
-@pages.post("/c/{code}/erase")
+@pages.post("/c/{code}/erase", dependencies=[BY_LINK])
 def erase_unclaimed(code: str, request: Request, runtime: RuntimeDep) -> Response:
     """An unclaimed link can also have what it is about erased. As JSON where that is accepted."""
     wants_json = "application/json" in request.headers.get("accept", "")
@@ -236,7 +237,7 @@ def erase_unclaimed(code: str, request: Request, runtime: RuntimeDep) -> Respons
     return RedirectResponse(f"/erased/{done.id}", 303, {"Cache-Control": "no-store"})
 
 
-@pages.get("/erased/{erasure_id}")
+@pages.get("/erased/{erasure_id}", dependencies=[FOR_ANYBODY])
 def erased_page(erasure_id: str, session: ReadSessionDep) -> Response:
     """How an erasure stands, for whoever knows its id: the receipt may have ended with it."""
     try:

@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from app.contributions import queries, receipts
 from app.contributions.models import Contribution
+from app.kit.access import BY_LINK, BY_RECEIPT
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Unauthorised
@@ -22,7 +23,7 @@ from app.revocations import acts, reporting, whereabouts
 from app.web import telling
 from app.web.rendering import HEADERS, PageRoute, page
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute)
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 Cursor = Annotated[str | None, Query(max_length=400)]
 Filter = Annotated[str | None, Query(max_length=40)]
 _ACTS = 50
@@ -159,7 +160,7 @@ def end_others(request: Request, runtime: RuntimeDep) -> Response:
 
 
 # The last of these: it takes whatever no other address above takes.
-@router.get("/r/{secret}")
+@router.get("/r/{secret}", dependencies=[BY_LINK])
 def open_receipt(secret: str, runtime: RuntimeDep) -> Response:
     """A kept receipt as a link: becomes a cookie and leaves the address bar."""
     with read(runtime.engine) as session:

@@ -1,0 +1,84 @@
+"""Who may call a route: declared by what the route depends on, so that a route without a word about it does not start."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from fastapi import Depends
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+PLATFORM, LAB, PERSON, VISITOR, TICKET, LINK, ANYBODY = "platform", "lab", "person", "visitor", "ticket", "link", "anybody"
+CALLERS = {
+    PLATFORM: "a platform's access token", LAB: "a lab's access token", PERSON: "a receipt, as Bearer or as the pages' cookie",
+    VISITOR: "a receipt or no credential at all; to platforms and labs nothing is there", TICKET: "a delivery's ticket",
+    LINK: "whoever has the address, which holds a secret", ANYBODY: "anybody; a credential is not looked at",
+}  # fmt: skip
+
+Check = TypeVar("Check", bound=Callable[..., Any])
+
+
+def admits(*callers: str) -> Callable[[Check], Check]:
+    """Mark a dependency as letting in these callers and no others."""
+    assert set(callers) <= set(CALLERS)
+
+    def mark(check: Check) -> Check:
+        check.admits = frozenset(callers)  # type: ignore[attr-defined]
+        return check
+
+    return mark
+
+
+def _says(caller: str) -> Any:
+    # Asynchronous, so that saying it costs no thread.
+    async def said() -> None: ...
+
+    return Depends(admits(caller)(said))
+
+
+FOR_ANYBODY, BY_LINK, BY_TICKET = _says(ANYBODY), _says(LINK), _says(TICKET)
+BY_RECEIPT, BY_LAB, BY_PLATFORM = _says(PERSON), _says(LAB), _says(PLATFORM)
+"""For routes that look at the caller themselves, as pages do at their cookie and the hot path at its header."""
+
+
+def callers(route: APIRoute) -> frozenset[str]:
+    """Whom the route lets in; empty where it does not say."""
+    found: frozenset[str] = frozenset().union(*_marks(route.dependant))
+    return found
+
+
+def _marks(dependant: Dependant) -> Iterator[frozenset[str]]:
+    for inner in dependant.dependencies:
+        yield getattr(inner.call, "admits", frozenset())
+        yield from _marks(inner)
+
+
+def insist(routes: Iterable[Any]) -> None:
+    """Raises RuntimeError that names the routes which do not say who may call them."""
+    silent = [f"{sorted(r.methods)} {r.path}" for r in routes if not (isinstance(r, APIRoute) and callers(r))]
+    if silent:
+        raise RuntimeError("these routes do not say who may call them (kit/access.py): " + ", ".join(silent))
+
+
+_SCHEMES = {
+    PLATFORM: {"type": "oauth2", "description": "HTTP Basic with id and secret at the token endpoint."},
+    LAB: {"type": "oauth2", "description": "`private_key_jwt` at the token endpoint, and DPoP where the service asks for it."},
+    PERSON: {"type": "http", "scheme": "bearer", "description": "The receipt, rcp_…."},
+    TICKET: {"type": "http", "scheme": "bearer", "description": "The ticket of a delivery, tkt_…."},
+}  # fmt: skip
+
+
+def described(schema: dict[str, Any], routes: Iterable[APIRoute], token_url: str) -> None:
+    """Add to an OpenAPI description what opens each operation (OpenAPI 3.1 section 4.8.30)."""
+    flows = {"clientCredentials": {"tokenUrl": token_url, "scopes": {}}}
+    schema.setdefault("components", {})["securitySchemes"] = {
+        name: {**scheme, **({"flows": flows} if scheme["type"] == "oauth2" else {})} for name, scheme in _SCHEMES.items()
+    }
+    for route in routes:
+        who = callers(route)
+        needs: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES if name in who]
+        if VISITOR in who:
+            needs = [{}, {PERSON: []}]
+        for method in route.methods:
+            operation = schema["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is not None:
+                operation["security"] = needs
