@@ -128,7 +128,8 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     chores = {
         "idempotency": forget_old, "assertions": parties_service.forget_assertions, "refused": forget_refused,
-        "portals": parties_service.forget_portal_sessions, "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
+        "portals": parties_service.forget_portal_sessions,
+        "tokens": parties_service.forget_revoked_tokens, "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
     }  # fmt: skip
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {
@@ -142,7 +143,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "tiles": lambda now: prune(runtime, now),
     }
     runtime.parts["roll"] = replay.RollForward(runtime)
-    housekeeper.watch = {"journal": runtime.parts["roll"].look}
+    housekeeper.watch = {"journal": runtime.parts["roll"].look, "tokens": lambda: runtime.parts["tokens"].look(runtime)}
     runtime.health = {"database": lambda: _database(runtime), "log": runtime.parts["publisher"].health}
     runtime.notes = {
         "journal": lambda: domains.told(runtime), "narrowing": runtime.parts["roll"].told, "keys": lambda: epochs.due(runtime),
@@ -176,6 +177,7 @@ def start(runtime: Runtime) -> None:
     if runtime.parts["publisher"].health() is None:
         runtime.parts["roll"].look()
         epochs.know(runtime)
+    runtime.parts["tokens"].look(runtime)
     runtime.jobs.start(runtime.engine)
     runtime.parts["evictor"].start()
     runtime.parts["committer"].start()

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.core.canonical import canonical
 from app.crypto.signing import ALGORITHMS, BadSignature, ServiceKey, import_public, peek_header, verify_compact
@@ -17,11 +17,24 @@ class BadToken(Exception):
     """The token is not valid; the text says why without repeating any of it."""
 
 
+class AccessToken(NamedTuple):
+    """What a valid access token says."""
+
+    client: str
+    exp: int
+    """seconds since the epoch"""
+    jti: str
+    jkt: str | None
+    """thumbprint of the key that it is bound to (RFC 9449)"""
+    key: str | None
+    """thumbprint of the key that the client proved itself with, where it did so by a key: the token ends with it"""
+
+
 def issue_access_token(
-    key: ServiceKey, issuer: str, client_id: str, jti: str, now: datetime, life: int, jkt: str | None = None
+    key: ServiceKey, issuer: str, client_id: str, jti: str, now: datetime, life: int, jkt: str | None = None, proven_by: str | None = None
 ) -> str:
     """A signed access token (RFC 9068 section 2) for the service itself, good for `life` seconds; with `jkt` bound to the key of
-    that thumbprint (RFC 9449 section 6.1)."""
+    that thumbprint (RFC 9449 section 6.1); `proven_by` is `AccessToken.key`."""
     at = int(now.timestamp())
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -32,19 +45,21 @@ def issue_access_token(
         "exp": at + life,
         "jti": jti,
         **({} if jkt is None else {"cnf": {"jkt": jkt}}),
+        **({} if proven_by is None else {"client_key": proven_by}),
     }
     return key.sign("at+jwt", canonical(claims))
 
 
-def verify_access_token(key: ServiceKey, issuer: str, token: str, now: datetime) -> tuple[str, int, str | None]:
-    """(client id, expiry in seconds since the epoch, thumbprint it is bound to or None). Raises BadToken."""
+def verify_access_token(key: ServiceKey, issuer: str, token: str, now: datetime) -> AccessToken:
+    """What the token says. Raises BadToken."""
     try:
         claims = json.loads(key.verify("at+jwt", token))
     except (BadSignature, ValueError, RecursionError):
         raise BadToken("the token's signature or form is wrong") from None
     if claims.get("iss") != issuer or claims.get("aud") != issuer or claims["exp"] <= now.timestamp():
         raise BadToken("the token has expired or is for another service")
-    return str(claims["client_id"]), int(claims["exp"]), claims["cnf"]["jkt"] if "cnf" in claims else None
+    jkt = claims["cnf"]["jkt"] if "cnf" in claims else None
+    return AccessToken(str(claims["client_id"]), int(claims["exp"]), str(claims["jti"]), jkt, claims.get("client_key"))
 
 
 def verify_assertion(token: str, jwk: dict[str, Any], client_id: str, issuer: str, now: datetime) -> tuple[str, int]:

@@ -50,6 +50,8 @@ CODES: dict[str, str] = {
     "invalid_request": "The token request is not complete (RFC 6749 section 5.2).",
     "unsupported_grant_type": "Only client_credentials is granted here (RFC 6749 section 5.2).",
     "unauthorized_client": "This client may not use that grant (RFC 6749 section 5.2).",
+    "invalid_grant": "The token is another client's (RFC 7009 section 2.1).",
+    "unsupported_token_type": "There are access tokens here and no others (RFC 7009 section 2.2.1).",
     "invalid_scope": "There are no scopes to ask for (RFC 6749 section 5.2).",
     "assertion_replayed": "The client assertion was used before.",
     "party_exists": "A party of that name exists already.",

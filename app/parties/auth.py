@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from sqlmodel import Session
 from starlette.types import Scope
 
-from app.crypto.tokens import BadToken, verify_access_token
+from app.crypto.tokens import AccessToken, BadToken, verify_access_token
 from app.kit.access import LAB, PERSON, PLATFORM, admits
 from app.kit.clock import micros
 from app.kit.db import read, write
@@ -18,46 +18,57 @@ from app.kit.errors import Forbidden, Unauthorised
 from app.kit.ids import is_id
 from app.kit.ratelimit import RateLimit
 from app.kit.runtime import Runtime
-from app.parties import claims, dpop
-from app.parties.models import Lab, Platform, Receipt
+from app.parties import claims, dpop, service
+from app.parties.models import Lab, LabKey, Platform, Receipt
 
 COOKIE = "sayso_receipt"
 
 
 class TokenCache:
-    """Signatures already checked, by token digest, until the token's expiry. Whether the party may still act is looked up
-    in the database at every use, so there is nothing to evict when a party is suspended."""
+    """Signatures already checked, by token digest, until the token's expiry, and the tokens that were revoked. Whether the party and
+    its key may still act is looked up in the database at every use, so there is nothing to evict when a party is suspended."""
 
     _MOST = 10_000
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, tuple[str, int, str | None]] = {}
+        self._seen: dict[bytes, AccessToken] = {}
+        self._revoked: frozenset[str] = frozenset()
         self._lock = Lock()
+
+    def look(self, runtime: Runtime) -> None:
+        """Learn which tokens were revoked, here or through another process."""
+        with read(runtime.engine) as session:
+            self._revoked = service.revoked_tokens(session)
 
     def client(self, runtime: Runtime, header: str, now: datetime) -> str:
         """The client id of the valid Bearer token in an Authorization header. Raises Unauthorised."""
-        client, jkt = self.known(runtime, bearer(header), now)
-        if jkt is not None:  # whoever took it must not use it without the key
-            raise Unauthorised("dpop_missing", "This token is bound to a key: send it as `Authorization: DPoP …` with a proof.")
-        return client
+        return self.unbound(runtime, header, now).client
 
-    def known(self, runtime: Runtime, token: str, now: datetime) -> tuple[str, str | None]:
-        """(client id, thumbprint it is bound to or None) of a valid token. Raises Unauthorised."""
+    def unbound(self, runtime: Runtime, header: str, now: datetime) -> AccessToken:
+        """The valid Bearer token in an Authorization header. Raises Unauthorised."""
+        known = self.known(runtime, bearer(header), now)
+        if known.jkt is not None:  # whoever took it must not use it without the key
+            raise Unauthorised("dpop_missing", "This token is bound to a key: send it as `Authorization: DPoP …` with a proof.")
+        return known
+
+    def known(self, runtime: Runtime, token: str, now: datetime) -> AccessToken:
+        """What a valid token says. Raises Unauthorised."""
         digest = sha256(token.encode()).digest()
         hit = self._seen.get(digest)
-        if hit is not None and hit[1] > now.timestamp():
-            return hit[0], hit[2]
-        if token.startswith("rcp_"):
-            raise Unauthorised("token_wrong_party", "Use a client's access token here, not a receipt.")
-        try:
-            client, exp, jkt = verify_access_token(runtime.keys.service, runtime.settings.public_url, token, now)
-        except BadToken:
-            raise Unauthorised("token_invalid", "Get a new access token.") from None
-        with self._lock:
-            if len(self._seen) >= self._MOST:
-                self._seen.clear()
-            self._seen[digest] = (client, exp, jkt)
-        return client, jkt
+        if hit is None or hit.exp <= now.timestamp():
+            if token.startswith("rcp_"):
+                raise Unauthorised("token_wrong_party", "Use a client's access token here, not a receipt.")
+            try:
+                hit = verify_access_token(runtime.keys.service, runtime.settings.public_url, token, now)
+            except BadToken:
+                raise Unauthorised("token_invalid", "Get a new access token.") from None
+            with self._lock:
+                if len(self._seen) >= self._MOST:
+                    self._seen.clear()
+                self._seen[digest] = hit
+        if hit.jti in self._revoked:
+            raise Unauthorised("token_invalid", "The token was revoked; get a new one.")
+        return hit
 
 
 def bearer(header: str) -> str:
@@ -87,17 +98,23 @@ def client_id(request: Request) -> str:
 
     Raises Unauthorised, TooMany.
     """
+    return _token(request).client
+
+
+def _token(request: Request) -> AccessToken:
     runtime: Runtime = request.app.state.runtime
     header = request.headers.get("authorization", "")
     scheme, _, token = header.partition(" ")
-    if scheme.lower() != "dpop":
-        return client_of(runtime, header, request.scope)
     now, cache = runtime.clock.now(), runtime.parts["tokens"]
-    found, jkt = cache.known(runtime, token.strip(), now)
-    with write(runtime.engine) as session:  # the proof is used up, whatever becomes of the request
-        proofs, path = request.headers.getlist("dpop"), request.url.path
-        dpop.at_resource(session, runtime, proofs, method=request.method, path=path, token=token.strip(), jkt=jkt, now=now)
-    return _rated(runtime, found, request.scope, now)
+    if scheme.lower() != "dpop":
+        known: AccessToken = cache.unbound(runtime, header, now)
+    else:
+        known = cache.known(runtime, token.strip(), now)
+        with write(runtime.engine) as session:  # the proof is used up, whatever becomes of the request
+            proofs, path = request.headers.getlist("dpop"), request.url.path
+            dpop.at_resource(session, runtime, proofs, method=request.method, path=path, token=token.strip(), jkt=known.jkt, now=now)
+    _rated(runtime, known.client, request.scope, now)
+    return known
 
 
 def _platform(found: str, session: Session) -> Platform:
@@ -109,10 +126,13 @@ def _platform(found: str, session: Session) -> Platform:
     return platform
 
 
-def _lab(found: str, session: Session) -> Lab:
-    lab = session.get(Lab, found) if is_id("lab", found) else None
+def _lab(token: AccessToken, session: Session) -> Lab:
+    lab = session.get(Lab, token.client) if is_id("lab", token.client) else None
     if lab is None:
         raise Unauthorised("token_wrong_party", "Use a lab's access token here.")
+    key = None if token.key is None else session.get(LabKey, token.key)
+    if key is not None and key.revoked_at is not None:
+        raise Unauthorised("token_invalid", "The key that got this token was revoked; get a new token with another key.")
     return lab
 
 
@@ -120,9 +140,9 @@ def _lab(found: str, session: Session) -> Lab:
 def active_client(request: Request) -> str:
     """The id of a platform or lab that may act now."""
     runtime: Runtime = request.app.state.runtime
-    found = client_id(request)
+    token = _token(request)
     with read(runtime.engine) as session:
-        return _platform(found, session).id if is_id("platform", found) else _lab(found, session).id
+        return (_platform(token.client, session) if is_id("platform", token.client) else _lab(token, session)).id
 
 
 def receipt_from(request: Request, session: Session, *, revoked: bool = False) -> Receipt:
@@ -171,12 +191,12 @@ def platform_for_read(request: Request, session: ReadSessionDep) -> Platform:
 def lab_for_write(request: Request) -> Lab:
     runtime: Runtime = request.app.state.runtime
     with read(runtime.engine) as session:
-        return _lab(client_id(request), session)
+        return _lab(_token(request), session)
 
 
 @admits(LAB)
 def lab_for_read(request: Request, session: ReadSessionDep) -> Lab:
-    return _lab(client_id(request), session)
+    return _lab(_token(request), session)
 
 
 @admits(PERSON)

@@ -109,6 +109,16 @@ class AssertionUse(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=Instant, index=True)
 
 
+class RevokedToken(SQLModel, table=True):
+    """An access token that its client revoked, until it would have ended by itself."""
+
+    __tablename__ = "revoked_token"
+
+    jti: str = Field(primary_key=True, sa_type=IdType)
+    client_id: str = Field(sa_type=IdType)
+    expires_at: datetime = Field(sa_type=Instant, index=True)
+
+
 class Claim(SQLModel, table=True):
     """A claim link that was redeemed. Unredeemed links have no row: the code proves itself."""
 

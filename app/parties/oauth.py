@@ -5,7 +5,7 @@ Authlib checks its own list of algorithms and the machine's clock; both checks a
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -13,11 +13,12 @@ from typing import Any
 from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClientError, OAuth2Request
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from sqlmodel import Session, select
 
 from app.crypto.signing import BadSignature, peek_header
-from app.crypto.tokens import BadToken, issue_access_token, verify_assertion
+from app.crypto.tokens import AccessToken, BadToken, issue_access_token, verify_access_token, verify_assertion
 from app.kit.errors import Malformed, Unauthorised
 from app.kit.ids import is_id, random_id
 from app.kit.runtime import Runtime
@@ -31,6 +32,8 @@ class _Client(ClientMixin):  # type: ignore[misc]
     def __init__(self, party: Platform | Lab, keys: list[LabKey]) -> None:
         self.party = party
         self.keys = keys
+        self.proven_by: str | None = None
+        """Thumbprint of the key whose assertion was taken."""
 
     def get_client_id(self) -> str:
         return self.party.id
@@ -99,8 +102,33 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
                     "Make a new assertion with a new jti for each token request.",
                     **_oauth("invalid_client", "assertion was used before"),
                 )
+            client.proven_by = key.thumbprint
             return client
         raise InvalidClientError(description=f"The assertion was refused: {why}.")
+
+
+class _Own:
+    """A valid access token as Authlib's revocation sees it."""
+
+    def __init__(self, token: AccessToken) -> None:
+        self.token = token
+
+    def check_client(self, client: _Client) -> bool:
+        return self.token.client == client.get_client_id()
+
+
+class _Revocation(RevocationEndpoint):  # type: ignore[misc]
+    CLIENT_AUTH_METHODS = ["private_key_jwt", "client_secret_basic"]
+
+    def query_token(self, token_string: str, token_type_hint: str | None) -> _Own | None:
+        server: _Server = self.server
+        try:
+            return _Own(verify_access_token(server.runtime.keys.service, server.runtime.settings.public_url, token_string, server.now))
+        except BadToken:  # it opens nothing, which is what was wanted (RFC 7009 section 2.2)
+            return None
+
+    def revoke_token(self, token: _Own, request: Any) -> None:
+        service.revoke_token(self.server.session, token.token.client, token.token.jti, token.token.exp)
 
 
 class _Server(AuthorizationServer):  # type: ignore[misc]
@@ -108,23 +136,24 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
 
     def __init__(self, runtime: Runtime, session: Session, now: datetime, proofs: list[str]) -> None:
         super().__init__()
-        self._runtime = runtime
-        self._session = session
-        self._now = now
+        self.runtime = runtime
+        self.session = session
+        self.now = now
         self._proofs = proofs
         self.register_client_auth_method("private_key_jwt", _Assertion(runtime, session, now))
         self.register_grant(_Grant)
         self.register_token_generator("default", self._token)
+        self.register_endpoint(_Revocation)
 
     def query_client(self, client_id: Any) -> _Client | None:
         if not isinstance(client_id, str):
             return None
         if is_id("platform", client_id):
-            platform = self._session.get(Platform, client_id)
+            platform = self.session.get(Platform, client_id)
             return _Client(platform, []) if platform and platform.suspended_at is None else None
         if is_id("lab", client_id):
-            lab = self._session.get(Lab, client_id)
-            keys = self._session.exec(select(LabKey).where(LabKey.lab_id == client_id, LabKey.revoked_at == None)).all()
+            lab = self.session.get(Lab, client_id)
+            keys = self.session.exec(select(LabKey).where(LabKey.lab_id == client_id, LabKey.revoked_at == None)).all()
             return _Client(lab, list(keys)) if lab else None
         return None
 
@@ -141,14 +170,15 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
         return status, body, dict(headers)
 
     def _token(self, grant_type: str, client: _Client, **kwargs: Any) -> dict[str, Any]:
-        settings = self._runtime.settings
+        settings = self.runtime.settings
         life = settings.token_minutes * 60
         jkt = None
         if isinstance(client.party, Lab):
-            jkt = dpop.at_token_endpoint(self._session, self._runtime, self._proofs, now=self._now)
+            jkt = dpop.at_token_endpoint(self.session, self.runtime, self._proofs, now=self.now)
         token = issue_access_token(
-            self._runtime.keys.service, settings.public_url, client.get_client_id(), random_id("act"), self._now, life, jkt
-        )
+            self.runtime.keys.service, settings.public_url, client.get_client_id(), random_id("act"), self.now, life, jkt,
+            client.proven_by,
+        )  # fmt: skip
         return {"access_token": token, "token_type": "Bearer" if jkt is None else "DPoP", "expires_in": life}
 
 
@@ -161,13 +191,32 @@ def issue_token(
     Raises Unauthorised (invalid_client, assertion_replayed) or Malformed (invalid_dpop_proof, use_dpop_nonce, or
     another RFC 6749 section 5.2 error as its code).
     """
+    server = _Server(runtime, session, now, list(proofs))
+    return _answer(lambda: server.create_token_response(_asked(runtime, form, authorization, "token")))
+
+
+def revoke_token(session: Session, runtime: Runtime, form: dict[str, str], authorization: str | None, *, now: datetime) -> None:
+    """End the access token in the form, for the client that form and Authorization header prove (RFC 7009 section 2). A token that
+    is not valid any more is as good as revoked.
+
+    Raises Unauthorised (invalid_client, assertion_replayed) or Malformed (invalid_request, invalid_grant for another
+    client's token, unsupported_token_type).
+    """
+    server = _Server(runtime, session, now, [])
+    _answer(lambda: server.create_endpoint_response("revocation", _asked(runtime, form, authorization, "revoke")))
+
+
+def _asked(runtime: Runtime, form: dict[str, str], authorization: str | None, endpoint: str) -> _Request:
     # Authlib refuses a plain-http address; development runs on loopback, and outside it settings demand https.
-    uri = "https://" + runtime.settings.public_url.split("://", 1)[1] + "/v1/oauth/token"
-    headers = {"Authorization": authorization} if authorization else {}
-    request = _Request("POST", uri, headers=headers)
+    uri = "https://" + runtime.settings.public_url.split("://", 1)[1] + "/v1/oauth/" + endpoint
+    request = _Request("POST", uri, headers={"Authorization": authorization} if authorization else {})
     request.payload = BasicOAuth2Payload(form)
+    return request
+
+
+def _answer(act: Callable[[], tuple[int, Any, dict[str, str]]]) -> dict[str, Any]:
     try:
-        status, body, _ = _Server(runtime, session, now, list(proofs)).create_token_response(request)
+        status, body, _ = act()
     except UnicodeDecodeError:  # Authlib's reading of a Basic header that holds no UTF-8
         detail = "Send the client's id and secret as HTTP Basic in UTF-8."
         raise Unauthorised("invalid_client", detail, **_oauth("invalid_client", detail)) from None

@@ -1,5 +1,7 @@
 """HTTP for tokens, server metadata and portal sessions."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
@@ -11,40 +13,31 @@ from app.kit.deps import RuntimeDep, SessionDep
 from app.kit.errors import Malformed, NotFound
 from app.kit.runtime import Runtime
 from app.parties import claims, contributors, dpop, oauth
-from app.parties.auth import WritingPlatform
+from app.parties.auth import TokenCache, WritingPlatform
 from app.parties.schemas import Jwks, PortalIn, PortalOut, ServerMetadata, TokenOut
 
 router = APIRouter(tags=["parties"], route_class=StrictRoute)
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/x-www-form-urlencoded": {
-                "schema": {
-                    "type": "object",
-                    "required": ["grant_type"],
-                    "properties": {
-                        "grant_type": {"type": "string", "enum": ["client_credentials"]},
-                        "client_id": {"type": "string"},
-                        "client_assertion_type": {"type": "string"},
-                        "client_assertion": {"type": "string"},
-                    },
-                }
-            }
-        },
-    }
-}
+
+
+_METHODS = ["private_key_jwt", "client_secret_basic"]
+
+
+def _form(**fields: dict[str, Any]) -> dict[str, Any]:
+    # The first field is the one that must be there; the others prove who asks.
+    known = {"client_id": {"type": "string"}, "client_assertion_type": {"type": "string"}, "client_assertion": {"type": "string"}}
+    schema = {"type": "object", "required": [next(iter(fields))], "properties": {**fields, **known}}
+    return {"requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}}
+
+
+_FORM = _form(grant_type={"type": "string", "enum": ["client_credentials"]})
+_REVOKED = _form(token={"type": "string"}, token_type_hint={"type": "string", "enum": ["access_token"]})
 
 
 @router.post("/v1/oauth/token", dependencies=[FOR_ANYBODY], response_model=TokenOut, openapi_extra=_FORM, summary="Get an access token")
 async def token(request: Request, response: Response) -> dict[str, object]:
     """OAuth 2.0 client credentials: platforms by HTTP Basic, labs by `private_key_jwt` (audience: the issuer)."""
     runtime: Runtime = request.app.state.runtime
-    need_media_type(request, "application/x-www-form-urlencoded")
-    body = await request.body()
-    if len(body) > 20_000:
-        raise Malformed("form_invalid", "The form is longer than a token request can be.")
-    form = parse_form(body)
+    form = await _form_of(request)
     response.headers["Cache-Control"] = "no-store"
     proofs = request.headers.getlist("dpop")
     if proofs:
@@ -57,16 +50,45 @@ def _issue(runtime: Runtime, form: dict[str, str], authorization: str | None, pr
         return oauth.issue_token(session, runtime, form, authorization, now=runtime.clock.now(), proofs=proofs)
 
 
+@router.post(
+    "/v1/oauth/revoke", dependencies=[FOR_ANYBODY], response_class=Response, openapi_extra=_REVOKED, summary="End an access token"
+)  # fmt: skip
+async def revoke(request: Request) -> Response:
+    """RFC 7009: the client proves itself as at the token endpoint. Ends here at once, and within seconds in every process; a token
+    that is not valid any more is answered as one that was revoked."""
+    runtime: Runtime = request.app.state.runtime
+    form = await _form_of(request)
+    await run_in_threadpool(_revoke, runtime, form, request.headers.get("authorization"))
+    return Response(headers={"Cache-Control": "no-store"})
+
+
+def _revoke(runtime: Runtime, form: dict[str, str], authorization: str | None) -> None:
+    with write(runtime.engine) as session:
+        oauth.revoke_token(session, runtime, form, authorization, now=runtime.clock.now())
+    tokens: TokenCache = runtime.parts["tokens"]
+    tokens.look(runtime)
+
+
+async def _form_of(request: Request) -> dict[str, str]:
+    need_media_type(request, "application/x-www-form-urlencoded")
+    body = await request.body()
+    if len(body) > 20_000:
+        raise Malformed("form_invalid", "The form is longer than a token request can be.")
+    return parse_form(body)
+
+
 @router.get(
     "/.well-known/oauth-authorization-server", dependencies=[FOR_ANYBODY], response_model=ServerMetadata, summary="Server metadata (RFC 8414)"
 )
 def metadata(runtime: RuntimeDep) -> ServerMetadata:
     issuer = runtime.settings.public_url
     return ServerMetadata(
-        issuer=issuer, token_endpoint=f"{issuer}/v1/oauth/token", jwks_uri=f"{issuer}/.well-known/jwks.json",
+        issuer=issuer, token_endpoint=f"{issuer}/v1/oauth/token",
+        revocation_endpoint=f"{issuer}/v1/oauth/revoke", jwks_uri=f"{issuer}/.well-known/jwks.json",
         grant_types_supported=["client_credentials"], response_types_supported=[],
-        token_endpoint_auth_methods_supported=["private_key_jwt", "client_secret_basic"],
-        token_endpoint_auth_signing_alg_values_supported=ALGORITHMS, dpop_signing_alg_values_supported=ALGORITHMS,
+        token_endpoint_auth_methods_supported=_METHODS, token_endpoint_auth_signing_alg_values_supported=ALGORITHMS,
+        revocation_endpoint_auth_methods_supported=_METHODS, revocation_endpoint_auth_signing_alg_values_supported=ALGORITHMS,
+        dpop_signing_alg_values_supported=ALGORITHMS,
     )  # fmt: skip
 
 

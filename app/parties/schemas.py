@@ -31,11 +31,14 @@ class ServerMetadata(Out):
 
     issuer: str
     token_endpoint: str
+    revocation_endpoint: str
     jwks_uri: str
     grant_types_supported: list[str]
     response_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     token_endpoint_auth_signing_alg_values_supported: list[str]
+    revocation_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_signing_alg_values_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
 
 

@@ -18,7 +18,7 @@ from app.kit.db import for_update
 from app.kit.errors import Conflict, Invalid, NotFound
 from app.kit.ids import is_id, new_id
 from app.log import service as log
-from app.parties.models import AssertionUse, Lab, LabKey, Platform, PortalSession
+from app.parties.models import AssertionUse, Lab, LabKey, Platform, PortalSession, RevokedToken
 
 VERIFIED_FOR = timedelta(days=365)
 MAX_NAME = 200
@@ -163,6 +163,22 @@ def forget_assertions(session: Session, now: datetime) -> None:
     session.execute(sa.delete(AssertionUse).where(AssertionUse.expires_at < now))  # type: ignore[arg-type]
 
 
+def revoke_token(session: Session, client_id: str, jti: str, exp: int) -> None:
+    """Note that an access token counts no more; the same one twice is no error."""
+    if session.get(RevokedToken, jti) is None:
+        _add_once(session, RevokedToken(jti=jti, client_id=client_id, expires_at=datetime.fromtimestamp(exp, UTC)))
+
+
+def revoked_tokens(session: Session) -> frozenset[str]:
+    """Ids of the tokens that were revoked and have not been forgotten."""
+    return frozenset(session.exec(select(RevokedToken.jti)))
+
+
+def forget_revoked_tokens(session: Session, now: datetime) -> None:
+    """Drop revoked tokens an hour after they would have ended."""
+    session.execute(sa.delete(RevokedToken).where(RevokedToken.expires_at < now - timedelta(hours=1)))  # type: ignore[arg-type]
+
+
 def forget_portal_sessions(session: Session, now: datetime) -> None:
     """Drop links of a quarter of an hour that are three months old: until then who was overtaken can say so on their page."""
     session.execute(sa.delete(PortalSession).where(PortalSession.created_at < now - timedelta(days=90)))  # type: ignore[arg-type]
@@ -185,6 +201,14 @@ def _add_key(session: Session, lab: Lab, jwk: dict[str, Any], now: datetime) -> 
     public = {k: v for k, v in jwk.items() if k in ("kty", "crv", "x", "y", "n", "e")}
     _add(session, LabKey(thumbprint=print_, lab_id=lab.id, jwk=public, added_at=now))
     return print_
+
+
+def _add_once(session: Session, row: Any) -> None:
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        pass  # another request was faster
 
 
 def _add(session: Session, row: Any) -> None:
