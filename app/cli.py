@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app import platform_cli, policy_cli, request_cli
-from app.core.strictjson import StrictJSONError, parse
+from app import lab_cli, platform_cli, policy_cli, request_cli
 from app.kit.errors import DomainError
 from app.kit.settings import Settings
 from app.odrl_cli import add_odrl_commands
@@ -262,66 +261,6 @@ def add_platform(
         typer.echo(f"client id:     {client}\nclient secret: {secret}\nKeep the secret; it is not shown again.")
 
 
-@labs.command("add")
-def add_lab(
-    name: Annotated[str, typer.Argument(help="The legal name.")],
-    kind: Annotated[str, typer.Option(help="academic, company, government or nonprofit.")],
-    seat: Annotated[str, typer.Option(help="Country of its seat, ISO 3166-1 alpha-2.")],
-    jwk: Annotated[Path, typer.Option(help="File with its public key as a JWK.")],
-    evidence: Annotated[str, typer.Option(help="How you verified these facts.")] = "stated by the operator",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Add a lab with the facts you verified and its public key."""
-    from app.parties import service
-
-    try:
-        key = parse(jwk.read_bytes(), max_bytes=10_000)
-    except (OSError, StrictJSONError):
-        _fail("The key file could not be read; give a public JWK as JSON.")
-    lab = _perform(lambda session, now: service.add_lab(session, name, kind, seat, evidence, key, now=now).id)
-    typer.echo(json.dumps({"client_id": lab}) if as_json else f"client id: {lab}")
-
-
-@labs.command("add-key")
-def add_lab_key(
-    lab: Annotated[str, typer.Argument(help="The lab's client id.")],
-    jwk: Annotated[Path, typer.Option(help="File with the further public key as a JWK.")],
-) -> None:
-    """Give a lab one more public key: the old one goes on until you revoke it, so that it can change over."""
-    from app.parties import service
-
-    try:
-        key = parse(jwk.read_bytes(), max_bytes=10_000)
-    except (OSError, StrictJSONError):
-        _fail("The key file could not be read; give a public JWK as JSON.")
-    print_ = _perform(lambda session, now: service.add_lab_key(session, service.known_lab(session, lab), key, now=now))
-    typer.echo(f"key: {print_}")
-
-
-@labs.command("verify")
-def verify_lab(
-    lab: Annotated[str, typer.Argument(help="The lab's client id.")],
-    evidence: Annotated[str, typer.Option(help="How you looked at its name, kind and seat again.")],
-) -> None:
-    """Note that a lab's facts were verified again. They count for a year; without that it gets nothing new."""
-    from app.parties import service
-
-    until = _perform(lambda session, now: service.verify_lab(session, lab, evidence, now=now))
-    typer.echo(f"Verified until {until:%Y-%m-%d}.")
-
-
-@labs.command("revoke-key")
-def revoke_lab_key(
-    lab: Annotated[str, typer.Argument(help="The lab's client id.")],
-    key: Annotated[str, typer.Argument(help="The key's thumbprint (RFC 7638).")],
-) -> None:
-    """Take a key out of use, now: it signs nothing any more and gets no token; one it has lasts its minutes. What it signed stays signed."""
-    from app.parties import service
-
-    _perform(lambda session, now: service.revoke_key_of(session, lab, key, now=now))
-    typer.echo("The key is revoked.")
-
-
 def _migrated() -> Any:
     from app.kit.db import is_sqlite
     from app.kit.migrate import at_head, upgrade
@@ -372,6 +311,7 @@ def _fail(message: str) -> Any:
 
 
 platform_cli.register(platforms, _perform_with)
+lab_cli.register(labs, _perform_with)
 request_cli.register(requests, _perform_with)
 
 

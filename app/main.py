@@ -33,6 +33,7 @@ from app.kit.body import BodyLimit
 from app.kit.clock import Clock, SystemClock
 from app.kit.db import is_sqlite, make_engine
 from app.kit.edge import Edge
+from app.kit.egress import Egress
 from app.kit.hot import hot
 from app.kit.housekeeping import Housekeeper
 from app.kit.idempotency import forget_old
@@ -48,7 +49,7 @@ from app.log import guard
 from app.log.pruning import prune
 from app.log.publisher import Publisher
 from app.log.router import router as log
-from app.parties import epochs
+from app.parties import epochs, jwks
 from app.parties import service as parties_service
 from app.parties.auth import TokenCache
 from app.parties.claims import Claims
@@ -103,8 +104,9 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     # Keys are made for a new service only: one whose keys were lost must not start to answer as somebody new.
     keys = KeyRing(settings.data_dir / "keys", create=not _has_history(engine))
     runtime = Runtime(
-        settings, engine, clock or SystemClock(), keys, Blobs.at(settings.blob_url, settings.data_dir), Jobs(settings), journal
-    )
+        settings, engine, clock or SystemClock(), keys, Blobs.at(settings.blob_url, settings.data_dir), Jobs(settings), journal,
+        egress=Egress(settings.exempt),
+    )  # fmt: skip
     book = PolicyBook(engine, make_engine(settings.database, pool_size=2, overflow=2))
     runtime.parts = {
         "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys),
@@ -139,6 +141,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "sweep": lambda now: releases.sweep(runtime, ""),
         "erase": lambda now: completion.take_up_forgotten(runtime, now),
         "deadlines": lambda now: voting.take_up_forgotten(runtime, now),
+        "keys": lambda now: jwks.look_at_all(runtime, now),
         "epochs": lambda now: epochs.keep_up(runtime, now),
         "tiles": lambda now: prune(runtime, now),
     }

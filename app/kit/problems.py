@@ -56,6 +56,8 @@ CODES: dict[str, str] = {
     "assertion_replayed": "The client assertion was used before.",
     "party_exists": "A party of that name exists already.",
     "key_invalid": "The public key is not one this service takes.",
+    "jwks_uri_refused": "The address of the keys is not one that this service asks.",
+    "jwks_unreadable": "No keys could be read at that address.",
     "rate_limited": "The client calls more often than this service allows.",
     # once only
     "idempotency_key_reused": "The Idempotency-Key was used with another body.",

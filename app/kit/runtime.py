@@ -9,6 +9,7 @@ from sqlalchemy.engine import Engine
 from app.crypto.keyring import KeyRing
 from app.kit.blobs import Blobs
 from app.kit.clock import Clock
+from app.kit.egress import Egress
 from app.kit.jobs import Jobs
 from app.kit.journal import Journal
 from app.kit.settings import Settings
@@ -29,5 +30,7 @@ class Runtime:
     """Named checks for /readyz: each answers None, or a sentence saying what is wrong."""
     notes: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """What /readyz tells beside them: each answers None, or a sentence that an operator should know; the service is ready."""
+    egress: Egress = field(default_factory=Egress)
+    """How addresses that others chose are asked."""
     parts: dict[str, Any] = field(default_factory=dict)
     """Long-lived helpers of slices (publisher, record committer), by name; started and stopped by the lifespan."""

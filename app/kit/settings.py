@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     ticket_minutes: int = Field(60, ge=1, le=60, description="Life of a delivery ticket.")
     token_minutes: int = Field(10, ge=1, le=60, description="Life of an access token.")
     require_dpop: bool = Field(False, description="Labs get only access tokens that are bound to a key (DPoP, RFC 9449).")
+    egress_exempt: str = Field(
+        "", description="In development only: host:port, with commas, that labs' addresses may have though they are not public."
+    )
     shard_bytes: int = Field(8_000_000, ge=1_000, description="Aim for the size of one shard file, in bytes.")
     cut_chunk: int = Field(2_000, ge=10, le=20_000, description="Rows read at a time while cutting.")
     max_body_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Largest request body.")
@@ -69,6 +72,8 @@ class Settings(BaseSettings):
         if self.environment == "production":
             if parts.scheme != "https":
                 raise ValueError("public_url must be https outside development")
+            if self.egress_exempt:
+                raise ValueError("egress_exempt is for development: outside it addresses of others must be public")
             if self.hold_hours < 1:
                 raise ValueError("hold_hours must be at least 1 outside development")
             if self.recall_batch_seconds < 600:
@@ -101,6 +106,11 @@ class Settings(BaseSettings):
     def reviewed(self) -> frozenset[str]:
         """The actions of `review_actions`."""
         return frozenset(one.strip() for one in self.review_actions.split(",") if one.strip())
+
+    @property
+    def exempt(self) -> frozenset[str]:
+        """The places of `egress_exempt`."""
+        return frozenset(one.strip() for one in self.egress_exempt.split(",") if one.strip())
 
     @property
     def journal(self) -> Path:

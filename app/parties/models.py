@@ -67,6 +67,9 @@ class Lab(SQLModel, table=True):
     evidence: str
     created_at: datetime = Field(sa_type=Instant)
     blocked_at: datetime | None = Field(default=None, sa_type=Instant)
+    jwks_uri: str | None = None
+    """Where the lab publishes its keys; None: the operator adds them."""
+    jwks_asked_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class LabKey(SQLModel, table=True):
@@ -78,6 +81,8 @@ class LabKey(SQLModel, table=True):
     lab_id: str = Field(foreign_key="lab.id", index=True, sa_type=IdType)
     jwk: dict[str, Any] = Field(sa_type=sa.JSON)
     added_at: datetime = Field(sa_type=Instant)
+    from_uri: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """Came from the lab's `jwks_uri`, and ends when it stands there no more."""
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
 
 

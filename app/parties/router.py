@@ -13,6 +13,7 @@ from app.kit.deps import RuntimeDep, SessionDep
 from app.kit.errors import Malformed, NotFound
 from app.kit.runtime import Runtime
 from app.parties import claims, contributors, dpop, oauth
+from app.parties import jwks as jwks_
 from app.parties.auth import TokenCache, WritingPlatform
 from app.parties.schemas import Jwks, PortalIn, PortalOut, ServerMetadata, TokenOut
 
@@ -46,6 +47,7 @@ async def token(request: Request, response: Response) -> dict[str, object]:
 
 
 def _issue(runtime: Runtime, form: dict[str, str], authorization: str | None, proofs: list[str]) -> dict[str, object]:
+    jwks_.meet(runtime, form)
     with write(runtime.engine) as session:
         return oauth.issue_token(session, runtime, form, authorization, now=runtime.clock.now(), proofs=proofs)
 

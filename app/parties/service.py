@@ -37,9 +37,9 @@ def add_platform(session: Session, name: str, *, now: datetime) -> tuple[Platfor
 
 
 def add_lab(
-    session: Session, legal_name: str, kind: str, seat: str, evidence: str, jwk: dict[str, Any], *, now: datetime
+    session: Session, legal_name: str, kind: str, seat: str, evidence: str, jwk: dict[str, Any], *, now: datetime, from_uri: bool = False
 ) -> Lab:
-    """A lab whose facts the operator verified (`evidence` says how), with its first public key.
+    """A lab whose facts the operator verified (`evidence` says how), with its first public key (`from_uri`: from its `jwks_uri`).
 
     Raises Invalid (key_invalid, body_invalid, name_too_long) or Conflict (party_exists).
     """
@@ -53,7 +53,7 @@ def add_lab(
         verified_at=now, verified_until=now + VERIFIED_FOR, created_at=now,
     )  # fmt: skip
     _add(session, lab)
-    print_ = _add_key(session, lab, jwk, now)
+    print_ = _add_key(session, lab, jwk, now, from_uri)
     body = {"legal_name": legal_name, "kind": kind, "seat": seat, "key": print_}
     log.append(session, [log.institutional("admin.lab-added", lab.id, body, now)], now)
     return lab
@@ -80,9 +80,9 @@ def _fits(name: str) -> None:
         raise Invalid("name_too_long", "Use at most 200 characters.")
 
 
-def add_lab_key(session: Session, lab: Lab, jwk: dict[str, Any], *, now: datetime) -> str:
+def add_lab_key(session: Session, lab: Lab, jwk: dict[str, Any], *, now: datetime, from_uri: bool = False) -> str:
     """One more public key for `lab`; gives its thumbprint. Raises Invalid (key_invalid) or Conflict (party_exists)."""
-    print_ = _add_key(session, lab, jwk, now)
+    print_ = _add_key(session, lab, jwk, now, from_uri)
     log.append(
         session, [log.institutional("key.added", lab.id, {"legal_name": lab.legal_name, "key": print_}, now)], now
     )
@@ -90,7 +90,7 @@ def add_lab_key(session: Session, lab: Lab, jwk: dict[str, Any], *, now: datetim
 
 
 def revoke_lab_key(session: Session, key: LabKey, *, now: datetime, act: str | None = None) -> None:
-    """The key signs nothing from now on and gets no token; one that it got before lasts its minutes (SAYSO_TOKEN_MINUTES)."""
+    """The key signs nothing from now on and gets no token, and those that it got end with it."""
     key.revoked_at = now
     session.add(key)
     leaf = log.institutional("key.revoked", key.lab_id, {"key": key.thumbprint}, now)
@@ -193,13 +193,13 @@ def assertion_subject(assertion: str) -> str | None:
         return None
 
 
-def _add_key(session: Session, lab: Lab, jwk: dict[str, Any], now: datetime) -> str:
+def _add_key(session: Session, lab: Lab, jwk: dict[str, Any], now: datetime, from_uri: bool = False) -> str:
     try:
         print_ = thumbprint(jwk)
     except BadKey as error:
         raise Invalid("key_invalid", f"The key was refused: {error}.") from None
     public = {k: v for k, v in jwk.items() if k in ("kty", "crv", "x", "y", "n", "e")}
-    _add(session, LabKey(thumbprint=print_, lab_id=lab.id, jwk=public, added_at=now))
+    _add(session, LabKey(thumbprint=print_, lab_id=lab.id, jwk=public, added_at=now, from_uri=from_uri))
     return print_
 
 

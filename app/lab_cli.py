@@ -1,0 +1,101 @@
+"""Commands for labs: who they are, as the operator verified it, and their keys."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.core.strictjson import StrictJSONError, parse
+from app.kit.errors import Invalid
+from app.kit.runtime import Runtime
+from app.parties import jwks, service
+
+Perform = Callable[..., Any]
+"""As in platform_cli.py."""
+
+
+def register(labs: typer.Typer, perform: Perform) -> None:
+    """Add the commands to `python -m app labs`."""
+
+    @labs.command("add")
+    def add(
+        name: Annotated[str, typer.Argument(help="The legal name.")],
+        kind: Annotated[str, typer.Option(help="academic, company, government or nonprofit.")],
+        seat: Annotated[str, typer.Option(help="Country of its seat, ISO 3166-1 alpha-2.")],
+        jwk: Annotated[Path | None, typer.Option(help="File with its public key as a JWK.")] = None,
+        jwks_uri: Annotated[str, typer.Option(help="Or the https address where it publishes its keys.")] = "",
+        evidence: Annotated[str, typer.Option(help="How you verified these facts.")] = "stated by the operator",
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Add a lab with the facts you verified and its public key, or the place where it publishes its keys."""
+        keys: list[Any] = []
+
+        def read(runtime: Runtime) -> None:
+            if (jwk is None) == (not jwks_uri):
+                raise Invalid("key_invalid", "Give either --jwk or --jwks-uri.")
+            keys.extend(jwks.fetch(runtime.egress, jwks_uri) if jwk is None else [key_in(jwk)])
+
+        def act(runtime: Runtime, session: Any, now: Any) -> str:
+            lab = service.add_lab(session, name, kind, seat, evidence, keys[0], now=now, from_uri=jwk is None)
+            if jwk is None:
+                jwks.adopt(session, lab, jwks_uri, keys, now=now)
+            return lab.id
+
+        lab = perform(act, read)
+        typer.echo(json.dumps({"client_id": lab}) if as_json else f"client id: {lab}")
+
+    @labs.command("add-key")
+    def add_key(
+        lab: Annotated[str, typer.Argument(help="The lab's client id.")],
+        jwk: Annotated[Path, typer.Option(help="File with the further public key as a JWK.")],
+    ) -> None:
+        """Give a lab one more public key: the old one goes on until you revoke it, so that it can change over."""
+
+        def act(runtime: Runtime, session: Any, now: Any) -> str:
+            return service.add_lab_key(session, service.known_lab(session, lab), key_in(jwk), now=now)
+
+        typer.echo(f"key: {perform(act)}")
+
+    @labs.command("keys-from")
+    def keys_from(
+        lab: Annotated[str, typer.Argument(help="The lab's client id.")],
+        uri: Annotated[str, typer.Argument(help="The https address of its JWK set.")],
+    ) -> None:
+        """Read a lab's keys from where it publishes them, now and every hour: a new one counts, one that is gone is revoked. Keys that
+        you added yourself stay until you revoke them."""
+        keys: list[Any] = []
+
+        def act(runtime: Runtime, session: Any, now: Any) -> tuple[list[str], list[str]]:
+            return jwks.adopt(session, service.known_lab(session, lab), uri, keys, now=now)
+
+        added, revoked = perform(act, lambda runtime: keys.extend(jwks.fetch(runtime.egress, uri)))
+        for line in [*(f"key: {one}" for one in added), *(f"revoked: {one}" for one in revoked)] or ["Nothing changed."]:
+            typer.echo(line)
+
+    @labs.command("verify")
+    def verify(
+        lab: Annotated[str, typer.Argument(help="The lab's client id.")],
+        evidence: Annotated[str, typer.Option(help="How you looked at its name, kind and seat again.")],
+    ) -> None:
+        """Note that a lab's facts were verified again. They count for a year; without that it gets nothing new."""
+        until = perform(lambda runtime, session, now: service.verify_lab(session, lab, evidence, now=now))
+        typer.echo(f"Verified until {until:%Y-%m-%d}.")
+
+    @labs.command("revoke-key")
+    def revoke_key(
+        lab: Annotated[str, typer.Argument(help="The lab's client id.")],
+        key: Annotated[str, typer.Argument(help="The key's thumbprint (RFC 7638).")],
+    ) -> None:
+        """Take a key out of use, now: it signs nothing any more and gets no token, and those it got end. What it signed stays signed."""
+        perform(lambda runtime, session, now: service.revoke_key_of(session, lab, key, now=now))
+        typer.echo("The key is revoked.")
+
+
+def key_in(file: Path) -> Any:
+    """The JWK in a file. Raises Invalid (key_invalid)."""
+    try:
+        return parse(file.read_bytes(), max_bytes=10_000)
+    except (OSError, StrictJSONError):
+        raise Invalid("key_invalid", "The key file could not be read; give a public JWK as JSON.") from None
