@@ -17,7 +17,7 @@ from app.consents.models import Policy
 from app.consents.policies import PolicyBook
 from app.core.canonical import canonical, sha256_hex
 from app.core.evaluation import EVALUATOR, Decision, LabFacts, Use, evaluate, verdict
-from app.kit.db import for_update, insert_or_ignore
+from app.kit.db import for_update, insert_or_ignore, is_sqlite
 from app.parties.models import Lab
 
 _V = Verdict.__table__  # type: ignore[attr-defined]
@@ -25,6 +25,8 @@ _P = Policy.__table__  # type: ignore[attr-defined]
 NO_AGE = 100_000
 """`max_age` of a stretch without an end: more days than any record has."""
 _AT_ONCE = 5_000
+_MANY = 200
+"""From so many new verdicts on, PostgreSQL counts anew before they are joined."""
 _FEW = 5_000
 """Up to so many undecided policies are decided whether or not the selection needs them: finding out would cost more."""
 
@@ -66,11 +68,14 @@ def keep(
     session: Session, book: PolicyBook, use_id: int, use: Use, facts: LabFacts, policies: Iterable[int], today: date
 ) -> None:
     """Decide those of the policies that have no current verdict for this use."""
-    wanted = sorted(set(policies))
+    wanted, new = sorted(set(policies)), 0
     for start in range(0, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
         known = set(session.execute(_known(use_id, today).where(_V.c.policy_id.in_(some))).scalars())
-        _decide(session, book, use_id, use, facts, [i for i in some if i not in known], today)
+        undecided = [i for i in some if i not in known]
+        _decide(session, book, use_id, use, facts, undecided, today)
+        new += len(undecided)
+    _count_anew(session, new)
 
 
 def keep_all(
@@ -84,6 +89,13 @@ def keep_all(
         found = list(session.execute(undecided.where(_P.c.id.in_(needed))).scalars())
     for start in range(0, len(found), _AT_ONCE):
         _decide(session, book, use_id, use, facts, found[start : start + _AT_ONCE], today)
+    _count_anew(session, len(found))
+
+
+def _count_anew(session: Session, new: int) -> None:
+    if new >= _MANY and not is_sqlite(session):
+        # PostgreSQL would go on believing that there is next to nothing for this use, and look at every record for each verdict.
+        session.execute(sa.text("ANALYZE verdict"))
 
 
 def hold_use(session: Session, use_id: int) -> None:
