@@ -58,7 +58,8 @@ from app.parties.router import router as parties
 from app.releases import labels
 from app.releases import service as releases
 from app.releases.router import router as release_routes
-from app.revocations import amending, completion, deadlines, deletions, eviction, recalls, replay
+from app.revocations import amending, completion, deadlines, deletions, eviction, pushing, recalls, replay
+from app.revocations.push_routes import router as push
 from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
@@ -70,8 +71,8 @@ from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 
 ROUTERS = (
-    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, log, pages, act_pages,
-    everything, receipt_pages, intake_pages, console, lab_pages,
+    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, push, log, pages,
+    act_pages, everything, receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
 
@@ -128,6 +129,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
+    runtime.parts["pusher"] = pushing.Pusher(runtime)
     chores = {
         "idempotency": forget_old, "assertions": parties_service.forget_assertions, "refused": forget_refused,
         "portals": parties_service.forget_portal_sessions,
@@ -183,12 +185,14 @@ def start(runtime: Runtime) -> None:
     runtime.parts["tokens"].look(runtime)
     runtime.jobs.start(runtime.engine)
     runtime.parts["evictor"].start()
+    runtime.parts["pusher"].start()
     runtime.parts["committer"].start()
     runtime.parts["housekeeper"].start()
 
 
 def stop(runtime: Runtime) -> None:
     """Finish what was accepted, then end."""
+    runtime.parts["pusher"].stop()
     runtime.parts["housekeeper"].stop()
     runtime.parts["committer"].stop()
     runtime.parts["publisher"].stop()

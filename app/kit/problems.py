@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "party_exists": "A party of that name exists already.",
     "key_invalid": "The public key is not one this service takes.",
     "jwks_uri_refused": "The address of the keys is not one that this service asks.",
+    "push_address_refused": "The address for events is not one that this service asks.",
     "jwks_unreadable": "No keys could be read at that address.",
     "rate_limited": "The client calls more often than this service allows.",
     # once only

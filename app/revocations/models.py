@@ -52,6 +52,21 @@ class SecurityEvent(SQLModel, table=True):
     """What the lab said it could not do with it (RFC 8935 section 2.4), for the operator."""
 
 
+class PushAddress(SQLModel, table=True):
+    """Where a lab's events are brought (RFC 8935), and how it went."""
+
+    __tablename__ = "push_address"
+
+    lab_id: str = Field(primary_key=True, foreign_key="lab.id", sa_type=IdType)
+    url: str
+    authorization: bytes | None = None
+    """The Authorization header to send, sealed."""
+    set_at: datetime = Field(sa_type=Instant)
+    next_at: datetime = Field(sa_type=Instant)
+    failures: int = 0
+    problem: str | None = None
+
+
 class UseReport(SQLModel, table=True):
     """What a lab said of a use: `body` as it came (the JWS, or for level 0 the canonical JSON). `level` 2 has the tree of the records
     used, with `root`, kept as a release's is."""

@@ -99,6 +99,24 @@ class PollOut(Out):
     moreAvailable: bool
 
 
+class PushIn(In):
+    """Where to bring events: an https address on the public internet, and the Authorization header to send with each, if any."""
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+    authorization: Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]{0,1998}[!-~])?$")] | None = None
+
+
+class PushOut(Out):
+    """`failures` counts those since the last success; `problem` is the last one, and `next_at` when it is tried again."""
+
+    url: str
+    authorization: bool
+    set_at: Time
+    failures: int
+    problem: str | None
+    next_at: Time | None
+
+
 class RecallPage(Out):
     items: list[RecallItemOut]
     next: str | None

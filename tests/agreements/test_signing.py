@@ -16,7 +16,7 @@ from app.kit.db import read, write
 from app.log.models import LogEntry
 from app.parties import service as parties
 from app.parties.models import Lab, LabKey
-from tests.kit.refusals import accepted, at_once, get, lab_token, refused
+from tests.kit.refusals import accepted, ask_token, assertion, at_once, get, lab_token, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service
 
 TYP = "sayso-acceptance+jws"
@@ -194,12 +194,13 @@ def test_an_offer_that_was_superseded_cannot_be_signed(asked: Asked) -> None:
 
 
 def test_a_key_revoked_after_the_offer_signs_nothing(asked: Asked) -> None:
-    acceptance = asked.lab.key.sign(TYP, asked.raw)
-    with write(asked.service.runtime.engine) as session:
-        parties.revoke_lab_key(
-            session, session.get_one(LabKey, asked.lab.key.thumbprint), now=asked.service.clock.now()
-        )
-    refused(asked.sign(acceptance), 422, "signature_wrong_key")
+    acceptance, second, service = asked.lab.key.sign(TYP, asked.raw), PrivateKey.generate(), asked.service
+    with write(service.runtime.engine) as session:
+        lab = parties.known_lab(session, asked.lab.id)
+        parties.add_lab_key(session, lab, second.public_jwk, now=service.clock.now())
+        parties.revoke_lab_key(session, session.get_one(LabKey, asked.lab.key.thumbprint), now=service.clock.now())
+    token = str(accepted(ask_token(service, assertion(service, asked.lab, second)))["access_token"])
+    refused(asked.sign(acceptance, token), 422, "signature_wrong_key")
 
 
 def test_another_labs_offers_agreements_and_requests_do_not_exist(asked: Asked) -> None:

@@ -285,6 +285,15 @@ class Lab:
         asked: dict[str, Any] = {"ack": list(ack), "returnImmediately": True} | ({} if most is None else {"maxEvents": most})
         return self._transport.post(Events, "/v1/events/poll", self._auth, asked)
 
+    def push_to(self, url: str | None, authorization: str | None = None) -> None:
+        """Have events brought to an https address of yours (RFC 8935), with this Authorization header if any; None: no more. Each is
+        one of `poll`'s tokens; answering 202 says that you have it. Raises SaysoError."""
+        if url is None:
+            self._transport.request("DELETE", "/v1/events/push", auth=self._auth)
+            return
+        body = {"url": url} | ({} if authorization is None else {"authorization": authorization})
+        self._transport.request("PUT", "/v1/events/push", auth=self._auth, content=json.dumps(body).encode())
+
     def recall_file(self, recall_id: str) -> bytes:
         """A recall as a file to keep; check it with `sayso verify recall`."""
         return self._get(f"/v1/recalls/{_id(recall_id)}").content
