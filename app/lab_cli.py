@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from app.core.strictjson import StrictJSONError, parse
+from app.kit.clock import rfc3339
 from app.kit.errors import Invalid
 from app.kit.runtime import Runtime
-from app.parties import jwks, service
+from app.parties import applying, jwks, service
 
 Perform = Callable[..., Any]
 """As in platform_cli.py."""
@@ -45,6 +46,39 @@ def register(labs: typer.Typer, perform: Perform) -> None:
 
         lab = perform(act, read)
         typer.echo(json.dumps({"client_id": lab}) if as_json else f"client id: {lab}")
+
+    @labs.command("applications")
+    def applications() -> None:
+        """List the labs that ask to be let in, the oldest first: id, what they say, how to look it up, whom to ask."""
+
+        def act(runtime: Runtime, session: Any, now: Any) -> list[str]:
+            told = [(row, applying.said(row)) for row in applying.waiting(session)]
+            return [
+                f"{row.id}  {json.dumps(say['legal_name'])} ({say['kind']}, {say['seat']})  since {rfc3339(row.asked_at)}\n"
+                f"  evidence: {json.dumps(say['evidence'])}\n  contact:  {json.dumps(say['contact'])}\n  key:      {row.thumbprint}"
+                for row, say in told
+            ]
+
+        found = perform(act)
+        typer.echo("\n".join(found) if found else "Nobody waits.")
+
+    @labs.command("approve")
+    def approve(
+        application: Annotated[str, typer.Argument(help="The application's id (lap_…).")],
+        evidence: Annotated[str, typer.Option(help="How you verified its name, kind and seat.")],
+    ) -> None:
+        """Let a lab in with the facts that it stated, once you have looked at them."""
+        lab = perform(lambda runtime, session, now: applying.approve(session, application, evidence, now=now).id)
+        typer.echo(f"client id: {lab}")
+
+    @labs.command("refuse")
+    def refuse(
+        application: Annotated[str, typer.Argument(help="The application's id (lap_…).")],
+        why: Annotated[str, typer.Option(help="What they are told.")] = "",
+    ) -> None:
+        """Do not let a lab in."""
+        perform(lambda runtime, session, now: applying.refuse(session, application, why, now=now))
+        typer.echo("The application is refused.")
 
     @labs.command("add-key")
     def add_key(

@@ -49,10 +49,11 @@ from app.log import guard
 from app.log.pruning import prune
 from app.log.publisher import Publisher
 from app.log.router import router as log
-from app.parties import epochs, jwks
+from app.parties import applying, delegating, epochs, jwks
 from app.parties import service as parties_service
 from app.parties.auth import TokenCache
 from app.parties.claims import Claims
+from app.parties.lab_routes import router as lab_routes
 from app.parties.links import console_links, console_sessions, intake_links
 from app.parties.router import router as parties
 from app.releases import labels
@@ -71,8 +72,8 @@ from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 
 ROUTERS = (
-    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, push, log, pages,
-    act_pages, everything, receipt_pages, intake_pages, console, lab_pages,
+    parties, lab_routes, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, push,
+    log, pages, act_pages, everything, receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
 
@@ -133,7 +134,8 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     chores = {
         "idempotency": forget_old, "assertions": parties_service.forget_assertions, "refused": forget_refused,
         "portals": parties_service.forget_portal_sessions,
-        "tokens": parties_service.forget_revoked_tokens, "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
+        "tokens": parties_service.forget_revoked_tokens, "applications": applying.forget_old,
+        "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
     }  # fmt: skip
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {
@@ -144,6 +146,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "erase": lambda now: completion.take_up_forgotten(runtime, now),
         "deadlines": lambda now: voting.take_up_forgotten(runtime, now),
         "keys": lambda now: jwks.look_at_all(runtime, now),
+        "delegated": lambda now: delegating.end_due(runtime, now),
         "epochs": lambda now: epochs.keep_up(runtime, now),
         "tiles": lambda now: prune(runtime, now),
     }

@@ -199,6 +199,15 @@ def lab_for_read(request: Request, session: ReadSessionDep) -> Lab:
     return _lab(_token(request), session)
 
 
+@admits(LAB)
+def lab_with_key(request: Request) -> tuple[Lab, str | None]:
+    """The lab, and the thumbprint of the key that got its token."""
+    runtime: Runtime = request.app.state.runtime
+    token = _token(request)
+    with read(runtime.engine) as session:
+        return _lab(token, session), token.key
+
+
 @admits(PERSON)
 def receipt_for_write(request: Request) -> Receipt:
     runtime: Runtime = request.app.state.runtime
@@ -223,6 +232,7 @@ WritingPlatform = Annotated[Platform, Depends(platform_for_write)]
 ReadingPlatform = Annotated[Platform, Depends(platform_for_read)]
 WritingLab = Annotated[Lab, Depends(lab_for_write)]
 ReadingLab = Annotated[Lab, Depends(lab_for_read)]
+LabWithKey = Annotated[tuple[Lab, str | None], Depends(lab_with_key)]
 WritingReceipt = Annotated[Receipt, Depends(receipt_for_write)]
 ErasingReceipt = Annotated[Receipt, Depends(receipt_for_erasing)]
 ReadingReceipt = Annotated[Receipt, Depends(receipt_for_read)]

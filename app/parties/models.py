@@ -83,7 +83,27 @@ class LabKey(SQLModel, table=True):
     added_at: datetime = Field(sa_type=Instant)
     from_uri: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     """Came from the lab's `jwks_uri`, and ends when it stands there no more."""
+    name: str | None = None
+    delegated_by: str | None = Field(default=None, foreign_key="lab_key.thumbprint", sa_type=IdType)
+    """The key of the institution that gave this one; it ends with it."""
+    delegation: str | None = None
+    ends_at: datetime | None = Field(default=None, sa_type=Instant)
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class LabApplication(SQLModel, table=True):
+    """A lab that asks to be let in. `token` is the JWS as it came; it names somebody to talk to, so it is forgotten."""
+
+    __tablename__ = "lab_application"
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    thumbprint: str = Field(index=True, sa_type=IdType)
+    token: str
+    state: str = Field(index=True, sa_type=IdType)
+    asked_at: datetime = Field(sa_type=Instant)
+    settled_at: datetime | None = Field(default=None, sa_type=Instant)
+    why: str | None = None
+    lab_id: str | None = Field(default=None, foreign_key="lab.id", sa_type=IdType)
 
 
 class IngestKey(SQLModel, table=True):

@@ -44,3 +44,37 @@ class ServerMetadata(Out):
 
 class Jwks(Out):
     keys: list[dict[str, str]]
+
+
+class ApplicationIn(In):
+    """A compact JWS, `typ` sayso-lab-application+jws, by the key that it names; see `Application` of `app/parties/applying.py`."""
+
+    application: Annotated[str, StringConstraints(min_length=20, max_length=20_000)]
+
+
+class ApplicationOut(Out):
+    """`state` is waiting, approved or refused; `client_id` is there once it is approved, `why` where it was refused."""
+
+    id: str
+    state: str
+    asked_at: Time
+    why: str | None
+    client_id: str | None
+
+
+class DelegationIn(In):
+    """A compact JWS, `typ` sayso-key-delegation+jws, by a key of the institution; see `Delegation` of `app/parties/delegating.py`."""
+
+    delegation: Annotated[str, StringConstraints(min_length=20, max_length=20_000)]
+
+
+class LabKeyOut(Out):
+    """A key of the lab's, by its RFC 7638 thumbprint. `ends_at` and `name` are those of a delegated one."""
+
+    key: str
+    name: str | None
+    delegated_by: str | None
+    from_uri: bool
+    added_at: Time
+    ends_at: Time | None
+    revoked_at: Time | None

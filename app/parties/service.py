@@ -90,11 +90,15 @@ def add_lab_key(session: Session, lab: Lab, jwk: dict[str, Any], *, now: datetim
 
 
 def revoke_lab_key(session: Session, key: LabKey, *, now: datetime, act: str | None = None) -> None:
-    """The key signs nothing from now on and gets no token, and those that it got end with it."""
+    """The key signs nothing from now on and gets no token; those that it got, and the keys that it delegated, end with
+    it."""
     key.revoked_at = now
     session.add(key)
     leaf = log.institutional("key.revoked", key.lab_id, {"key": key.thumbprint}, now)
     log.append_narrowing(session, leaf, act or new_id("admin"), "key", now, lab=key.lab_id, key=key.thumbprint)
+    given = select(LabKey).where(LabKey.delegated_by == key.thumbprint, LabKey.revoked_at == None)
+    for other in session.exec(for_update(given.order_by(LabKey.thumbprint), session)).all():
+        revoke_lab_key(session, other, now=now)
 
 
 def known_platform(session: Session, platform_id: str) -> Platform:

@@ -17,6 +17,7 @@ import httpx
 from sayso import errors, proofs
 from sayso.download import Download
 from sayso.http import ClientCredentials, Prover, Transport, read
+from sayso.joining import delegation
 from sayso.jws import PrivateKey
 from sayso.lab_cli import VARIABLES
 from sayso.models import (
@@ -285,6 +286,17 @@ class Lab:
         asked: dict[str, Any] = {"ack": list(ack), "returnImmediately": True} | ({} if most is None else {"maxEvents": most})
         return self._transport.post(Events, "/v1/events/poll", self._auth, asked)
 
+    def delegate(self, jwk: dict[str, Any], name: str, until: str) -> str:
+        """Give a key of the institution's own people or machines, until the end of a day (YYYY-MM-DD); needs the institution's key.
+        Gives the key's thumbprint. Raises SaysoError."""
+        signed = delegation(self.key, self._service(), self.client_id, jwk, name, until)
+        done = self._transport.request("POST", "/v1/lab-keys", auth=self._auth, content=json.dumps({"delegation": signed}).encode())
+        return str(done.json()["key"])
+
+    def end_key(self, thumbprint: str) -> None:
+        """Take a key of the lab's out of use, at once. Raises SaysoError."""
+        self._transport.request("DELETE", f"/v1/lab-keys/{_id(thumbprint)}", auth=self._auth)
+
     def push_to(self, url: str | None, authorization: str | None = None) -> None:
         """Have events brought to an https address of yours (RFC 8935), with this Authorization header if any; None: no more. Each is
         one of `poll`'s tokens; answering 202 says that you have it. Raises SaysoError."""
@@ -355,14 +367,11 @@ class Lab:
 
     def _assertion(self) -> tuple[dict[str, str], dict[str, str]]:
         """private_key_jwt (RFC 7523) in the FAPI 2.0 profile: the issuer is the one audience, good for 60 seconds."""
-        if self._issuer is None:
-            path = "/.well-known/oauth-authorization-server"
-            self._issuer = self._transport.json(_Metadata, "GET", path).issuer
         at = int(self._transport.now())
         claims = {
             "iss": self.client_id,
             "sub": self.client_id,
-            "aud": self._issuer,
+            "aud": self._service(),
             "jti": str(uuid.uuid4()),
             "iat": at,
             "exp": at + 60,
@@ -370,8 +379,18 @@ class Lab:
         assertion = self.key.sign("JWT", json.dumps(claims).encode())
         return {"client_id": self.client_id, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}, {}
 
+    def _service(self) -> str:
+        if self._issuer is None:
+            self._issuer = issuer_at(self._transport)
+        return self._issuer
+
     def _get(self, path: str) -> httpx.Response:
         return self._transport.request("GET", path, auth=self._auth)
+
+
+def issuer_at(transport: Transport) -> str:
+    """The name of the service at an address (RFC 8414), which may be another way of writing it. Raises SaysoError."""
+    return transport.json(_Metadata, "GET", "/.well-known/oauth-authorization-server").issuer
 
 
 def _of(thing: Any) -> str:

@@ -55,6 +55,18 @@ def add_arguments(commands: Any) -> None:
     _who(pull)
     console = commands.add_parser("console", help="print a link to the lab's pages; it opens them for a quarter of an hour")
     _who(console)
+    apply = commands.add_parser("apply", help="ask a service to let your lab in; prints the application's id")
+    for name, told in (
+        ("name", "the legal name"), ("kind", "academic, company, government or nonprofit"), ("seat", "country, ISO 3166-1 alpha-2"),
+        ("contact", "where somebody can be asked"), ("evidence", "where name, kind and seat can be looked up"),
+    ):  # fmt: skip
+        apply.add_argument(f"--{name}", required=True, help=told)
+    _who(apply)
+    delegate = commands.add_parser("delegate", help="give a key to one of your own people or machines; prints its thumbprint")
+    delegate.add_argument("jwk", type=Path, help="file with its public half, as `sayso keygen` prints it")
+    delegate.add_argument("--name", required=True, help="whose it is; for yourselves alone")
+    delegate.add_argument("--until", required=True, metavar="DAY", help="the last day that it counts (YYYY-MM-DD)")
+    _who(delegate)
     sync = commands.add_parser("sync", help="remove what was recalled from a directory, and say so to the service")
     sync.add_argument("directory", type=Path)
     sync.add_argument("--no-attest", action="store_true", help="acknowledge recalls and attest nothing: other copies are still to be mended")
@@ -166,6 +178,30 @@ def console(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def apply(arguments: argparse.Namespace) -> int:
+    """Send what the lab says of itself, signed; the id that is printed is how to learn the answer."""
+    from sayso.http import Transport
+    from sayso.joining import application
+    from sayso.lab import issuer_at
+
+    service = arguments.service or os.environ.get(VARIABLES[0])
+    if not service:
+        raise NotSaid("give --service, or SAYSO_SERVICE")
+    transport = Transport(str(service))
+    said = (arguments.name, arguments.kind, arguments.seat, arguments.contact, arguments.evidence)
+    signed = application(_key(arguments), issuer_at(transport), *said)
+    done = transport.request("POST", "/v1/lab-applications", content=json.dumps({"application": signed}).encode()).json()
+    print(done["id"])
+    print(f"Look at {transport.base_url}/v1/lab-applications/{done['id']} for the answer.", file=sys.stderr)
+    return 0
+
+
+def delegate(arguments: argparse.Namespace) -> int:
+    """Sign that a key is one of the lab's own, and send it."""
+    print(_lab(arguments).delegate(verify.load(arguments.jwk), arguments.name, arguments.until))
+    return 0
+
+
 def pull(arguments: argparse.Namespace) -> int:
     """Bring the newest release into the directory."""
     from sayso.folder import Folder
@@ -254,5 +290,5 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "request": request, "sign": sign, "console": console, "pull": pull, "sync": sync, "check": check,
+    "request": request, "sign": sign, "console": console, "apply": apply, "delegate": delegate, "pull": pull, "sync": sync, "check": check,
 }  # fmt: skip
