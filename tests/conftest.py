@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck
@@ -16,6 +18,9 @@ from hypothesis import settings as invented
 from app.kit.jobs import Jobs
 from app.kit.migrate import upgrade
 from tests.support import DATA, LabParty, PlatformParty, Service, serving, test_settings
+
+# Every httpx client would read the machine's certificates anew, 40 ms each time, and tests make thousands; none is asked by https.
+httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 
 # `make test` invents the same examples every time, so that who changes a line is not told of somebody else's; `make soak` looks further.
 invented.register_profile(

@@ -4,10 +4,12 @@ import email.utils
 import hashlib
 import json
 import random
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx
@@ -22,7 +24,16 @@ LONGEST_WAIT = 60.0
 TOKEN_MARGIN = 30.0
 
 Body = bytes | Callable[[], bytes]
+_SOON = ("awaiting_checkpoint", "idempotency_in_flight")
+"""What is waited for here comes within a fraction of the second that Retry-After can say at least."""
+
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    # Read once for all clients of a process: it takes 40 ms, and a person's page of a platform may make one for each.
+    return httpx.create_ssl_context()
 
 
 class Transport:
@@ -37,7 +48,7 @@ class Transport:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self.client = client or httpx.Client(timeout=httpx.Timeout(30, connect=10))
+        self.client = client or httpx.Client(timeout=httpx.Timeout(30, connect=10), verify=_certificates())
         self.sleep = sleep
         self.now = now
 
@@ -126,6 +137,8 @@ class Transport:
         wait = self._backoff() if refusal.retry_after is None else refusal.retry_after
         if not passing or last or wait > LONGEST_WAIT:
             raise refusal
+        if refusal.code in _SOON:
+            wait = min(wait, 0.1 * 4**self._attempt)
         self.sleep(wait)
 
 
