@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from app.contributions.formats.registry import ADAPTERS
 from app.contributions.importing import Job, dry_run
-from tests.support import ROOT
+from tests.processes import app
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -22,8 +21,7 @@ def job(name: str, *files: Path, **more: Any) -> Job:
 
 
 def typed(*arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "app", "import", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={"PATH": os.environ["PATH"], **env}, capture_output=True, check=False)
+    return app("import", *arguments, env={"PATH": os.environ["PATH"], **env})
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.kit.settings import Settings
-from tests.support import ROOT, test_settings
+from tests.processes import app
+from tests.support import test_settings
 
 SAFE: dict[str, Any] = {"environment": "production", "public_url": "https://sayso.example"}
 
@@ -59,13 +59,10 @@ def test_the_schema_is_not_served_in_production(tmp_path: Path) -> None:
 def test_the_command_line_refuses_what_would_be_unsafe(tmp_path: Path) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith("SAYSO_")} | {"SAYSO_DATA_DIR": str(tmp_path)}
 
-    def serve(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "app", "serve", "--port", "1", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env={**env, **settings}, capture_output=True, text=True, timeout=60, check=False
-        )
+    def serve(*arguments: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
+        return app("serve", "--port", "1", *arguments, env={**env, **settings})
 
-    assert "loopback" in serve("--host", "0.0.0.0").stderr
-    assert "one process" in serve("--workers", "2").stderr
+    assert b"loopback" in serve("--host", "0.0.0.0").stderr
+    assert b"one process" in serve("--workers", "2").stderr
     assert serve(SAYSO_ENVIRONMENT="production").returncode != 0
     assert not list(tmp_path.iterdir())
