@@ -58,6 +58,17 @@ def serve(
 
 
 @cli.command()
+def console() -> None:
+    """Print a link to the operator's pages: it opens them for a quarter of an hour, and they stay open for eight."""
+    from app.parties.links import OPERATOR
+
+    def act(runtime: Any, session: Any, now: Any) -> str:
+        return f"{runtime.settings.public_url}/operator/open/{runtime.parts['operator_links'].code(OPERATOR, now)}"
+
+    typer.echo(_perform_with(act))
+
+
+@cli.command()
 def worker() -> None:
     """Run durable jobs only, beside API processes on the same PostgreSQL."""
     import signal

@@ -54,7 +54,7 @@ from app.parties import service as parties_service
 from app.parties.auth import TokenCache
 from app.parties.claims import Claims
 from app.parties.lab_routes import router as lab_routes
-from app.parties.links import console_links, console_sessions, intake_links
+from app.parties.links import console_links, console_sessions, intake_links, operator_links, operator_sessions
 from app.parties.router import router as parties
 from app.releases import labels
 from app.releases import service as releases
@@ -68,12 +68,13 @@ from app.web.everything import router as everything
 from app.web.intake_pages import intake_pages
 from app.web.lab_pages import console
 from app.web.lab_pages import router as lab_pages
+from app.web.operator_pages import router as operator_pages
 from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 
 ROUTERS = (
     parties, lab_routes, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, push,
-    log, pages, act_pages, everything, receipt_pages, intake_pages, console, lab_pages,
+    log, pages, act_pages, everything, receipt_pages, intake_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 
@@ -115,6 +116,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "cursors": Cursors(keys.derive("cursor")), "tokens": TokenCache(), "rates": RateLimit(settings.client_rate),
         "publisher": Publisher(runtime), "committer": Committer(runtime), "hooks": Hooks(runtime),
         "intake_links": intake_links(keys), "console_links": console_links(keys), "console_sessions": console_sessions(keys),
+        "operator_links": operator_links(keys), "operator_sessions": operator_sessions(keys),
     }  # fmt: skip
     runtime.parts["hooks"].revoke = deletions.revoke_deleted
     runtime.jobs.handle(

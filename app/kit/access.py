@@ -8,9 +8,11 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 PLATFORM, LAB, PERSON, VISITOR, TICKET, LINK, ANYBODY = "platform", "lab", "person", "visitor", "ticket", "link", "anybody"
+OPERATOR = "operator"
 CALLERS = {
     PLATFORM: "a platform's access token", LAB: "a lab's access token", PERSON: "a receipt, as Bearer or as the pages' cookie",
     VISITOR: "a receipt or no credential at all; to platforms and labs nothing is there", TICKET: "a delivery's ticket",
+    OPERATOR: "the cookie of the operator's pages",
     LINK: "whoever has the address, which holds a secret", ANYBODY: "anybody; a credential is not looked at",
 }  # fmt: skip
 
@@ -36,7 +38,7 @@ def _says(caller: str) -> Any:
 
 
 FOR_ANYBODY, BY_LINK, BY_TICKET = _says(ANYBODY), _says(LINK), _says(TICKET)
-BY_RECEIPT, BY_LAB, BY_PLATFORM = _says(PERSON), _says(LAB), _says(PLATFORM)
+BY_RECEIPT, BY_LAB, BY_PLATFORM, BY_OPERATOR = _says(PERSON), _says(LAB), _says(PLATFORM), _says(OPERATOR)
 """For routes that look at the caller themselves, as pages do at their cookie and the hot path at its header."""
 
 

@@ -44,6 +44,12 @@ def covered(session: Session, *indices: int) -> bool:
     return checkpoint is not None and checkpoint.size > max(indices)
 
 
+def published_size(session: Session) -> int:
+    """How many leaves the newest published checkpoint covers."""
+    checkpoint = last_checkpoint(session)
+    return 0 if checkpoint is None else checkpoint.size
+
+
 def verifier_key(runtime: Runtime) -> str:
     """The log's vkey (C2SP signed-note)."""
     return vkey(runtime.settings.origin, runtime.keys.log_public)

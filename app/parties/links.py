@@ -50,3 +50,19 @@ def console_links(keys: KeyRing) -> Links:
 def console_sessions(keys: KeyRing) -> Links:
     """What a browser keeps once such a link was opened: the code is its cookie, for a day's work."""
     return Links(keys, "console-session", "lab", timedelta(hours=8), "Your session has ended; make a new link with `sayso console`.")
+
+
+OPERATOR = "adm_" + "0" * 26
+"""Whose pages the operator's are: there is one."""
+
+
+def operator_links(keys: KeyRing) -> Links:
+    """To the operator's pages: to be opened at once."""
+    advice = "The link has ended; make a new one with `python -m app console`."
+    return Links(keys, "operator", "admin", timedelta(minutes=15), advice)
+
+
+def operator_sessions(keys: KeyRing) -> Links:
+    """As `console_sessions`, for the operator."""
+    advice = "Your session has ended; make a new link with `python -m app console`."
+    return Links(keys, "operator-session", "admin", timedelta(hours=8), advice)

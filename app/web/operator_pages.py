@@ -1,0 +1,132 @@
+"""The operator's pages: labs that wait to be let in, requests that wait for a review, recalls that are late, and how the log is.
+
+Reached by a link that `python -m app console` prints where the service's settings are, and open for a day's work.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
+from sqlmodel import Session, select
+
+from app.agreements import review
+from app.agreements.models import Agreement
+from app.kit.access import BY_LINK, BY_OPERATOR
+from app.kit.body import form_of
+from app.kit.db import write
+from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import Unauthorised
+from app.kit.runtime import Runtime
+from app.log import proofs
+from app.log import service as log
+from app.parties import applying
+from app.parties.auth import same_origin
+from app.parties.links import OPERATOR, Links
+from app.parties.models import Lab
+from app.releases.models import Recall
+from app.releases.queries import late
+from app.web import telling
+from app.web.rendering import PageRoute, page
+
+COOKIE = "sayso_operator"
+SOON = timedelta(days=60)
+"""A lab's facts that lapse within it are shown."""
+MOST = 100
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_OPERATOR])
+
+
+@router.get("/operator/open/{code}", dependencies=[BY_LINK])
+def open_pages(code: str, runtime: RuntimeDep) -> Response:
+    """Turn a link into the browser's session."""
+    links: Links = runtime.parts["operator_links"]
+    sessions: Links = runtime.parts["operator_sessions"]
+    now = runtime.clock.now()
+    response = RedirectResponse("/operator", 303, {"Cache-Control": "no-store"})
+    response.set_cookie(
+        COOKIE, sessions.code(links.read(code, now), now), max_age=int(sessions.life.total_seconds()), httponly=True, samesite="strict",
+        secure=runtime.settings.public_url.startswith("https"), path="/operator",
+    )  # fmt: skip
+    return response
+
+
+def _let_in(request: Request, runtime: Runtime) -> datetime:
+    """The time, for the operator's session. Raises Unauthorised (console_ended), NotFound where it has ended."""
+    code, now = request.cookies.get(COOKIE), runtime.clock.now()
+    if not code:
+        raise Unauthorised("console_ended", "Make a link with `python -m app console`, and open it in this browser.")
+    sessions: Links = runtime.parts["operator_sessions"]
+    if sessions.read(code, now) != OPERATOR:
+        raise Unauthorised("console_ended", "Make a link with `python -m app console`, and open it in this browser.")
+    return now
+
+
+@router.get("/operator")
+def home(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """What waits, what is late, and whether all is well."""
+    now = _let_in(request, runtime)
+    reviews = [{"row": row, "lab": lab, "use": telling.used(use)} for row, lab, use in review.waiting(session, now)[:MOST]]
+    overdue = session.execute(
+        select(Recall, Lab)
+        .join(Agreement, sa.and_(Agreement.id == Recall.agreement_id))
+        .join(Lab, sa.and_(Lab.id == Agreement.lab_id))
+        .where(late(now))
+        .order_by(Recall.delete_by)
+        .limit(MOST)  # type: ignore[arg-type]
+    ).all()
+    lapsing = session.exec(select(Lab).where(Lab.verified_until < now + SOON).order_by(Lab.verified_until).limit(MOST)).all()  # type: ignore[arg-type]
+    asking = [{"row": row, "said": applying.said(row)} for row in applying.waiting(session)[:MOST]]
+    return page("operator.html", asking=asking, reviews=reviews, overdue=overdue, lapsing=lapsing, now=now, health=_health(session, runtime))
+
+
+def _health(session: Session, runtime: Runtime) -> dict[str, Any]:
+    """What /readyz says, with the log's size and the size of the checkpoint that is published."""
+    wrong = {name: why for name, check in runtime.health.items() if (why := check()) is not None}
+    notes = {name: told for name, note in runtime.notes.items() if not wrong and (told := note()) is not None}
+    return {"wrong": wrong, "notes": notes, "size": log.size(session), "published": proofs.published_size(session)}
+
+
+@router.get("/operator/applications/{application}")
+def application_page(application: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """One lab that waits: what it says, what you found, and your word."""
+    _let_in(request, runtime)
+    row = applying.find(session, application)
+    return page("operator_application.html", row=row, said=applying.said(row))
+
+
+@router.post("/operator/applications/{application}")
+async def settle_application(application: str, request: Request, runtime: RuntimeDep) -> Response:
+    """Let it in, or not."""
+    form = await form_of(request)
+    same_origin(request)
+    await run_in_threadpool(_settle_application, application, request, runtime, form)
+    return RedirectResponse(f"/operator/applications/{application}", 303, {"Cache-Control": "no-store"})
+
+
+def _settle_application(application: str, request: Request, runtime: Runtime, form: dict[str, str]) -> None:
+    now = _let_in(request, runtime)
+    with write(runtime.engine) as session:
+        if form.get("answer") == "approve":
+            applying.approve(session, application, form.get("evidence", ""), now=now)
+        else:
+            applying.refuse(session, application, form.get("why", ""), now=now)
+
+
+@router.post("/operator/requests/{asked}")
+async def settle_review(asked: str, request: Request, runtime: RuntimeDep) -> Response:
+    """Let a request go on, or not."""
+    form = await form_of(request)
+    same_origin(request)
+    await run_in_threadpool(_settle_review, asked, request, runtime, form.get("answer") == "approve")
+    return RedirectResponse("/operator", 303, {"Cache-Control": "no-store"})
+
+
+def _settle_review(asked: str, request: Request, runtime: Runtime, approved: bool) -> None:
+    now = _let_in(request, runtime)
+    with write(runtime.engine) as session:
+        if approved:
+            review.approve(session, runtime, asked, now=now)
+        else:
+            review.refuse(session, asked, now=now)
