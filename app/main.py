@@ -19,6 +19,7 @@ from app.collectives.router import router as collectives
 from app.consents import service as consents_service
 from app.consents.policies import PolicyBook
 from app.consents.router import router as consents
+from app.consents.wording_routes import router as wordings
 from app.contributions.committer import Committer
 from app.contributions.hook_routes import router as hook_routes
 from app.contributions.hooks import Hooks, forget_refused
@@ -69,8 +70,8 @@ from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 
 ROUTERS = (
-    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, log, pages, act_pages,
-    everything, receipt_pages, intake_pages, console, lab_pages,
+    parties, consents, wordings, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, log, pages,
+    act_pages, everything, receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
 

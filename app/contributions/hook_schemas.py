@@ -16,7 +16,10 @@ class HookOut(Out):
     key: str
     format: str
     basis: str
-    """What its records have: `notice`, or `none`."""
+    """What its records have: `notice`, `default` (notice too, where the platform's default applies), or `none`."""
+    defaults_applied: int
+    """Records since the platform's default was set that came under it. Those of people who ever chose something themselves count too,
+    though it does not apply to them: who they are is not for the platform to see."""
     state: str
     """in_use or revoked."""
     received: int

@@ -159,8 +159,9 @@ class Hooks:
     async def _submit(self, key: IngestKey, sent: Sent, act: Act, skeleton: bytes) -> Recorded:
         intake, now = self._runtime.parts["intake"], self._runtime.clock.now()
         consent: dict[str, Any] | None = None if key.consent is None else json.loads(key.consent)
-        body = Checking(intake, consent, HOOKED[key.format].adapter, now).body(act, Counter())
-        draft: Draft = await intake.read(body, key.platform_id, now=now)
+        checking = Checking(intake, consent, HOOKED[key.format].adapter, now)
+        draft: Draft = await intake.read(checking.body(act, Counter()), key.platform_id, now=now)
+        draft.may_default = draft.may_default and checking.may_default(act)
         place = skeleton_place(key.platform_id, draft.external_hash)
         sealed = skeleton_sealer(self._runtime, key.platform_id).seal(skeleton, place)
         own, group = (self._mac(key, name) if name else None for name in (sent.own, sent.group))

@@ -95,6 +95,9 @@ CODES: dict[str, str] = {
     "intent_unknown": "The consent intent is unknown, used or expired.",
     "consent_incomplete": "An explicit or notice consent needs the wording digest, its language and when it was shown.",
     "consent_wider_needs_claim": "Only a claimed receipt can widen what is allowed.",
+    "wording_unknown": "No wording with that digest is registered here.",
+    "wording_invalid": "The wording is empty or not UTF-8.",
+    "wording_too_large": "The wording is longer than this service keeps.",
     # contributions and claims
     "name_too_long": "A name is longer than 200 characters.",
     "leaf_too_long": "The act does not fit into a leaf of the public log.",
