@@ -68,10 +68,11 @@ from app.web.lab_pages import console
 from app.web.lab_pages import router as lab_pages
 from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
+from app.web.testimony_pages import testimony_pages
 
 ROUTERS = (
     parties, consents, wordings, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, log, pages,
-    act_pages, everything, receipt_pages, intake_pages, console, lab_pages,
+    act_pages, everything, receipt_pages, intake_pages, testimony_pages, console, lab_pages,
 )  # fmt: skip
 
 
