@@ -107,7 +107,7 @@ class Export:
         first = session.execute(ids.add_columns(_RECORD.c.skeleton).order_by(_RECORD.c.at).limit(1)).first()
         if first is not None and self._spliced and not getattr(ADAPTERS.get(self._format), "whole", False):
             lines = _begins(self._skeleton(run, first.at, first.skeleton)).lstrip().startswith("{")
-        for at, contributions in session.execute(ids.order_by(_RECORD.c.at)):
+        for at, contributions in session.execute(ids.order_by(_RECORD.c.at).execution_options(yield_per=2_000)):
             named = [one for one in contributions.split(" ") if one not in ("", "-")]
             new = [one for one in named if not self._elsewhere(one, run)]
             fresh += len(new)

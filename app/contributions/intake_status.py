@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.consents import wordings
+from app.contributions.formats.hooked import HOOKED
 from app.contributions.hook_models import HookLine, RefusedLine
 from app.contributions.hook_schemas import HookOut, RefusedLineOut
 from app.contributions.models import Contribution
@@ -35,7 +36,11 @@ def _one(session: Session, key: IngestKey, now: datetime) -> HookOut:
     ).all()
     lags = [(received - created).total_seconds() for received, created in came if created is not None]
     since = now - _DAY
-    default = wordings.default_of(session, key.platform_id) if key.consent is None else None
+    person_chooses = HOOKED[key.format].adapter.person_chooses
+    default = wordings.default_of(session, key.platform_id) if key.consent is None and not person_chooses else None
+    latest = came[0][0] if came else None
+    if person_chooses and latest is not None:  # who was seen to write at that minute would be known by it
+        latest = latest.replace(hour=0, minute=0, second=0, microsecond=0)
     bare = 0 if default is None else session.exec(
         select(sa.func.count()).select_from(HookLine)
         .join(Contribution, sa.and_(Contribution.id == HookLine.contribution_id))  # type: ignore[arg-type]
@@ -49,7 +54,7 @@ def _one(session: Session, key: IngestKey, now: datetime) -> HookOut:
         state="in_use" if key.revoked_at is None else "revoked",
         defaults_applied=int(bare), received=count(HookLine), received_last_day=count(HookLine, HookLine.received_at > since),
         refused_last_day=count(RefusedLine, RefusedLine.received_at > since),
-        waiting=count(RefusedLine, RefusedLine.content != None), last_received_at=came[0][0] if came else None,
+        waiting=count(RefusedLine, RefusedLine.content != None), last_received_at=latest,
         lag_seconds=lags[0] if lags else None, slowest_lag_seconds=max(lags, default=None),
     )  # fmt: skip
 
