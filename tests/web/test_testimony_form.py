@@ -59,7 +59,7 @@ def test_a_made_up_name_keeps_things_together_and_none_keeps_them_apart(service:
     for name in ("Amina of the lake", "Amina of the lake", "", ""):
         assert Form(service, platform).send(pseudonym=name).status_code == 201
     told = httpx.get(f"{service.base}/v1/intake", headers={"Authorization": f"Bearer {service.token(platform)}"}).json()["hooks"]
-    assert all(one["received"] == 1 and one["last_received_at"].endswith("T00:00:00Z") for one in told), "when somebody wrote is not for the platform to see"
+    assert all(one["received"] == 1 and one["last_received_at"].endswith("T00:00:00Z") for one in told), "no minute"
     people = [row.contributor_id for row in contributions(service, platform)]
     assert people[0] == people[1] and len(set(people)) == 3
 
