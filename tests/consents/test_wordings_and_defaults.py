@@ -14,6 +14,7 @@ from app.consents.models import Consent, PlatformDefault
 from app.contributions.importing import BY_DEFAULT, NO_EVIDENCE
 from app.kit.clock import rfc3339
 from app.kit.db import read, write
+from tests.collectives.members import on_one_backend
 from tests.contributions.test_fastchat_hook import NOTICE, hook, post, sent, vote
 from tests.contributions.test_importing import job, perform, told
 from tests.faults.cuts import receipt_for_all
@@ -64,6 +65,7 @@ def test_a_wording_is_kept_byte_for_byte_and_the_same_bytes_are_the_same(service
 
 
 def test_what_is_no_wording_is_refused(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     refused(register(service, platform, b"\xff\xfe"), 422, "wording_invalid")
     refused(register(service, platform, b" \n"), 422, "wording_invalid")
     refused(register(service, platform, b"x" * 200_001), 413, "wording_too_large")

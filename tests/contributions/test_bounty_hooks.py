@@ -16,6 +16,7 @@ from app.contributions import signatures
 from app.contributions.formats import hackerone
 from app.contributions.formats.draft import Refusal
 from app.kit.db import read
+from tests.collectives.members import on_one_backend
 from tests.contributions.test_fastchat_hook import NOTICE, contributions, reports
 from tests.contributions.test_importing import job, perform
 from tests.contributions.test_webhooks import Tool
@@ -106,6 +107,7 @@ def test_a_bugcrowd_submission_in_data_or_among_what_is_included(service: Servic
 
 
 def test_what_is_forged_altered_or_old_is_refused(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     one, two = HackerOne(service, platform), Bugcrowd(service, platform)
     body = json.dumps({"data": {"report": REPORT}}).encode()
     good = digest(SECRET.encode(), body, sha256).hex()
@@ -122,6 +124,7 @@ def test_what_is_forged_altered_or_old_is_refused(service: Service, platform: Pl
 
 
 def test_what_is_not_of_the_form(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     hook = Bugcrowd(service, platform)
     refused(hook.tell({"submission": SUBMISSION}), 422, "format_mismatch")
     other = HackerOne(service, platform)

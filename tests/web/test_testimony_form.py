@@ -8,6 +8,7 @@ import httpx
 from app.contributions.models import Contribution
 from app.kit.db import read
 from app.web.testimony_pages import MOST, THEMES
+from tests.collectives.members import on_one_backend
 from tests.contributions.test_fastchat_hook import contributions, hook, reports
 from tests.core.test_deed import grade
 from tests.support import PlatformParty, Service
@@ -65,6 +66,7 @@ def test_a_made_up_name_keeps_things_together_and_none_keeps_them_apart(service:
 
 
 def test_what_cannot_be_taken_is_told_and_kept_nowhere(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     form = Form(service, platform)
     for fields in (
         {"text": " "}, {"text": "x" * (MOST + 1)}, {"once": "t1"}, {"once": ""}, {"language": "klingon"}, {"pseudonym": "x" * 101},
@@ -80,6 +82,7 @@ def test_what_cannot_be_taken_is_told_and_kept_nowhere(service: Service, platfor
 
 
 def test_every_theme_is_kept_and_anything_else_is_not(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     form = Form(service, platform)
     answer = form.send(**{f"theme-{name}": "yes" for name in THEMES}, email="x@example.org", **{"theme-other": "yes"})
     assert answer.status_code == 201
@@ -91,6 +94,7 @@ def test_every_theme_is_kept_and_anything_else_is_not(service: Service, platform
 
 
 def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     form = Form(service, platform)
     sent = form.send()
     service.clock.offset = timedelta(minutes=11)
