@@ -19,6 +19,7 @@ from app.collectives.router import router as collectives
 from app.consents import service as consents_service
 from app.consents.policies import PolicyBook
 from app.consents.router import router as consents
+from app.consents.wording_routes import router as wordings
 from app.contributions.committer import Committer
 from app.contributions.hook_routes import router as hook_routes
 from app.contributions.hooks import Hooks, forget_refused
@@ -71,10 +72,11 @@ from app.web.lab_pages import router as lab_pages
 from app.web.operator_pages import router as operator_pages
 from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
+from app.web.testimony_pages import testimony_pages
 
 ROUTERS = (
-    parties, lab_routes, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, push,
-    log, pages, act_pages, everything, receipt_pages, intake_pages, console, lab_pages, operator_pages,
+    parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations,
+    reports, push, log, pages, act_pages, everything, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 

@@ -58,6 +58,8 @@ def register(platforms: typer.Typer, perform: Perform) -> None:
         def check(runtime: Runtime) -> None:
             if format_ not in HOOKED:
                 raise Invalid("format_unknown", "Use one of: " + ", ".join(HOOKED) + ".")
+            if policy and HOOKED[format_].adapter.person_chooses:
+                raise Invalid("consent_incomplete", "Leave out --policy: with this format the person chooses terms, with their receipt.")
             if (consent := given()) is not None:
                 runtime.parts["intake"].check_consent(consent, now=runtime.clock.now())
 
@@ -69,10 +71,13 @@ def register(platforms: typer.Typer, perform: Perform) -> None:
             stored = None if consent is None else json.dumps(consent)
             key, secret = ingest_keys.add(session, platform, format_, stored, now=now)
             made = {"key": key.id, "url": f"{runtime.settings.public_url}/v1/ingest/{format_}/{secret}"}
-            if format_ == "label-studio":  # it signs nothing, and sends headers that are typed into its form
+            if format_ == "testimony":
+                made["url"] = f"{runtime.settings.public_url}/t/{secret}"
+            # The first signs nothing, and sends headers that are typed into its form; the second signs with what is typed into its.
+            if format_ in ("label-studio", "hackerone"):
                 proof = "wsc_" + encode_secret(os.urandom(20))
                 ingest_keys.set_secret(session, runtime.keys, key.id, proof, now=now)
-                made["header"] = f"Authorization: Bearer {proof}"
+                made |= {"header": f"Authorization: Bearer {proof}"} if format_ == "label-studio" else {"secret": proof}
             return made
 
         made = perform(act, check)
@@ -81,20 +86,23 @@ def register(platforms: typer.Typer, perform: Perform) -> None:
             return
         typer.echo("\n".join(f"{name}: {value}" for name, value in made.items()))
         typer.echo("Keep what is printed; it is not shown again, and whoever has it can add records.")
-        if format_ == "argilla":
-            typer.echo("Make the webhook in Argilla, then give its secret to `ingest-key secret`; until then nothing is taken.")
+        if format_ in ("argilla", "bugcrowd"):
+            typer.echo("Make the webhook there, then give its secret to `ingest-key secret`; until then nothing is taken.")
 
     @group.command("secret")
     def secret(key: Annotated[str, typer.Argument(help="Id of the key, igk_….")]) -> None:
-        """Give the secret that Argilla made with its webhook, as one line on standard input."""
+        """Give the secret that Argilla or Bugcrowd made with its webhook, as one line on standard input."""
         given = sys.stdin.readline().strip()
 
         def act(runtime: Runtime, session: Any, now: Any) -> None:
+            row = ingest_keys.set_secret(session, runtime.keys, key, given, now=now)
             try:
-                signatures.secret_bytes(given)
+                if row.format == "argilla":
+                    signatures.secret_bytes(given)
+                elif len(given) < 16:
+                    raise ValueError("shorter than 16 characters")
             except ValueError as error:
-                raise Invalid("key_invalid", f"The secret is {error}; copy it whole, as Argilla shows it.") from None
-            ingest_keys.set_secret(session, runtime.keys, key, given, now=now)
+                raise Invalid("key_invalid", f"The secret is {error}; copy it whole, as it is shown there.") from None
 
         perform(act)
         typer.echo("Set. What is signed with it is taken from now on.")

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from fastapi import APIRouter, Response
 
-from app.agreements import catalog, checking, service
+from app.agreements import catalog, checking, guard, service
 from app.agreements.models import Request
 from app.agreements.schemas import (
     AcceptanceIn,
@@ -18,6 +18,9 @@ from app.agreements.schemas import (
     CheckIn,
     CheckOut,
     DissentOut,
+    GuardIn,
+    GuardOut,
+    MayShowOut,
     QuoteIn,
     QuoteOut,
     RelaxationOut,
@@ -25,11 +28,12 @@ from app.agreements.schemas import (
     RequestOut,
     ReviewOut,
 )
+from app.core.vocabulary import part_names
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.idempotency import Once
 from app.log import proofs
-from app.parties.auth import ReadingLab, WritingLab
+from app.parties.auth import ReadingLab, WritingLab, WritingPlatform
 
 router = APIRouter(prefix="/v1", tags=["agreements"], route_class=StrictRoute)
 
@@ -154,3 +158,17 @@ def agreement_file(agreement: str, runtime: RuntimeDep, session: ReadSessionDep,
         v=1, type="sayso-agreement", id=row.id, acceptance=row.acceptance, agreement=row.countersignature,
         lab_jwk=service.signing_key(session, offer).jwk, service_jwk=runtime.keys.service.public_jwk, **evidence,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+@router.post("/platforms/me/guard", response_model=GuardOut, summary="Which of my records may I show myself?")
+def ask_guard(given: GuardIn, runtime: RuntimeDep, platform: WritingPlatform) -> GuardOut:
+    """For a platform's own exports, asked just before. What people chose and the floor count at once, collectives as of the last
+    midnight (UTC). An id that is missing from the answer must not be shown, whatever the reason; none is told.
+
+    Terms that ask for a number of people are counted over the ids of one call.
+    """
+    now = runtime.clock.now()
+    found = guard.may_show(runtime, platform.id, service.parse(given.use()), given.ids, now=now)
+    rows = [found[one] for one in dict.fromkeys(given.ids) if one in found]
+    items = [MayShowOut(id=row.id, parts=list(part_names(row.parts)), whole=row.parts == row.has) for row in rows]
+    return GuardOut(items=items, as_of=guard.epoch(now))

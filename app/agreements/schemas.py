@@ -193,3 +193,33 @@ class AgreementFile(Out):
     leaf: str
     tlog_proof: str | None
     vkey: str
+
+
+class GuardIn(In):
+    """A use that a platform itself makes of its own records. `accepts` are the obligations that it keeps, `retention_days` how long it
+    shows them, where terms limit that."""
+
+    ids: list[Annotated[str, StringConstraints(max_length=40)]] = Field(min_length=1, max_length=5_000)
+    actions: list[Annotated[str, StringConstraints(max_length=40)]] = Field(min_length=1, max_length=20)
+    purposes: list[Annotated[str, StringConstraints(max_length=60)]] = Field(default_factory=list, max_length=20)
+    accepts: list[Annotated[str, StringConstraints(max_length=40)]] = Field(default_factory=lambda: ["attribute", "delete"], max_length=20)
+    retention_days: int | None = None
+
+    def use(self) -> dict[str, Any]:
+        """As the core reads it."""
+        return self.model_dump(exclude={"ids"})
+
+
+class MayShowOut(Out):
+    """`parts` may be shown; `whole` says that these are all that it has."""
+
+    id: str
+    parts: list[str]
+    whole: bool
+
+
+class GuardOut(Out):
+    """What may be shown now, in the order that was asked. Of all the rest nothing is told. Collectives were heard as of `as_of`."""
+
+    items: list[MayShowOut]
+    as_of: Time

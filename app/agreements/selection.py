@@ -177,19 +177,19 @@ def eligible(
         vk = _V.alias("vk")
         bounds = binding.Bounds(
             now.date(), whole=there.mandates, limited=there.limited, by_record=there.ages, verdict=vk,
-            decided=_decided(vk, use_id, now, there), signed=None if agreement is None else (signed, dissent),
+            decided=decided(vk, use_id, now, there), signed=None if agreement is None else (signed, dissent),
         )  # fmt: skip
     g = Governed(there, bounds)
     base, standing, floor = g.layers()
     vb = _V.alias("vb")
-    joined = g.joined.join(vb, sa.and_(vb.c.policy_id == base, _decided(vb, use_id, now, there), vb.c.permit))
+    joined = g.joined.join(vb, sa.and_(vb.c.policy_id == base, decided(vb, use_id, now, there), vb.c.permit))
     parts, person = vb.c.parts.op("&")(_C.c.parts), vb.c.person
     conditions = [*matching(selection, now, recorded_until), basis_suffices(g, use)]
     in_terms: Any = sa.true() if agreement is None else base.in_(signed)
     for name, policy, is_there in (("vs", standing, there.standing), ("vf", floor, there.floors)):
         if is_there:
             v = _V.alias(name)
-            joined = joined.outerjoin(v, sa.and_(v.c.policy_id == policy, _decided(v, use_id, now, there)))
+            joined = joined.outerjoin(v, sa.and_(v.c.policy_id == policy, decided(v, use_id, now, there)))
             conditions.append(sa.or_(policy.is_(None), v.c.permit))
             parts = parts.op("&")(sa.func.coalesce(v.c.parts, words.ALL_PARTS))
             person = sa.or_(person, sa.func.coalesce(v.c.person, sa.false()))
@@ -218,7 +218,7 @@ def eligible(
     )  # fmt: skip
 
 
-def _decided(table: Any, use_id: int, now: datetime, there: Present) -> Any:
+def decided(table: Any, use_id: int, now: datetime, there: Present) -> Any:
     """The verdict of today, in the stretch that the record's age lies in.
 
     A record is n days old from the nth midnight UTC after the day it was recorded on, whatever the hour: ages are by day, as

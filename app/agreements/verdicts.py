@@ -36,10 +36,19 @@ def facts_of(lab: Lab) -> LabFacts:
     return LabFacts(kind=lab.kind, seat=lab.seat)
 
 
+def known_use(session: Session, use: Use, facts: LabFacts) -> int | None:
+    """The id of this use by a lab of these facts, if it was ever asked for."""
+    return session.exec(select(UseRow.id).where(UseRow.digest == _digest(use, facts)[0])).first()
+
+
+def _digest(use: Use, facts: LabFacts) -> tuple[str, dict[str, Any]]:
+    body = {"use": use.to_json(), "kind": facts.kind, "seat": facts.seat}
+    return sha256_hex(canonical(body)), body
+
+
 def use_row(session: Session, use: Use, facts: LabFacts) -> int:
     """The id of this use by a lab of these facts, made if new."""
-    body = {"use": use.to_json(), "kind": facts.kind, "seat": facts.seat}
-    digest = sha256_hex(canonical(body))
+    digest, body = _digest(use, facts)
     found = session.exec(select(UseRow.id).where(UseRow.digest == digest)).first()
     if found is None:
         insert_or_ignore(session, UseRow.__table__, {"digest": digest, "body": body})  # type: ignore[attr-defined]
@@ -68,14 +77,19 @@ def keep(
     session: Session, book: PolicyBook, use_id: int, use: Use, facts: LabFacts, policies: Iterable[int], today: date
 ) -> None:
     """Decide those of the policies that have no current verdict for this use."""
-    wanted, new = sorted(set(policies)), 0
+    missing = undecided(session, use_id, policies, today)
+    for start in range(0, len(missing), _AT_ONCE):
+        _decide(session, book, use_id, use, facts, missing[start : start + _AT_ONCE], today)
+    _count_anew(session, len(missing))
+
+
+def undecided(session: Session, use_id: int, policies: Iterable[int], today: date) -> list[int]:
+    """Those of the policies that have no current verdict for this use, sorted."""
+    wanted = sorted(set(policies))
+    known: set[int] = set()
     for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
-        known = set(session.execute(_known(use_id, today).where(_V.c.policy_id.in_(some))).scalars())
-        undecided = [i for i in some if i not in known]
-        _decide(session, book, use_id, use, facts, undecided, today)
-        new += len(undecided)
-    _count_anew(session, new)
+        known |= set(session.execute(_known(use_id, today).where(_V.c.policy_id.in_(wanted[start : start + _AT_ONCE]))).scalars())
+    return [i for i in wanted if i not in known]
 
 
 def keep_all(

@@ -27,8 +27,13 @@ CURRENT = _M.c.ended_at.is_(None)
 
 def covers() -> Any:
     """The condition that a current mandate covers a contribution."""
+    return sa.and_(CURRENT, reaches())
+
+
+def reaches() -> Any:
+    """The condition that a mandate, current or not, is over a contribution."""
     return sa.and_(
-        CURRENT, _M.c.contributor_id == _C.c.contributor_id, sa.or_(_M.c.contribution_id.is_(None), _M.c.contribution_id == _C.c.id),
+        _M.c.contributor_id == _C.c.contributor_id, sa.or_(_M.c.contribution_id.is_(None), _M.c.contribution_id == _C.c.id),
         sa.or_(_M.c.kinds.is_(None), _M.c.kinds.contains(sa.literal(",") + _C.c.kind + ",")),
     )  # fmt: skip
 

@@ -28,6 +28,18 @@ class Collective(SQLModel, table=True):
     created_at: datetime = Field(sa_type=Instant)
 
 
+class CollectivePolicy(SQLModel, table=True):
+    """What a collective's policy was, from when: so that somebody can be told of it a day late."""
+
+    __tablename__ = "collective_policy"
+
+    id: int | None = Field(default=None, primary_key=True)
+    collective_id: str = Field(sa_type=IdType, foreign_key="collective.id", index=True)
+    policy_id: int = Field(foreign_key="policy.id")
+    until: date
+    from_at: datetime = Field(sa_type=Instant)
+
+
 class CharterVersion(SQLModel, table=True):
     """A charter as exact bytes: aim, who may join, how each type of decision is made."""
 

@@ -19,6 +19,7 @@ from app.collectives.models import (
     CharterVersion,
     Collective,
     CollectiveAct,
+    CollectivePolicy,
     DissentText,
     LabRefusal,
     Mandate,
@@ -82,6 +83,8 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
         row.policy_until = now.date() + timedelta(days=given.charter.review_days)
     session.add(row)
     session.flush()
+    if policy is not None:
+        session.add(CollectivePolicy(collective_id=row.id, policy_id=policy.id, until=row.policy_until, from_at=now))  # type: ignore[arg-type]
     session.add(
         CharterVersion(
             collective_id=row.id, n=1, body=body, sha256=sha256_hex(body), from_at=now,
@@ -267,6 +270,7 @@ def set_policy(
     """Bring a policy into force; the caller holds the collective's row. Gives the log index."""
     row.policy_id, row.policy_until, row.policy_outcome = policy.id, until, outcome
     session.add(row)
+    session.add(CollectivePolicy(collective_id=row.id, policy_id=policy.id, until=until, from_at=now))
     session.flush()
     body = {"name": row.name if row.listed else None, "policy": policy.digest, "until": until.isoformat(), "outcome": outcome}
     leaf = log.institutional("collective.policy-set", row.id, body, now)

@@ -10,6 +10,8 @@ from app.kit.db import IdType, Instant
 INTENT_LIFE = timedelta(hours=24)
 """How long a consent intent waits for its record."""
 _CURRENT = sa.text("state = 'current'")
+CHOSEN = "contribution_id IS NULL OR attested_by = 'person' OR version > 1 OR state = 'withdrawn'"
+"""Of a consent: it shows that its contributor chose something themselves. To such a person no platform's default applies."""
 
 
 class Policy(SQLModel, table=True):
@@ -31,6 +33,7 @@ class Consent(SQLModel, table=True):
             sqlite_where=sa.text("state = 'current' AND contribution_id IS NULL"),
             postgresql_where=sa.text("state = 'current' AND contribution_id IS NULL"),
         ),
+        sa.Index("ix_consent_chosen", "contributor_id", sqlite_where=sa.text(CHOSEN), postgresql_where=sa.text(CHOSEN)),
     )  # fmt: skip
 
     id: str = Field(primary_key=True, sa_type=IdType)
@@ -56,6 +59,29 @@ class PlatformFloor(SQLModel, table=True):
 
     platform_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="platform.id")
     policy_id: int = Field(foreign_key="policy.id")
+    set_at: datetime = Field(sa_type=Instant)
+
+
+class Wording(SQLModel, table=True):
+    """A text as people are shown it, by its digest: exact bytes that never change."""
+
+    sha256: str = Field(primary_key=True, sa_type=IdType)
+    media_type: str
+    language: str
+    body: bytes
+    created_at: datetime = Field(sa_type=Instant)
+
+
+class PlatformDefault(SQLModel, table=True):
+    """What governs a record that comes to a platform without any choice of terms, on basis notice: `wording_sha256` has been shown
+    there since `shown_at`."""
+
+    __tablename__ = "platform_default"
+
+    platform_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="platform.id")
+    policy_id: int = Field(foreign_key="policy.id")
+    wording_sha256: str = Field(foreign_key="wording.sha256", sa_type=IdType)
+    shown_at: datetime = Field(sa_type=Instant)
     set_at: datetime = Field(sa_type=Instant)
 
 

@@ -53,6 +53,36 @@ class FloorIn(In):
     floor: PolicyChoice | None
 
 
+class DefaultChoice(PolicyChoice):
+    """Terms for what comes without a choice, the registered wording that tells people of them, and since when it is shown."""
+
+    wording: Digest
+    shown_at: Time
+
+
+class DefaultIn(In):
+    """The platform's default; null takes it away for what is recorded from now on."""
+
+    default: DefaultChoice | None
+
+
+class DefaultOut(Out):
+    policy: str | None
+    wording: str | None
+    basis: Literal["notice"] | None
+    log_index: int
+
+
+class WordingOut(Out):
+    """A registered wording. `bytes` is its length."""
+
+    sha256: str
+    media_type: str
+    language: str
+    bytes: int
+    url: str
+
+
 class IntentIn(PolicyChoice):
     """What the consent widget sends: the choice, and exactly which text was shown in which language."""
 

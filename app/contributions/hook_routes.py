@@ -58,6 +58,25 @@ async def argilla(key: str, request: Request) -> Response:
     return _told(await _take("argilla", key, request))
 
 
+@router.post(
+    "/ingest/hackerone/{key}", dependencies=[BY_LINK], response_model=WebhookOut, openapi_extra=_ANY_OBJECT,
+    summary="Take a webhook of HackerOne's",
+)  # fmt: skip
+async def hackerone(key: str, request: Request) -> Response:
+    """A report is recorded when an event first tells of it, and comments that are not internal. Signed with the secret that was
+    printed with the key. What the programme changes later is nobody's act there, and is not recorded."""
+    return _told(await _take("hackerone", key, request))
+
+
+@router.post(
+    "/ingest/bugcrowd/{key}", dependencies=[BY_LINK], response_model=WebhookOut, openapi_extra=_ANY_OBJECT,
+    summary="Take a webhook of Bugcrowd's",
+)  # fmt: skip
+async def bugcrowd(key: str, request: Request) -> Response:
+    """A submission is recorded when an event first brings it, in `data` or among `included`. Signed with the webhook's secret, and dated."""
+    return _told(await _take("bugcrowd", key, request))
+
+
 def _told(done: Done) -> Response:
     answer = {"recorded": len(done.recorded), "revoked": done.revoked}
     return Response(orjson.dumps(answer), 200, media_type="application/json")

@@ -16,7 +16,10 @@ class HookOut(Out):
     key: str
     format: str
     basis: str
-    """What its records have: `notice`, or `none`."""
+    """What its records have: `notice`, `default` (notice too, where the platform's default applies), or `none`."""
+    defaults_applied: int
+    """Records since the platform's default was set that came under it. Those of people who ever chose something themselves count too,
+    though it does not apply to them: who they are is not for the platform to see. So do reports under embargo."""
     state: str
     """in_use or revoked."""
     received: int
@@ -25,6 +28,7 @@ class HookOut(Out):
     waiting: int
     """Refused lines that can be tried again."""
     last_received_at: Time | None
+    """Of testimony the day alone."""
     lag_seconds: float | None
     """From the time the latest line gives for itself to its arrival."""
     slowest_lag_seconds: float | None

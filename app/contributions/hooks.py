@@ -18,8 +18,8 @@ from starlette.concurrency import run_in_threadpool
 
 from app.contributions.committer import Committer
 from app.contributions.formats.cutting import dump_skeleton
+from app.contributions.formats.draft import UNTIL_FIXED, Refusal, Wrong
 from app.contributions.formats.draft import Draft as Act
-from app.contributions.formats.draft import Refusal, Wrong
 from app.contributions.formats.hooked import HOOKED, Event, Sent
 from app.contributions.formats.reading import Raw
 from app.contributions.hook_models import HookLine, RefusedLine
@@ -98,12 +98,18 @@ class Hooks:
             except (TooMany, Unavailable):
                 raise
             except DomainError as error:
+                if sent.once and error.code == "external_id_conflict":
+                    continue
                 await run_in_threadpool(self._report, key, sent, len(sent.record), error)
                 refused = refused or error
         if refused is not None:
             raise refused
         revoked = await run_in_threadpool(self._revoke, key, event.gone) if event.gone else 0
         return Done(recorded, revoked)
+
+    async def say(self, key: IngestKey, record: bytes) -> Recorded:
+        """Record what a person is waiting for; a refusal is theirs to read, and nothing is kept of it. Raises DomainError."""
+        return await self._record(key, Sent(record))
 
     async def try_again(self, platform_id: str, refused: str) -> Recorded:
         """Record a refused line whose content is still kept. Raises NotFound (refused_line_unknown), or why it is refused now."""
@@ -159,8 +165,11 @@ class Hooks:
     async def _submit(self, key: IngestKey, sent: Sent, act: Act, skeleton: bytes) -> Recorded:
         intake, now = self._runtime.parts["intake"], self._runtime.clock.now()
         consent: dict[str, Any] | None = None if key.consent is None else json.loads(key.consent)
-        body = Checking(intake, consent, HOOKED[key.format].adapter, now).body(act, Counter())
-        draft: Draft = await intake.read(body, key.platform_id, now=now)
+        if act.embargo not in (None, UNTIL_FIXED) and datetime.fromisoformat(str(act.embargo).replace("Z", "+00:00")) > now:
+            act = replace(act, embargo=UNTIL_FIXED)  # the hold window of what comes by itself is one for all
+        checking = Checking(intake, consent, HOOKED[key.format].adapter, now)
+        draft: Draft = await intake.read(checking.body(act, Counter()), key.platform_id, now=now)
+        draft.may_default = draft.may_default and checking.may_default(act)
         place = skeleton_place(key.platform_id, draft.external_hash)
         sealed = skeleton_sealer(self._runtime, key.platform_id).seal(skeleton, place)
         own, group = (self._mac(key, name) if name else None for name in (sent.own, sent.group))

@@ -10,7 +10,17 @@ from app.contributions.formats.cutting import dump_skeleton
 from app.contributions.formats.draft import UNTIL_FIXED, Draft
 from app.contributions.formats.unpacking import Source
 from app.contributions.import_models import ImportRecord, ImportRefusal
-from app.contributions.importing import Batch, Checking, Job, Report, checked, each, refused_whole
+from app.contributions.importing import (
+    BY_DEFAULT,
+    NO_EVIDENCE,
+    Batch,
+    Checking,
+    Job,
+    Report,
+    checked,
+    each,
+    refused_whole,
+)
 from app.contributions.recording import Draft as Checked
 from app.contributions.recording import RaceLost, Recorded, record_many
 from app.crypto.sealing import Sealer
@@ -147,6 +157,9 @@ class Importer:
                     report.take(draft)
                     report.recorded += outcome.log_index >= size
                     report.known += outcome.log_index < size
+                    if outcome.defaulted:
+                        report.notes[NO_EVIDENCE] -= 1
+                        report.notes[BY_DEFAULT] += 1
                 elif checked_ is not None and outcome is not None:
                     report.refuse(where, outcome.code, outcome.detail, draft.external_id)
 

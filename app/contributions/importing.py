@@ -27,6 +27,8 @@ from app.crypto.keyring import KeyRing
 from app.kit.errors import DomainError
 
 MOST_RECORD = 2 * 1024 * 1024
+NO_EVIDENCE = "no evidence of consent: basis none, not released until claimed"
+BY_DEFAULT = "the platform's default terms: basis notice"
 OPENS_AGAIN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -102,7 +104,8 @@ class Report:
     def json(self) -> Iterator[str]:
         """The report as one JSON object, in pieces."""
         kinds = json.dumps(dict(sorted(self.kinds.items())))
-        yield f'{{"read": {self.read}, "contributions": {kinds}, "contributors": {self.contributors}, "refused": ['
+        notes = json.dumps({note: n for note, n in sorted(self.notes.items()) if n})
+        yield f'{{"read": {self.read}, "contributions": {kinds}, "contributors": {self.contributors}, "defaults": {notes}, "refused": ['
         for i, one in enumerate(self.refused()):
             yield (", " if i else "") + json.dumps(one)
         yield "]}"
@@ -129,13 +132,20 @@ class Checking:
         self._intake = intake
         self._consent = None if adapter.person_chooses else consent
         self._withholds = adapter.person_chooses and consent is not None
+        self._person_chooses = adapter.person_chooses
         self._now = now
 
     def check(self, draft: Draft, platform: str, notes: Counter[str]) -> Checked:
         """Raises DomainError as recording would."""
         found = self._intake.draft(self.body(draft, notes), platform, now=self._now)
         found.models = draft.models  # beside the body: it follows from the parts, and repeats stay repeats
+        # What is imported is old: without its date nobody can say that a notice was shown before it.
+        found.may_default = found.may_default and self.may_default(draft) and found.created_at is not None
         return found
+
+    def may_default(self, draft: Draft) -> bool:
+        """Whether the platform's default may apply where the draft brings no consent."""
+        return not self._person_chooses and draft.embargo != UNTIL_FIXED
 
     def body(self, draft: Draft, notes: Counter[str]) -> bytes:
         """The body of `POST /v1/contributions`: the same bytes whenever the same record is imported."""
@@ -157,7 +167,7 @@ class Checking:
         if self._withholds:
             notes["the person chooses: the policy of this import is not applied"] += 1
         if consent is None:
-            notes["no evidence of consent: basis none, not released until claimed"] += 1
+            notes[NO_EVIDENCE] += 1
         head = {
             "external_id": draft.external_id, "kind": draft.kind, "contributor": draft.contributor, "parent": draft.parent,
             "created_at": created, "language": tag, "context_terms": draft.context_terms, "context_ref": draft.context_ref,

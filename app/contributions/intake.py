@@ -23,6 +23,11 @@ from app.kit.ids import is_id
 from app.kit.problems import validation_errors
 
 _KINDS = frozenset(KINDS)
+_NEVER = "Stored without consent; it is never released unless the person gives one."
+_MISSING = (
+    "It came without consent. Your default terms govern it, if you have set them and the person never chose any; else it is never "
+    "released unless the person gives one."
+)
 _read = RecordIn.__pydantic_validator__.validate_python
 
 
@@ -93,7 +98,9 @@ class Intake:
 
     def _consent(self, draft: Draft, given: ConsentGiven | None, now: datetime, at_hand: bool) -> None:
         if given is None or (given.intent is None and given.policy is None and given.template is None):
-            draft.warnings.append(_warning("consent_missing", "Stored without consent; it is never released unless the person gives one."))
+            # Whether a default of the platform's applies is not told: it does not to somebody who chose, and nobody is to learn who did.
+            draft.may_default = given is None
+            draft.warnings.append(_warning("consent_missing", _MISSING if given is None else _NEVER))
             return
         if given.intent is not None:
             draft.intent = given.intent

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.consents import wordings
+from app.contributions.formats.hooked import HOOKED
 from app.contributions.hook_models import HookLine, RefusedLine
 from app.contributions.hook_schemas import HookOut, RefusedLineOut
 from app.contributions.models import Contribution
@@ -34,11 +36,25 @@ def _one(session: Session, key: IngestKey, now: datetime) -> HookOut:
     ).all()
     lags = [(received - created).total_seconds() for received, created in came if created is not None]
     since = now - _DAY
+    person_chooses = HOOKED[key.format].adapter.person_chooses
+    default = wordings.default_of(session, key.platform_id) if key.consent is None and not person_chooses else None
+    latest = came[0][0] if came else None
+    if person_chooses and latest is not None:  # who was seen to write at that minute would be known by it
+        latest = latest.replace(hour=0, minute=0, second=0, microsecond=0)
+    bare = 0 if default is None else session.exec(
+        select(sa.func.count()).select_from(HookLine)
+        .join(Contribution, sa.and_(Contribution.id == HookLine.contribution_id))  # type: ignore[arg-type]
+        .where(
+            HookLine.key_id == key.id, HookLine.received_at >= default.set_at,
+            sa.func.coalesce(Contribution.created_at, HookLine.received_at) >= default.shown_at,
+        )
+    ).one()  # fmt: skip
     return HookOut(
-        key=key.id, format=key.format, basis="notice" if key.consent else "none", state="in_use" if key.revoked_at is None else "revoked",
-        received=count(HookLine), received_last_day=count(HookLine, HookLine.received_at > since),
+        key=key.id, format=key.format, basis="notice" if key.consent else "none" if default is None else "default",
+        state="in_use" if key.revoked_at is None else "revoked",
+        defaults_applied=int(bare), received=count(HookLine), received_last_day=count(HookLine, HookLine.received_at > since),
         refused_last_day=count(RefusedLine, RefusedLine.received_at > since),
-        waiting=count(RefusedLine, RefusedLine.content != None), last_received_at=came[0][0] if came else None,
+        waiting=count(RefusedLine, RefusedLine.content != None), last_received_at=latest,
         lag_seconds=lags[0] if lags else None, slowest_lag_seconds=max(lags, default=None),
     )  # fmt: skip
 

@@ -83,13 +83,14 @@ def current(session: Session, contributor: str, contribution: str | None) -> tup
     return None if row is None else (row[0], row[1])
 
 
-def as_recorded(session: Session, row: Contribution) -> Policy | None:
-    """The policy that came with the record, whatever was chosen since."""
-    return session.exec(
-        select(Policy)
-        .join(Consent, sa.and_(Policy.id == Consent.policy_id))  # type: ignore[arg-type]
+def as_recorded(session: Session, row: Contribution) -> tuple[Consent, Policy] | None:
+    """The consent that came with the record, or that a default gave it, with its policy; whatever was chosen since."""
+    found = session.exec(
+        select(Consent, Policy)
+        .join(Policy, sa.and_(Policy.id == Consent.policy_id))  # type: ignore[arg-type]
         .where(Consent.contribution_id == row.id, Consent.version == 1, Consent.given_at == row.recorded_at)
     ).first()
+    return None if found is None else (found[0], found[1])
 
 
 def recorded_entry(session: Session, contribution: str) -> LogEntry:

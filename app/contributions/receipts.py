@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.consents import wordings
 from app.consents.models import Consent
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.consents.service import wording_lines, wording_of
@@ -57,13 +58,14 @@ def act_file(session: Session, runtime: Runtime, contributor: str, entry: LogEnt
     book: PolicyBook = runtime.parts["policies"]
     policy = None if given is None or given.get("policy") is None else book.by_digest(given["policy"])
     wording = None if given is None else given.get("wording")
+    told = None if wording is None or given is None else {"sha256": wording, "language": given["language"], **_read_at(session, runtime, wording)}
     cose = proofs.cose_receipt(session, runtime, entry.log_index)
     return {
         "v": 1, "type": "sayso-receipt", "act": payload.decode(), "payload_sha256": sha256_hex(payload), "salt": b64u(salt),
         "rid_seed": None,
         **proofs.evidence(session, runtime, entry.log_index),
         "policy": None if policy is None else {"digest": policy.digest, "text": policy.body.decode()},
-        "wording": None if wording is None or given is None else {"sha256": wording, "language": given["language"]},
+        "wording": told,
         "evidence": {"kind": "capability"},
         "cose": None if cose is None else b64encode(cose).decode(),
         "consent_receipt": None,
@@ -95,6 +97,7 @@ def _consents(session: Session, runtime: Runtime, row: Contribution, act: str, i
                         attested_by=c.attested_by, given_at=rfc3339(c.given_at), state=c.state,
                         ended_at=None if c.ended_at is None else rfc3339(c.ended_at), wording=c.wording_sha256, language=c.wording_language,
                         act=act if first else None, log_index=index if first else None,
+                        notice=_read_at(session, runtime, c.wording_sha256).get("url"),
                     )
                 )  # fmt: skip
         if versions:
@@ -103,6 +106,12 @@ def _consents(session: Session, runtime: Runtime, row: Contribution, act: str, i
         return None
     platform = session.get_one(Platform, row.platform_id)
     return consent_receipt(act, rfc3339(runtime.clock.now()), runtime.settings.public_url, platform.name, row.id, given)
+
+
+def _read_at(session: Session, runtime: Runtime, wording: str | None) -> dict[str, str]:
+    """Where a wording can be read, if it is registered."""
+    path = wordings.address(session, wording)
+    return {} if path is None else {"url": runtime.settings.public_url + path}
 
 
 def _shown(policy: StoredPolicy, consent: Consent) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from app.consents.models import INTENT_LIFE, Consent
+from app.consents.models import CHOSEN, INTENT_LIFE, Consent
 from app.consents.policies import StoredPolicy
 from app.contributions.hook_models import HookLine
 from app.contributions.models import Contribution, ContributionModel, ContributionPayload
@@ -37,6 +37,15 @@ _MODEL = ContributionModel.__table__  # type: ignore[attr-defined]
 _HOOK_LINE = HookLine.__table__  # type: ignore[attr-defined]
 
 _ACTIVE = "SELECT id FROM platform WHERE suspended_at IS NULL AND id IN (*)"
+_DEFAULTS = (
+    "SELECT p.id, d.policy_id, y.digest, d.wording_sha256, w.language, d.shown_at FROM platform p "
+    "LEFT JOIN platform_default d ON d.platform_id = p.id LEFT JOIN policy y ON y.id = d.policy_id "
+    "LEFT JOIN wording w ON w.sha256 = d.wording_sha256 WHERE p.suspended_at IS NULL AND p.id IN (*)"
+)
+_CHOSE = (
+    f"SELECT DISTINCT contributor_id FROM consent WHERE ({CHOSEN}) AND contributor_id IN (*)",  # noqa: S608
+    "SELECT DISTINCT contributor_id FROM exclusion WHERE contributor_id IN (*)",
+)
 _INTENTS = "SELECT id, platform_id, policy_id, wording_sha256, wording_language, shown_at, created_at, used_by FROM consent_intent WHERE id IN (*)"
 _FIRST = (
     "SELECT c.id, c.body_mac, c.state, c.releasable_from, e.log_index FROM contribution c "
@@ -85,6 +94,8 @@ class Draft:
     system tells of a deletion (its own, and what it is part of)."""
     models: tuple[str, ...] = ()
     """The language models it is about, each once."""
+    may_default: bool = False
+    """It came without any word on consent: its platform's default applies, if that and the person leave it open."""
     warnings: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -96,6 +107,8 @@ class Recorded:
     log_index: int
     releasable_from: datetime
     warnings: list[dict[str, str]]
+    defaulted: bool = False
+    """Its platform's default was applied now. Not for the platform, who would see by it that somebody chose."""
 
 
 @dataclass(slots=True)
@@ -110,6 +123,7 @@ class _New:
     parent: str | None = None
     consent: tuple[int, str, str, str, str | None, str | None, datetime | None] | None = None
     """policy row, digest, basis, attested_by, wording, language, shown_at"""
+    defaulted: bool = False
 
 
 def record_many(
@@ -124,9 +138,11 @@ def record_many(
     """
     random = Entropy(min(64 + 256 * len(drafts), 65_536))
     results: list[Recorded | DomainError | None] = [None] * len(drafts)
-    active = direct.run_among(_ACTIVE, (), list({d.platform for d in drafts}))
+    bare = any(d.may_default for d in drafts)
+    active = direct.run_among(_DEFAULTS if bare else _ACTIVE, (), list({d.platform for d in drafts}))
     people = contributors.meet(direct, keys, {(d.platform, d.pseudonym) for d in drafts if d.pseudonym is not None})
-    pending = _admit({row[0] for row in active.fetchall()}, drafts, results, random)
+    platforms = {row[0]: row[1:] for row in active.fetchall()}
+    pending = _admit(set(platforms), drafts, results, random)
     _read_intents(direct, pending, results, now)
     if careful:
         _turn_away(direct, pending, results)
@@ -134,6 +150,8 @@ def record_many(
     # Only now: a record refused above must not stand for a later one with the same external id.
     pending, twins = _without_twins([p for p in pending if results[p.at] is None])
     strangers = _name_people(people(), pending, random)
+    if bare:
+        _apply_defaults(direct, pending, {name: found for name, found in platforms.items() if found[0] is not None}, now)
     releasable = now + hold
     rows = [_contribution_row(p, micros(now), micros(releasable)) for p in pending]
     seen_before: list[_New] = []
@@ -156,7 +174,7 @@ def record_many(
     def answer() -> list[Recorded | DomainError]:
         if first is not None:
             for index, p in enumerate(fresh, first()):
-                results[p.at] = Recorded(p.id, index, releasable, p.draft.warnings)
+                results[p.at] = Recorded(p.id, index, releasable, p.draft.warnings, p.defaulted)
         return [r for r in results if r is not None]
 
     return answer
@@ -269,6 +287,19 @@ def _name_people(
             if pseudonym is not None:
                 met[platform, pseudonym] = p.contributor
     return strangers
+
+
+def _apply_defaults(direct: Direct, pending: list[_New], defaults: dict[str, tuple[Any, ...]], now: datetime) -> None:
+    """Give what came without a choice its platform's default, on basis notice; not what was made before the notice was shown, and
+    not what is given by somebody who ever chose, narrowed, excluded or withdrew anything there: they are no longer silent."""
+    bare = [p for p in pending if p.draft.may_default and p.draft.platform in defaults]
+    known = list({p.contributor for p in bare if p.person is not None})
+    chose = {row[0] for query in _CHOSE for row in direct.run_among(query, (), known).fetchall()} if known else set()
+    for p in bare:
+        policy, digest, wording, language, shown_at = defaults[p.draft.platform]
+        if p.contributor in chose or micros(p.draft.created_at or now) < shown_at:
+            continue
+        p.consent, p.defaulted = (policy, digest, "notice", "platform", wording, language, from_micros(shown_at)), True
 
 
 def _contribution_row(p: _New, now: int, releasable: int) -> tuple[Any, ...]:

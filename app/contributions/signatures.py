@@ -54,6 +54,26 @@ def standard(secret: str, headers: Mapping[str, str], body: bytes, event_at: str
     return found
 
 
+def hex_digest(secret: str, given: str, body: bytes) -> bool:
+    """Whether `given` is `sha256=HEX`, the HMAC of the body: HackerOne's `X-H1-Signature`. It has no time; to send again changes nothing."""
+    wanted = "sha256=" + hmac.digest(secret.encode(), body, sha256).hex()
+    return hmac.compare_digest(given.strip().encode("utf-8", "replace"), wanted.encode())
+
+
+def dated_digest(secret: str, given: str, body: bytes, now: datetime) -> bool:
+    """Whether `given` is `timestamp=SECONDS;sha256=HEX`: Bugcrowd's `X-Bugcrowd-Digest`. Descriptions of it differ in where the time
+    stands in what is signed, so both places are tried; in neither is the rest JSON, so one cannot be passed off as the other."""
+    fields = dict(part.strip().partition("=")[::2] for part in given.split(";")[:4])
+    sent, mac = fields.get("timestamp", ""), fields.get("sha256", "")
+    if not (sent.isascii() and sent.isdigit() and len(sent) <= 12) or abs(int(sent) - now.timestamp()) > WINDOW.total_seconds():
+        return False
+    found = False
+    for signed in (sent.encode() + b"." + body, body + b"." + sent.encode()):
+        wanted = hmac.digest(secret.encode(), signed, sha256).hex()
+        found |= hmac.compare_digest(mac.encode("utf-8", "replace"), wanted.encode())
+    return found
+
+
 def header(secret: str, headers: Mapping[str, str]) -> bool:
     """Whether the Authorization header is the secret, with or without `Bearer`: Label Studio signs nothing, and sends what is
     typed into its form."""

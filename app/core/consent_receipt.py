@@ -43,6 +43,8 @@ class Version:
     language: str | None = None
     act: str | None = None
     log_index: int | None = None
+    notice: str | None = None
+    """Where the wording can be read, if that is anywhere."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def _record(given: Given, service: str, platform: str, contribution: str) -> dic
     }
     if newest.wording is not None:
         notice: dict[str, Any] = {"@type": "dpv:ConsentNotice", "sayso:sha256": newest.wording, "dct:language": newest.language}
+        if newest.notice is not None:
+            notice["@id"] = newest.notice
         if newest.deed:
             notice["dct:description"] = list(newest.deed)
         record["dpv:hasNotice"] = notice

@@ -17,6 +17,7 @@ from itertools import islice
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from app.consents.models import PlatformDefault
 from app.contributions.models import Contribution, ContributionModel, ContributionPayload
 from app.core import merkle
 from app.core.note import NoteError, open_checkpoint, parse_vkey
@@ -98,6 +99,8 @@ def _adopt(runtime: Runtime, now: datetime) -> Restored:
     with write(runtime.engine) as session:
         opened = {"frozen_at": None, "journal": journal.identity, "size": max(kept, head.size)}
         session.execute(sa.update(_HEAD).values(**opened))
+        # A default that was taken away since must not come back by itself: platforms set theirs again.
+        session.execute(sa.delete(PlatformDefault))
         leaves = journal.leaves(head.size)
         index = head.size
         while some := list(islice(leaves, _CHUNK)):

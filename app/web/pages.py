@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from sqlmodel import Session
 
 from app.consents import service as consents
+from app.consents import wordings
 from app.consents.policies import PolicyBook, refusing
 from app.contributions import queries
 from app.contributions.models import Contribution
@@ -93,14 +94,14 @@ def claim_page(
     except DomainError as error:
         return problem_page(error)
     used = claims.redeemed(session, claim)
-    facts, deed, uses = None, (), ()
+    facts, deed, uses, shown = None, (), (), None
     if used is None and item is not None:
         # What came with the record, and nothing of what became of it: the platform has this link too.
         book: PolicyBook = runtime.parts["policies"]
         found = queries.as_recorded(session, item)
         facts = telling.facts(session, runtime, item)
         if found is not None:
-            terms = book.by_digest(found.digest).terms
+            terms, shown = book.by_digest(found[1].digest).terms, wordings.address(session, found[0].wording_sha256)
             deed, uses = beside(terms, telling.LANGUAGE), telling.uses(terms)
     return page(
         "claim.html",
@@ -108,6 +109,7 @@ def claim_page(
         item=facts,
         deed=deed,
         uses=uses,
+        shown=shown,
         redeemed_at=used and used.redeemed_at,
         contested_at=used and used.contested_at,
         done=done,
@@ -179,7 +181,7 @@ def _narrow(code: str, runtime: Runtime, names: set[str]) -> None:
         row = queries.by_id(session, str(holder.contribution))
         came = None if row is None else queries.as_recorded(session, row)
         current = None if row is None else consents.current(session, holder.contributor, row.id)
-        offered = () if came is None else book.by_digest(came.digest).terms.permission
+        offered = () if came is None else book.by_digest(came[1].digest).terms.permission
         stopped = [rule for place, rule in enumerate(offered) if f"stop-{place}" in names]
         if not stopped or len(stopped) == len(offered):
             raise Invalid("body_invalid", "Go back and choose some of the uses to stop; to stop them all, take it back.")

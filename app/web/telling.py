@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from app.consents import wordings
 from app.consents.policies import PolicyBook
 from app.contributions import queries
 from app.contributions.models import Contribution
@@ -60,6 +61,8 @@ class Terms:
     layers: list[tuple[Line, ...]]
     labs: list[tuple[str, Any]]
     purposes: list[tuple[str, Any]]
+    shown: str | None = None
+    """The path of the words that the person was shown, where the platform registered them."""
 
 
 def terms(session: Session, runtime: Runtime, row: Contribution) -> Terms:
@@ -77,7 +80,7 @@ def terms(session: Session, runtime: Runtime, row: Contribution) -> Terms:
     return Terms(
         beside(book.by_digest(policy.digest).terms, LANGUAGE), not own,
         [beside(p.terms, LANGUAGE) for p in whereabouts.others(session, book, row, own, runtime.clock.now())],
-        list(labs.values()), list(ends.values()),
+        list(labs.values()), list(ends.values()), wordings.address(session, consent.wording_sha256),
     )  # fmt: skip
 
 

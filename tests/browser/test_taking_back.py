@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
+from tests.contributions.test_fastchat_hook import hook
 from tests.kit.refusals import state_of
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_receipt_page import taken
@@ -157,9 +158,13 @@ def test_no_page_of_it_has_a_barrier(service: Service, platform: PlatformParty, 
     lab.sdk.cut(lab.agree(platform), poll=0.05)
     code = service.post("/v1/portal-sessions", {"contributor": "axe"}, service.token(platform)).json()["url"]
     page = opened(PHONE)
-    for address in (code, one.claim_url, service.base + "/r", service.base + "/c/x"):
+    form = hook(service, platform, format_="testimony").replace("/v1/ingest/testimony/", "/t/")
+    for address in (code, one.claim_url, service.base + "/r", service.base + "/c/x", form):
         page.goto(address)
         no_barriers(page)
+    page.get_by_label("Your words").fill("Written for tests")
+    tap(page, "Send it")
+    no_barriers(page)
     page.goto(code)
     tap(page, "Get my receipt")
     no_barriers(page)

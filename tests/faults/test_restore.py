@@ -116,6 +116,8 @@ class Installation:
         self.set_up()
         self.server.start()
         self.give("stays", "withdraws", "narrows", "erases", "link")
+        told = self.platform.register_wording("Labs may test models with it.", "en")
+        self.platform.set_default(template="evaluation-only", wording=told, shown_at="2026-11-24T00:00:00Z")
         self.agreement = self.lab.sign(self.lab.offer(str(self.lab.request(EVALUATION, mode="standing", until="2099-01-01").offer)))
         for name in ("withdraws", "narrows", "erases"):
             self.claim(name)
@@ -123,6 +125,7 @@ class Installation:
         self.look()
 
     def after_the_copy(self) -> None:
+        self.platform.end_default()
         self.holder("withdraws").withdraw()
         self.holder("narrows").scope(self.given["narrows"].id, template="nothing-new")
         self.holder("erases").erase()
@@ -182,6 +185,8 @@ class Installation:
         assert self.refusal(lambda: self.record("late and withdrawn")) == "external_id_conflict"
         self.give("late")  # was lost with the database: the platform has it still
         assert self.released() == {"stays", "late"}
+        self.record("bare", consent=None)
+        assert self.released() == {"stays", "late"}, "a default that was ended since the copy is not back"
         erased = self.given["erases"].id
         with State(self.url) as state:
             assert state.column("SELECT state FROM contribution WHERE id = :id", id=erased) == ["erased"]

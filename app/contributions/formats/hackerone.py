@@ -8,7 +8,7 @@ not disclosed is under embargo: it is stored without consent, whatever policy th
 from app.contributions.formats import bounty
 from app.contributions.formats.adapter import Adapter, Fields, Place, instant
 from app.contributions.formats.cutting import Act, Cutter
-from app.contributions.formats.draft import Wrong
+from app.contributions.formats.draft import UNTIL_FIXED, Wrong
 from app.contributions.formats.values import Value
 from app.contributions.formats.writing import Spliced
 
@@ -24,6 +24,9 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
 
 
 def _report(cutter: Cutter, report: Value) -> list[Act]:
+    kind = report.get("type")
+    if kind is not None and (kind.string() or "").startswith("activity"):
+        return [_alone(cutter, report)]
     number, attributes = report.get("id"), report.get("attributes")
     if number is None or number.label() is None or attributes is None or not attributes.is_object:
         raise Wrong("a report has id and attributes")
@@ -44,7 +47,7 @@ def _report(cutter: Cutter, report: Value) -> list[Act]:
             if "attributes" in data.members:
                 act.spread(data.members["attributes"].members, {}, rest="profile")
         elif name == "activities" and data is not None and data.is_array:
-            acts += [_activity(cutter, act, one) for one in data.elements]
+            acts += [_activity(cutter, act.external_id, act.embargo, one) for one in data.elements]
         elif value.is_null or name not in _CONTEXT:
             act.spread({name: value}, {})
         else:
@@ -52,12 +55,22 @@ def _report(cutter: Cutter, report: Value) -> list[Act]:
     return acts
 
 
-def _activity(cutter: Cutter, report: Act, activity: Value) -> Act:
+def _alone(cutter: Cutter, activity: Value) -> Act:
+    """An activity that names its report, as a webhook brings it."""
+    report = activity.get("relationships", "report", "data")
+    number = None if report is None else report.get("id")
+    if report is None or number is None or number.label() is None:
+        raise Wrong("an activity by itself names its report, by id")
+    disclosed = instant(report.get("attributes", "disclosed_at"))
+    return _activity(cutter, f"report/{number.label()}", disclosed or UNTIL_FIXED, activity)
+
+
+def _activity(cutter: Cutter, report: str, embargo: str | None, activity: Value) -> Act:
     number = activity.get("id")
     message = activity.get("attributes", "message")
-    act = cutter.act("statement", f"activity/{number.label() if number else len(cutter.acts)}", report.external_id)
+    act = cutter.act("statement", f"activity/{number.label() if number else len(cutter.acts)}", report)
     act.created_at = instant(activity.get("attributes", "created_at"))
-    act.embargo = report.embargo
+    act.embargo = embargo
     for name, value in (activity.members["attributes"].members if "attributes" in activity.members else {}).items():
         act.spread({name: value}, {"message": "text", "created_at": "keep", "updated_at": "keep", "internal": "keep"}, rest="judgment")
     actor = activity.get("relationships", "actor", "data")

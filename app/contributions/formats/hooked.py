@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.contributions import signatures
-from app.contributions.formats import argilla, fastchat, label_studio
+from app.contributions.formats import (
+    argilla,
+    bugcrowd,
+    fastchat,
+    hackerone,
+    label_studio,
+    testimony,
+)
 from app.contributions.formats.adapter import Adapter
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value, whole
@@ -29,6 +36,8 @@ class Sent:
     """The name of what it would be deleted with."""
     revision: str = ""
     """The time of a change, where this may be a later version of what came before."""
+    once: bool = False
+    """Only what comes first is recorded: what changes later are others' words on it."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +191,53 @@ def _argilla_proved(secret: str, headers: Mapping[str, str], body: bytes, now: d
         return False
 
 
+# -- bug bounties -------------------------------------------------------------------------------------------------------
+def _hackerone(body: bytes) -> Event:
+    """The report that an event is about, without its activities; and the activity, where somebody wrote a comment that is not
+    internal to the programme."""
+    data = whole(body).need("data")
+    report = data.get("report")
+    if not data.is_object or (report is not None and not report.is_null and not report.is_object):
+        raise Wrong("data, and the report in it, are objects")
+    if report is None or report.is_null:
+        return Event()
+    relations = report.get("relationships")
+    kept = [f'"{n}":{v.shown}' for n, v in _plain(relations) if n != "activities"] if relations is not None and relations.is_object else []
+    about = [f'"{n}":{v.shown}' for n, v in _plain(report) if n != "relationships"]
+    records = [Sent(("{" + ",".join([*about, '"relationships":{' + ",".join(kept) + "}"]) + "}").encode("utf-8"), once=True)]
+    activity = data.get("activity")
+    if activity is not None and _text(activity, "type") == "activity-comment" and not _is_true(activity.get("attributes", "internal")):
+        disclosed = report.get("attributes", "disclosed_at")
+        day = "null" if disclosed is None else disclosed.shown
+        of = f'{{"data":{{"id":{report.need("id").shown},"type":"report","attributes":{{"disclosed_at":{day}}}}}}}'
+        relations = activity.get("relationships")
+        kept = [f'"{n}":{v.shown}' for n, v in _plain(relations) if n != "report"] if relations is not None and relations.is_object else []
+        about = [f'"{n}":{v.shown}' for n, v in _plain(activity) if n != "relationships"]
+        records.append(
+            Sent(("{" + ",".join([*about, '"relationships":{' + ",".join([*kept, f'"report":{of}']) + "}"]) + "}").encode("utf-8"), once=True)
+        )
+    return Event(tuple(records))
+
+
+def _bugcrowd(body: bytes) -> Event:
+    """The submission that an event is about: the document's own resource, or the one that is included with it."""
+    root = whole(body)
+    data = root.need("data")
+    included = root.get("included")
+    resources = [data, *(included.elements if included is not None else [])]
+    found = [one for one in resources if one.is_object and _text(one, "type") == "submission" and one.get("attributes", "title") is not None]
+    return Event(tuple(Sent(one.shown.encode("utf-8"), once=True) for one in found[:1]))
+
+
+def _text(value: Value, name: str) -> str | None:
+    found = value.get(name)
+    return found.string() if found is not None and found.is_string else None
+
+
+def _is_true(value: Value | None) -> bool:
+    return value is not None and value.shown == "true"
+
+
 def _name(value: Value, *path: str) -> str:
     """An id. Raises Wrong."""
     name = value.need(*path).label()
@@ -201,4 +257,12 @@ HOOKED: dict[str, Hooked] = {
     "fastchat": Hooked(fastchat.ADAPTER, _fastchat),
     "label-studio": Hooked(label_studio.ADAPTER, _label_studio, lambda secret, headers, body, now: signatures.header(secret, headers)),
     "argilla": Hooked(argilla.ADAPTER, _argilla, _argilla_proved),
-}
+    "hackerone": Hooked(
+        hackerone.ADAPTER, _hackerone, lambda secret, headers, body, now: signatures.hex_digest(secret, headers.get("x-h1-signature", ""), body)
+    ),
+    "bugcrowd": Hooked(
+        bugcrowd.ADAPTER, _bugcrowd,
+        lambda secret, headers, body, now: signatures.dated_digest(secret, headers.get("x-bugcrowd-digest", ""), body, now),
+    ),
+    "testimony": Hooked(testimony.ADAPTER, lambda body: Event((Sent(body),))),
+}  # fmt: skip

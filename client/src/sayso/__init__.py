@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sayso.errors import Problem as Problem
     from sayso.errors import SaysoError as SaysoError
     from sayso.errors import ShardGone as ShardGone
+    from sayso.guard import AsyncGuard as AsyncGuard
     from sayso.jws import PrivateKey as PrivateKey
     from sayso.lab import Lab as Lab
     from sayso.loading import load as load
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsyncConsent": "recorder",
+    "AsyncGuard": "guard",
     "Consent": "recorder",
     "ConsentGiven": "models",
     "Contributor": "contributor",
@@ -36,6 +38,7 @@ _HOMES = {
 }
 __all__ = [
     "AsyncConsent",
+    "AsyncGuard",
     "Consent",
     "ConsentGiven",
     "Contributor",

@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 import httpx
 
 from sayso import errors
+from sayso.guard import Guard
 from sayso.http import ClientCredentials, Transport, read
 from sayso.models import Answer, BatchItem, ConsentGiven, Contribution, NewContribution, Recorded
 
@@ -27,6 +28,10 @@ class _Portal(Answer):
 
 class _ClaimLink(Answer):
     claim_url: str
+
+
+class _Wording(Answer):
+    sha256: str
 
 
 class Platform:
@@ -133,6 +138,28 @@ class Platform:
             floor = {"template": template, "parameters": parameters or {}}
         body = json.dumps({"floor": floor}).encode()
         return self._transport.json(Answer, "PUT", "/v1/platforms/me/floor", auth=self._auth, content=body)
+
+    def register_wording(self, text: str | bytes, language: str, *, html: bool = False) -> str:
+        """Register the exact text that people are shown; gives its digest, for `wording` of a consent. It becomes public."""
+        return self._transport.json(
+            _Wording, "POST", "/v1/wordings", auth=self._auth, content=text.encode() if isinstance(text, str) else text,
+            content_type="text/html" if html else "text/plain", headers={"Content-Language": language},
+        ).sha256  # fmt: skip
+
+    def set_default(self, *, wording: str, shown_at: str, **chosen: Any) -> Answer:
+        """Set the terms (`policy`, or `template` and `parameters`) of records that come without a choice, on basis notice; `wording`
+        is a registered digest, shown since `shown_at` (RFC 3339)."""
+        body = json.dumps({"default": {**chosen, "wording": wording, "shown_at": shown_at}}).encode()
+        return self._transport.json(Answer, "PUT", "/v1/platforms/me/default", auth=self._auth, content=body)
+
+    def end_default(self) -> Answer:
+        """Take the default away, for what is recorded from now on."""
+        return self._transport.json(Answer, "PUT", "/v1/platforms/me/default", auth=self._auth, content=b'{"default": null}')
+
+    @property
+    def guard(self) -> "Guard":
+        """What may be shown of this platform's own records, in an export of its own: see `Guard`."""
+        return Guard(self._transport, self._auth)
 
     def portal_link(self, contributor: str) -> str:
         """A link for one person to everything they gave on this platform: good once, for 15 minutes. Show it to them alone.
