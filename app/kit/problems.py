@@ -151,6 +151,7 @@ CODES: dict[str, str] = {
     # the exchange
     "dry_runs_spent": "The lab has asked for as many quotes today as it may.",
     "use_invalid": "The use asked for is not of the profile's form.",
+    "ratings_only": "The selection takes judgments without the critiques, objections and refusals of the same items.",
     "selection_empty": "Nothing matches the selection.",
     "offer_expired": "The offer can no longer be signed.",
     "offer_not_open": "The offer was signed or superseded.",
