@@ -167,6 +167,7 @@ CODES: dict[str, str] = {
     "ticket_invalid": "The delivery ticket is unknown, expired, revoked or for another release.",
     "shard_gone": "A record in this shard was withdrawn; the shard is gone for good.",
     "range_invalid": "The range cannot be served.",
+    "compensation_not_due": "What is owed is not due yet, so it cannot be missing.",
     "recall_state": "The recall cannot go from its state to that one.",
     "lab_blocked": "Releases to this lab are stopped while a recall is overdue or its verification has lapsed.",
     # the service
