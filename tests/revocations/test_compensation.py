@@ -14,6 +14,7 @@ from app.core import vocabulary as words
 from app.kit.db import read
 from app.log.models import LogEntry
 from app.revocations.models import CompensationLine
+from tests.collectives.members import founded, in_force, joined, mandated, on_one_backend, people
 from tests.core.policy_cases import odrl, owed, rule
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import accepted, refused
@@ -127,8 +128,7 @@ def test_a_sum_for_a_release_or_a_year_is_shared_to_the_cent(service: Service, p
 
 
 def test_what_cannot_be_paid_or_disputed(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    if service.backend != "sqlite":
-        pytest.skip("about forms and callers: looked at once, on SQLite")
+    on_one_backend(service)
     platform.give(1, consent=paying(service, platform), contributor="a")
     agreement = lab.agree(platform, ALL)
     release = handed_over(service, lab, agreement, 1)
@@ -153,8 +153,7 @@ def test_what_cannot_be_paid_or_disputed(service: Service, platform: PlatformPar
 
 
 def test_what_only_a_collectives_policy_asks_for_is_owed_to_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    from tests.collectives.members import founded, in_force, joined, mandated, people
-
+    on_one_backend(service)
     (ann, _), (ben, _) = people(service, platform, 2)
     union = founded(ann, None)
     mine = [union, joined(union, ben)]
@@ -174,8 +173,7 @@ def test_what_only_a_collectives_policy_asks_for_is_owed_to_it(service: Service,
 
 
 def test_their_page(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    if service.backend != "sqlite":
-        pytest.skip("about pages: looked at once, on SQLite")
+    on_one_backend(service)
     name = uuid.uuid4().hex
     platform.give(1, consent=paying(service, platform), contributor=name)
     agreement = lab.agree(platform, ALL)
