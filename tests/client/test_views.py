@@ -175,16 +175,16 @@ def test_a_view_loses_nothing_silently(rows: list[dict[str, Any]]) -> None:
 def test_memory_does_not_grow_with_the_release() -> None:
     def many(n: int) -> Iterator[dict[str, Any]]:
         for i in range(1, n + 1):
-            yield row(i, "message", parent=i - 1 if i % 5 else None, text="x" * 2000)
+            yield row(i, "message", parent=i - 1 if i % 5 else None, text="x" * 4000)
 
-    peaks = []
-    for n in (500, 4000):
-        tracemalloc.start()
-        found, _ = views.project(lambda n=n: many(n), "messages")
-        assert sum(1 for _ in found) > n / 6
-        peaks.append(tracemalloc.get_traced_memory()[1])
+    found, _ = views.project(lambda: many(4000), "messages")
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in found) == 801
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
         tracemalloc.stop()
-    assert peaks[1] < 2 * peaks[0] + 200_000, peaks
+    assert peak < 6_000_000, "sixteen megabytes of words passed through"  # others of this process allocate beside it
 
 
 # -- files ------------------------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_a_recall_reaches_the_files_of_views(desk: Desk, tmp_path: Path, capsys:
     gone = desk.withdraw()
     assert desk.sync() == 1
     told = capsys.readouterr().out
-    assert f"{out} was made anew" in told and f"{bent} is stale" in told and "is acknowledged" in told and "attested" not in told.splitlines()[-2]
+    assert f"{out} was made anew" in told and f"{bent} is stale" in told and "is acknowledged" in told and "is attested" not in told
     assert gone not in out.read_text() and len(out.read_text().splitlines()) == 3
     about = json.loads((tmp_path / "pairs.jsonl.about.json").read_text())
     assert about["sha256"] == derived.load(desk.folder)[2].sha256 and about["records"] == 3
