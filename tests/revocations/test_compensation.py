@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sayso.errors import Conflict, NotFound, Problem
 
 from app.core import vocabulary as words
+from app.crypto.commitment import payee, record_id, rid_seed
 from app.kit.db import read
 from app.log.models import LogEntry
 from app.revocations.models import CompensationLine
@@ -194,3 +195,8 @@ def test_their_page(service: Service, platform: PlatformParty, lab: LabParty) ->
     assert max(measured) <= MOST and {page.status_code for page in pages} == {200}, measured
     with read(service.runtime.engine) as session:
         assert session.get_one(CompensationLine, line["id"]).state == "disputed"
+
+
+def test_a_payee_is_another_under_every_agreement_and_joins_no_rows() -> None:
+    seed = rid_seed(bytes(32), "ctb_x")
+    assert len({payee("agr_a", seed), payee("agr_b", seed), record_id("agr_a", seed), record_id("agr_b", seed)}) == 4
