@@ -60,7 +60,8 @@ from app.parties.router import router as parties
 from app.releases import labels
 from app.releases import service as releases
 from app.releases.router import router as release_routes
-from app.revocations import amending, completion, deadlines, deletions, eviction, pushing, recalls, replay
+from app.revocations import amending, compensation, completion, deadlines, deletions, eviction, pushing, recalls, replay
+from app.revocations.compensation_routes import router as compensation_routes
 from app.revocations.push_routes import router as push
 from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
@@ -71,12 +72,14 @@ from app.web.lab_pages import console
 from app.web.lab_pages import router as lab_pages
 from app.web.operator_pages import router as operator_pages
 from app.web.pages import pages
+from app.web.pay_pages import router as pay_pages
 from app.web.receipt_pages import router as receipt_pages
 from app.web.testimony_pages import testimony_pages
 
 ROUTERS = (
     parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations,
-    reports, push, log, pages, act_pages, everything, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
+    reports, compensation_routes, push, log, pages, act_pages, everything, pay_pages, receipt_pages, intake_pages, testimony_pages, console,
+    lab_pages, operator_pages,
 )  # fmt: skip
 
 
@@ -129,6 +132,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("report", lambda agreement: deadlines.look_at_report(runtime, agreement))
     runtime.jobs.handle("review", lambda request: review.lapse(runtime, request))
     runtime.jobs.handle("amend", lambda agreement: amending.amend(runtime, agreement))
+    runtime.jobs.handle("compensate", lambda release: compensation.draw_up(runtime, release))
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))

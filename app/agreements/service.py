@@ -16,6 +16,7 @@ from app.agreements.schemas import RequestIn
 from app.collectives import binding, proposals
 from app.consents.policies import PolicyBook, refusal
 from app.contributions.models import KINDS, Contribution
+from app.core import vocabulary as words
 from app.core.canonical import b64u, canonical, sha256_hex
 from app.core.constraints import period_days
 from app.core.deed import deed
@@ -60,7 +61,7 @@ class _Layers:
 def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, now: datetime) -> str:
     """Decide a request once for each distinct policy; give its id. The answer is an offer, a review, or a refusal with reasons.
 
-    Raises Invalid (use_invalid, policy_unknown_term, kind_unknown) or Forbidden (lab_blocked).
+    Raises Invalid (use_invalid, policy_unknown_term, kind_unknown, ratings_only) or Forbidden (lab_blocked).
     """
     if parties.releases_stopped(lab, now):
         raise Forbidden("lab_blocked", "Settle the overdue recall, or have the operator verify the lab again.")
@@ -68,6 +69,7 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
     chosen = asked.selection.chosen()
     if set(chosen["kinds"] or ()) - set(KINDS):
         raise Invalid("kind_unknown", "Use the kinds listed in `known`.", known=list(KINDS))
+    _not_ratings_only(chosen["kinds"])
     if asked.until is not None and asked.until <= now.date():
         raise Invalid("use_invalid", "`until` must be a day to come.")
     row = Request(
@@ -78,6 +80,16 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
     session.flush()
     decide(session, runtime, lab, row, use, now=now)
     return row.id
+
+
+def _not_ratings_only(kinds: list[str] | None) -> None:
+    """Raises Invalid (ratings_only) for a selection of judgments that leaves out what speaks against the same items."""
+    missing = sorted(set(words.DISSENT_KINDS) - set(kinds or words.DISSENT_KINDS))
+    if missing and set(words.JUDGMENT_KINDS) & set(kinds or ()):
+        raise Invalid(
+            "ratings_only", "Ask for the kinds in `missing` too, or leave `kinds` out: judgments travel with what speaks against them.",
+            missing=missing,
+        )  # fmt: skip
 
 
 def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, *, now: datetime, reviewed: bool = False) -> None:

@@ -22,14 +22,20 @@ def manifest_bytes(
     dissent: list[str],
     counts: dict[str, int],
     tombstones: int,
+    groups: list[dict[str, Any]] | None = None,
 ) -> bytes:
-    """RFC 8785 bytes. `shards` are {sha256, bytes, rows, format, prefix}; `tree_root` hex of the sorted record-id tree."""
+    """RFC 8785 bytes. `shards` are {sha256, bytes, rows, format, prefix}; `tree_root` hex of the sorted record-id tree.
+
+    `groups` are {platform, language, kind, records} of those groups of judgments that may be told apart; None where the release
+    holds no judgment.
+    """
     return canonical(
         {
             "v": 1, "type": "sayso-manifest", "release": release, "agreement": agreement, "offer_sha256": offer_sha256, "as_of": as_of,
             "cut_at": cut_at, "supersedes": supersedes, "shards": sorted(shards, key=lambda s: str(s["prefix"])),
             "tree": {"size": tree_size, "root": tree_root}, "policies": sorted(policies), "obligations": obligations,
             "dissent": sorted(dissent), "counts": counts, "tombstones": tombstones,
+            **({} if groups is None else {"groups": groups}),
         }
     )  # fmt: skip
 

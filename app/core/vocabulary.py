@@ -91,6 +91,8 @@ INFORM_EVENTS = ("breach",)
 PAID_PER = ("record", "release", "year")
 # Kinds of contribution that speak against another one: what `keepDissent` keeps beside it.
 DISSENT_KINDS = ("critique", "objection", "refusal")
+# Kinds whose judgment is a number, an order or a choice: where these are released, what speaks against the same items is too.
+JUDGMENT_KINDS = ("preference", "ranking", "rating")
 BASES = ("explicit", "notice", "none")
 
 PARTS = ("text", "judgment", "context", "profile")

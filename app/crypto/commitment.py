@@ -6,6 +6,7 @@ from app.crypto.mac import hmac_sha256
 
 _ACT = b"sayso/act/v1\x00"
 _RID = b"sayso/rid/v1"
+_PAYEE = b"sayso/payee/v1\x00"
 _SEED = b"sayso/rid-seed/v1\x00"
 _RID_KEY = b"sayso/rid-key/v1"
 
@@ -28,3 +29,9 @@ def rid_seed(rid_key: bytes, contribution: str) -> bytes:
 def record_id(agreement: str, seed: bytes) -> bytes:
     """The 32-byte id of a contribution under one agreement."""
     return sha256(_RID + agreement.encode() + seed).digest()
+
+
+def payee(agreement: str, seed: bytes) -> bytes:
+    """The 32 bytes by which a person who is owed something is known under one agreement: told apart from every record id, and from
+    the pseudonym that may join a person's rows."""
+    return sha256(_PAYEE + agreement.encode() + seed).digest()

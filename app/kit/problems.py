@@ -167,6 +167,7 @@ CODES: dict[str, str] = {
     # the exchange
     "dry_runs_spent": "The lab has asked for as many quotes today as it may.",
     "use_invalid": "The use asked for is not of the profile's form.",
+    "ratings_only": "The selection takes judgments without the critiques, objections and refusals of the same items.",
     "selection_empty": "Nothing matches the selection.",
     "offer_expired": "The offer can no longer be signed.",
     "offer_not_open": "The offer was signed or superseded.",
@@ -182,6 +183,7 @@ CODES: dict[str, str] = {
     "ticket_invalid": "The delivery ticket is unknown, expired, revoked or for another release.",
     "shard_gone": "A record in this shard was withdrawn; the shard is gone for good.",
     "range_invalid": "The range cannot be served.",
+    "compensation_not_due": "What is owed is not due yet, so it cannot be missing.",
     "recall_state": "The recall cannot go from its state to that one.",
     "lab_blocked": "Releases to this lab are stopped while a recall is overdue or its verification has lapsed.",
     # the service

@@ -13,6 +13,7 @@ from app.consents.policies import PolicyBook
 from app.contributions.models import Contribution
 from app.core.canonical import sha256_hex
 from app.core.evaluation import LabFacts, Use, Verdict, evaluate, verdict
+from app.core.groups import told_apart
 from app.core.manifest import manifest_bytes, shard_prefix
 from app.kit.clock import rfc3339
 from app.kit.runtime import Runtime
@@ -20,7 +21,7 @@ from app.log import service as log
 from app.releases import tree
 from app.releases.items import CHUNK, Filling
 from app.releases.models import Release, ReleaseItem, ReleaseOutcome, Shard
-from app.releases.rows import BuiltShard, Terms
+from app.releases.rows import BuiltShard, Group, Terms
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
@@ -90,6 +91,7 @@ class Publishing(Filling):
             supersedes=None if before is None else before.id, shards=shards, tree_size=ids, tree_root=root,
             policies=sorted({d for at in used for d in self.terms[at].policies}), obligations=self.offered["obligations"],
             dissent=self.offered["dissent"], counts=dict(counts), tombstones=sum(b.tombstones for b in self.built.values()),
+            groups=_groups(self.built.values()),
         )  # fmt: skip
         row.state, row.as_of, row.cut_at = "published", self.as_of, now
         row.manifest = self.runtime.keys.service.sign("sayso-manifest+jws", manifest)
@@ -157,3 +159,17 @@ class Publishing(Filling):
                 age = (today - day).days
                 now = next((s.parts for s in found.steps if s.from_age <= age and (s.to_age is None or age < s.to_age)), 0)
                 yield from (day + timedelta(days=s.from_age) for s in found.steps if s.from_age > age and now & ~s.parts)
+
+
+def _groups(built: Iterable[BuiltShard]) -> list[dict[str, Any]] | None:
+    """The groups of judgments that may be told apart, with their numbers of records; None where there are no judgments."""
+    records: Counter[Group] = Counter()
+    people: dict[Group, set[int]] = {}
+    for one in built:
+        records += one.judged
+        for group, found in one.people.items():
+            people.setdefault(group, set()).update(found)
+    if not records:
+        return None
+    told = sorted(told_apart(people), key=lambda group: (group[0], group[1] or "", group[2]))
+    return [{"platform": p, "language": language, "kind": kind, "records": records[p, language, kind]} for p, language, kind in told]

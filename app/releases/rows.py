@@ -14,6 +14,8 @@ import orjson
 import zstandard
 
 _NULL = b"null"
+Group = tuple[str, str | None, str]
+"""Platform, language and kind."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class BuiltShard:
     rows: int = 0
     tombstones: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    judged: Counter[Group] = field(default_factory=Counter)
+    """Records with judgments by group."""
+    people: dict[Group, set[int]] = field(default_factory=dict)
+    """By group the first of those who gave them, as check sums: as many as it takes to be told apart from others."""
 
 
 class Packer(Protocol):

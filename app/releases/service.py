@@ -143,6 +143,8 @@ def deliver(session: Session, runtime: Runtime, lab: Lab, release_id: str, *, no
         raise Forbidden("lab_blocked", "Settle the overdue recall, or have the operator verify the lab again.")
     if not proofs.covered(session, agreement.log_index, release.log_index):
         raise Unavailable("awaiting_checkpoint", "Try again in a second.", retry_after=1)
+    if any(duty["kind"] == "compensate" for duty in agreements.terms_of(session, agreement)[1]["obligations"]):
+        runtime.jobs.enqueue(session, "compensate", release.id)  # once, however often it is handed over
     delivery = random_id("delivery")
     secret = ticket(runtime, delivery)
     session.add(

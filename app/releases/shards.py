@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import sqlalchemy as sa
 from sqlmodel import Session
@@ -17,7 +18,8 @@ from sqlmodel import Session
 from app.consents.service import credit_place
 from app.contributions.models import Contribution
 from app.contributions.recording import part_place
-from app.core.vocabulary import PART_BITS, PARTS
+from app.core.groups import LEAST
+from app.core.vocabulary import JUDGMENT_KINDS, PART_BITS, PARTS
 from app.crypto.commitment import record_id as record_id_of
 from app.crypto.commitment import rid_seed
 from app.crypto.keyring import KeyRing
@@ -105,6 +107,11 @@ def _records(
                 credit = opened(standing_credits[contributor], credit_place(contributor)).decode()
             link = None if linking is None else record_id_of(linking, rid_seed(person.rid_key, contributor))
             built.counts[kind] += 1
+            if kind in JUDGMENT_KINDS:
+                built.judged[platform, language, kind] += 1
+                found = built.people.setdefault((platform, language, kind), set())
+                if len(found) < LEAST:  # two people of one sum count as one: fewer are told apart, never more
+                    found.add(crc32(contributor.encode()))
             yield record_id, form.row(
                 record_id, (at, kind, language, platform), context_terms if parts & PART_BITS["context"] else None,
                 parents.get(parent), texts, credit, link,

@@ -12,7 +12,8 @@ from sqlmodel import Session
 
 from app.contributions.models import Contribution
 from app.core.groups import stable_group
-from app.core.vocabulary import DISSENT_KINDS
+from app.core.vocabulary import DISSENT_KINDS, JUDGMENT_KINDS
+from app.parties.models import Platform
 from app.releases.models import ReleaseItem
 
 THREAD, DISSENT = 1, 2
@@ -85,8 +86,9 @@ def drop_small_groups(session: Session, release: str) -> set[int]:
 def withheld(connection: sa.Connection, release: str, until: datetime) -> list[tuple[str, str, int]]:
     """What is to stand as a tombstone: (contribution, contributor, bits), each contribution once.
 
-    Always the withheld parent of a released reply, so that the reply keeps its place; and where terms ask for it everything
-    withheld in the record's thread, or all that speaks against it, as far as it was recorded by `until`.
+    Always the withheld parent of a released reply, so that the reply keeps its place; and always what speaks against a judgment that
+    is released, or against the same item, since numbers alone would hide it. Where terms ask for it also everything withheld in
+    the record's thread, or all that speaks against it. All but parents as far as it was recorded by `until`.
     """
     found: dict[str, tuple[str, str, int]] = {}
     asked = sa.select(_ITEM.c.keep).where(_ITEM.c.release_id == release, _ITEM.c.parts > 0, _ITEM.c.keep > 0)
@@ -96,6 +98,9 @@ def withheld(connection: sa.Connection, release: str, until: datetime) -> list[t
             found[row.id] = (row.id, row.contributor_id, ATTACHED)
     if any(bits & DISSENT for bits in keeps):
         for row in connection.execute(_absent(_dissent(release), release, until)):
+            found[row.id] = (row.id, row.contributor_id, ATTACHED)
+    if connection.execute(_some_dissent()).first() is not None:
+        for row in connection.execute(_absent(_beside_judgments(release), release, until)):
             found[row.id] = (row.id, row.contributor_id, ATTACHED)
     for row in connection.execute(_absent(_parents(release), release, None)):
         found.setdefault(row.id, (row.id, row.contributor_id, 0))
@@ -127,6 +132,25 @@ def _dissent(release: str) -> Any:
         .distinct()
         .subquery("attached")
     )
+
+
+def _some_dissent() -> Any:
+    """A select that finds something where anything speaks against another record: by platform and kind, as the index is."""
+    mine = (_C.c.platform_id.in_(sa.select(Platform.id)), _C.c.kind.in_(DISSENT_KINDS), _C.c.parent_id.is_not(None))  # type: ignore[call-overload]
+    return sa.select(_C.c.id).where(*mine).limit(1)
+
+
+def _beside_judgments(release: str) -> Any:
+    """What speaks against a released judgment, or against what was judged."""
+    judged, reply = _C.alias("judged"), _C.alias("reply")
+
+    def against(item: Any) -> Any:
+        joined = _ITEM.join(judged, judged.c.id == _ITEM.c.contribution_id).join(reply, reply.c.parent_id == item)
+        return sa.select(reply.c.id).select_from(joined).where(
+            _released(release), judged.c.kind.in_(JUDGMENT_KINDS), reply.c.kind.in_(DISSENT_KINDS)
+        )  # fmt: skip
+
+    return sa.union(against(judged.c.id), against(judged.c.parent_id)).subquery("attached")
 
 
 def _thread(release: str) -> Any:

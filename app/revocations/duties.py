@@ -13,8 +13,10 @@ from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.core.constraints import period_days
 from app.releases.models import Delivery, Recall, Release
+from app.revocations import compensation
+from app.revocations.models import CompensationLine
 
-_STANDING = ("attribute", "inform", "keepDissent", "keepThread", "shareAlike", "compensate")
+_STANDING = ("attribute", "inform", "keepDissent", "keepThread", "shareAlike")
 
 
 class Task(NamedTuple):
@@ -34,6 +36,8 @@ def of_agreement(session: Session, agreement: Agreement, *, now: datetime) -> li
     for duty in terms["obligations"]:
         if duty["kind"] in _STANDING:
             tasks.append(Task(duty["kind"], None, None, "standing", duty))
+        elif duty["kind"] == "compensate":
+            tasks += _payments(session, agreement, duty, now) or [Task("compensate", None, None, "standing", duty)]
         elif duty["kind"] == "delete" and duty["event"] == "release":
             period = timedelta(days=period_days(duty["within"]))
             tasks += [_dated("delete", release, cut + period, now, duty) for release, cut in _held(session, agreement)]
@@ -54,6 +58,20 @@ def _held(session: Session, agreement: Agreement) -> list[tuple[str, datetime]]:
         .distinct()
     )
     return [(row.id, row.cut_at) for row in session.execute(query)]
+
+
+def _payments(session: Session, agreement: Agreement, duty: dict[str, str], now: datetime) -> list[Task]:
+    """One a release and day: open while a line of it is due or disputed. None before anything was handed over."""
+    unpaid = sa.func.sum(sa.case((CompensationLine.state == "paid", 0), else_=1))
+    query = (
+        sa.select(CompensationLine.release_id, CompensationLine.due, unpaid)  # type: ignore[call-overload]
+        .where(CompensationLine.agreement_id == agreement.id, CompensationLine.duty == compensation.named(duty))
+        .group_by(CompensationLine.release_id, CompensationLine.due)
+    )
+    return [
+        _dated("compensate", release, due, now, duty) if left else Task("compensate", release, due, "done", duty)
+        for release, due, left in session.execute(query)
+    ]
 
 
 def _report(session: Session, agreement: Agreement, duty: dict[str, str], now: datetime) -> Task:

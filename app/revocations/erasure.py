@@ -28,6 +28,7 @@ from app.log.models import LogEntry
 from app.parties import contributors
 from app.parties.models import Contributor, DataKey, PortalSession, Receipt
 from app.releases.models import Release
+from app.revocations import compensation
 from app.revocations.acting import Holder, lock, named, note, recall
 from app.revocations.models import ConsentAct, Erasure
 from app.revocations.schemas import ErasureIn
@@ -162,6 +163,7 @@ def _destroy_person(session: Session, contributor: str, refusal: str, now: datet
         sa.update(_ENTRY).where(_ENTRY.c.subject.in_(acts), _ENTRY.c.sealed.is_not(None)).values(sealed=ERASED)
     )
     forget(session, contributor, None)
+    compensation.forget(session, contributor)
     session.execute(sa.delete(_CONSENT).where(_CONSENT.c.contributor_id == contributor))
     session.execute(sa.delete(_EXCLUSION).where(_EXCLUSION.c.contributor_id == contributor))
     session.execute(sa.delete(PortalSession).where(PortalSession.contributor_id == contributor))  # type: ignore[arg-type]

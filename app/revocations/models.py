@@ -119,3 +119,36 @@ class Erasure(SQLModel, table=True):
     log_index: int = Field(sa_type=sa.BigInteger)
     completed_at: datetime | None = Field(default=None, sa_type=Instant)
     completed_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+
+
+class CompensationLine(SQLModel, table=True):
+    """What a lab owes one payee for one release under one duty of the signed terms; `period` is the year where it is owed by the year.
+
+    `amount` is in minor units of the currency. `payee` is a pseudonym of the agreement's own, or a collective's id. `contribution_id`
+    is given where the line is about that one alone, so that a receipt for it opens the line. No money passes through here: `evidence`
+    is what the lab says of its payment. `reason` is why it is disputed.
+    """
+
+    __tablename__ = "compensation_line"
+    __table_args__ = (
+        sa.UniqueConstraint("release_id", "duty", "period", "payee"), sa.Index("ix_compensation_line_agreement", "agreement_id", "id"),
+    )  # fmt: skip
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    agreement_id: str = Field(foreign_key="agreement.id", sa_type=IdType)
+    release_id: str = Field(foreign_key="release.id", sa_type=IdType)
+    duty: str = Field(sa_type=IdType)
+    """Amount, currency and unit as they were signed: `0.50 EUR record`."""
+    period: int = Field(default=0, sa_type=sa.SmallInteger)
+    payee: str = Field(sa_type=IdType)
+    contributor_id: str | None = Field(default=None, index=True, sa_type=IdType)
+    contribution_id: str | None = Field(default=None, sa_type=IdType)
+    collective_id: str | None = Field(default=None, index=True, sa_type=IdType)
+    records: int
+    amount: int = Field(sa_type=sa.BigInteger)
+    currency: str
+    state: str
+    due: datetime = Field(sa_type=Instant)
+    evidence: str | None = None
+    paid_at: datetime | None = Field(default=None, sa_type=Instant)
+    reason: str | None = None

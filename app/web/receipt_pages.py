@@ -19,7 +19,8 @@ from app.kit.runtime import Runtime
 from app.parties import claims
 from app.parties.auth import COOKIE, bearer, receipt_from, same_origin
 from app.parties.models import Receipt
-from app.revocations import acts, reporting, whereabouts
+from app.revocations import acts, compensation, reporting, whereabouts
+from app.revocations.acting import Holder
 from app.web import telling
 from app.web.rendering import HEADERS, PageRoute, page
 
@@ -62,7 +63,7 @@ def mine(
     return page(
         "mine.html", items=[telling.facts(session, runtime, row) for row in rows[:MOST_LISTED]], more=more, fresh=fresh, first=cursor is None,
         labs=telling.labs(held, taken), target="all", done=_done(session, runtime, receipt),
-        kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
+        owed=_is_owed(session, receipt), kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
     )  # fmt: skip
 
 
@@ -84,7 +85,13 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
         gave=telling.readable(receipts.content(session, runtime, row)) if show and row.state != "erased" else None,
         models=reporting.learned(session, runtime, row),
         whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=_done(session, runtime, receipt),
+        owed=_is_owed(session, receipt),
     )  # fmt: skip
+
+
+def _is_owed(session: Session, receipt: Receipt) -> bool:
+    """Whether a lab owes them anything that this receipt shows."""
+    return bool(compensation.mine(session, Holder(receipt.contributor_id, receipt.contribution_id), "", 1))
 
 
 def _done(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[str, object]]:

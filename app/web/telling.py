@@ -12,10 +12,12 @@ from app.contributions import queries
 from app.contributions.models import Contribution
 from app.core.deed import CATALOGS, Atom, Line, beside, sentence
 from app.core.evaluation import Use
+from app.core.lines import digits
 from app.core.policy import Policy
 from app.kit.runtime import Runtime
 from app.parties.models import Lab, Platform
 from app.revocations import whereabouts
+from app.revocations.models import CompensationLine
 
 LANGUAGE = "en"
 KINDS = {
@@ -43,6 +45,22 @@ def used(use: Use) -> str:
 def purposes() -> list[tuple[str, str]]:
     """Every purpose with its phrase."""
     return sorted(CATALOGS[LANGUAGE].purposes.items(), key=lambda pair: pair[1])
+
+
+def money(amount: int, currency: str) -> str:
+    """Minor units as people write them: 1.50 EUR, 3 JPY."""
+    places = digits(currency)
+    whole, rest = divmod(amount, 10**places)
+    return f"{whole}.{rest:0{places}} {currency}" if places else f"{whole} {currency}"
+
+
+def payment(line: CompensationLine, lab: str) -> dict[str, Any]:
+    """What a lab owes, and what was said of it."""
+    reason = {"not-received": "it did not come", "too-little": "it is too little"}.get(line.reason or "", "")
+    return {
+        "id": line.id, "lab": lab, "money": money(line.amount, line.currency), "collective": line.collective_id is not None,
+        "records": line.records, "due": line.due, "state": line.state, "evidence": line.evidence or "", "paid_at": line.paid_at, "reason": reason,
+    }  # fmt: skip
 
 
 def uses(policy: Policy) -> list[str]:
@@ -159,6 +177,7 @@ ACTS = {
     ("consent.withdrawn", "contribution"): "You took it back.", ("consent.withdrawn", "lab"): "You took it back from one lab.",
     ("consent.withdrawn", "purpose"): "You took it back from one use.", ("consent.withdrawn", "all"): "You took back all you gave.",
     ("consent.withdrawn", "standing"): "You ended the terms for all you give.",
+    ("compensation.disputed", "line"): "You said that a payment is wrong.",
 }  # fmt: skip
 """What the person did, by type and reach of the act."""
 KEPT = """Keep this file. Show it to nobody.

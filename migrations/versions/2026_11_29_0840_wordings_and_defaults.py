@@ -1,14 +1,14 @@
 """Wordings as they are shown, platforms' defaults, who chose something themselves, and what collectives' policies were.
 
 Revision: 2026_11_29_0840
-Revises: 2026_11_29_0813
+Revises: 2026_11_29_0830
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_29_0840"
-down_revision = "2026_11_29_0813"
+down_revision = "2026_11_29_0830"
 branch_labels = None
 depends_on = None
 

@@ -23,6 +23,8 @@ BODIES: dict[str, Any] = {
     "/v1/requests": {"use": {}}, "/v1/offers/{offer}/agreement": {"acceptance": "x" * 20}, "/v1/portal-sessions": {"contributor": "x"},
     "/v1/recalls/{recall}/attestation": {"attestation": "x" * 20}, "/v1/agreements/{agreement}/checks": {"use": {}},
     "/v1/agreements/{agreement}/reports": {"report": {}},
+    "/v1/agreements/{agreement}/compensation/payments": {"release": "rel_" + "0" * 26, "evidence": "x" * 3},
+    "/v1/contributions/me/compensation/{line}/dispute": {"reason": "too-little"},
     "/v1/platforms/me/floor": {"floor": None}, "/v1/platforms/me/default": {"default": None},
     "/v1/platforms/me/guard": {"ids": ["x"], "actions": ["evaluate"]}, "/v1/policies": {"policy": {}},
     "/v1/contributions/claim-link": {"kind": "label", "external_id": "x"},

@@ -126,7 +126,7 @@ def test_what_is_out_of_scope_is_not_listed_and_what_is_in_scope_is(service: Ser
     held_back = platform.give(1, consent=consent(basis="none"))[0]
     wide = lab.sdk.cut(lab.agree(platform), poll=0.05)
     elsewhere = lab.sdk.cut(lab.agree(other), poll=0.05)
-    answer = lab.sdk.request(EVALUATION, selection={"platforms": [platform.id], "kinds": ["rating"]})
+    answer = lab.sdk.request(EVALUATION, selection={"platforms": [platform.id], "kinds": ["critique", "objection", "rating", "refusal"]})
     assert answer.state == "refused"
     late = platform.give(1)[0]
     listed = {c.id: [i["release"] for i in service.claim(c).releases(c.id)] for c in (early, held_back, late)}

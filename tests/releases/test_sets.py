@@ -1,12 +1,14 @@
 """What a record's age and the rest of the release decide: embargoes by age, groups, threads, dissent, links, credit."""
 
+import json
+from base64 import urlsafe_b64decode
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sayso.errors import ShardGone
+from sayso.errors import Problem, ShardGone
 from sayso.models import Agreement, Consent
 
 from app.core import vocabulary as words
@@ -32,6 +34,13 @@ def cut(service: Service, agreement: Agreement) -> Outcome:
     made = queued(service, agreement)
     made.run()
     return whole(service, made)
+
+
+def peek_payload(token: str) -> dict[str, Any]:
+    """What a compact JWS says."""
+    payload = token.split(".")[1]
+    found: dict[str, Any] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return found
 
 
 def by_contribution(found: Outcome) -> dict[str, dict[str, Any]]:
@@ -207,8 +216,8 @@ def test_a_thread_stands_together(service: Service, platform: PlatformParty, lab
 
 def test_dissent_stands_beside_what_it_is_about(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     kept = terms(service, platform, rule("evaluate", ["text"]), obligation=[owed("keepDissent")])
-    [vote] = platform.give(1, consent=kept)
-    [plain] = platform.give(1)
+    [vote] = platform.give(1, consent=kept, kind="message")
+    [plain] = platform.give(1, kind="message")
     against = [platform.give(1, consent=None, kind=kind, parent=vote.id)[0] for kind in words.DISSENT_KINDS]
     platform.give(1, consent=None, kind="message", parent=vote.id)  # talk, and no dissent
     platform.give(1, consent=None, kind="critique", parent=plain.id)  # whose terms do not ask for it
@@ -302,3 +311,41 @@ def test_no_item_asks_for_a_set_where_no_terms_do(service: Service, platform: Pl
     with read(service.runtime.engine) as session:
         asked = sa.text("SELECT count(*) FROM release_item WHERE release_id = :r AND (keep <> 0 OR group_size <> 0)")
         assert session.execute(asked, {"r": made.release}).scalar_one() == 0
+
+
+# -- what travels with judgments ----------------------------------------------------------------------------------------
+def test_judgments_travel_with_what_speaks_against_the_same_items(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    silent = terms(service, platform, rule("benchmark", ["text"]), basis="notice")
+    [item] = platform.give(1, kind="message", parts={"text": "q"})
+    [vote] = platform.give(1, parent=item.id)
+    [refused] = platform.give(1, kind="refusal", parent=item.id, parts={"text": "no"})
+    [spoken] = platform.give(1, kind="critique", parent=vote.id, parts={"text": "no"}, consent=silent)
+    [other] = platform.give(1, kind="message", parts={"text": "r"})
+    [elsewhere] = platform.give(1, kind="refusal", parent=other.id, parts={"text": "no"}, consent=silent)
+    found = cut(service, lab.agree(platform))
+    assert refused.id in by_contribution(found) and spoken.id in tombstones(found)
+    by_id = {contribution: record for record, contribution in found.items.items()}
+    assert tombstones(found)[spoken.id]["parent"] == by_id[vote.id] and tombstones(found)[spoken.id]["kind"] == "critique"
+    assert elsewhere.id not in tombstones(found), "what is attached to no judged item has no place to keep"
+
+
+def test_the_manifest_names_the_groups_of_judgments_that_may_be_told_apart(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    platform.give(11, language="en")
+    platform.give(3, language="sw")
+    platform.give(12, language="yo")
+    made = queued(service, lab.agree(platform))
+    made.run()
+    with read(service.runtime.engine) as session:
+        manifest = peek_payload(str(session.get_one(Release, made.release).manifest))
+    # The three would stand alone as what is left: the smaller of the others joins them.
+    assert manifest["groups"] == [{"platform": platform.id, "language": "yo", "kind": "preference", "records": 12}]
+
+
+@pytest.mark.parametrize("kinds", [["rating"], ["preference", "message"], ["ranking", "refusal", "critique"]])
+def test_ratings_alone_are_refused(service: Service, platform: PlatformParty, lab: LabParty, kinds: list[str]) -> None:
+    platform.give(1)
+    with pytest.raises(Problem) as refusal:
+        lab.sdk.request(EVALUATION, selection={"platforms": [platform.id], "kinds": kinds})
+    assert (refusal.value.status, refusal.value.code) == (422, "ratings_only")
+    assert set(refusal.value.document["missing"]) == set(words.DISSENT_KINDS) - set(kinds)
+    assert "Ask for the kinds in `missing`" in refusal.value.detail

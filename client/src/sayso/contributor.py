@@ -148,6 +148,14 @@ class Contributor:
         """
         return self._pages(f"/v1/contributions/{quote(contribution_id, safe='')}/releases")
 
+    def owed(self) -> list[dict[str, Any]]:
+        """What labs owe for it, in minor units of each line's currency, and what they say of having paid. Raises SaysoError."""
+        return self._pages("/v1/contributions/me/compensation")
+
+    def dispute(self, line: str, reason: Literal["not-received", "too-little"]) -> dict[str, Any]:
+        """Say that a line was not paid, or not as it should be. Raises SaysoError."""
+        return self.call("POST", f"/v1/contributions/me/compensation/{quote(line, safe='')}/dispute", {"reason": reason})
+
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Any route for contributors, with this receipt; gives the answer's JSON object."""
         content = None if body is None else json.dumps(body).encode()

@@ -8,13 +8,16 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sayso import disk, errors, local, package, proofs, verify
 from sayso.lab import Lab
 from sayso.models import Recall, Release
 from sayso.rewriting import rewrite
 from sayso.rows import read
+
+if TYPE_CHECKING:
+    from sayso.derived import Refreshed
 
 _REDELIVERIES = 24
 
@@ -29,6 +32,10 @@ class Synced:
     """Shards that are not here although a recall names a record of theirs: pull again."""
     newer: str | None = None
     """A newer release, where there is one."""
+    written: list[str] = field(default_factory=list)
+    """Files of views that were made anew."""
+    stale: list[str] = field(default_factory=list)
+    """Files of views that somebody changed, so that they may hold what was recalled: nothing is attested while they are there."""
 
 
 class Folder:
@@ -89,6 +96,7 @@ class Folder:
         self._sweep()
         self._describe()
         self._note(release=release.id)
+        self._views()
         return release
 
     def _newest(self, wanted: str | None) -> Release | None:
@@ -120,7 +128,8 @@ class Folder:
     def sync(
         self, *, attest: bool = True, outcome: Literal["deleted", "cannot_remove"] = "deleted", models: Sequence[str] = ()
     ) -> Synced:
-        """Remove from the files here what was recalled, say so in `local.json`, acknowledge and attest each recall.
+        """Remove from the files here what was recalled, say so in `local.json`, make the views of them anew, acknowledge and attest
+        each recall.
 
         A recall whose leaf stands before the moment at which the release was selected does not concern it. Attesting speaks for
         all that the lab holds: without `attest` recalls are acknowledged alone. Raises SaysoError.
@@ -135,11 +144,14 @@ class Folder:
         self._apply([r for r in told if _concerns(r, manifest)], release, shards, here, done)
         if done.missing:  # the records may be in what was not fetched: nothing is attested, and the recalls come again
             return done
+        views = self._views()
+        done.written, done.stale = views.written, views.stale
         for recall in told:
-            done.answered[recall.id] = self._answer(recall, attest, outcome, models)
+            done.answered[recall.id] = self._answer(recall, attest and not done.stale, outcome, models)
         self._describe()
         self._refresh()
-        self._note(since=since)
+        if not done.stale:
+            self._note(since=since)
         return done
 
     def recalls(self) -> list[Recall]:
@@ -260,6 +272,20 @@ class Folder:
             for one in [here.get(s.sha256)]
         ]
         package.write(self.path, payload, self.offer(), files, self.rows(), sum(len(one.removed) for one in here.values()))
+
+    def _views(self) -> "Refreshed":
+        from sayso import derived
+
+        return derived.refresh(self)
+
+    def manifest(self) -> dict[str, Any]:
+        """The signed manifest of the release that is here. Raises errors.Damaged."""
+        return self._whole()[1]
+
+    def files(self) -> list[str]:
+        """The names of the shard files as they should lie here now. Raises errors.Damaged."""
+        _, _, shards, here = self._whole()
+        return [shard.name(here[shard.sha256].sha256 if shard.sha256 in here else None) for shard in shards]
 
     def offer(self) -> dict[str, Any]:
         """The signed offer, out of agreement.json. Raises errors.Damaged."""

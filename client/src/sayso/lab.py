@@ -274,6 +274,24 @@ class Lab:
         """What is owed under an agreement, in the order of its days. Raises SaysoError."""
         return read(Duties, self._get(f"/v1/agreements/{_id(_of(agreement))}/duties")).items
 
+    def compensation(self, agreement: Agreement | str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """(totals by release and currency, lines) of what is owed, in minor units. Raises SaysoError."""
+        lines: list[dict[str, Any]] = []
+        params: dict[str, str] = {}
+        while True:
+            path = f"/v1/agreements/{_id(_of(agreement))}/compensation"
+            page = self._transport.request("GET", path, auth=self._auth, params=params).json()
+            lines += page["items"]
+            if page["next"] is None:
+                return page["totals"], lines
+            params = {"cursor": page["next"]}
+
+    def paid(self, agreement: Agreement | str, evidence: str, *, lines: Sequence[str] | None = None, release: Release | str | None = None) -> int:
+        """Say that these lines, or all of a release, were paid, and by what it can be seen; gives how many were not before."""
+        body = {"evidence": evidence} | ({} if lines is None else {"lines": list(lines)}) | ({} if release is None else {"release": _of(release)})
+        path = f"/v1/agreements/{_id(_of(agreement))}/compensation/payments"
+        return int(self._transport.request("POST", path, auth=self._auth, content=json.dumps(body).encode()).json()["paid"])
+
     def recalls(self, agreement: Agreement | str, since: str | None = None) -> RecallPage:
         """Recalls under an agreement since a cursor; keep `.next` for the next call. Raises SaysoError."""
         params = {} if since is None else {"since": since}

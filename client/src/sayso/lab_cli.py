@@ -1,4 +1,4 @@
-"""`sayso request`, `sayso sign`, `sayso console`, `sayso pull`, `sayso sync`, `sayso check`: what a lab does at a shell.
+"""`sayso request`, `sayso sign`, `sayso console`, `sayso pull`, `sayso view`, `sayso sync`, `sayso check`: what a lab does at a shell.
 
 Who is calling comes from --service, --client-id and --key, or SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY; a directory that was
 pulled into knows all of it but the key. The HTTP library is imported only by commands that need the network.
@@ -18,6 +18,7 @@ from sayso import proofs, verify
 from sayso.errors import SaysoError
 from sayso.jws import PrivateKey
 from sayso.report import plain
+from sayso.views import NAMES
 
 if TYPE_CHECKING:
     from sayso.lab import Lab
@@ -53,6 +54,10 @@ def add_arguments(commands: Any) -> None:
     pull.add_argument("--parallel", type=int, default=4, help="shards fetched at a time")
     pull.add_argument("--quiet", action="store_true", help="show no progress")
     _who(pull)
+    view = commands.add_parser("view", help="write what is in a directory in another shape; sync keeps that file in step")
+    view.add_argument("directory", type=Path)
+    view.add_argument("name", choices=NAMES)
+    view.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="a name that ends in .jsonl or .jsonl.zst")
     console = commands.add_parser("console", help="print a link to the lab's pages; it opens them for a quarter of an hour")
     _who(console)
     apply = commands.add_parser("apply", help="ask a service to let your lab in; prints the application's id")
@@ -244,20 +249,38 @@ def sync(arguments: argparse.Namespace) -> int:
     )
     if arguments.json:
         print(json.dumps(vars(done)))
-        return 1 if done.missing else 0
+        return 1 if done.missing or done.stale else 0
     for recall, records in done.removed.items():
         print(f"{recall}: {len(records)} records removed")
         for record in records:
             print(f"  {record}")
     for recall, state in done.answered.items():
         print(f"{recall} is {state}")
+    for path in done.written:
+        print(plain(f"{path} was made anew"))
+    for path in done.stale:
+        print(plain(f"{path} is stale and was changed by somebody, so nothing was attested: delete it or write it again, then sync."))
     if not done.removed and not done.answered:
         print("Nothing was recalled since.")
     if done.newer:
         print(f"There is a newer release: sayso pull {folder.agreement} {arguments.directory}")
     if done.missing:
         print(f"{len(done.missing)} shards are not here, so nothing was attested: pull again, then sync.")
-        return 1
+    return 1 if done.missing or done.stale else 0
+
+
+def view(arguments: argparse.Namespace) -> int:
+    """Write a view of what was pulled; prints how many rows, and what is not in them."""
+    from sayso import derived
+    from sayso.folder import Folder
+    from sayso.loading import nobody
+
+    about = derived.write(Folder(nobody(arguments.directory), arguments.directory), arguments.name, arguments.out)
+    print(plain(f"{about['rows']} rows are in {arguments.out}; what they leave out is in {arguments.out.name}.about.json."))
+    for why, count in sorted(about["left_out"].items()):
+        print(plain(f"  {count} have no content: {why}"))
+    for kind, count in sorted(about["not_shown"].items()):
+        print(plain(f"  {count} of kind {kind} are not of this view"))
     return 0
 
 
@@ -290,5 +313,6 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "request": request, "sign": sign, "console": console, "apply": apply, "delegate": delegate, "pull": pull, "sync": sync, "check": check,
+    "request": request, "sign": sign, "console": console, "apply": apply, "delegate": delegate, "pull": pull, "view": view, "sync": sync,
+    "check": check,
 }  # fmt: skip

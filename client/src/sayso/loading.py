@@ -28,7 +28,27 @@ COLUMNS: dict[str, Any] = {
 """The columns of either form, as `datasets` names their types. `allowed_uses` and `obligations` are in Parquet shards alone."""
 
 
-def load(where: str | Path, *, lab: Lab | None = None, directory: str | Path | None = None, streaming: bool = False) -> Any:
+_MESSAGES: dict[str, Any] = {"messages": ["role", "content"]}
+_HEAD: dict[str, Any] = {
+    "record_id": TEXT, "kind": TEXT, "parent": TEXT, "language": TEXT, "platform": TEXT, "policies": TEXTS, "attribution": TEXT,
+    "credit": TEXT, "link": TEXT,
+}  # fmt: skip
+VIEWS: dict[str, dict[str, Any]] = {
+    "generic": COLUMNS,
+    "messages": {**_HEAD, "messages": _MESSAGES, "records": TEXTS, "withheld": TEXTS, "credits": TEXTS},
+    "preference-pairs": {**_HEAD, "prompt": _MESSAGES, "chosen": _MESSAGES, "rejected": _MESSAGES},
+    "battles": {
+        **_HEAD, "winner": TEXT, "model_a": TEXT, "model_b": TEXT, "conversation_a": _MESSAGES, "conversation_b": _MESSAGES,
+        "judgment": TEXT, "contested": "bool", "against": TEXTS,
+    },
+    "trees": {**_HEAD, "tree": TEXT, "depth": "int64", "role": TEXT, "content": TEXT, "text": TEXT, "judgment": TEXT, "tombstone": "bool"},
+}  # fmt: skip
+"""The columns of each view."""
+
+
+def load(
+    where: str | Path, *, lab: Lab | None = None, directory: str | Path | None = None, streaming: bool = False, view: str = "generic"
+) -> Any:
     """A release as a `datasets.Dataset`, or with `streaming` an `IterableDataset`.
 
     `where` is a directory that was pulled into, an agreement (agr_…: its newest release) or a release (rel_…). The last two are
@@ -36,21 +56,31 @@ def load(where: str | Path, *, lab: Lab | None = None, directory: str | Path | N
     the id), which `sayso sync` keeps in step as any other. Records that were recalled since it was pulled are warned of: the
     service is asked only where `lab` is given or something was pulled.
 
-    Rows are in the order of record ids; parts are the JSON text that was recorded; tombstones are left out. Raises SaysoError.
+    Rows are in the order of record ids; parts are the JSON text that was recorded; tombstones are left out. With a `view` they are in
+    its shape and order (`sayso.views`): only `trees` keeps tombstones there, and others leave out rows that say why in
+    `left_out`: `sayso view` writes all, with what they are counted by. Raises SaysoError.
     """
+    if view not in VIEWS:
+        raise errors.SaysoError(f"there is no view of that name: take one of {', '.join(VIEWS)}")
     text = str(where)
     named = text.startswith(("agr_", "rel_")) and not Path(text).exists()
-    folder = _pulled(text, lab or Lab.from_environment(), directory) if named else Folder(lab or _nobody(Path(text)), text)
+    folder = _pulled(text, lab or Lab.from_environment(), directory) if named else Folder(lab or nobody(Path(text)), text)
     if (named or lab is not None) and (waiting := sum(len(recall.records) for recall in folder.recalls())):
         warnings.warn(f"{waiting} of these records were recalled: run `sayso sync {folder.path}` and load again", stacklevel=2)
     datasets = _library()
-    value = datasets.Value
-    features = datasets.Features(
-        {k: datasets.List(value("string")) if kind == TEXTS else value(kind) for k, kind in COLUMNS.items()}
-    )
+    features = datasets.Features({name: _feature(datasets, kind) for name, kind in VIEWS[view].items()})
+    more = {"path": str(folder.path), "view": view}
     if streaming:
-        return datasets.IterableDataset.from_generator(_rows, features=features, gen_kwargs={"path": str(folder.path)})
-    return datasets.Dataset.from_list(list(_rows(str(folder.path))), features=features)
+        return datasets.IterableDataset.from_generator(_rows, features=features, gen_kwargs=more)
+    return datasets.Dataset.from_list(list(_rows(**more)), features=features)
+
+
+def _feature(datasets: Any, kind: Any) -> Any:
+    if kind == TEXTS:
+        return datasets.List(datasets.Value("string"))
+    if kind is _MESSAGES:
+        return datasets.List({name: datasets.Value("string") for name in _MESSAGES["messages"]})
+    return datasets.Value(kind)
 
 
 def _pulled(name: str, lab: Lab, directory: str | Path | None) -> Folder:
@@ -63,18 +93,24 @@ def _pulled(name: str, lab: Lab, directory: str | Path | None) -> Folder:
     return folder
 
 
-def _nobody(path: Path) -> Lab:
+def nobody(path: Path) -> Lab:
     """With a key that the service does not know: enough to read what is there."""
     known = notes(path)
     return Lab(str(known.get("service", "")), str(known.get("client_id", "")), PrivateKey.generate())
 
 
-def _rows(path: str) -> Iterator[dict[str, Any]]:
-    """The records in a directory, each with every column. By its path alone, so that workers can be handed it."""
-    for row in Folder(_nobody(Path(path)), path).rows():
-        if not row.get("tombstone"):
-            terms = row.get("context_terms")
-            yield {name: row.get(name) for name in COLUMNS} | {"context_terms": json.dumps(terms) if isinstance(terms, dict) else terms}
+def _rows(path: str, view: str) -> Iterator[dict[str, Any]]:
+    """The rows of a view of a directory, each with every column. By its path alone, so that workers can be handed it."""
+    from sayso import derived
+
+    names = VIEWS[view]
+    for row in derived.rows(Folder(nobody(Path(path)), path), view)[0]:
+        if view != "trees" and (row.get("tombstone") or row.get("left_out")):
+            continue
+        found = {name: row.get(name) for name in names}
+        if isinstance(found.get("context_terms"), dict):
+            found["context_terms"] = json.dumps(found["context_terms"])
+        yield found
 
 
 def _library() -> Any:
