@@ -58,6 +58,7 @@ from app.releases import labels
 from app.releases import service as releases
 from app.releases.router import router as release_routes
 from app.revocations import amending, completion, deadlines, deletions, eviction, recalls, replay
+from app.revocations.objection_routes import router as objections
 from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
@@ -65,12 +66,13 @@ from app.web.everything import router as everything
 from app.web.intake_pages import intake_pages
 from app.web.lab_pages import console
 from app.web.lab_pages import router as lab_pages
+from app.web.object_pages import router as object_pages
 from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 
 ROUTERS = (
-    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, reports, log, pages, act_pages,
-    everything, receipt_pages, intake_pages, console, lab_pages,
+    parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, objections, reports, log, pages,
+    object_pages, act_pages, everything, receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
 
@@ -124,6 +126,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
+    runtime.jobs.handle("objections", lambda release: labels.label_objections(runtime, release))
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     chores = {

@@ -21,7 +21,7 @@ PREFIXES = {
     "request": "req", "offer": "off", "agreement": "agr", "release": "rel", "delivery": "dlv", "revocation": "rvk",
     "recall": "rcl", "erasure": "ers", "receipt": "rcp", "act": "act", "admin": "adm", "ingest_key": "igk",
     "refused_line": "rfl", "collective": "col", "member": "mem", "mandate": "mdt", "proposal": "prp", "ballot": "blt",
-    "minority_report": "mrp", "event": "sev", "report": "rpt",
+    "minority_report": "mrp", "event": "sev", "report": "rpt", "objection": "obj",
 }  # fmt: skip
 
 

@@ -129,6 +129,8 @@ CODES: dict[str, str] = {
     "erasure_unknown": "There is no erasure of that id.",
     "ids_missing": "The receipt covers more than one contribution and none was named.",
     "already_withdrawn": "There is nothing left to withdraw.",
+    "objection_stands": "The contribution has an objection that stands.",
+    "objection_withdrawn": "The objection was withdrawn before.",
     "csrf": "The form was not sent from this service's own page.",
     # collectives
     "charter_invalid": "The charter cannot be used; `errors` or the sentence says why.",

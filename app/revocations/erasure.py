@@ -18,6 +18,7 @@ from sqlmodel import Session, select
 from app.collectives import queries as collectives
 from app.collectives.service import forget
 from app.consents.models import Consent, Exclusion
+from app.contributions import objections
 from app.contributions.models import Contribution, ContributionModel, ContributionPayload
 from app.crypto.sealing import Sealer, new_key
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
@@ -70,6 +71,7 @@ def request(
     erasure = act or random_id("erasure")
     known = _known_as(session, holder.contributor) if asked.refusal == "remember" else None
     _destroy(session, rows, now)
+    objections.forget(session, holder.contributor, None if everything else rows)
     if everything:
         _destroy_person(session, holder.contributor, asked.refusal, now)
     else:

@@ -267,7 +267,7 @@ def done(target: str, request: Request, runtime: RuntimeDep, session: ReadSessio
     values = _values(session, runtime, request, target)
     row = None
     if act is not None:
-        row = session.get(ConsentAct, act) if is_id("revocation", act) or is_id("consent", act) else None
+        row = session.get(ConsentAct, act) if any(is_id(kind, act) for kind in ("revocation", "consent", "objection", "act")) else None
         if row is None or not acts.shows(session, runtime, values["receipt"], row):
             raise NotFound("not_found", "Open your page again; it shows what you did.")
     told = None if row is None else telling.ACTS.get((row.type, row.scope), row.type)

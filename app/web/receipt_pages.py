@@ -21,6 +21,7 @@ from app.parties.auth import COOKIE, bearer, receipt_from, same_origin
 from app.parties.models import Receipt
 from app.revocations import acts, reporting, whereabouts
 from app.web import telling
+from app.web.object_pages import said
 from app.web.rendering import HEADERS, PageRoute, page
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
@@ -82,7 +83,7 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
         "one.html", item=telling.facts(session, runtime, row), terms=telling.terms(session, runtime, row), labs=telling.labs(held, taken),
         refused=[(r, telling.used(r.use)) for r in whereabouts.refused(session, runtime, row, now) if (r.lab_id, r.use) not in has],
         gave=telling.readable(receipts.content(session, runtime, row)) if show and row.state != "erased" else None,
-        models=reporting.learned(session, runtime, row),
+        models=reporting.learned(session, runtime, row), said=None if row.state == "erased" else said(session, runtime, row),
         whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=_done(session, runtime, receipt),
     )  # fmt: skip
 

@@ -17,6 +17,8 @@ from app.parties.models import Lab, Platform
 from app.revocations import whereabouts
 
 LANGUAGE = "en"
+LANGUAGES = ("en", "es", "sw", "hi", "ar", "fr", "pt", "tl", "de", "zh", "ja", "id", "bn", "ru", "tr", "vi")
+"""Offered where somebody says in which language they write; any other tag can be typed."""
 KINDS = {
     "conversation": "A talk with a model", "message": "A message", "preference": "A vote", "rating": "A score", "ranking": "A ranking",
     "label": "A label", "red_team_report": "A red-team report", "vulnerability_report": "A report of a flaw", "critique": "A critique",
@@ -156,6 +158,9 @@ ACTS = {
     ("consent.withdrawn", "contribution"): "You took it back.", ("consent.withdrawn", "lab"): "You took it back from one lab.",
     ("consent.withdrawn", "purpose"): "You took it back from one use.", ("consent.withdrawn", "all"): "You took back all you gave.",
     ("consent.withdrawn", "standing"): "You ended the terms for all you give.",
+    ("consent.revoked", "contribution"): "It was taken back for you.",
+    ("objection.filed", "contribution"): "You said what you object to.",
+    ("objection.withdrawn", "contribution"): "You took your words against it back.",
 }  # fmt: skip
 """What the person did, by type and reach of the act."""
 KEPT = """Keep this file. Show it to nobody.

@@ -37,6 +37,9 @@ def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, plat
         pages[address] = browser.get(address)
     for name in ("evaluation-only", "open-model-training-with-credit", "nothing-new", "safety-research"):
         pages[name] = browser.get(f"/r/of/{one.id}/terms?choose={name}")
+    pages["object"] = browser.get(f"/r/of/{one.id}/object")
+    pages["objected"] = post(browser, f"/r/of/{one.id}/object", statement="No.", language="en")
+    pages["objection"], pages["with objection"] = browser.get(f"/r/of/{one.id}/object"), browser.get(f"/r/of/{one.id}")
     pages["some"] = post(browser, "/r/some", **{one.id: "1", two.id: "1"})
     pages["done"] = post(browser, f"/r/of/{one.id}/lab", lab=lab.id)
     pages["done all"] = post(browser, f"/r/of/{two.id}/withdraw")
