@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app import platform_cli, policy_cli, request_cli
+from app import platform_cli, policy_cli, request_cli, withdraw_cli
 from app.core.strictjson import StrictJSONError, parse
 from app.kit.errors import DomainError
 from app.kit.settings import Settings
@@ -373,6 +373,7 @@ def _fail(message: str) -> Any:
 
 platform_cli.register(platforms, _perform_with)
 request_cli.register(requests, _perform_with)
+withdraw_cli.register(cli, _migrated, _refusing)
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ from app.parties import service as parties_service
 from app.parties.auth import TokenCache
 from app.parties.claims import Claims
 from app.parties.links import console_links, console_sessions, intake_links
+from app.parties.recovery import Recovery
 from app.parties.router import router as parties
 from app.releases import labels
 from app.releases import service as releases
@@ -69,10 +70,11 @@ from app.web.lab_pages import router as lab_pages
 from app.web.object_pages import router as object_pages
 from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
+from app.web.recovery_pages import router as recovery_pages
 
 ROUTERS = (
     parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, objections, reports, log, pages,
-    object_pages, act_pages, everything, receipt_pages, intake_pages, console, lab_pages,
+    object_pages, act_pages, everything, recovery_pages, receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
 
@@ -109,7 +111,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     )
     book = PolicyBook(engine, make_engine(settings.database, pool_size=2, overflow=2))
     runtime.parts = {
-        "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys),
+        "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys), "recovery": Recovery(keys),
         "cursors": Cursors(keys.derive("cursor")), "tokens": TokenCache(), "rates": RateLimit(settings.client_rate),
         "publisher": Publisher(runtime), "committer": Committer(runtime), "hooks": Hooks(runtime),
         "intake_links": intake_links(keys), "console_links": console_links(keys), "console_sessions": console_sessions(keys),

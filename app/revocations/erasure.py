@@ -26,7 +26,7 @@ from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.models import LogEntry
-from app.parties import contributors
+from app.parties import contributors, recovery
 from app.parties.models import Contributor, DataKey, PortalSession, Receipt
 from app.releases.models import Release
 from app.revocations.acting import Holder, lock, named, note, recall
@@ -77,6 +77,7 @@ def request(
     else:
         forget(session, holder.contributor, one)
         session.execute(sa.update(_RECEIPT).where(_RECEIPT.c.contribution_id == one).values(revoked_at=now))
+        recovery.end(session, holder.contributor, one)
     body = {
         "erasure": erasure, "scope": asked.scope, "refusal": asked.refusal, "contributions": sorted(rows), "by": "subject",
         "capability": "receipt" if holder.claimed else "claim-link",
@@ -168,6 +169,7 @@ def _destroy_person(session: Session, contributor: str, refusal: str, now: datet
     session.execute(sa.delete(_EXCLUSION).where(_EXCLUSION.c.contributor_id == contributor))
     session.execute(sa.delete(PortalSession).where(PortalSession.contributor_id == contributor))  # type: ignore[arg-type]
     session.execute(sa.update(_RECEIPT).where(_RECEIPT.c.contributor_id == contributor).values(revoked_at=now))
+    recovery.end(session, contributor, None)
     left: dict[str, Any] = {"refused_at": now} if refusal == "remember" else {"pseudonym": None}
     session.execute(sa.update(Contributor).where(Contributor.id == contributor).values(**left))  # type: ignore[arg-type]
     session.execute(sa.delete(DataKey).where(DataKey.contributor_id == contributor))  # type: ignore[arg-type]

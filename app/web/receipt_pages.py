@@ -16,7 +16,7 @@ from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Unauthorised
 from app.kit.pagination import Cursors
 from app.kit.runtime import Runtime
-from app.parties import claims
+from app.parties import claims, recovery
 from app.parties.auth import COOKIE, bearer, receipt_from, same_origin
 from app.parties.models import Receipt
 from app.revocations import acts, reporting, whereabouts
@@ -156,7 +156,9 @@ def end_others(request: Request, runtime: RuntimeDep) -> Response:
     """End every receipt but the one in this browser."""
     same_origin(request)
     with write(runtime.engine) as session:
-        claims.end_others(session, receipt_from(request, session), now=runtime.clock.now())
+        receipt = receipt_from(request, session)
+        claims.end_others(session, receipt, now=runtime.clock.now())
+        recovery.end(session, receipt.contributor_id, receipt.contribution_id)  # who had a receipt may have made a code with it
     return RedirectResponse("/r/keys?told=ended", 303, {"Cache-Control": "no-store"})
 
 

@@ -33,13 +33,17 @@ def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, plat
     pages["new"] = post(browser, url)
     pages["used"] = browser.get(url)
     acts = ("", "/withdraw", f"/lab/{lab.id}", "/purpose", "/terms", "/credit", "/erase", "/done")
-    for address in ("/", "/ledger", "/verify", "/r/keys", *(f"/r/of/{t}{a}" for t in (one.id, "all") for a in acts if t != "all" or a)):
+    own = ("/r/keys", "/r/recovery")
+    for address in ("/", "/ledger", "/verify", "/r/recover", *own, *(f"/r/of/{t}{a}" for t in (one.id, "all") for a in acts if t != "all" or a)):
         pages[address] = browser.get(address)
     for name in ("evaluation-only", "open-model-training-with-credit", "nothing-new", "safety-research"):
         pages[name] = browser.get(f"/r/of/{one.id}/terms?choose={name}")
     pages["object"] = browser.get(f"/r/of/{one.id}/object")
     pages["objected"] = post(browser, f"/r/of/{one.id}/object", statement="No.", language="en")
     pages["objection"], pages["with objection"] = browser.get(f"/r/of/{one.id}/object"), browser.get(f"/r/of/{one.id}")
+    pages["code"] = post(browser, "/r/recovery")
+    code = re.search(r"(?:[0-9A-Z]{4}-){8}[0-9A-Z]{4}", pages["code"].text)
+    pages["in again"] = post(browser, "/r/recover", code=code[0] if code else "")
     pages["some"] = post(browser, "/r/some", **{one.id: "1", two.id: "1"})
     pages["done"] = post(browser, f"/r/of/{one.id}/lab", lab=lab.id)
     pages["done all"] = post(browser, f"/r/of/{two.id}/withdraw")
