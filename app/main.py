@@ -64,6 +64,7 @@ from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
 from app.web.everything import router as everything
+from app.web.finding_pages import router as finding_pages
 from app.web.intake_pages import intake_pages
 from app.web.lab_pages import console
 from app.web.lab_pages import router as lab_pages
@@ -71,10 +72,12 @@ from app.web.object_pages import router as object_pages
 from app.web.pages import pages
 from app.web.receipt_pages import router as receipt_pages
 from app.web.recovery_pages import router as recovery_pages
+from app.web.some_pages import router as some_pages
+from app.web.story_pages import router as story_pages
 
 ROUTERS = (
     parties, consents, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations, objections, reports, log, pages,
-    object_pages, act_pages, everything, recovery_pages, receipt_pages, intake_pages, console, lab_pages,
+    object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, receipt_pages, intake_pages, console, lab_pages,
 )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def mine(
     taken = frozenset(x.lab_id for x in whereabouts.exclusions(session, receipt.contributor_id, None))
     return page(
         "mine.html", items=[telling.facts(session, runtime, row) for row in rows[:MOST_LISTED]], more=more, fresh=fresh, first=cursor is None,
-        labs=telling.labs(held, taken), target="all", done=_done(session, runtime, receipt),
+        labs=telling.labs(held, taken), target="all", done=done_by(session, runtime, receipt),
         kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
     )  # fmt: skip
 
@@ -84,11 +84,11 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
         refused=[(r, telling.used(r.use)) for r in whereabouts.refused(session, runtime, row, now) if (r.lab_id, r.use) not in has],
         gave=telling.readable(receipts.content(session, runtime, row)) if show and row.state != "erased" else None,
         models=reporting.learned(session, runtime, row), said=None if row.state == "erased" else said(session, runtime, row),
-        whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=_done(session, runtime, receipt),
+        whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=done_by(session, runtime, receipt),
     )  # fmt: skip
 
 
-def _done(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[str, object]]:
+def done_by(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[str, object]]:
     """What the person did, newest first."""
     found = acts.latest(session, runtime, receipt, _ACTS)
     return [{"id": a.id, "at": a.at, "told": telling.ACTS.get((a.type, a.scope), a.type)} for a in found]
