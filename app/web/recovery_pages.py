@@ -32,7 +32,7 @@ def make_code(request: Request, runtime: RuntimeDep) -> Response:
     with write(runtime.engine) as session:
         receipt = receipt_from(request, session)
         code = recovery.make(session, runtime.keys, receipt, now=runtime.clock.now())
-    return page("recovery_code.html", code=recovery.written(code), recovered=False, whole=receipt.contribution_id is None)
+    return page("recovery_code.html", code=recovery.written(code), recovered=False, address=_address(runtime))
 
 
 @router.get("/r/recover", dependencies=[FOR_ANYBODY])
@@ -49,7 +49,7 @@ async def recover(request: Request, runtime: RuntimeDep) -> Response:
     codes: Recovery = runtime.parts["recovery"]
     codes.limit.take(request.client.host if request.client else "", micros(runtime.clock.now()))
     secret, following = await run_in_threadpool(_recovered, runtime, codes, code)
-    response = page("recovery_code.html", code=recovery.written(following), recovered=True, whole=True)
+    response = page("recovery_code.html", code=recovery.written(following), recovered=True, address=_address(runtime))
     set_cookie(runtime, response, secret)
     return response
 
@@ -57,3 +57,8 @@ async def recover(request: Request, runtime: RuntimeDep) -> Response:
 def _recovered(runtime: Runtime, codes: Recovery, code: str) -> tuple[str, str]:
     with write(runtime.engine) as session:
         return recovery.recover(session, runtime.keys, codes, code, now=runtime.clock.now())
+
+
+def _address(runtime: Runtime) -> str:
+    """Where a code is typed in, for the paper that it is printed on."""
+    return f"{runtime.settings.public_url}/r/recover"
