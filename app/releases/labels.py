@@ -7,7 +7,6 @@ person's act by a second would tell which release they are in.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -16,7 +15,7 @@ from app.collectives import proposals
 from app.collectives.models import OutcomeRow
 from app.contributions.models import Contribution, Objection
 from app.contributions.objections import statement_place
-from app.kit.db import for_update, write
+from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties import contributors
@@ -60,31 +59,33 @@ def labels(session: Session, release: str) -> list[ReleaseLabel]:
 # -- objections --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Beside:
-    """What somebody says of a record in a release, beside it; `record_id` is 32 bytes."""
+    """What somebody says of a record in a release, beside it; `record_id` is 32 bytes. Where in the log it was said is left out: the
+    number is the same under every agreement, and would join record ids that nothing else joins."""
 
     record_id: bytes
     statement: str
     language: str
-    log_index: int
 
 
-def _objected(release: str, before: int | None, *columns: Any) -> Any:
-    """Of the objections that stand, those to records that the release holds, made before a place in the log (None: whenever)."""
-    joined = _ITEM.join(_O, _O.c.contribution_id == _ITEM.c.contribution_id).join(_C, _C.c.id == _O.c.contribution_id)
-    holds = sa.and_(_ITEM.c.release_id == release, _ITEM.c.parts > 0, _O.c.withdrawn_at.is_(None), _C.c.state == "live")
-    return sa.select(*columns).select_from(joined).where(holds if before is None else sa.and_(holds, _O.c.log_index < before))
-
-
-def carries_objections(session: Session, release: str) -> bool:
-    """Whether a record that the release is about to hold has an objection. For the cut, under the head lock."""
-    return session.execute(_objected(release, None, _O.c.id).limit(1)).first() is not None
+def anybody_objects(session: Session) -> bool:
+    """Whether there is any objection that could go along. Cheap: a cut asks it under the head lock."""
+    return session.execute(sa.select(_O.c.id).where(_O.c.withdrawn_at.is_(None)).limit(1)).first() is not None
 
 
 def label_objections(runtime: Runtime, release: str) -> None:
-    """The job: the label `objection` on a published release, once."""
+    """The job: the label `objection`, once, on a published release that holds a record which somebody objected about before the cut."""
+    with read(runtime.engine) as session:
+        row = session.get(Release, release)
+        if row is None or row.log_index is None:
+            return
+        # From the objections, which are few, to the items, which are many.
+        held = sa.exists().where(_ITEM.c.release_id == release, _ITEM.c.contribution_id == _O.c.contribution_id, _ITEM.c.parts > 0)
+        standing = sa.and_(_O.c.withdrawn_at.is_(None), _O.c.log_index < row.log_index)
+        if session.execute(sa.select(_O.c.id).where(standing, held).limit(1)).first() is None:
+            return
     with write(runtime.engine) as session:
-        row = session.exec(for_update(select(Release).where(Release.id == release), session)).first()
-        if row is None or row.log_index is None or session.get(ReleaseLabel, (release, "objection")) is not None:
+        session.execute(for_update(sa.select(Release.id).where(Release.id == release), session))  # type: ignore[call-overload]
+        if session.get(ReleaseLabel, (release, "objection")) is not None:
             return
         now = runtime.clock.now()
         index = log.append(session, [log.institutional("label.added", release, {"label": "objection"}, now)], now)
@@ -96,8 +97,10 @@ def objections(session: Session, runtime: Runtime, release: Release, after: byte
 
     What was withdrawn since, or is about a record in a shard that is gone, is not there any more.
     """
-    columns = (_ITEM.c.record_id, _O.c.id, _O.c.contributor_id, _O.c.statement, _O.c.language, _O.c.log_index)
-    query = _objected(release.id, release.log_index, *columns)
+    joined = _ITEM.join(_O, _O.c.contribution_id == _ITEM.c.contribution_id).join(_C, _C.c.id == _O.c.contribution_id)
+    holds = sa.and_(_ITEM.c.release_id == release.id, _ITEM.c.parts > 0, _O.c.withdrawn_at.is_(None), _C.c.state == "live")
+    columns = (_ITEM.c.record_id, _O.c.id, _O.c.contributor_id, _O.c.statement, _O.c.language)
+    query = sa.select(*columns).select_from(joined).where(holds, _O.c.log_index < release.log_index)
     live = sa.exists().where(_SHARD.c.release_id == _ITEM.c.release_id, _SHARD.c.shard == _ITEM.c.shard, _SHARD.c.state == "live")
     query = query.where(live).order_by(_ITEM.c.record_id).limit(limit)
     rows = session.execute(query if after is None else query.where(_ITEM.c.record_id > after)).all()
@@ -105,7 +108,7 @@ def objections(session: Session, runtime: Runtime, release: Release, after: byte
     found = [
         Beside(
             bytes(row.record_id), people[row.contributor_id].sealer.open(bytes(row.statement), statement_place(row.id)).decode(),
-            row.language, row.log_index,
+            row.language,
         )
         for row in rows
         if row.contributor_id in people

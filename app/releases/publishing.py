@@ -116,7 +116,7 @@ class Publishing(Filling):
         session.flush()
         if self.needs_new_terms:
             self.runtime.jobs.enqueue(session, "amend", self.agreement.id, key=self.release)
-        if labels.carries_objections(session, self.release):
+        if labels.anybody_objects(session):
             self.runtime.jobs.enqueue(session, "objections", self.release, key=self.release)
         index = log.append(session, [log.institutional("release.cut", self.release, body, now)], now)
         session.execute(sa.update(Release).where(Release.id == self.release).values(log_index=index))  # type: ignore[arg-type]

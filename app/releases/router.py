@@ -106,11 +106,11 @@ def read_objections(
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"objections/{row.id}"
     after = None if cursor is None else bytes.fromhex(cursors.read(listing, cursor))
-    found, last = labels.objections(session, runtime, row, after, PAGE)
+    found, last = labels.objections(session, runtime, row, after, 10 * PAGE)
     following = None if last is None else cursors.make(listing, last.hex())
     if following:
         response.headers["Link"] = f'</v1/releases/{row.id}/objections?cursor={following}>; rel="next"'
-    items = [BesideOut(record_id=b.record_id.hex(), statement=b.statement, language=b.language, log_index=b.log_index) for b in found]
+    items = [BesideOut(record_id=b.record_id.hex(), statement=b.statement, language=b.language) for b in found]
     return BesidePage(items=items, next=following)
 
 

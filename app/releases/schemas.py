@@ -54,7 +54,6 @@ class BesideOut(Out):
     record_id: str
     statement: str
     language: str
-    log_index: int
 
 
 class BesidePage(Out):

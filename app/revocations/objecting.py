@@ -51,8 +51,11 @@ def object_to(
     return keep(session, holder, made, "objection.filed", "contribution", 1, 0, index, now)
 
 
-def withdraw(session: Session, runtime: Runtime, holder: Holder, contribution: str, objection: str, *, now: datetime) -> ConsentAct:
-    """Take an objection back: its words are deleted, and releases from now on are without it.
+def withdraw(
+    session: Session, runtime: Runtime, holder: Holder, contribution: str, objection: str, *, now: datetime, act: str | None = None
+) -> ConsentAct:
+    """Take an objection back: its words are deleted, and nothing hands them over from now on. `act` is given where an act of before is
+    done again: a database that was set back must not bring the words back.
 
     Raises Unauthorised (token_invalid), NotFound (not_found) or Conflict (objection_withdrawn).
     """
@@ -66,7 +69,8 @@ def withdraw(session: Session, runtime: Runtime, holder: Holder, contribution: s
     row.statement, row.withdrawn_at = None, now
     session.add(row)
     session.flush()
-    act = random_id("act")
+    act = act or random_id("act")
     body = {"objection": objection, "contribution": contribution, "capability": "receipt"}
-    index = log.append(session, [log.personal("objection.withdrawn", contribution, body, person.sealer, now)], now)
+    leaf = log.personal("objection.withdrawn", contribution, body, person.sealer, now)
+    index = log.append_narrowing(session, leaf, act, "unobject", now, contributor=holder.contributor, contribution=contribution, objection=objection)
     return keep(session, holder, act, "objection.withdrawn", "contribution", 1, 0, index, now)

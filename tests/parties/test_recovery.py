@@ -118,5 +118,7 @@ def test_other_sites_slips_and_too_many_tries(running: Service, monkeypatch: Any
     codes: recovery.Recovery = running.runtime.parts["recovery"]
     monkeypatch.setattr(codes, "limit", type(codes.limit)(1, burst=2, advice="Wait a little, then try again."))
     assert [use(running, code).status_code for _ in range(4)][-1] == 429
-    told(use(running, code), 429, "rate_limited")
+    turned_away = use(running, code)
+    told(turned_away, 429, "rate_limited")
+    assert int(turned_away.headers["retry-after"]) >= 1
     assert use(running, "x").status_code == 422, "a slip costs no try"

@@ -1,6 +1,6 @@
 """`objections.jsonl` in a pulled directory: what people say of their records, to be read beside them.
 
-A line each: `{record_id, statement, language, log_index}`, by record id, only for records that are here. Where nobody objected there
+A line each: `{record_id, statement, language}`, by record id, only for records that are here. Where nobody objected there
 is no such file.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from sayso import disk, errors
 
 NAME = "objections.jsonl"
-_FIELDS = {"record_id": str, "statement": str, "language": str, "log_index": int}
+_FIELDS = {"record_id": str, "statement": str, "language": str}
 
 
 def keep(folder: Path, items: Iterable[dict[str, Any]]) -> None:
