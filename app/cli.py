@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app import export_cli, lab_cli, platform_cli, policy_cli, request_cli
+from app import export_cli, lab_cli, platform_cli, policy_cli, request_cli, withdraw_cli
 from app.kit.errors import DomainError
 from app.kit.settings import Settings
 from app.odrl_cli import add_odrl_commands
@@ -325,6 +325,7 @@ platform_cli.register(platforms, _perform_with)
 lab_cli.register(labs, _perform_with)
 request_cli.register(requests, _perform_with)
 export_cli.register(cli, _migrated, _refusing)
+withdraw_cli.register(cli, _migrated, _refusing)
 
 
 def main() -> None:

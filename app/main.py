@@ -56,30 +56,37 @@ from app.parties.auth import TokenCache
 from app.parties.claims import Claims
 from app.parties.lab_routes import router as lab_routes
 from app.parties.links import console_links, console_sessions, intake_links, operator_links, operator_sessions
+from app.parties.recovery import Recovery
 from app.parties.router import router as parties
 from app.releases import labels
 from app.releases import service as releases
 from app.releases.router import router as release_routes
 from app.revocations import amending, compensation, completion, deadlines, deletions, eviction, pushing, recalls, replay
 from app.revocations.compensation_routes import router as compensation_routes
+from app.revocations.objection_routes import router as objections
 from app.revocations.push_routes import router as push
 from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
 from app.web.act_pages import router as act_pages
 from app.web.everything import router as everything
+from app.web.finding_pages import router as finding_pages
 from app.web.intake_pages import intake_pages
 from app.web.lab_pages import console
 from app.web.lab_pages import router as lab_pages
+from app.web.object_pages import router as object_pages
 from app.web.operator_pages import router as operator_pages
 from app.web.pages import pages
 from app.web.pay_pages import router as pay_pages
 from app.web.receipt_pages import router as receipt_pages
+from app.web.recovery_pages import router as recovery_pages
+from app.web.some_pages import router as some_pages
+from app.web.story_pages import router as story_pages
 from app.web.testimony_pages import testimony_pages
 
 ROUTERS = (
     parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations,
-    reports, compensation_routes, push, log, pages, act_pages, everything, pay_pages, receipt_pages, intake_pages, testimony_pages, console,
-    lab_pages, operator_pages,
+    objections, reports, compensation_routes, push, log, pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything,
+    recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 
@@ -117,7 +124,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     )  # fmt: skip
     book = PolicyBook(engine, make_engine(settings.database, pool_size=2, overflow=2))
     runtime.parts = {
-        "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys),
+        "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys), "recovery": Recovery(keys),
         "cursors": Cursors(keys.derive("cursor")), "tokens": TokenCache(), "rates": RateLimit(settings.client_rate),
         "publisher": Publisher(runtime), "committer": Committer(runtime), "hooks": Hooks(runtime),
         "intake_links": intake_links(keys), "console_links": console_links(keys), "console_sessions": console_sessions(keys),
@@ -136,6 +143,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
     runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
+    runtime.jobs.handle("objections", lambda release: labels.label_objections(runtime, release))
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     runtime.parts["pusher"] = pushing.Pusher(runtime)

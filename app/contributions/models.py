@@ -8,6 +8,7 @@ from sqlmodel import Field, SQLModel
 from app.kit.db import IdType, Instant
 
 _ANSWERS = sa.text("parent_id IS NOT NULL")
+_STANDS = sa.text("withdrawn_at IS NULL")
 KINDS = (
     "conversation", "message", "preference", "rating", "ranking", "label", "red_team_report", "vulnerability_report",
     "critique", "refusal", "statement", "objection", "testimony",
@@ -51,6 +52,27 @@ class ContributionModel(SQLModel, table=True):
 
     contribution_id: str = Field(primary_key=True, sa_type=IdType)
     model: str = Field(primary_key=True, sa_type=IdType)
+
+
+class Objection(SQLModel, table=True):
+    """What a person says against something in words of their own, to stand beside their contribution wherever it goes from then on.
+
+    `statement` is sealed like a part, and null once it was withdrawn; the row stays, so that the act is told. One stands at a time.
+    """
+
+    __table_args__ = (
+        sa.Index("uq_objection_standing", "contribution_id", unique=True, sqlite_where=_STANDS, postgresql_where=_STANDS),
+        sa.Index("ix_objection_contributor", "contributor_id"),
+    )  # fmt: skip
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    contribution_id: str = Field(foreign_key="contribution.id", sa_type=IdType)
+    contributor_id: str = Field(sa_type=IdType)
+    statement: bytes | None = None
+    language: str
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)
+    withdrawn_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class ContributionPayload(SQLModel, table=True):

@@ -145,6 +145,12 @@ CODES: dict[str, str] = {
     "erasure_unknown": "There is no erasure of that id.",
     "ids_missing": "The receipt covers more than one contribution and none was named.",
     "already_withdrawn": "There is nothing left to withdraw.",
+    "recovery_code_mistyped": "What was typed cannot be a recovery code: it does not agree with its own check.",
+    "recovery_code_unknown": "No recovery code is like that, or it was used or ended.",
+    "text_unmatched": "Nothing that can be withdrawn has exactly that text on that day.",
+    "text_ambiguous": "Another number of people than said gave exactly that text on that day.",
+    "objection_stands": "The contribution has an objection that stands.",
+    "objection_withdrawn": "The objection was withdrawn before.",
     "csrf": "The form was not sent from this service's own page.",
     # collectives
     "charter_invalid": "The charter cannot be used; `errors` or the sentence says why.",

@@ -1,6 +1,7 @@
 """How often one client may call: the generic cell rate algorithm, in memory, for each process.
 
-Contributors are never limited here: a tenant that floods the service must not keep people from seeing or withdrawing.
+Contributors are never limited here: a tenant that floods the service must not keep people from seeing or withdrawing. Only the
+trying of recovery codes is, by where it comes from.
 """
 
 from threading import Lock
@@ -13,8 +14,10 @@ class RateLimit:
 
     _MOST = 100_000
 
-    def __init__(self, rate: int, burst: int = 2) -> None:
+    def __init__(self, rate: int, burst: int = 2, advice: str = "Slow down, or send records in batches.") -> None:
+        """`advice` is the sentence for whoever is turned away."""
         self.rate = rate
+        self._advice = advice
         self._policy = (b"ratelimit-policy", b'"client";q=%d;w=1' % rate)
         # Whole microseconds: sums of fractions of a second would drift.
         self._step = max(1, 1_000_000 // rate)
@@ -32,7 +35,7 @@ class RateLimit:
             if due + self._step - now > self._slack:
                 wait = due + self._step - now - self._slack
                 raise TooMany(
-                    "rate_limited", "Slow down, or send records in batches.", retry_after=wait // 1_000_000 + 1
+                    "rate_limited", self._advice, retry_after=wait // 1_000_000 + 1
                 )
             if len(self._due) >= self._MOST:
                 self._due.clear()

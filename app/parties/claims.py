@@ -175,11 +175,16 @@ def renew(session: Session, keys: KeyRing, receipt: Receipt, *, now: datetime) -
         raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
     if len(others(session, receipt)) >= MOST_RECEIPTS:
         raise Conflict("receipts_too_many", "End the other receipts first, then make a new one.")
+    return mint(session, receipt.contributor_id, receipt.contribution_id, now=now)
+
+
+def mint(session: Session, contributor: str, contribution: str | None, *, now: datetime) -> str:
+    """A receipt over one contribution, or (None) all of a contributor's; gives its secret. For whoever holds the person's key row."""
     secret = "rcp_" + encode_secret(os.urandom(20))
     session.add(
         Receipt(
             id=ids.new_id("receipt").replace("rcp_", "rid_"), secret_sha256=sha256(secret.encode()).hexdigest(),
-            contributor_id=receipt.contributor_id, contribution_id=receipt.contribution_id, created_at=now,
+            contributor_id=contributor, contribution_id=contribution, created_at=now,
         )
     )  # fmt: skip
     session.flush()

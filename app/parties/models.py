@@ -163,6 +163,19 @@ class PortalSession(SQLModel, table=True):
     created_at: datetime = Field(sa_type=Instant)
 
 
+class RecoveryCode(SQLModel, table=True):
+    """What somebody wrote down to get in again without a receipt: one for each reach, which is that of the receipt it was made with
+    (`contribution_id` empty: all of a contributor's). `before_sha256` is the code it took the place of, at `made_at`."""
+
+    __tablename__ = "recovery_code"
+
+    contributor_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="contributor.id")
+    contribution_id: str = Field(primary_key=True, sa_type=IdType)
+    code_sha256: str = Field(unique=True, sa_type=IdType)
+    before_sha256: str | None = Field(default=None, index=True, sa_type=IdType)
+    made_at: datetime = Field(sa_type=Instant)
+
+
 class Receipt(SQLModel, table=True):
     """A claimed capability: over one contribution, or (contribution_id null) over all of a contributor's."""
 

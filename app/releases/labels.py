@@ -1,17 +1,28 @@
 """Labels of releases: what is to be said of one after its manifest was signed. Each is a leaf of its own, and stays.
 
 `contested` where a decision of a collective that its records rest on was (computed, and never typed), `dissent` where somebody filed a
-minority report on one. They are added by a job that the cut and the report queue, so that neither waits for the other.
+minority report on one, `objection` where somebody who gave a record in it had objected before the cut. They are added by a job that the
+cut and the report queue, so that neither waits for the other. An objection labels no release of before it: a label that follows a
+person's act by a second would tell which release they are in.
 """
 
+from dataclasses import dataclass
+
+import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import proposals
 from app.collectives.models import OutcomeRow
-from app.kit.db import for_update, write
+from app.contributions.models import Contribution, Objection
+from app.contributions.objections import statement_place
+from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
-from app.releases.models import Release, ReleaseLabel, ReleaseOutcome
+from app.parties import contributors
+from app.releases.models import Release, ReleaseItem, ReleaseLabel, ReleaseOutcome, Shard
+
+_C, _O = Contribution.__table__, Objection.__table__  # type: ignore[attr-defined]
+_ITEM, _SHARD = ReleaseItem.__table__, Shard.__table__  # type: ignore[attr-defined]
 
 
 def relabel(runtime: Runtime, outcome: str) -> None:
@@ -43,3 +54,63 @@ def labels(session: Session, release: str) -> list[ReleaseLabel]:
     """A release's labels, in the order of the log."""
     query = select(ReleaseLabel).where(ReleaseLabel.release_id == release)
     return list(session.exec(query.order_by(ReleaseLabel.log_index)))  # type: ignore[arg-type]
+
+
+# -- objections --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Beside:
+    """What somebody says of a record in a release, beside it; `record_id` is 32 bytes. Where in the log it was said is left out: the
+    number is the same under every agreement, and would join record ids that nothing else joins."""
+
+    record_id: bytes
+    statement: str
+    language: str
+
+
+def anybody_objects(session: Session) -> bool:
+    """Whether there is any objection that could go along. Cheap: a cut asks it under the head lock."""
+    return session.execute(sa.select(_O.c.id).where(_O.c.withdrawn_at.is_(None)).limit(1)).first() is not None
+
+
+def label_objections(runtime: Runtime, release: str) -> None:
+    """The job: the label `objection`, once, on a published release that holds a record which somebody objected about before the cut."""
+    with read(runtime.engine) as session:
+        row = session.get(Release, release)
+        if row is None or row.log_index is None:
+            return
+        # From the objections, which are few, to the items, which are many.
+        held = sa.exists().where(_ITEM.c.release_id == release, _ITEM.c.contribution_id == _O.c.contribution_id, _ITEM.c.parts > 0)
+        standing = sa.and_(_O.c.withdrawn_at.is_(None), _O.c.log_index < row.log_index)
+        if session.execute(sa.select(_O.c.id).where(standing, held).limit(1)).first() is None:
+            return
+    with write(runtime.engine) as session:
+        session.execute(for_update(sa.select(Release.id).where(Release.id == release), session))  # type: ignore[call-overload]
+        if session.get(ReleaseLabel, (release, "objection")) is not None:
+            return
+        now = runtime.clock.now()
+        index = log.append(session, [log.institutional("label.added", release, {"label": "objection"}, now)], now)
+        session.add(ReleaseLabel(release_id=release, code="objection", log_index=index, at=now))
+
+
+def objections(session: Session, runtime: Runtime, release: Release, after: bytes | None, limit: int) -> tuple[list[Beside], bytes | None]:
+    """What goes along with a published release now, by record id after `after`, `limit` looked at; and where to go on.
+
+    What was withdrawn since, or is about a record in a shard that is gone, is not there any more.
+    """
+    joined = _ITEM.join(_O, _O.c.contribution_id == _ITEM.c.contribution_id).join(_C, _C.c.id == _O.c.contribution_id)
+    holds = sa.and_(_ITEM.c.release_id == release.id, _ITEM.c.parts > 0, _O.c.withdrawn_at.is_(None), _C.c.state == "live")
+    columns = (_ITEM.c.record_id, _O.c.id, _O.c.contributor_id, _O.c.statement, _O.c.language)
+    query = sa.select(*columns).select_from(joined).where(holds, _O.c.log_index < release.log_index)
+    live = sa.exists().where(_SHARD.c.release_id == _ITEM.c.release_id, _SHARD.c.shard == _ITEM.c.shard, _SHARD.c.state == "live")
+    query = query.where(live).order_by(_ITEM.c.record_id).limit(limit)
+    rows = session.execute(query if after is None else query.where(_ITEM.c.record_id > after)).all()
+    people = contributors.load(session.connection(), runtime.keys, {row.contributor_id for row in rows})
+    found = [
+        Beside(
+            bytes(row.record_id), people[row.contributor_id].sealer.open(bytes(row.statement), statement_place(row.id)).decode(),
+            row.language,
+        )
+        for row in rows
+        if row.contributor_id in people
+    ]  # fmt: skip
+    return found, bytes(rows[-1].record_id) if len(rows) == limit else None

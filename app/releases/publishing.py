@@ -18,7 +18,7 @@ from app.core.manifest import manifest_bytes, shard_prefix
 from app.kit.clock import rfc3339
 from app.kit.runtime import Runtime
 from app.log import service as log
-from app.releases import tree
+from app.releases import labels, tree
 from app.releases.items import CHUNK, Filling
 from app.releases.models import Release, ReleaseItem, ReleaseOutcome, Shard
 from app.releases.rows import BuiltShard, Group, Terms
@@ -118,6 +118,8 @@ class Publishing(Filling):
         session.flush()
         if self.needs_new_terms:
             self.runtime.jobs.enqueue(session, "amend", self.agreement.id, key=self.release)
+        if labels.anybody_objects(session):
+            self.runtime.jobs.enqueue(session, "objections", self.release, key=self.release)
         index = log.append(session, [log.institutional("release.cut", self.release, body, now)], now)
         session.execute(sa.update(Release).where(Release.id == self.release).values(log_index=index))  # type: ignore[arg-type]
         for outcome in sorted(outcomes):

@@ -24,6 +24,8 @@ from app.releases import delta, labels, service, shares
 from app.releases.cutting import blob_name
 from app.releases.models import JSONL, PARQUET, Delivery, Release, Shard
 from app.releases.schemas import (
+    BesideOut,
+    BesidePage,
     CutIn,
     DeliveryOut,
     DeltaOut,
@@ -88,6 +90,35 @@ def read_labels(release: str, session: ReadSessionDep, lab: ReadingLab) -> list[
     """Labels added since the cut, each a leaf of the log. Whoever holds the release keeps them with it."""
     row = service.own_release(session, lab.id, release)
     return [LabelOut(label=found.code, log_index=found.log_index, added_at=found.at) for found in labels.labels(session, row.id)]
+
+
+@router.get(
+    "/releases/{release}/objections", dependencies=[BY_TICKET], response_model=BesidePage, summary="What people say of their records in it"
+)
+def read_objections(
+    release: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, response: Response,
+    cursor: Annotated[str | None, Query(max_length=400)] = None,
+) -> BesidePage:  # fmt: skip
+    """Under a delivery ticket (Bearer), as the shards are: statements that stand, made before the cut, by record id. Keep each with its
+    record. A page can be short: go on while there is a `next`."""
+    opened, _ = service.by_ticket(session, runtime, release, _ticket(request), now=runtime.clock.now())
+    row = session.get_one(Release, opened.release_id)
+    cursors: Cursors = runtime.parts["cursors"]
+    listing = f"objections/{row.id}"
+    after = None if cursor is None else bytes.fromhex(cursors.read(listing, cursor))
+    found, last = labels.objections(session, runtime, row, after, 10 * PAGE)
+    following = None if last is None else cursors.make(listing, last.hex())
+    if following:
+        response.headers["Link"] = f'</v1/releases/{row.id}/objections?cursor={following}>; rel="next"'
+    items = [BesideOut(record_id=b.record_id.hex(), statement=b.statement, language=b.language) for b in found]
+    return BesidePage(items=items, next=following)
+
+
+def _ticket(request: Request) -> str:
+    secret = bearer(request.headers.get("authorization", ""))
+    if not secret.startswith("tkt_"):
+        raise Unauthorised("ticket_invalid", "Use the ticket of a delivery of this release.")
+    return secret
 
 
 def _read(session: Session, row: Release) -> ReleaseOut:
@@ -170,10 +201,7 @@ def deliver(
 )
 def shard(release: str, sha256: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """The bytes of a shard under a delivery ticket (Bearer). Immutable, with ranges and a strong ETag; 410 once it is gone."""
-    secret = bearer(request.headers.get("authorization", ""))
-    if not secret.startswith("tkt_"):
-        raise Unauthorised("ticket_invalid", "Use the ticket of a delivery of this release.")
-    opened = service.open_shard(session, runtime, release, sha256, secret, now=runtime.clock.now())
+    opened = service.open_shard(session, runtime, release, sha256, _ticket(request), now=runtime.clock.now())
     etag = f'"{opened.sha256}"'
     headers = {
         "ETag": etag,

@@ -40,11 +40,25 @@ class ReleaseOut(Out):
 
 
 class LabelOut(Out):
-    """`contested`: a decision that records in it rest on was. `dissent`: there are minority reports on one."""
+    """`contested`: a decision that records in it rest on was. `dissent`: there are minority reports on one. `objection`: who gave a
+    record in it objected; the words are at `/v1/releases/{release}/objections`."""
 
     label: str
     log_index: int
     added_at: Time
+
+
+class BesideOut(Out):
+    """What the person who gave a record says of what becomes of it, to be read beside it."""
+
+    record_id: str
+    statement: str
+    language: str
+
+
+class BesidePage(Out):
+    items: list[BesideOut]
+    next: str | None
 
 
 class ShareOut(Out):

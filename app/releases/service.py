@@ -189,6 +189,17 @@ def open_shard(
     session: Session, runtime: Runtime, release_id: str, digest: str, secret: str, *, now: datetime
 ) -> OpenShard:
     """What the ticket opens. Raises Unauthorised (ticket_invalid), NotFound (not_found) or Gone (shard_gone)."""
+    found, form = by_ticket(session, runtime, release_id, secret, now=now)
+    shard = session.exec(select(Shard).where(Shard.release_id == release_id, Shard.sha256 == digest)).first()
+    if shard is None:
+        raise NotFound("not_found", "Take the digest from the release's manifest.")
+    if shard.state != "live":
+        raise gone(session, release_id)
+    return OpenShard(release_id, digest, shard.bytes, found.id, form)
+
+
+def by_ticket(session: Session, runtime: Runtime, release_id: str, secret: str, *, now: datetime) -> tuple[Delivery, str]:
+    """The delivery that the ticket is of, and its release's format. Raises Unauthorised (ticket_invalid) or Forbidden (lab_blocked)."""
     log_is_sound(runtime)
     found = session.exec(select(Delivery).where(Delivery.ticket_sha256 == sha256(secret.encode()).hexdigest())).first()
     if found is None or found.release_id != release_id or found.expires_at <= now or found.revoked_at is not None:
@@ -201,12 +212,7 @@ def open_shard(
     ).one()
     if lab.blocked_at is not None:
         raise Forbidden("lab_blocked", "Settle the overdue recall first.")
-    shard = session.exec(select(Shard).where(Shard.release_id == release_id, Shard.sha256 == digest)).first()
-    if shard is None:
-        raise NotFound("not_found", "Take the digest from the release's manifest.")
-    if shard.state != "live":
-        raise gone(session, release_id)
-    return OpenShard(release_id, digest, shard.bytes, found.id, form)
+    return found, form
 
 
 def still_open(session: Session, shard: OpenShard, *, now: datetime) -> bool:

@@ -14,7 +14,8 @@ from sqlmodel import Session, select
 from app.collectives import queries as collectives
 from app.consents.models import Consent
 from app.consents.service import credit_place
-from app.contributions.models import Contribution, ContributionPayload
+from app.contributions.models import Contribution, ContributionPayload, Objection
+from app.contributions.objections import statement_place
 from app.contributions.recording import part_place
 from app.core.vocabulary import PARTS
 from app.crypto.sealing import Sealer, new_key
@@ -98,6 +99,7 @@ def replace_key(runtime: Runtime, contributor: str) -> None:
         _seal_payloads(session, person, sealer, ids)
         _seal_openings(session, person, sealer, contributor, ids)
         _seal_credits(session, person, sealer, contributor)
+        _seal_objections(session, person, sealer, contributor)
         contributors.give_key(session, runtime.keys, contributor, key, person.rid_key)
     runtime.keys.forget(contributor)
 
@@ -147,6 +149,15 @@ def _seal_credits(session: Session, person: Person, sealer: Sealer, contributor:
         place = credit_place(contribution or contributor)
         anew = sealer.seal(person.sealer.open(bytes(sealed), place), place)
         session.execute(sa.update(_CONSENT).where(_CONSENT.c.id == consent).values(credit_sealed=anew))
+
+
+def _seal_objections(session: Session, person: Person, sealer: Sealer, contributor: str) -> None:
+    rows = session.exec(select(Objection).where(Objection.contributor_id == contributor, Objection.statement != None)).all()
+    for row in rows:
+        place = statement_place(row.id)
+        row.statement = sealer.seal(person.sealer.open(bytes(row.statement or b""), place), place)
+        session.add(row)
+    session.flush()
 
 
 def _scrub(runtime: Runtime) -> bool:

@@ -18,6 +18,7 @@ from sqlmodel import Session, select
 from app.collectives import queries as collectives
 from app.collectives.service import forget
 from app.consents.models import Consent, Exclusion
+from app.contributions import objections
 from app.contributions.models import Contribution, ContributionModel, ContributionPayload
 from app.crypto.sealing import Sealer, new_key
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
@@ -25,7 +26,7 @@ from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.models import LogEntry
-from app.parties import contributors
+from app.parties import contributors, recovery
 from app.parties.models import Contributor, DataKey, PortalSession, Receipt
 from app.releases.models import Release
 from app.revocations import compensation
@@ -71,11 +72,13 @@ def request(
     erasure = act or random_id("erasure")
     known = _known_as(session, holder.contributor) if asked.refusal == "remember" else None
     _destroy(session, rows, now)
+    objections.forget(session, holder.contributor, None if everything else rows)
     if everything:
         _destroy_person(session, holder.contributor, asked.refusal, now)
     else:
         forget(session, holder.contributor, one)
         session.execute(sa.update(_RECEIPT).where(_RECEIPT.c.contribution_id == one).values(revoked_at=now))
+        recovery.end(session, holder.contributor, one)
     body = {
         "erasure": erasure, "scope": asked.scope, "refusal": asked.refusal, "contributions": sorted(rows), "by": "subject",
         "capability": "receipt" if holder.claimed else "claim-link",
@@ -168,6 +171,7 @@ def _destroy_person(session: Session, contributor: str, refusal: str, now: datet
     session.execute(sa.delete(_EXCLUSION).where(_EXCLUSION.c.contributor_id == contributor))
     session.execute(sa.delete(PortalSession).where(PortalSession.contributor_id == contributor))  # type: ignore[arg-type]
     session.execute(sa.update(_RECEIPT).where(_RECEIPT.c.contributor_id == contributor).values(revoked_at=now))
+    recovery.end(session, contributor, None)
     left: dict[str, Any] = {"refused_at": now} if refusal == "remember" else {"pseudonym": None}
     session.execute(sa.update(Contributor).where(Contributor.id == contributor).values(**left))  # type: ignore[arg-type]
     session.execute(sa.delete(DataKey).where(DataKey.contributor_id == contributor))  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ from app.log import service as log
 from app.parties import contributors
 from app.parties import service as parties
 from app.parties.models import Contributor, Lab, LabKey, Platform
-from app.revocations import erasure, service
+from app.revocations import erasure, objecting, service
 from app.revocations.acting import Holder
 from app.revocations.overtaken import overtaken, standing_since
 from app.revocations.schemas import ErasureIn, RevocationIn
@@ -266,8 +266,14 @@ def _collective_policy(session: Session, runtime: Runtime, line: Line, policy: S
     return True
 
 
+def _unobject(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    holder = Holder(line["contributor"], None)
+    objecting.withdraw(session, runtime, holder, line["contribution"], line["objection"], now=now, act=line["act"])
+    return True
+
+
 _ACTS: dict[str, Callable[[Session, Runtime, Line, StoredPolicy | None, datetime], bool]] = {
     "withdraw": _withdraw, "scope": _scope, "erase": _erase, "floor": _floor, "key": _key,
     "mandate": _mandate, "mandate-end": _mandate_end, "leave": _leave, "collective-policy": _collective_policy,
-    "lab-refusal": _lab_refusal,
+    "lab-refusal": _lab_refusal, "unobject": _unobject,
 }  # fmt: skip

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from app.consents.schemas import LanguageTag
+from app.contributions.objections import MOST_LETTERS
 from app.kit.body import Id, In, Out, Time
 
 
@@ -254,6 +256,31 @@ class RecallFile(Out):
     leaf: str
     tlog_proof: str | None
     vkey: str
+
+
+class ObjectionIn(In):
+    """A statement in the person's own words: at most 1,000 characters, and not blank."""
+
+    statement: Annotated[str, StringConstraints(min_length=1, max_length=MOST_LETTERS)]
+    language: LanguageTag
+
+    @model_validator(mode="after")
+    def _said(self) -> Self:
+        if not self.statement.strip():
+            raise ValueError("say something in `statement`")
+        return self
+
+
+class ObjectionOut(Out):
+    """An objection of the person's; once it was withdrawn without its `statement`."""
+
+    id: str
+    contribution: str
+    statement: str | None
+    language: str
+    at: Time
+    withdrawn_at: Time | None
+    log_index: int
 
 
 class ActOut(Out):

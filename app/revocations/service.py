@@ -49,6 +49,7 @@ from app.revocations.schemas import RevocationIn
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _RELEASE = Release.__table__  # type: ignore[attr-defined]
+_CAPABILITY = {"platform": "webhook", "operator": "text"}
 
 
 def withdraw(
@@ -56,7 +57,7 @@ def withdraw(
     by: str = "subject",
 ) -> ConsentAct:  # fmt: skip
     """End consent as asked; `act` is given where an act of before is done again. `by` is `subject`, or `platform` where its tool
-    deleted the record: then the consent is revoked, and not withdrawn.
+    deleted the record, or `operator` where a person who lost all else asked: then the consent is revoked, and not withdrawn.
 
     Raises NotFound, Forbidden (receipt_scope), Conflict (already_withdrawn) or Invalid.
     """
@@ -75,7 +76,7 @@ def withdraw(
         "scope": asked.scope,
         "by": by,
         "contributions": sorted(live),
-        "capability": ("receipt" if holder.claimed else "claim-link") if by == "subject" else "webhook",
+        "capability": ("receipt" if holder.claimed else "claim-link") if by == "subject" else _CAPABILITY[by],
     }
     verb = "withdrawn" if by == "subject" else "revoked"
     reaches: Callable[[Agreement], bool] = lambda agreement: True  # noqa: E731

@@ -133,14 +133,14 @@ def ask_terms(target: str, request: Request, runtime: RuntimeDep, session: ReadS
         return page("ask_terms.html", offered=offered, **values)
     new = refusing(lambda: render_template(book.template(choose), {}))
     old, name = _now(session, runtime, values["receipt"], values["row"])
-    compared = _compared(old.terms if old else None, new)
+    relation = compared(old.terms if old else None, new)
     return page(
         "ask_terms_sure.html", choose=choose, title=book.template(choose)["title"], before=beside(old.terms) if old else (),
-        after=beside(new), relation=compared, credit=name, named=_names(new), most=MOST_CREDIT, **values,
+        after=beside(new), relation=relation, credit=name, named=names(new), most=MOST_CREDIT, **values,
     )  # fmt: skip
 
 
-def _compared(old: Policy | None, new: Policy) -> str | None:
+def compared(old: Policy | None, new: Policy) -> str | None:
     """How the new terms stand to the old in one word: one of `core.preview`'s, or `nothing`; None where there were none."""
     if not new.permission:
         return "nothing"  # the comparison of rules also counts what is owed, which says little where nobody gets anything
@@ -156,7 +156,7 @@ def ask_credit(target: str, request: Request, runtime: RuntimeDep, session: Read
     mode = None if policy is None else _mode(policy.terms)
     told = None if mode is None else CATALOGS[telling.LANGUAGE].attribution[mode]
     return page(
-        "ask_credit.html", credit=name, told=told, named=policy is not None and _names(policy.terms), terms=policy is not None,
+        "ask_credit.html", credit=name, told=told, named=policy is not None and names(policy.terms), terms=policy is not None,
         most=MOST_CREDIT, **values,
     )  # fmt: skip
 
@@ -181,7 +181,8 @@ def _mode(policy: Policy) -> str | None:
     return next((o.duty()["mode"] for o in policy.obligation if o.action == "attribute"), None)
 
 
-def _names(policy: Policy) -> bool:
+def names(policy: Policy) -> bool:
+    """Whether the policy asks labs to give a name."""
     return _mode(policy) in ("named", "pseudonym")
 
 
@@ -199,7 +200,8 @@ def _policy(runtime: Runtime, request: Request, target: str, form: dict[str, str
     return book.resolve(None, form.get("template", ""), {}, runtime.clock.now())
 
 
-def _credit(form: dict[str, str]) -> str | None:
+def credit_of(form: dict[str, str]) -> str | None:
+    """The name that a form gives for credit. Raises Invalid (body_invalid)."""
     name = form.get("credit", "").strip()
     if len(name) > MOST_CREDIT or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name):
         raise Invalid("body_invalid", "Use a name of at most 200 characters on one line.")
@@ -257,7 +259,7 @@ def _do(request: Request, runtime: Runtime, target: str, which: str, form: dict[
             holder = Holder(receipt.contributor_id, receipt.contribution_id)
             one = None if row is None else row.id
             now = runtime.clock.now()
-            done = service.scope(session, runtime, holder, one, policy, telling.LANGUAGE, _credit(form), now=now).id
+            done = service.scope(session, runtime, holder, one, policy, telling.LANGUAGE, credit_of(form), now=now).id
     return f"/r/of/{target}/done" + (f"?act={done}" if done else "")
 
 
@@ -267,54 +269,11 @@ def done(target: str, request: Request, runtime: RuntimeDep, session: ReadSessio
     values = _values(session, runtime, request, target)
     row = None
     if act is not None:
-        row = session.get(ConsentAct, act) if is_id("revocation", act) or is_id("consent", act) else None
+        row = session.get(ConsentAct, act) if any(is_id(kind, act) for kind in ("revocation", "consent", "objection", "act")) else None
         if row is None or not acts.shows(session, runtime, values["receipt"], row):
             raise NotFound("not_found", "Open your page again; it shows what you did.")
     told = None if row is None else telling.ACTS.get((row.type, row.scope), row.type)
     return page("done.html", act=row, told=told, **values)
-
-
-# -- some of many ------------------------------------------------------------------------------------------------------
-@router.post("/r/some")
-async def ask_some(request: Request, runtime: RuntimeDep) -> Response:
-    """What was chosen from the list, told before anything happens: this changes nothing."""
-    form = await form_of(request)
-    return await run_in_threadpool(_summary, request, runtime, form)
-
-
-def _summary(request: Request, runtime: Runtime, form: dict[str, str]) -> Response:
-    with read(runtime.engine) as session:
-        receipt = receipt_from(request, session)
-        rows = [queries.covered(session, receipt, one) for one in sorted(form)]
-        items = [telling.facts(session, runtime, row) for row in rows]
-        held = whereabouts.held(session, receipt.contributor_id, [row.id for row in rows], runtime.clock.now()) if rows else []
-        return page("ask_some.html", items=items, labs=telling.labs(held))
-
-
-@router.post("/r/some/withdraw")
-async def some_back(request: Request, runtime: RuntimeDep) -> Response:
-    """Take the chosen ones back, as one act."""
-    form = await form_of(request)
-    address = await run_in_threadpool(_some_back, request, runtime, form)
-    return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
-
-
-def _some_back(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
-    same_origin(request)
-    with write(runtime.engine) as session:
-        receipt = receipt_from(request, session)
-        ids = [queries.covered(session, receipt, one).id for one in sorted(form)]
-        if not ids:
-            raise Invalid("body_invalid", "Go back and choose some.")
-        holder = Holder(receipt.contributor_id, receipt.contribution_id)
-        try:
-            act = service.withdraw(session, runtime, holder, RevocationIn(scope="contribution", ids=ids), now=runtime.clock.now()).id
-        except Conflict as error:
-            if error.code != "already_withdrawn":
-                raise
-            act = None
-        back = ALL if receipt.contribution_id is None else receipt.contribution_id
-    return f"/r/of/{back}/done" + (f"?act={act}" if act else "")
 
 
 # -- the receipt itself ------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlmodel import Session
 
-from app.contributions import queries, receipts
+from app.contributions import objections, queries, receipts
 from app.contributions.models import Contribution
 from app.core.deed import deed
 from app.kit.access import BY_RECEIPT
@@ -110,7 +110,11 @@ def _thing(session: Session, runtime: Runtime, row: Contribution) -> Iterator[tu
         proof = receipts.receipt_file(session, runtime, row)
     except DomainError:  # erased between the look at the list and this one
         return
-    told = {"id": row.id, "kind": row.kind, "recorded_at": rfc3339(row.recorded_at), "state": row.state}
+    told: dict[str, Any] = {"id": row.id, "kind": row.kind, "recorded_at": rfc3339(row.recorded_at), "state": row.state}
+    told["objections"] = [
+        {"statement": said.statement, "language": said.language, "at": rfc3339(said.at)}
+        for said in objections.of_contribution(session, runtime, row.id, row.contributor_id)
+    ]
     exact = ",\n".join(f'"{name}": {text}' for name, text in parts.items())
     yield f"given/{row.id}.json", orjson.dumps(told)[:-1] + b',\n"parts": {' + exact.encode() + b"}}\n"
     found = queries.governing(session, row)

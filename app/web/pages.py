@@ -35,7 +35,7 @@ from app.web.receipt_pages import set_cookie
 from app.web.rendering import HERE, page, problem_page
 
 pages = APIRouter(include_in_schema=False)
-STATIC = {"sayso.css": "text/css", "verify.js": "text/javascript"}
+STATIC = {"sayso.css": "text/css", "verify.js": "text/javascript", "gather.js": "text/javascript"}
 
 
 @pages.get("/", dependencies=[FOR_ANYBODY])
@@ -54,10 +54,18 @@ def ledger_page(
 
 @pages.get("/verify", dependencies=[FOR_ANYBODY])
 def verify_page(runtime: RuntimeDep) -> Response:
-    """Check a receipt without sending it: the one page with a script, which may connect to nothing."""
+    """Check a receipt without sending it: by a script, which may connect to nothing."""
     shown = page("verify.html", vkey=proofs.verifier_key(runtime))
     closed = shown.headers["Content-Security-Policy"].replace("form-action 'self'", "form-action 'none'")
     shown.headers["Content-Security-Policy"] = f"{closed}; script-src 'self'"
+    return shown
+
+
+@pages.get("/receipts", dependencies=[FOR_ANYBODY])
+def gather_page() -> Response:
+    """Receipts in one list, which a script keeps in the browser: it may connect to nothing, and opens a receipt as a form."""
+    shown = page("gather.html")
+    shown.headers["Content-Security-Policy"] += "; script-src 'self'"
     return shown
 
 

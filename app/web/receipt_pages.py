@@ -16,12 +16,13 @@ from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Unauthorised
 from app.kit.pagination import Cursors
 from app.kit.runtime import Runtime
-from app.parties import claims
+from app.parties import claims, recovery
 from app.parties.auth import COOKIE, bearer, receipt_from, same_origin
 from app.parties.models import Receipt
 from app.revocations import acts, compensation, reporting, whereabouts
 from app.revocations.acting import Holder
 from app.web import telling
+from app.web.object_pages import said
 from app.web.rendering import HEADERS, PageRoute, page
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
@@ -62,7 +63,7 @@ def mine(
     taken = frozenset(x.lab_id for x in whereabouts.exclusions(session, receipt.contributor_id, None))
     return page(
         "mine.html", items=[telling.facts(session, runtime, row) for row in rows[:MOST_LISTED]], more=more, fresh=fresh, first=cursor is None,
-        labs=telling.labs(held, taken), target="all", done=_done(session, runtime, receipt),
+        labs=telling.labs(held, taken), target="all", done=done_by(session, runtime, receipt),
         owed=_is_owed(session, receipt), kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
     )  # fmt: skip
 
@@ -83,8 +84,8 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
         "one.html", item=telling.facts(session, runtime, row), terms=telling.terms(session, runtime, row), labs=telling.labs(held, taken),
         refused=[(r, telling.used(r.use)) for r in whereabouts.refused(session, runtime, row, now) if (r.lab_id, r.use) not in has],
         gave=telling.readable(receipts.content(session, runtime, row)) if show and row.state != "erased" else None,
-        models=reporting.learned(session, runtime, row),
-        whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=_done(session, runtime, receipt),
+        models=reporting.learned(session, runtime, row), said=None if row.state == "erased" else said(session, runtime, row),
+        whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=done_by(session, runtime, receipt),
         owed=_is_owed(session, receipt),
     )  # fmt: skip
 
@@ -94,7 +95,7 @@ def _is_owed(session: Session, receipt: Receipt) -> bool:
     return bool(compensation.mine(session, Holder(receipt.contributor_id, receipt.contribution_id), "", 1))
 
 
-def _done(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[str, object]]:
+def done_by(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[str, object]]:
     """What the person did, newest first."""
     found = acts.latest(session, runtime, receipt, _ACTS)
     return [{"id": a.id, "at": a.at, "told": telling.ACTS.get((a.type, a.scope), a.type)} for a in found]
@@ -162,7 +163,9 @@ def end_others(request: Request, runtime: RuntimeDep) -> Response:
     """End every receipt but the one in this browser."""
     same_origin(request)
     with write(runtime.engine) as session:
-        claims.end_others(session, receipt_from(request, session), now=runtime.clock.now())
+        receipt = receipt_from(request, session)
+        claims.end_others(session, receipt, now=runtime.clock.now())
+        recovery.end(session, receipt.contributor_id, receipt.contribution_id)  # who had a receipt may have made a code with it
     return RedirectResponse("/r/keys?told=ended", 303, {"Cache-Control": "no-store"})
 
 

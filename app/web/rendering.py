@@ -57,7 +57,10 @@ def problem_page(error: DomainError) -> HTMLResponse:
     """A refusal as a page. A receipt that is unknown, missing or erased looks the same: nobody learns that there was one."""
     if error.code in ("token_missing", "token_invalid"):
         return page("lost.html", STATUS[error.kind])
-    return page("problem.html", STATUS[error.kind], title=CODES[error.code], detail=error.detail)
+    shown = page("problem.html", STATUS[error.kind], title=CODES[error.code], detail=error.detail)
+    if "retry_after" in error.extra:
+        shown.headers["Retry-After"] = str(error.extra["retry_after"])
+    return shown
 
 
 class PageRoute(APIRoute):

@@ -18,8 +18,11 @@ from app.kit.runtime import Runtime
 from app.parties.models import Lab, Platform
 from app.revocations import whereabouts
 from app.revocations.models import CompensationLine
+from app.revocations.timeline import Event
 
 LANGUAGE = "en"
+LANGUAGES = ("en", "es", "sw", "hi", "ar", "fr", "pt", "tl", "de", "zh", "ja", "id", "bn", "ru", "tr", "vi")
+"""Offered where somebody says in which language they write; any other tag can be typed."""
 KINDS = {
     "conversation": "A talk with a model", "message": "A message", "preference": "A vote", "rating": "A score", "ranking": "A ranking",
     "label": "A label", "red_team_report": "A red-team report", "vulnerability_report": "A report of a flaw", "critique": "A critique",
@@ -178,8 +181,32 @@ ACTS = {
     ("consent.withdrawn", "purpose"): "You took it back from one use.", ("consent.withdrawn", "all"): "You took back all you gave.",
     ("consent.withdrawn", "standing"): "You ended the terms for all you give.",
     ("compensation.disputed", "line"): "You said that a payment is wrong.",
+    ("consent.revoked", "contribution"): "It was taken back for you.",
+    ("objection.filed", "contribution"): "You said what you object to.",
+    ("objection.withdrawn", "contribution"): "You took your words against it back.",
 }  # fmt: skip
 """What the person did, by type and reach of the act."""
+_HAPPENED = {
+    "released": "may get {things} in a release.", "fetched": "got {things}.", "told": "was told to delete {things}.",
+    "acknowledged": "said that it got our notice about {things}.", "attested": "said that it deleted {things}.",
+    "cannot_remove": "said that it cannot delete {things}.",
+}  # fmt: skip
+"""What a lab did or was told, after its name."""
+
+
+def happened(event: Event) -> dict[str, Any]:
+    """An event of a timeline as a sentence; with `lab` it begins with the lab's name, which the page puts there."""
+    things = "one thing" if event.count == 1 else f"{event.count} things"
+    if event.what in _HAPPENED:
+        return {"lab": True, "text": _HAPPENED[event.what].format(things=things)}
+    if event.what == "gave":
+        kind = KINDS.get(event.name, "A thing").lower()
+        return {"lab": False, "text": f"You gave {kind}." if event.count == 1 else f"You gave {things} of one sort: {kind}."}
+    if event.what == "did":
+        return {"lab": False, "text": ACTS.get(event.name, event.name[0])}
+    return {"lab": False, "text": f"You had {things} erased." if event.what == "erasing" else f"No trace of {things} is left here."}
+
+
 KEPT = """Keep this file. Show it to nobody.
 
 This link opens the page of what you gave:

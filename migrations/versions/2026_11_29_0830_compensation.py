@@ -1,7 +1,7 @@
 """What labs owe for releases, line by line.
 
 Revision: 2026_11_29_0830
-Revises: 2026_11_29_0813
+Revises: 2026_11_29_0820
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from alembic import op
 import app.kit.db
 
 revision = "2026_11_29_0830"
-down_revision = "2026_11_29_0813"
+down_revision = "2026_11_29_0820"
 branch_labels = None
 depends_on = None
 

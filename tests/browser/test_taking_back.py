@@ -168,7 +168,8 @@ def test_no_page_of_it_has_a_barrier(service: Service, platform: PlatformParty, 
     page.goto(code)
     tap(page, "Get my receipt")
     no_barriers(page)
-    addresses = ["/", "/ledger", f"/r/of/{one.id}", f"/r/of/{one.id}?show=1", "/r/pay"]
+    addresses = ["/", "/ledger", f"/r/of/{one.id}", f"/r/of/{one.id}?show=1", f"/r/of/{one.id}/object"]
+    addresses += ["/r/recovery", "/r/recover", "/r/pay", "/r/timeline", "/r/where"]
     for target in (one.id, "all"):
         acts = ("withdraw", f"lab/{lab.id}", "purpose", "terms", "terms?choose=open-model-training-with-credit", "credit", "erase", "done")
         addresses += [f"/r/of/{target}/{act}" for act in acts]

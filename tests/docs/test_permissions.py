@@ -29,6 +29,7 @@ BODIES: dict[str, Any] = {
     "/v1/platforms/me/guard": {"ids": ["x"], "actions": ["evaluate"]}, "/v1/policies": {"policy": {}},
     "/v1/contributions/claim-link": {"kind": "label", "external_id": "x"},
     "/v1/contributions/{contribution}/consents": {"template": "nothing-new"},
+    "/v1/contributions/{contribution}/objections": {"statement": "x", "language": "en"},
     "/v1/collectives": {"name": "x", "charter": {"aim": "x"}}, "/v1/eligibility-codes": {"count": 1},
     "/v1/collectives/{collective}/members/me/group": {"declared": None},
     "/v1/collectives/{collective}/mandates": {"expires_on": "2027-01-01", "policy": None},

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlmodel import select
 
-from app.contributions.models import Contribution, ContributionPayload
+from app.contributions.models import Contribution, ContributionPayload, Objection
 from app.kit.db import read
 from app.log.models import LogEntry
 from app.parties.models import Contributor as Person
@@ -36,6 +36,7 @@ def story(service: Service, directory: Path, scope: str) -> None:
     others = [*platform.give(3), platform.give(1, contributor=f"{CANARY} person")[0]]
     holder = receipt_for_all(service, platform, f"{CANARY} person")
     holder.scope(given.id, template="evaluation-only", credit=f"{CANARY} credit")
+    objected = holder.object(given.id, f"{CANARY} objection")["id"]
     agreement = lab.agree(platform)
     release = lab.sdk.cut(agreement, poll=0.05)
     lab.sdk.download(lab.sdk.deliver(release), directory / "lab")
@@ -50,6 +51,7 @@ def story(service: Service, directory: Path, scope: str) -> None:
             "mac of the body": bytes(row.body_mac or b""), "context reference": f"{CANARY}-ref".encode(), "context terms": f"{CANARY}-terms".encode(),
             **{f"opening {n}": bytes(e.sealed or b"") for n, e in enumerate(entries)},
         }  # fmt: skip
+        found["sealed objection"] = bytes(session.get_one(Objection, objected).statement or b"")
         if scope == "all":
             found["pseudonym"] = bytes(session.get_one(Person, row.contributor_id).pseudonym or b"")
     told = {

@@ -73,6 +73,24 @@ def finished(service: Service, n: int = 1) -> None:
     assert check(service.runtime) == []
 
 
+def test_an_objection_taken_back(running: Service) -> None:
+    if running.backend != "sqlite":
+        pytest.skip("the replay of the other acts is tried on both")
+    [mine] = running.platform().give(1)
+    holder = running.claim(mine)
+    made = holder.object(mine.id, "Not this.")["id"]
+    dies(running, lambda: holder.withdraw_objection(mine.id, made))
+    assert holder.objections(mine.id)[0]["statement"] == "Not this."
+    finished(running)
+    assert holder.objections(mine.id)[0]["statement"] is None
+    # Sent again and done before the line was looked at, it is settled and not done twice.
+    again = holder.object(mine.id, "Nor this.")["id"]
+    dies(running, lambda: holder.withdraw_objection(mine.id, again))
+    holder.withdraw_objection(mine.id, again)
+    finished(running)
+    assert [a["type"] for a in holder.acts()].count("objection.withdrawn") == 2
+
+
 def test_a_withdrawal_of_one(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     [mine, other] = platform.give(2)
     release = lab.sdk.cut(lab.agree(platform), poll=0.05)

@@ -16,7 +16,7 @@ MOST = 7.0
 def sentences(html: str) -> list[str]:
     """The sentences of a page's main part, without names, ids, numbers of days and what a person typed."""
     main = html[html.index("<main") : html.index("</main>")]
-    main = re.sub(r"<bdi[^>]*>.*?</bdi>|<code[^>]*>.*?</code>|<div class=\"gave\".*?</div>", "Ann", main, flags=re.S)
+    main = re.sub(r"<bdi[^>]*>.*?</bdi>|<svg.*?</svg>|<code[^>]*>.*?</code>|<div class=\"gave\".*?</div>", "Ann", main, flags=re.S)
     # Each block ends a sentence, as does a full stop.
     main = re.sub(r"</(p|li|h1|h2|h3|dd|dt|label|legend|button|summary|a|td|th)>", ". ", main)
     text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", main)))
@@ -33,14 +33,28 @@ def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, plat
     pages["new"] = post(browser, url)
     pages["used"] = browser.get(url)
     acts = ("", "/withdraw", f"/lab/{lab.id}", "/purpose", "/terms", "/credit", "/erase", "/done")
-    for address in ("/", "/ledger", "/verify", "/r/keys", *(f"/r/of/{t}{a}" for t in (one.id, "all") for a in acts if t != "all" or a)):
+    public = ("/", "/ledger", "/verify", "/r/recover", "/receipts")
+    own = ("/r/keys", "/r/recovery", "/r/timeline", "/r/where")
+    for address in (*public, *own, *(f"/r/of/{t}{a}" for t in (one.id, "all") for a in acts if t != "all" or a)):
         pages[address] = browser.get(address)
     for name in ("evaluation-only", "open-model-training-with-credit", "nothing-new", "safety-research"):
         pages[name] = browser.get(f"/r/of/{one.id}/terms?choose={name}")
+    pages["object"] = browser.get(f"/r/of/{one.id}/object")
+    pages["objected"] = post(browser, f"/r/of/{one.id}/object", statement="No.", language="en")
+    pages["objection"], pages["with objection"] = browser.get(f"/r/of/{one.id}/object"), browser.get(f"/r/of/{one.id}")
+    pages["code"] = post(browser, "/r/recovery")
+    code = re.search(r"(?:[0-9A-Z]{4}-){8}[0-9A-Z]{4}", pages["code"].text)
+    pages["in again"] = post(browser, "/r/recover", code=code[0] if code else "")
+    pages["found"] = post(browser, "/r/find", words="words")
+    for form in ({}, {"choose": "safety-research"}, {"choose": "open-model-training-with-credit"}):
+        pages[f"some terms {form}"] = post(browser, "/r/some/terms", **{one.id: "1", two.id: "1"}, **form)
+    pages["scoped"] = post(browser, "/r/some/scope", **{two.id: "1"}, template="safety-research")
+    pages["scoped twice"] = browser.get("/r/some/done")
     pages["some"] = post(browser, "/r/some", **{one.id: "1", two.id: "1"})
     pages["done"] = post(browser, f"/r/of/{one.id}/lab", lab=lab.id)
     pages["done all"] = post(browser, f"/r/of/{two.id}/withdraw")
     pages["after"] = browser.get(f"/r/of/{two.id}")
+    pages["story"] = browser.get("/r/timeline")
     pages["erased"] = post(browser, f"/r/of/{two.id}/erase", sure="yes")
     measured = {name: (grade(sentences(page.text)), page.status_code) for name, page in pages.items()}
     assert all(status in (200, 401) for _, status in measured.values()), measured

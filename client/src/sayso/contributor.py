@@ -127,6 +127,22 @@ class Contributor:
         """How an erasure stands: `state` is requested or completed."""
         return self._transport.json(Erased, "GET", f"/v1/erasures/{quote(erasure_id, safe='')}")
 
+    def object(self, contribution_id: str, statement: str, language: str = "en") -> dict[str, Any]:
+        """Say something against what becomes of it, in at most 1,000 characters: it stands beside the record in every release from now
+        on. Nothing is narrowed by it; to stop a use, withdraw. Gives the act, whose `id` is the objection's. Raises SaysoError."""
+        path = f"/v1/contributions/{quote(contribution_id, safe='')}/objections"
+        return self.call("POST", path, {"statement": statement, "language": language})
+
+    def objections(self, contribution_id: str) -> list[dict[str, Any]]:
+        """What was said so, the newest first; of what was withdrawn `statement` is None. Raises SaysoError."""
+        path = f"/v1/contributions/{quote(contribution_id, safe='')}/objections"
+        found: list[dict[str, Any]] = self._transport.request("GET", path, auth=self._auth).json()
+        return found
+
+    def withdraw_objection(self, contribution_id: str, objection_id: str) -> dict[str, Any]:
+        """Take an objection back: its words are deleted, and later releases are without it. Raises SaysoError."""
+        return self.call("DELETE", f"/v1/contributions/{quote(contribution_id, safe='')}/objections/{quote(objection_id, safe='')}")
+
     def receipt_file(self, contribution_id: str) -> bytes:
         """The receipt as a file to keep, exactly as sent; check it with `sayso verify receipt`."""
         path = f"/v1/contributions/{quote(contribution_id, safe='')}/receipt"

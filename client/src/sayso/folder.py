@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sayso import disk, errors, local, package, proofs, verify
+from sayso import beside, disk, errors, local, package, proofs, verify
 from sayso.lab import Lab
-from sayso.models import Recall, Release
+from sayso.models import Delivery, Recall, Release
 from sayso.rewriting import rewrite
 from sayso.rows import read
 
@@ -73,11 +73,14 @@ class Folder:
         pinned = release is not None
         if release is None and not cut:
             release = self._newest(format)
+        objections: list[dict[str, Any]] = []
         for attempt in range(_REDELIVERIES):
             if release is None:
                 release = self.lab.cut(self.agreement, format=format, timeout=timeout, poll=poll)
             try:
-                self.lab.download(self.lab.deliver(release), self.path, parallel=parallel, progress=progress)
+                delivery = self.lab.deliver(release)
+                self.lab.download(delivery, self.path, parallel=parallel, progress=progress)
+                objections = self._objections(delivery)
                 break
             except errors.ShardGone:
                 if pinned:
@@ -94,10 +97,17 @@ class Folder:
         if not self._is_of(release.id):
             (self.path / "local.json").unlink(missing_ok=True)
         self._sweep()
+        beside.keep(self.path, objections)
         self._describe()
         self._note(release=release.id)
         self._views()
         return release
+
+    def _objections(self, delivery: Delivery) -> list[dict[str, Any]]:
+        try:
+            return self.lab.objections(delivery)
+        except errors.NotFound:  # a service of before people could object
+            return []
 
     def _newest(self, wanted: str | None) -> Release | None:
         """The newest release that is published and whole, and of the wanted format."""
@@ -271,7 +281,9 @@ class Folder:
             for s in shards
             for one in [here.get(s.sha256)]
         ]
-        package.write(self.path, payload, self.offer(), files, self.rows(), sum(len(one.removed) for one in here.values()))
+        removed = {record for one in here.values() for record in one.removed}
+        said = beside.without(self.path, removed)
+        package.write(self.path, payload, self.offer(), files, self.rows(), len(removed), said)
 
     def _views(self) -> "Refreshed":
         from sayso import derived

@@ -198,6 +198,18 @@ class Lab:
         found: list[dict[str, Any]] = self._get(f"/v1/releases/{_id(release_id)}/labels").json()
         return found
 
+    def objections(self, delivery: Delivery) -> list[dict[str, Any]]:
+        """What people say of their records in a delivered release, by record id: to be read beside them. Raises SaysoError."""
+        found: list[dict[str, Any]] = []
+        params: dict[str, str] = {}
+        while True:
+            path = f"/v1/releases/{_id(delivery.release)}/objections"
+            page = self._transport.request("GET", path, headers=self.headers(delivery), params=params).json()
+            found += page["items"]
+            if page["next"] is None:
+                return found
+            params = {"cursor": page["next"]}
+
     def delta(self, release_id: str, since: str | None = None) -> tuple[list[str], list[str]]:
         """(record ids that came, ids that went) since an earlier release of the agreement, by default the one before it.
 

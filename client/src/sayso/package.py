@@ -6,12 +6,12 @@ records are removed: so a name that somebody took back stands in no notice any m
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sayso import disk, local
+from sayso import beside, disk, local
 
 NAMES = ("manifest.json", "README.md", "NOTICE", "croissant.json")
 COLUMNS = {
@@ -30,6 +30,7 @@ COLUMNS = {
     "parent": "The record that it answers, or null.",
     "platform": "The platform that recorded it.",
 }
+_MOST_SAID = 50
 _LISTS = {"policies"}
 _MEDIA = {"jsonl+zstd": "application/zstd", "parquet": "application/x-parquet"}
 _CONTEXT = {
@@ -56,14 +57,17 @@ class File:
     format: str
 
 
-def write(folder: Path, payload: bytes, offer: dict[str, Any], files: list[File], rows: Iterable[dict[str, Any]], removed: int) -> None:
-    """Write all of them. `payload` are the manifest's signed bytes, `rows` are read once."""
+def write(
+    folder: Path, payload: bytes, offer: dict[str, Any], files: list[File], rows: Iterable[dict[str, Any]], removed: int,
+    said: Sequence[dict[str, Any]] = (),
+) -> None:  # fmt: skip
+    """Write all of them. `payload` are the manifest's signed bytes, `rows` are read once, `said` is what people say of records here."""
     manifest = json.loads(payload)
     tally = Tally()
     for row in rows:
         tally.add(row)
     disk.write(folder / "manifest.json", payload)
-    disk.write(folder / "README.md", card(manifest, offer, files, tally, removed).encode())
+    disk.write(folder / "README.md", card(manifest, offer, files, tally, removed, said).encode())
     disk.write(folder / "NOTICE", notice(manifest, offer, tally).encode())
     text = json.dumps(croissant(manifest, offer, files, tally, removed), indent=1, ensure_ascii=False)
     disk.write(folder / "croissant.json", (text + "\n").encode())
@@ -113,7 +117,9 @@ def notice(manifest: dict[str, Any], offer: dict[str, Any], tally: Tally) -> str
     return "\n".join(lines).rstrip() + "\n"
 
 
-def card(manifest: dict[str, Any], offer: dict[str, Any], files: list[File], tally: Tally, removed: int) -> str:
+def card(
+    manifest: dict[str, Any], offer: dict[str, Any], files: list[File], tally: Tally, removed: int, said: Sequence[dict[str, Any]] = ()
+) -> str:
     """A dataset card in the form that Hugging Face reads: YAML before, then prose."""
     live = sum(tally.kinds.values())
     sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -142,6 +148,7 @@ def card(manifest: dict[str, Any], offer: dict[str, Any], files: list[File], tal
         *(f"- {_cell(line)}" for line in deeds), "",
         "## Owed", "", *(f"- {_duty(duty)}" for duty in manifest["obligations"]), *(["- nothing"] if not manifest["obligations"] else []), "",
         f"## Dissent\n\n{len(manifest['dissent'])} minority reports come with these terms.", "",
+        *_objections(said),
         "## Columns", "", *(f"- `{name}`: {text}" for name, text in COLUMNS.items()), "",
         "## Keep it in step", "",
         "People can withdraw. `sayso sync DIR` removes what was recalled, `sayso verify release` proves what is here, "
@@ -198,6 +205,15 @@ def croissant(manifest: dict[str, Any], offer: dict[str, Any], files: list[File]
             }
         ]  # fmt: skip
     return found
+
+
+def _objections(said: Sequence[dict[str, Any]]) -> list[str]:
+    """What the people who gave records say of it, in the card: the first ones whole, all of them in their file."""
+    if not said:
+        return []
+    told = f"{len(said)} people object to what becomes of their record" if len(said) > 1 else "Somebody objects to what becomes of their record"
+    lines = [f"- `{_cell(one['record_id'])}` ({_cell(one['language'])}): {_cell(one['statement'])}" for one in said[:_MOST_SAID]]
+    return ["## Objections", "", f"{told}; read `{beside.NAME}` beside the rows, and pass it on with them.", "", *lines, ""]
 
 
 def _duty(duty: dict[str, str]) -> str:

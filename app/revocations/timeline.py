@@ -1,0 +1,136 @@
+"""What happened to a person's data, in the order of time: what they gave and did, which lab got it when, what was deleted.
+
+For a claimed holder alone. Each source is asked for its newest few hundred, so that somebody with very many is told the latest.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.agreements.models import Agreement
+from app.contributions.models import Contribution
+from app.kit.clock import from_micros
+from app.kit.runtime import Runtime
+from app.log.models import LogEntry
+from app.parties.models import Lab, Receipt
+from app.releases.models import Delivery, Recall, RecallItem, Release, ReleaseItem, Shard
+from app.revocations import acts
+from app.revocations.acting import OUT
+from app.revocations.models import Erasure
+
+MOST = 200
+_DAY = 86_400_000_000
+_C, _I, _R, _S = Contribution.__table__, ReleaseItem.__table__, Release.__table__, Shard.__table__  # type: ignore[attr-defined]
+_A, _L, _D, _E = Agreement.__table__, Lab.__table__, Delivery.__table__, LogEntry.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. `what`: gave, did, released, fetched, told, acknowledged, attested, cannot_remove, erasing, erased.
+    `name` is a lab's legal name, a kind (gave) or an act's (type, scope); `count` of how many contributions it tells."""
+
+    at: datetime
+    what: str
+    name: Any = None
+    count: int = 1
+    act: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """A release that held some of it: `count` contributions, `served` while one of their shards is still open to the lab."""
+
+    release: str
+    at: datetime
+    lab_id: str
+    lab: str
+    count: int
+    served: bool
+    fetched: datetime | None
+
+
+def mine(receipt: Receipt) -> Any:
+    """A select of the ids that the receipt covers."""
+    query = sa.select(_C.c.id).where(_C.c.contributor_id == receipt.contributor_id)
+    return query if receipt.contribution_id is None else query.where(_C.c.id == receipt.contribution_id)
+
+
+def went(session: Session, receipt: Receipt, most: int = MOST) -> list[Went]:
+    """The releases that held any of what the receipt covers, the newest first."""
+    out = sa.and_(_I.c.contribution_id.in_(mine(receipt)), _I.c.parts > 0, _R.c.state.in_(OUT))
+    fetched = (
+        sa.select(sa.func.min(_E.c.at)).select_from(_D.join(_E, _E.c.log_index == _D.c.log_index)).where(_D.c.release_id == _R.c.id)
+        .correlate(_R).scalar_subquery()
+    )  # fmt: skip
+    rows = session.execute(
+        sa.select(
+            _R.c.id, _R.c.cut_at, _A.c.lab_id, _L.c.legal_name, sa.func.count().label("count"), fetched.label("fetched"),
+            sa.func.max(sa.case((_S.c.state == "live", 1), else_=0)).label("served"),
+        )
+        .select_from(_I.join(_R, _R.c.id == _I.c.release_id).join(_A, _A.c.id == _R.c.agreement_id).join(_L, _L.c.id == _A.c.lab_id))
+        .join(_S, sa.and_(_S.c.release_id == _I.c.release_id, _S.c.shard == _I.c.shard))
+        .where(out).group_by(_R.c.id, _R.c.cut_at, _A.c.lab_id, _L.c.legal_name)
+        .order_by(sa.desc(_R.c.cut_at), _R.c.id).limit(most)
+    ).all()  # fmt: skip
+    return [Went(row.id, row.cut_at, row.lab_id, row.legal_name, row.count, bool(row.served), row.fetched) for row in rows]
+
+
+def events(session: Session, runtime: Runtime, receipt: Receipt) -> tuple[list[Event], bool]:
+    """What happened to all that the receipt covers, newest first, at most `MOST`; and whether that is all."""
+    found = [*_given(session, receipt), *_recalls(session, receipt), *_erasures(session, receipt)]
+    found += [Event(a.at, "did", (a.type, a.scope), a.contributions, a.id) for a in acts.latest(session, runtime, receipt, MOST)]
+    for one in went(session, receipt):
+        found.append(Event(one.at, "released", one.lab, one.count))
+        if one.fetched is not None:
+            found.append(Event(one.fetched, "fetched", one.lab, one.count))
+    found.sort(key=lambda event: event.at, reverse=True)
+    return found[:MOST], len(found) <= MOST
+
+
+def _given(session: Session, receipt: Receipt) -> list[Event]:
+    """What was recorded, a day's of a kind together: an import records thousands at once."""
+    at = sa.type_coerce(_C.c.recorded_at, sa.BigInteger)
+    day = at.op("/")(sa.literal(_DAY, sa.BigInteger))
+    first = sa.func.min(at)
+    query = sa.select(first, _C.c.kind, sa.func.count()).where(_C.c.id.in_(mine(receipt)))
+    rows = session.execute(query.group_by(day, _C.c.kind).order_by(sa.desc(first)).limit(MOST)).all()
+    return [Event(from_micros(int(micros)), "gave", kind, count) for micros, kind, count in rows]
+
+
+def _recalls(session: Session, receipt: Receipt) -> list[Event]:
+    """What labs were told to delete of it, and what they answered."""
+    held = sa.select(_R.c.agreement_id, _I.c.record_id).join(_R, _R.c.id == _I.c.release_id)
+    held = held.where(_I.c.contribution_id.in_(mine(receipt)), _I.c.parts > 0).distinct()
+    here = held.subquery()
+    item, recall = RecallItem.__table__, Recall.__table__  # type: ignore[attr-defined]
+    hit = sa.and_(item.c.agreement_id == here.c.agreement_id, item.c.record_id == here.c.record_id)
+    ids = (
+        sa.select(recall.c.id, sa.func.count()).select_from(recall.join(item, item.c.recall_id == recall.c.id).join(here, hit))
+        .group_by(recall.c.id, recall.c.log_index).order_by(sa.desc(recall.c.log_index)).limit(MOST)
+    )  # fmt: skip
+    counts: dict[str, int] = {row[0]: row[1] for row in session.execute(ids)}
+    told = []
+    rows = session.execute(
+        sa.select(Recall, Lab.legal_name).join(Agreement, Agreement.id == Recall.agreement_id).join(Lab, Lab.id == Agreement.lab_id)  # type: ignore[call-overload]
+        .where(Recall.id.in_(list(counts)))  # type: ignore[attr-defined]
+    ).all()  # fmt: skip
+    for row, lab in rows:
+        for at, what in ((row.opened_at, "told"), (row.acknowledged_at, "acknowledged"), (row.closed_at, row.state)):
+            if at is not None:
+                told.append(Event(at, what, lab, counts[row.id]))
+    return told
+
+
+def _erasures(session: Session, receipt: Receipt) -> list[Event]:
+    query = select(Erasure).where(Erasure.contributor_id == receipt.contributor_id)
+    if receipt.contribution_id is not None:
+        query = query.where(Erasure.contribution_id == receipt.contribution_id)
+    told = []
+    for row in session.exec(query.order_by(sa.desc(Erasure.log_index)).limit(MOST)).all():  # type: ignore[arg-type]
+        told.append(Event(row.requested_at, "erasing", None, row.contributions))
+        if row.completed_at is not None:
+            told.append(Event(row.completed_at, "erased", None, row.contributions))
+    return told
