@@ -54,7 +54,7 @@ class SlowReader:
         connection.connect((at.hostname, at.port))
         connection.sendall(
             f"GET /v1/releases/{delivery.release}/shards/{digest} HTTP/1.1\r\nHost: {at.netloc}\r\n"
-            f"Authorization: Bearer {delivery.ticket}\r\n\r\n".encode()
+            f"Authorization: Bearer {delivery.ticket}\r\nConnection: close\r\n\r\n".encode()
         )
         head = b""
         while b"\r\n\r\n" not in head:
