@@ -174,6 +174,11 @@ class Installation:
         print(done.stdout.decode())
         return done.stdout.decode()
 
+    def erased(self) -> bool:
+        """Whether every erasure is completed."""
+        with State(self.url) as state:
+            return not state.rows("SELECT id FROM erasure WHERE state <> 'completed'")
+
     def nothing_came_back(self) -> None:
         self.server.start()
         for name, state in (("withdraws", "withdrawn"), ("narrows", "live"), ("erases", "token_invalid")):
@@ -191,7 +196,7 @@ class Installation:
         with State(self.url) as state:
             assert state.column("SELECT state FROM contribution WHERE id = :id", id=erased) == ["erased"]
             assert not state.column("SELECT contribution_id FROM contribution_payload WHERE contribution_id = :id", id=erased)
-            until(lambda: not State(self.url).rows("SELECT id FROM erasure WHERE state <> 'completed'"))
+        until(self.erased)  # looked at anew each time: a reader that stays open would be waited for
         self.look()
         self.server.stop()
         checked = self.server.cli("check-log")
