@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
 DATA ?=
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help venv run demo test lint bench soak lock openapi profile clean
 .DEFAULT_GOAL := help

@@ -102,10 +102,9 @@ class Report:
             yield {"where": where, "code": code, "detail": detail}
 
     def json(self) -> Iterator[str]:
-        """The report as one JSON object, in pieces."""
+        """The report as one JSON object, in pieces. What was decided by default is in the report for people."""
         kinds = json.dumps(dict(sorted(self.kinds.items())))
-        notes = json.dumps({note: n for note, n in sorted(self.notes.items()) if n})
-        yield f'{{"read": {self.read}, "contributions": {kinds}, "contributors": {self.contributors}, "defaults": {notes}, "refused": ['
+        yield f'{{"read": {self.read}, "contributions": {kinds}, "contributors": {self.contributors}, "refused": ['
         for i, one in enumerate(self.refused()):
             yield (", " if i else "") + json.dumps(one)
         yield "]}"

@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from app.consents.models import Consent, PlatformDefault
-from app.contributions.importing import BY_DEFAULT, NO_EVIDENCE
+from app.contributions.importing import BY_DEFAULT, NO_EVIDENCE, Report
 from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from tests.collectives.members import on_one_backend
 from tests.contributions.test_fastchat_hook import NOTICE, hook, post, sent, vote
-from tests.contributions.test_importing import job, perform, told
+from tests.contributions.test_importing import job, perform
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import accepted, call, get, record, refused
 from tests.support import EVALUATION, OPEN_TRAINING, SHOWN, LabParty, PlatformParty, Service, consent, until
@@ -180,6 +180,11 @@ def test_a_default_and_the_floor_and_the_standing_terms_all_hold(service: Servic
     assert lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]}).state == "refused"
 
 
+def decided(report: Report) -> dict[str, int]:
+    """What an import decided by default, as it tells people."""
+    return {note: n for note, n in report.notes.items() if n}
+
+
 def test_an_import_reports_the_defaults_it_applied(service: Service, platform: PlatformParty, tmp_path: Path) -> None:
     with_default(service, platform, shown_at="2024-01-01T00:00:00Z")
     lines = [
@@ -188,12 +193,12 @@ def test_an_import_reports_the_defaults_it_applied(service: Service, platform: P
     ]  # fmt: skip
     file = tmp_path / "x.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert told(perform(service, platform, job("openassistant", file)))["defaults"] == {
+    assert decided(perform(service, platform, job("openassistant", file))) == {
         BY_DEFAULT: 1, NO_EVIDENCE: 2, "no author's id: a contributor of its own": 3,
     }  # fmt: skip
     chosen = tmp_path / "t.jsonl"
     chosen.write_text(json.dumps({"id": "t1", "text": "mine", "created_at": "2024-06-01", "pseudonym": "p"}) + "\n")
-    assert BY_DEFAULT not in told(perform(service, platform, job("testimony", chosen)))["defaults"], "there the person chooses"
+    assert BY_DEFAULT not in decided(perform(service, platform, job("testimony", chosen))), "there the person chooses"
 
 
 def test_hooks_tell_how_much_came_under_the_default(service: Service, platform: PlatformParty) -> None:

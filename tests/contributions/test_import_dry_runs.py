@@ -48,7 +48,7 @@ def test_a_dry_run_needs_nothing_and_prints_exactly_the_report(
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert list(report) == ["read", "contributions", "contributors", "defaults", "refused"]
+    assert list(report) == ["read", "contributions", "contributors", "refused"]
     assert report["contributions"] == expected and report["refused"] == []
     assert report["contributors"] == {"openassistant": 1167, "pandalm": 3, "polis": 339, "avid": 48}[name]
     assert not (tmp_path / "x").exists()

@@ -20,7 +20,7 @@ from app.contributions.formats.cutting import load_skeleton, splice
 from app.contributions.formats.registry import ADAPTERS
 from app.contributions.import_models import ImportRecord, ImportRun
 from app.contributions.import_run import Importer
-from app.contributions.importing import NO_EVIDENCE, Job, Report
+from app.contributions.importing import Job, Report
 from app.contributions.models import KINDS, Contribution
 from app.contributions.recording import Draft
 from app.crypto.sealing import Sealer
@@ -47,11 +47,6 @@ def perform(service: Service, platform: PlatformParty, what: Job) -> Report:
 def told(report: Report) -> dict[str, Any]:
     found: dict[str, Any] = json.loads("".join(report.json()))
     return found
-
-
-def counted(report: Report) -> dict[str, Any]:
-    """The same without what was decided by default."""
-    return {name: value for name, value in told(report).items() if name != "defaults"}
 
 
 def stored(service: Service, platform: PlatformParty) -> list[Contribution]:
@@ -82,7 +77,7 @@ def test_importing_twice_changes_nothing(service: Service, platform: PlatformPar
     file = trees(tmp_path / "x.jsonl", 700)
     first = perform(service, platform, job("openassistant", file))
     rows = stored(service, platform)
-    assert counted(first) == {"read": 700, "contributions": {"message": 1400}, "contributors": 7, "refused": []}
+    assert told(first) == {"read": 700, "contributions": {"message": 1400}, "contributors": 7, "refused": []}
     assert (first.recorded, first.known, len(rows)) == (1400, 0, 1400)
     assert sum(row.parent_id is not None for row in rows) == 700
     again = perform(service, platform, job("openassistant", file))
@@ -127,7 +122,7 @@ def test_an_import_goes_on_where_it_stopped(
     report = perform(service, platform, job("openassistant", file))
     # Nothing of what was done is sent again.
     assert report.recorded == sum(calls[6:]) == 2000 - sum(calls[:2]) and report.known == sum(calls[:2])
-    assert counted(report) == {"read": 1000, "contributions": {"message": 2000}, "contributors": 7, "refused": []}
+    assert told(report) == {"read": 1000, "contributions": {"message": 2000}, "contributors": 7, "refused": []}
     assert len(stored(service, platform)) == 2000
 
 
@@ -180,7 +175,7 @@ def test_killed_at_any_time_it_loses_nothing_and_records_nothing_twice(tmp_path:
         process.wait()
     done = subprocess.run(command, cwd=ROOT, env=server.env, capture_output=True, check=True)
     assert json.loads(done.stdout) == {
-        "read": 6000, "contributions": {"message": 12000}, "contributors": 7, "defaults": {NO_EVIDENCE: 12000}, "refused": [],
+        "read": 6000, "contributions": {"message": 12000}, "contributors": 7, "refused": [],
     }  # fmt: skip
     assert kills
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'data' / 'sayso.db'}")
