@@ -1,5 +1,7 @@
 """Files of releases that are not there are made anew, byte for byte, or closed."""
 
+from collections.abc import Iterator
+
 import pytest
 import sqlalchemy as sa
 
@@ -8,8 +10,16 @@ from app.releases import tree
 from app.releases.cutting import blob_name
 from app.releases.models import Release, Shard
 from app.releases.rebuilding import rebuild_missing
+from tests.conftest import started
 from tests.kit.refusals import refused
 from tests.support import LabParty, PlatformParty, Service, shards_of
+
+
+@pytest.fixture(scope="module")
+def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """Of its own: what is missing is looked for among all releases, and other tests make hundreds."""
+    with started(backend, request) as service:
+        yield service
 
 
 @pytest.mark.parametrize("format", ["jsonl+zstd", "parquet"])
