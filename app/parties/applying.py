@@ -13,7 +13,7 @@ from sqlmodel import Session, select
 from app.core.canonical import unb64u
 from app.core.strictjson import StrictJSONError, parse
 from app.crypto.signing import BadKey, BadSignature, import_public, thumbprint, verify_compact
-from app.kit.db import for_update
+from app.kit.db import for_update, insert_or_ignore
 from app.kit.errors import Conflict, Invalid, NotFound, TooMany
 from app.kit.ids import is_id, random_id
 from app.kit.runtime import Runtime
@@ -56,15 +56,16 @@ def apply(session: Session, runtime: Runtime, token: str, *, now: datetime) -> L
     if session.get(LabKey, print_) is not None:
         raise Conflict("party_exists", "This key is a lab's already; apply with another one.")
     query = select(LabApplication).where(LabApplication.thumbprint == print_, LabApplication.state == "waiting")
-    row = session.exec(for_update(query, session)).first()
-    if row is None:
+    held = for_update(query, session)
+    if session.exec(held).first() is None:
         waiting = select(sa.func.count()).select_from(LabApplication).where(LabApplication.state == "waiting")
         if session.exec(waiting).one() >= MOST:
             raise TooMany("applications_full", "Too many applications wait; try again tomorrow, or write to the operator.", retry_after=86_400)
-        row = LabApplication(id=random_id("lab_application"), thumbprint=print_, token=token, state="waiting", asked_at=now)
+        new = {"id": random_id("lab_application"), "thumbprint": print_, "token": token, "state": "waiting", "asked_at": now}
+        insert_or_ignore(session, LabApplication.__table__, new)  # type: ignore[attr-defined]  # another may be faster
+    row = session.exec(held).one()
     row.token, row.asked_at = token, now
     session.add(row)
-    session.flush()
     return row
 
 

@@ -8,6 +8,8 @@ from sqlmodel import Field, SQLModel
 
 from app.kit.db import IdType, Instant
 
+_WAITS = sa.text("state = 'waiting'")
+
 
 class Platform(SQLModel, table=True):
     """A tenant that collects contributions."""
@@ -95,9 +97,12 @@ class LabApplication(SQLModel, table=True):
     """A lab that asks to be let in. `token` is the JWS as it came; it names somebody to talk to, so it is forgotten."""
 
     __tablename__ = "lab_application"
+    __table_args__ = (
+        sa.Index("uq_lab_application_waiting", "thumbprint", unique=True, sqlite_where=_WAITS, postgresql_where=_WAITS),
+    )
 
     id: str = Field(primary_key=True, sa_type=IdType)
-    thumbprint: str = Field(index=True, sa_type=IdType)
+    thumbprint: str = Field(sa_type=IdType)
     token: str
     state: str = Field(index=True, sa_type=IdType)
     asked_at: datetime = Field(sa_type=Instant)

@@ -14,7 +14,7 @@ from sqlmodel import Session, select
 
 from app.core.strictjson import StrictJSONError, parse
 from app.crypto.sealing import Sealer
-from app.kit.db import read, write
+from app.kit.db import for_update, insert_or_ignore, read, write
 from app.kit.egress import AddressRefused, FetchFailed, Reply
 from app.kit.errors import Invalid, NotFound
 from app.kit.runtime import Runtime
@@ -37,7 +37,9 @@ def set_address(session: Session, runtime: Runtime, lab: Lab, url: str, authoriz
         runtime.egress.check(url)
     except AddressRefused as error:
         raise Invalid("push_address_refused", f"Give another address for events: {error}.") from None
-    row = session.get(PushAddress, lab.id) or PushAddress(lab_id=lab.id, url=url, set_at=now, next_at=now)
+    new = {"lab_id": lab.id, "url": url, "set_at": now, "next_at": now, "failures": 0}
+    insert_or_ignore(session, PushAddress.__table__, new)  # type: ignore[attr-defined]  # two may set the first one at once
+    row = session.exec(for_update(select(PushAddress).where(PushAddress.lab_id == lab.id), session)).one()
     row.url, row.set_at, row.next_at, row.failures, row.problem = url, now, now, 0, None
     row.authorization = None if authorization is None else _sealer(runtime).seal(authorization.encode(), lab.id.encode())
     session.add(row)

@@ -15,6 +15,7 @@ branch_labels = None
 depends_on = None
 
 ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+WAITS = sa.text("state = 'waiting'")
 DELEGATED = "fk_lab_key_delegated_by_lab_key"
 
 
@@ -34,7 +35,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["lab_id"], ["lab.id"], name=op.f("fk_lab_application_lab_id_lab")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lab_application")),
     )
-    op.create_index(op.f("ix_lab_application_thumbprint"), "lab_application", ["thumbprint"])
+    op.create_index(
+        "uq_lab_application_waiting", "lab_application", ["thumbprint"], unique=True, sqlite_where=WAITS, postgresql_where=WAITS
+    )
     op.create_index(op.f("ix_lab_application_state"), "lab_application", ["state"])
     with op.batch_alter_table("lab_key") as batch:
         batch.add_column(sa.Column("name", sa.String(), nullable=True))

@@ -15,7 +15,7 @@ from sayso.lab import Lab
 from app.kit.db import read, write
 from app.parties import applying, delegating
 from app.parties.models import LabApplication, LabKey
-from tests.kit.refusals import accepted, ask_token, assertion, call, lab_token, record, refused
+from tests.kit.refusals import accepted, ask_token, assertion, at_once, call, lab_token, record, refused
 from tests.support import LabParty, PlatformParty, Service, shell
 
 SAID = ("Institute", "academic", "NL", "somebody@institute.example", "https://register.example/1")
@@ -65,6 +65,12 @@ def test_an_application_counts_for_nothing_and_may_be_refused(service: Service) 
     assert accepted(call(service, "GET", f"/v1/lab-applications/{first['id']}"))["why"] == "No such institute."
     assert accepted(ask(service, application(key, service.base, *SAID)), 202)["id"] != first["id"], "and may ask again"
     refused(call(service, "GET", "/v1/lab-applications/lap_" + "0" * 26), 404, "not_found")
+
+
+def test_of_many_at_once_with_one_key_one_waits(service: Service) -> None:
+    key = PrivateKey.generate()
+    answers = at_once(8, lambda n: ask(service, application(key, service.base, *named(f"Nobody {n}"))))
+    assert len({accepted(answer, 202)["id"] for answer in answers}) == 1
 
 
 def test_what_is_no_application(service: Service, lab: LabParty) -> None:

@@ -152,6 +152,14 @@ def test_addresses_and_who_may_set_them(service: Service, lab: LabParty, receive
     assert receiver.got == [] and len(waiting(service, lab)) == 1
 
 
+def test_two_first_addresses_at_once_are_one(service: Service, lab: LabParty, receiver: Receiver) -> None:
+    token = lab_token(service, lab)
+    urls = [f"{receiver.url}/{n}" for n in range(8)]
+    answers = at_once(8, lambda n: call(service, "PUT", "/v1/events/push", token, json.dumps({"url": urls[n]}).encode()))
+    assert all(accepted(answer)["url"] in urls for answer in answers)
+    assert state(service, lab).url in urls
+
+
 def test_nothing_is_sent_where_a_name_leads_inside_by_then(service: Service, lab: LabParty, receiver: Receiver) -> Any:
     """An address that was public when it was set: looked at again before every exchange."""
     lab.sdk.push_to(receiver.url)
