@@ -267,8 +267,7 @@ def _health_routes(app: FastAPI, runtime: Runtime) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     def readyz() -> Response:
-        wrong = {name: why for name, check in runtime.health.items() if (why := check()) is not None}
-        notes = {name: told for name, note in runtime.notes.items() if not wrong and (told := note()) is not None}
+        wrong, notes = runtime.state()
         return JSONResponse(
             {"status": "ready" if not wrong else "not ready", "checks": wrong, "notes": notes}, 200 if not wrong else 503
         )

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from fastapi import APIRouter, Response
 
-from app.agreements import catalog, checking, guard, service
+from app.agreements import catalog, checking, guard, service, signing
 from app.agreements.models import Request
 from app.agreements.schemas import (
     AcceptanceIn,
@@ -114,7 +114,7 @@ def read_dissent(offer: str, session: ReadSessionDep, lab: ReadingLab) -> list[D
 @router.post("/offers/{offer}/agreement", status_code=201, response_model=AgreementOut, summary="Sign an offer")
 def sign(offer: str, given: AcceptanceIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab) -> AgreementOut:
     """Hand in the lab's signature over the offer's bytes. The same signature again gives the same agreement."""
-    agreement = service.sign(session, runtime, lab, offer, given.acceptance, now=runtime.clock.now())
+    agreement = signing.sign(session, runtime, lab, offer, given.acceptance, now=runtime.clock.now())
     session.expire_all()
     return _agreement(session, runtime, lab.id, agreement)
 

@@ -5,7 +5,6 @@ leaves the job taken. And it takes up the jobs of a dead process only where one 
 process has a name of its own and shows that it lives by a lock which ends with it; whoever lives looks after all.
 """
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
@@ -15,39 +14,36 @@ import structlog
 from dbos import DBOS
 from sqlalchemy.engine import Connection, Engine
 
+from app.kit.background import Background
 from app.kit.db import is_sqlite
 
 _TAKE = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 _FREE = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
-class Recovery:
+class Recovery(Background):
     """Puts back into `queue`, every `interval` seconds, what is taken and not being done. `doing` tells this process's own jobs.
 
     To do a job twice is harmless, so the doubtful ones are put back as well.
     """
 
     def __init__(self, engine: Engine, queue: str, doing: Callable[[], set[str]], interval: float) -> None:
+        super().__init__("recovery", interval, "jobs.recovery-failed")
         self.name = uuid4().hex
         """What this process's jobs are marked with."""
         self._engine = engine
         self._queue = queue
         self._doing = doing
-        self._interval = interval
         self._idle: set[str] = set()
         self._alive: Connection | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="sayso-recovery", daemon=True)
 
     def start(self) -> None:
         """Look once, then go on in the background."""
         self._try()
-        self._thread.start()
+        super().start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
+        super().stop()
         self._let_go()
 
     def look(self) -> list[str]:
@@ -90,16 +86,6 @@ class Recovery:
             with suppress(sa.exc.DBAPIError):
                 connection.invalidate()
             connection.close()
-
-    def _loop(self) -> None:
-        while not self._stop.wait(self._interval):
-            self._try()
-
-    def _try(self) -> None:
-        try:
-            self.look()
-        except Exception as error:
-            structlog.get_logger("sayso").warning("jobs.recovery-failed", error=type(error).__name__)
 
 
 def _lock(executor: str) -> str:

@@ -34,3 +34,9 @@ class Runtime:
     """How addresses that others chose are asked."""
     parts: dict[str, Any] = field(default_factory=dict)
     """Long-lived helpers of slices (publisher, record committer), by name; started and stopped by the lifespan."""
+
+    def state(self) -> tuple[dict[str, str], dict[str, str]]:
+        """What is wrong and what an operator should know, by name. Where something is wrong, notes are not asked for."""
+        wrong = {name: why for name, check in self.health.items() if (why := check()) is not None}
+        notes = {name: told for name, note in self.notes.items() if not wrong and (told := note()) is not None}
+        return wrong, notes

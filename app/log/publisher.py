@@ -20,6 +20,7 @@ from app.core.note import Checkpoint as CheckpointValue
 from app.core.note import parse_checkpoint, parse_note, sign_checkpoint
 from app.core.witnessing import Policy, PolicyFileError, parse_policy
 from app.crypto.keyring import verify_ed25519
+from app.kit.background import Background
 from app.kit.blobs import BlobNotFound
 from app.kit.db import read, write
 from app.kit.journal import JournalDamaged
@@ -38,15 +39,14 @@ class LogDamaged(Exception):
     """What is stored is not what was signed before: nothing more is signed until an operator has looked."""
 
 
-class Publisher:
+class Publisher(Background):
     """Brings tiles and checkpoint up to the committed head; at most once every `publish_interval_ms`."""
 
     def __init__(self, runtime: Runtime) -> None:
+        super().__init__("publish", runtime.settings.publish_interval_ms / 1000, "log.publish-failed")
         self._runtime = runtime
         self._integrated: int | None = None
         self._edge: dict[merkle.Tile, bytes] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="sayso-publish", daemon=True)
         self._lock = threading.Lock()
         self.witnesses = Witnesses(witness_policy(runtime.settings.witnesses), verify_ed25519)
         self.damage: str | None = None
@@ -62,12 +62,10 @@ class Publisher:
     def start(self) -> None:
         """Look once before anything is served: a database that was set back must be known before the first request."""
         self._try()
-        self._thread.start()
+        super().start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
+        super().stop()
         self.witnesses.close()
 
     def health(self) -> str | None:
@@ -138,12 +136,8 @@ class Publisher:
             )
             return [bytes(row.leaf) for row in rows]
 
-    def _loop(self) -> None:
-        wait = self._runtime.settings.publish_interval_ms / 1000
-        while not self._stop.wait(wait):
-            self._try()
-
-    def _try(self) -> None:
+    def look(self) -> None:
+        """Publish, and keep why nothing can be signed, or what it waits for."""
         try:
             self.publish()
             self.damage = self.waiting = None
@@ -163,8 +157,6 @@ class Publisher:
             if self.waiting is None:
                 structlog.get_logger("sayso").error("log.no-quorum", why=str(error))
             self.waiting = str(error)  # a dispute with witnesses is not settled by their silence
-        except Exception as error:
-            structlog.get_logger("sayso").warning("log.publish-failed", error=type(error).__name__)
 
     def _resume(self) -> int:
         """Where the tiles stand: at the last checkpoint, if they still give its root; else they are built again."""

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from sqlmodel import Session, select
 
 from app.core.strictjson import StrictJSONError, parse
-from app.crypto.signing import BadSignature, import_public, peek_header, verify_compact
 from app.kit.db import read, write
 from app.kit.errors import Forbidden, Invalid, NotFound
 from app.kit.runtime import Runtime
 from app.parties import service
 from app.parties.models import Lab, LabKey
+from app.parties.statements import open_signed
 
 TYP = "sayso-key-delegation+jws"
 LONGEST = timedelta(days=366)
@@ -43,7 +43,9 @@ def delegate(session: Session, runtime: Runtime, lab: Lab, token: str, *, now: d
 
     Raises Invalid (signature_invalid, signature_wrong_key, delegation_invalid, key_invalid), Conflict (party_exists).
     """
-    body, by = _opened(session, lab, token)
+    body, by = open_signed(session, lab, token, TYP)
+    if by.delegated_by is not None:
+        raise Invalid("signature_wrong_key", "Sign with a key of the institution, named in kid; a delegated one gives no keys.")
     try:
         said = Delegation.model_validate(parse(body, max_bytes=20_000))
         last = date.fromisoformat(said.until)
@@ -63,17 +65,6 @@ def delegate(session: Session, runtime: Runtime, lab: Lab, token: str, *, now: d
     row.name, row.delegated_by, row.delegation, row.ends_at = said.name, by.thumbprint, token, ends
     session.add(row)
     return row
-
-
-def _opened(session: Session, lab: Lab, token: str) -> tuple[bytes, LabKey]:
-    try:
-        kid = peek_header(token).get("kid")
-        key = service.lab_key(session, lab.id, kid) if isinstance(kid, str) else None
-        if key is None or key.delegated_by is not None:
-            raise Invalid("signature_wrong_key", "Sign with a key of the institution that is in use, named in kid; a delegated one gives no keys.")
-        return verify_compact(token, import_public(key.jwk), TYP), key
-    except BadSignature:
-        raise Invalid("signature_invalid", f"Send a compact JWS with typ {TYP}.") from None
 
 
 def keys_of(session: Session, lab: Lab) -> list[LabKey]:

@@ -17,9 +17,9 @@ from app.core.strictjson import StrictJSONError, parse
 from app.kit.body import In, Time
 from app.kit.errors import Invalid
 from app.parties.models import Lab
+from app.parties.statements import open_signed
 from app.releases.models import Recall
 from app.revocations import recalls
-from app.revocations.statements import open_signed
 
 TYP = "sayso-attestation+jws"
 _STATES = {"deleted": "attested", "cannot_remove": "cannot_remove"}
@@ -67,6 +67,6 @@ def _open(session: Session, lab: Lab, token: str) -> tuple[Statement, str]:
     """The statement, and the thumbprint of the lab's key that signed it."""
     payload, key = open_signed(session, lab, token, TYP)
     try:
-        return Statement.model_validate(parse(payload, max_bytes=20_000)), key
+        return Statement.model_validate(parse(payload, max_bytes=20_000)), key.thumbprint
     except (StrictJSONError, ValidationError):
         raise Invalid("signature_wrong_payload", "Sign a sayso-attestation of version 1; nothing else may stand in it.") from None

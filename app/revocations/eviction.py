@@ -1,10 +1,8 @@
 """Data keys that were opened leave the memory of every process soon after an erasure, not only of the one that took it."""
 
-import threading
-
 import sqlalchemy as sa
-import structlog
 
+from app.kit.background import Background
 from app.kit.db import read
 from app.kit.runtime import Runtime
 from app.revocations.models import Erasure
@@ -13,22 +11,13 @@ EVERY = 1.0
 """Seconds between two looks. A key that was evicted here is used by nobody before either: it is kept against the row that held it."""
 
 
-class Evictor:
+class Evictor(Background):
     """Looks for new erasures and lets go of those people's keys; and for epochs that another process began or destroyed."""
 
     def __init__(self, runtime: Runtime) -> None:
+        super().__init__("evict", EVERY, "eviction.failed")
         self._runtime = runtime
         self._seen = -1
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="sayso-evict", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
 
     def look(self) -> None:
         """Evict what was erased since the last look."""
@@ -39,10 +28,3 @@ class Evictor:
             self._runtime.keys.forget(contributor)
             self._seen = index
         self._runtime.keys.refresh()
-
-    def _loop(self) -> None:
-        while not self._stop.wait(EVERY):
-            try:
-                self.look()
-            except Exception as error:
-                structlog.get_logger("sayso").warning("eviction.failed", error=type(error).__name__)

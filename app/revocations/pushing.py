@@ -4,16 +4,15 @@ Bringing changes no day: a recall's run from when it was opened, and are kept by
 it has the event, as an acknowledgement when fetching is.
 """
 
-import threading
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 from sqlmodel import Session, select
 
 from app.core.strictjson import StrictJSONError, parse
 from app.crypto.sealing import Sealer
+from app.kit.background import Background
 from app.kit.db import for_update, insert_or_ignore, read, write
 from app.kit.egress import AddressRefused, FetchFailed, Reply
 from app.kit.errors import Invalid, NotFound
@@ -22,6 +21,8 @@ from app.parties.models import Lab
 from app.revocations import events
 from app.revocations.models import PushAddress, SecurityEvent
 
+EVERY = 2.0
+"""Seconds between two looks."""
 AT_ONCE = 20
 """Events brought to one lab before the next has its turn."""
 PAUSES = (5, 30, 120, 600, 3_600, 6 * 3_600)
@@ -63,30 +64,12 @@ def _sealer(runtime: Runtime) -> Sealer:
     return Sealer(runtime.keys.derive("push"))
 
 
-class Pusher:
+class Pusher(Background):
     """Looks every few seconds for what waits to be brought."""
 
-    EVERY = 2.0
-
     def __init__(self, runtime: Runtime) -> None:
+        super().__init__("push", EVERY, "push.failed")
         self._runtime = runtime
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="sayso-push", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
-
-    def _loop(self) -> None:
-        while not self._stop.wait(self.EVERY):
-            try:
-                self.look()
-            except Exception as error:
-                structlog.get_logger("sayso").warning("push.failed", error=type(error).__name__)
 
     def look(self) -> None:
         """Bring what waits to every lab whose turn it is."""

@@ -32,13 +32,13 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties import contributors
 from app.parties.models import Lab
+from app.parties.statements import open_signed
 from app.releases import tree
 from app.releases.models import Recall, RecallItem, Release, ReleaseItem
 from app.releases.queries import tree_of
 from app.releases.tree import RecordTree
 from app.revocations.attesting import ModelName
 from app.revocations.models import UseReport
-from app.revocations.statements import open_signed
 
 TYP = "sayso-use-report+jws"
 _MOST = 100_000

@@ -300,13 +300,12 @@ class ActPage(Out):
     next: str | None
 
 
-class LineOut(Out):
+class OwedOut(Out):
     """What is owed to one payee for one release. `amount` in minor units of the currency; `duty` as it was signed."""
 
     id: str
     release: str
     payee: str
-    collective: bool
     duty: str
     records: int
     amount: int
@@ -316,6 +315,12 @@ class LineOut(Out):
     evidence: str | None
     paid_at: Time | None
     reason: str | None
+
+
+class LineOut(OwedOut):
+    """As the lab sees it: `collective` where the payee is one."""
+
+    collective: bool
 
 
 class TotalOut(Out):
@@ -360,24 +365,12 @@ class DisputeIn(In):
     reason: Literal["not-received", "too-little"]
 
 
-class MyLineOut(Out):
+class MyLineOut(OwedOut):
     """What I am owed, or (`collective`) a collective that I am a member of."""
 
-    id: str
     agreement: str
     lab: str
-    release: str
-    payee: str
     collective: str | None
-    duty: str
-    records: int
-    amount: int
-    currency: str
-    state: Literal["due", "paid", "disputed"]
-    due: Time
-    evidence: str | None
-    paid_at: Time | None
-    reason: str | None
 
 
 class MyCompensationPage(Out):

@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 from sqlmodel import Session, select
 
 from app.agreements import service as agreements
+from app.agreements import signing
 from app.agreements.models import Agreement, Offer
 from app.core.deed import beside
 from app.core.policy import parse_policy
@@ -22,7 +23,6 @@ from app.kit.access import BY_LAB, BY_LINK
 from app.kit.body import Out, StrictRoute, Time, form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
-from app.kit.errors import Unauthorised
 from app.kit.runtime import Runtime
 from app.parties.auth import ReadingLab, same_origin
 from app.parties.links import Links
@@ -30,9 +30,10 @@ from app.parties.models import Lab
 from app.releases.models import Recall, Release
 from app.revocations import duties
 from app.web import telling
+from app.web.consoles import Console
 from app.web.rendering import PageRoute, page
 
-COOKIE = "sayso_lab"
+CONSOLE = Console("/lab", "sayso_lab", "console_links", "console_sessions", "sayso console", "lax")
 MOST = 50
 """Of each list, the newest."""
 console = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
@@ -57,24 +58,12 @@ def console_link(runtime: RuntimeDep, lab: ReadingLab) -> ConsoleOut:
 @router.get("/lab/open/{code}", dependencies=[BY_LINK])
 def open_console(code: str, runtime: RuntimeDep) -> Response:
     """Turn a link into the browser's session."""
-    links: Links = runtime.parts["console_links"]
-    sessions: Links = runtime.parts["console_sessions"]
-    now = runtime.clock.now()
-    response = RedirectResponse("/lab", 303, {"Cache-Control": "no-store"})
-    response.set_cookie(
-        COOKIE, sessions.code(links.read(code, now), now), max_age=int(sessions.life.total_seconds()), httponly=True, samesite="lax",
-        secure=runtime.settings.public_url.startswith("https"), path="/lab",
-    )  # fmt: skip
-    return response
+    return CONSOLE.open(code, runtime)
 
 
 def _lab(request: Request, runtime: Runtime, session: Session) -> Lab:
     """Whose session it is. Raises Unauthorised (console_ended), NotFound where the session has ended."""
-    code = request.cookies.get(COOKIE)
-    if not code:
-        raise Unauthorised("console_ended", "Make a link with `sayso console`, and open it in this browser.")
-    sessions: Links = runtime.parts["console_sessions"]
-    return session.get_one(Lab, sessions.read(code, runtime.clock.now()))
+    return session.get_one(Lab, CONSOLE.party(request, runtime))
 
 
 @router.get("/lab")
@@ -142,7 +131,7 @@ def _sign(offer: str, request: Request, runtime: Runtime, acceptance: str) -> st
     with read(runtime.engine) as session:
         lab = _lab(request, runtime, session).id
     with write(runtime.engine) as session:
-        return agreements.sign(session, runtime, session.get_one(Lab, lab), offer, acceptance, now=runtime.clock.now())
+        return signing.sign(session, runtime, session.get_one(Lab, lab), offer, acceptance, now=runtime.clock.now())
 
 
 @router.get("/lab/agreements/{agreement}")

@@ -18,20 +18,19 @@ from app.kit.access import BY_LINK, BY_OPERATOR
 from app.kit.body import form_of
 from app.kit.db import write
 from app.kit.deps import ReadSessionDep, RuntimeDep
-from app.kit.errors import Unauthorised
 from app.kit.runtime import Runtime
 from app.log import proofs
 from app.log import service as log
 from app.parties import applying
 from app.parties.auth import same_origin
-from app.parties.links import OPERATOR, Links
 from app.parties.models import Lab
 from app.releases.models import Recall
 from app.releases.queries import late
 from app.web import telling
+from app.web.consoles import Console
 from app.web.rendering import PageRoute, page
 
-COOKIE = "sayso_operator"
+CONSOLE = Console("/operator", "sayso_operator", "operator_links", "operator_sessions", "python -m app console", "strict")
 SOON = timedelta(days=60)
 """A lab's facts that lapse within it are shown."""
 MOST = 100
@@ -41,26 +40,13 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 @router.get("/operator/open/{code}", dependencies=[BY_LINK])
 def open_pages(code: str, runtime: RuntimeDep) -> Response:
     """Turn a link into the browser's session."""
-    links: Links = runtime.parts["operator_links"]
-    sessions: Links = runtime.parts["operator_sessions"]
-    now = runtime.clock.now()
-    response = RedirectResponse("/operator", 303, {"Cache-Control": "no-store"})
-    response.set_cookie(
-        COOKIE, sessions.code(links.read(code, now), now), max_age=int(sessions.life.total_seconds()), httponly=True, samesite="strict",
-        secure=runtime.settings.public_url.startswith("https"), path="/operator",
-    )  # fmt: skip
-    return response
+    return CONSOLE.open(code, runtime)
 
 
 def _let_in(request: Request, runtime: Runtime) -> datetime:
     """The time, for the operator's session. Raises Unauthorised (console_ended), NotFound where it has ended."""
-    code, now = request.cookies.get(COOKIE), runtime.clock.now()
-    if not code:
-        raise Unauthorised("console_ended", "Make a link with `python -m app console`, and open it in this browser.")
-    sessions: Links = runtime.parts["operator_sessions"]
-    if sessions.read(code, now) != OPERATOR:
-        raise Unauthorised("console_ended", "Make a link with `python -m app console`, and open it in this browser.")
-    return now
+    CONSOLE.party(request, runtime)
+    return runtime.clock.now()
 
 
 @router.get("/operator")
@@ -83,8 +69,7 @@ def home(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Resp
 
 def _health(session: Session, runtime: Runtime) -> dict[str, Any]:
     """What /readyz says, with the log's size and the size of the checkpoint that is published."""
-    wrong = {name: why for name, check in runtime.health.items() if (why := check()) is not None}
-    notes = {name: told for name, note in runtime.notes.items() if not wrong and (told := note()) is not None}
+    wrong, notes = runtime.state()
     return {"wrong": wrong, "notes": notes, "size": log.size(session), "published": proofs.published_size(session)}
 
 

@@ -3,23 +3,18 @@
 import base64
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import httpx
 
 from sayso import errors, proofs
+from sayso.account import Account, name_in_path
 from sayso.download import Download
-from sayso.http import ClientCredentials, Prover, Transport, read
-from sayso.joining import delegation
-from sayso.jws import PrivateKey
-from sayso.lab_cli import VARIABLES
+from sayso.http import read
 from sayso.models import (
     Agreement,
     Answer,
@@ -38,8 +33,6 @@ from sayso.models import (
     UseReport,
 )
 
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
 
 @dataclass(frozen=True)
 class Offer:
@@ -56,41 +49,8 @@ class Offer:
         return [line for deed in told for line in deed]
 
 
-class _Metadata(Answer):
-    issuer: str
-
-
-class Lab:
-    """A lab's access to the service with its own key. `key` is a PrivateKey or a private JWK."""
-
-    def __init__(
-        self, base_url: str, client_id: str, key: PrivateKey | dict[str, Any], *, transport: Transport | None = None, dpop: bool = False
-    ) -> None:
-        """With `dpop` access tokens are bound to a key that this process makes and nobody else has (RFC 9449); a service that asks
-        for it gets it anyway."""
-        self.client_id = client_id
-        self.key = key if isinstance(key, PrivateKey) else PrivateKey.from_jwk(key)
-        self._transport = transport or Transport(base_url)
-        self._auth = ClientCredentials(self._transport, self._assertion, Prover(PrivateKey.generate()), bound=dpop)
-        self._issuer: str | None = None
-
-    @classmethod
-    def from_environment(cls) -> "Lab":
-        """The lab that SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY name. Raises KeyFileError where one of them does not."""
-        values = [os.environ.get(name) for name in VARIABLES]
-        if not all(values):
-            raise errors.KeyFileError(f"set {', '.join(VARIABLES)}, or give a lab")
-        service, client, key = map(str, values)
-        return cls(service, client, PrivateKey.load(Path(key)))
-
-    @property
-    def base_url(self) -> str:
-        """The service's address."""
-        return self._transport.base_url
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, as the transport does."""
-        self._transport.sleep(seconds)
+class Lab(Account):
+    """What a lab does, under its own key. `key` is a PrivateKey or a private JWK."""
 
     def request(
         self,
@@ -108,7 +68,7 @@ class Lab:
 
     def asked(self, request_id: str) -> RequestResult:
         """What became of a request since: a review is settled by the operator. Raises SaysoError."""
-        return read(RequestResult, self._get(f"/v1/requests/{_id(request_id)}"))
+        return read(RequestResult, self._get(f"/v1/requests/{name_in_path(request_id)}"))
 
     def catalog(self) -> Catalog:
         """What there is to ask for, in the numbers of the day. Raises SaysoError."""
@@ -120,7 +80,7 @@ class Lab:
 
     def offer(self, offer_id: str) -> Offer:
         """The terms, to be read before anything is signed. Raises SaysoError."""
-        answer = self._get(f"/v1/offers/{_id(offer_id)}")
+        answer = self._get(f"/v1/offers/{name_in_path(offer_id)}")
         digest = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
         named = answer.headers.get("content-digest")
         if named is not None and f"sha-256=:{digest}:" not in named:
@@ -141,16 +101,16 @@ class Lab:
             raise errors.KeyFileError("the offer was made to another key than this one")
         acceptance = self.key.sign("sayso-acceptance+jws", offer.raw)
         return self._transport.post(
-            Agreement, f"/v1/offers/{_id(offer.id)}/agreement", self._auth, {"acceptance": acceptance}
+            Agreement, f"/v1/offers/{name_in_path(offer.id)}/agreement", self._auth, {"acceptance": acceptance}
         )
 
     def agreement(self, agreement_id: str) -> Agreement:
         """An agreement of this lab. Raises SaysoError."""
-        return read(Agreement, self._get(f"/v1/agreements/{_id(agreement_id)}"))
+        return read(Agreement, self._get(f"/v1/agreements/{name_in_path(agreement_id)}"))
 
     def agreement_file(self, agreement_id: str) -> bytes:
         """The agreement as a file to keep; check it with `sayso verify agreement`."""
-        return self._get(f"/v1/agreements/{_id(agreement_id)}/file").content
+        return self._get(f"/v1/agreements/{name_in_path(agreement_id)}/file").content
 
     def cut(
         self, agreement: Agreement | str, *, format: Literal["jsonl+zstd", "parquet"] | str | None = None, timeout: float = 600, poll: float = 1.0
@@ -163,7 +123,7 @@ class Lab:
             errors.ReleaseFailed: when it ended otherwise.
         """
         asked = {} if format is None else {"format": format}
-        release = self._transport.post(Release, f"/v1/agreements/{_id(_of(agreement))}/releases", self._auth, asked)
+        release = self._transport.post(Release, f"/v1/agreements/{name_in_path(_of(agreement))}/releases", self._auth, asked)
         ends = self._transport.now() + timeout
         while release.state not in ("published", "superseded"):
             if release.state in ("failed", "cancelled"):
@@ -178,7 +138,7 @@ class Lab:
 
     def release(self, release_id: str) -> Release:
         """A release of this lab. Raises SaysoError."""
-        return read(Release, self._get(f"/v1/releases/{_id(release_id)}"))
+        return read(Release, self._get(f"/v1/releases/{name_in_path(release_id)}"))
 
     def dissent(self, offer_id: str) -> dict[str, str | None]:
         """Digest -> words of the minority reports that an offer lists, to be read before it is signed; None where their author had
@@ -187,7 +147,7 @@ class Lab:
         Raises SaysoError; Damaged where words are not those of their digest.
         """
         found: dict[str, str | None] = {}
-        for one in self._get(f"/v1/offers/{_id(offer_id)}/dissent").json():
+        for one in self._get(f"/v1/offers/{name_in_path(offer_id)}/dissent").json():
             if one["text"] is not None and hashlib.sha256(one["text"].encode()).hexdigest() != one["sha256"]:
                 raise errors.Damaged("a minority report is not what its digest says")
             found[one["sha256"]] = one["text"]
@@ -195,7 +155,7 @@ class Lab:
 
     def labels(self, release_id: str) -> list[dict[str, Any]]:
         """What is to be said of a release: keep these with it. Raises SaysoError."""
-        found: list[dict[str, Any]] = self._get(f"/v1/releases/{_id(release_id)}/labels").json()
+        found: list[dict[str, Any]] = self._get(f"/v1/releases/{name_in_path(release_id)}/labels").json()
         return found
 
     def objections(self, delivery: Delivery) -> list[dict[str, Any]]:
@@ -203,7 +163,7 @@ class Lab:
         found: list[dict[str, Any]] = []
         params: dict[str, str] = {}
         while True:
-            path = f"/v1/releases/{_id(delivery.release)}/objections"
+            path = f"/v1/releases/{name_in_path(delivery.release)}/objections"
             page = self._transport.request("GET", path, headers=self.headers(delivery), params=params).json()
             found += page["items"]
             if page["next"] is None:
@@ -218,7 +178,7 @@ class Lab:
         withdrawn: list[str] = []
         params: dict[str, str] = {} if since is None else {"since": since}
         while True:
-            page = self._transport.json(DeltaPage, "GET", f"/v1/releases/{_id(release_id)}/delta", auth=self._auth, params=params)
+            page = self._transport.json(DeltaPage, "GET", f"/v1/releases/{name_in_path(release_id)}/delta", auth=self._auth, params=params)
             added += page.added
             withdrawn += page.withdrawn
             if page.next is None:
@@ -227,20 +187,20 @@ class Lab:
 
     def release_file(self, release_id: str) -> bytes:
         """The signed manifest as a file to keep; check it with `sayso verify release`."""
-        return self._get(f"/v1/releases/{_id(release_id)}/manifest").content
+        return self._get(f"/v1/releases/{name_in_path(release_id)}/manifest").content
 
     def deliver(self, release: Release | str) -> Delivery:
         """Open a release for download. The service logs it and gives a ticket, good for an hour. Raises SaysoError."""
         release_id = _of(release)
         answer = self._transport.request(
-            "POST", f"/v1/releases/{_id(release_id)}/deliveries", auth=self._auth, content=b"{}"
+            "POST", f"/v1/releases/{name_in_path(release_id)}/deliveries", auth=self._auth, content=b"{}"
         )
         found = answer.json() if answer.content.startswith(b"{") else {}
         return read(Delivery, httpx.Response(200, json={**found, "release": release_id}))
 
     def releases(self, agreement: Agreement | str) -> Iterator[Release]:
         """Releases of an agreement, the newest first. Raises SaysoError."""
-        path, cursor = f"/v1/agreements/{_id(_of(agreement))}/releases", None
+        path, cursor = f"/v1/agreements/{name_in_path(_of(agreement))}/releases", None
         while True:
             params: dict[str, str] = {} if cursor is None else {"cursor": cursor}
             page = self._transport.json(ReleasePage, "GET", path, auth=self._auth, params=params)
@@ -253,7 +213,7 @@ class Lab:
         """The addresses of a delivery's shards, for readers that fetch by themselves: each takes the ticket as a bearer token, as in
         `load_dataset("parquet", data_files=urls, storage_options={"headers": lab.headers(delivery)})`. Raises SaysoError."""
         shards = self.release(delivery.release).shards
-        return [f"{self.base_url}/v1/releases/{_id(delivery.release)}/shards/{shard['sha256']}" for shard in shards]
+        return [f"{self.base_url}/v1/releases/{name_in_path(delivery.release)}/shards/{shard['sha256']}" for shard in shards]
 
     def headers(self, delivery: Delivery) -> dict[str, str]:
         """What to send with each of `urls`."""
@@ -261,7 +221,7 @@ class Lab:
 
     def range(self, release: str, sha256: str, headers: dict[str, str]) -> bytes:
         """A piece of a shard, as `headers` ask for it. Raises SaysoError; Damaged where the service sent something else."""
-        answer = self._transport.request("GET", f"/v1/releases/{_id(release)}/shards/{_id(sha256)}", headers=headers)
+        answer = self._transport.request("GET", f"/v1/releases/{name_in_path(release)}/shards/{name_in_path(sha256)}", headers=headers)
         if answer.status_code != 206:
             raise errors.Damaged(f"shard {sha256} did not come as the piece that was asked for")
         return answer.content
@@ -284,14 +244,14 @@ class Lab:
 
     def duties(self, agreement: Agreement | str) -> list[Duty]:
         """What is owed under an agreement, in the order of its days. Raises SaysoError."""
-        return read(Duties, self._get(f"/v1/agreements/{_id(_of(agreement))}/duties")).items
+        return read(Duties, self._get(f"/v1/agreements/{name_in_path(_of(agreement))}/duties")).items
 
     def compensation(self, agreement: Agreement | str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """(totals by release and currency, lines) of what is owed, in minor units. Raises SaysoError."""
         lines: list[dict[str, Any]] = []
         params: dict[str, str] = {}
         while True:
-            path = f"/v1/agreements/{_id(_of(agreement))}/compensation"
+            path = f"/v1/agreements/{name_in_path(_of(agreement))}/compensation"
             page = self._transport.request("GET", path, auth=self._auth, params=params).json()
             lines += page["items"]
             if page["next"] is None:
@@ -301,13 +261,13 @@ class Lab:
     def paid(self, agreement: Agreement | str, evidence: str, *, lines: Sequence[str] | None = None, release: Release | str | None = None) -> int:
         """Say that these lines, or all of a release, were paid, and by what it can be seen; gives how many were not before."""
         body = {"evidence": evidence} | ({} if lines is None else {"lines": list(lines)}) | ({} if release is None else {"release": _of(release)})
-        path = f"/v1/agreements/{_id(_of(agreement))}/compensation/payments"
+        path = f"/v1/agreements/{name_in_path(_of(agreement))}/compensation/payments"
         return int(self._transport.request("POST", path, auth=self._auth, content=json.dumps(body).encode()).json()["paid"])
 
     def recalls(self, agreement: Agreement | str, since: str | None = None) -> RecallPage:
         """Recalls under an agreement since a cursor; keep `.next` for the next call. Raises SaysoError."""
         params = {} if since is None else {"since": since}
-        path = f"/v1/agreements/{_id(_of(agreement))}/recalls"
+        path = f"/v1/agreements/{name_in_path(_of(agreement))}/recalls"
         return self._transport.json(RecallPage, "GET", path, auth=self._auth, params=params)
 
     def poll(self, ack: Sequence[str] = (), most: int | None = None) -> Events:
@@ -316,33 +276,13 @@ class Lab:
         asked: dict[str, Any] = {"ack": list(ack), "returnImmediately": True} | ({} if most is None else {"maxEvents": most})
         return self._transport.post(Events, "/v1/events/poll", self._auth, asked)
 
-    def delegate(self, jwk: dict[str, Any], name: str, until: str) -> str:
-        """Give a key of the institution's own people or machines, until the end of a day (YYYY-MM-DD); needs the institution's key.
-        Gives the key's thumbprint. Raises SaysoError."""
-        signed = delegation(self.key, self._service(), self.client_id, jwk, name, until)
-        done = self._transport.request("POST", "/v1/lab-keys", auth=self._auth, content=json.dumps({"delegation": signed}).encode())
-        return str(done.json()["key"])
-
-    def end_key(self, thumbprint: str) -> None:
-        """Take a key of the lab's out of use, at once. Raises SaysoError."""
-        self._transport.request("DELETE", f"/v1/lab-keys/{_id(thumbprint)}", auth=self._auth)
-
-    def push_to(self, url: str | None, authorization: str | None = None) -> None:
-        """Have events brought to an https address of yours (RFC 8935), with this Authorization header if any; None: no more. Each is
-        one of `poll`'s tokens; answering 202 says that you have it. Raises SaysoError."""
-        if url is None:
-            self._transport.request("DELETE", "/v1/events/push", auth=self._auth)
-            return
-        body = {"url": url} | ({} if authorization is None else {"authorization": authorization})
-        self._transport.request("PUT", "/v1/events/push", auth=self._auth, content=json.dumps(body).encode())
-
     def recall_file(self, recall_id: str) -> bytes:
         """A recall as a file to keep; check it with `sayso verify recall`."""
-        return self._get(f"/v1/recalls/{_id(recall_id)}").content
+        return self._get(f"/v1/recalls/{name_in_path(recall_id)}").content
 
     def acknowledge(self, recall_id: str) -> None:
         """Say that the recall was read and is being followed. Raises SaysoError."""
-        self._transport.request("POST", f"/v1/recalls/{_id(recall_id)}/acknowledgement", auth=self._auth, content=b"{}")
+        self._transport.request("POST", f"/v1/recalls/{name_in_path(recall_id)}/acknowledgement", auth=self._auth, content=b"{}")
 
     def attest(
         self, recall_id: str, outcome: Literal["deleted", "cannot_remove"] = "deleted", models: Sequence[str] = ()
@@ -361,12 +301,8 @@ class Lab:
         at = datetime.fromtimestamp(self._transport.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         statement = {"v": 1, "type": "sayso-attestation", **said, "records_sha256": digest, "models": list(models), "at": at}
         token = self.key.sign("sayso-attestation+jws", json.dumps(statement, sort_keys=True).encode())
-        self._transport.post(Answer, f"/v1/recalls/{_id(recall_id)}/attestation", self._auth, {"attestation": token})
+        self._transport.post(Answer, f"/v1/recalls/{name_in_path(recall_id)}/attestation", self._auth, {"attestation": token})
         return token
-
-    def console(self) -> str:
-        """An address that opens the lab's pages in a browser, for a quarter of an hour. Raises SaysoError."""
-        return str(self._transport.request("POST", "/v1/console-links", auth=self._auth, content=b"{}").json()["url"])
 
     def report(
         self, agreement: Agreement | str, *, model: str | None = None, version: str | None = None, stages: Sequence[str] = (),
@@ -389,43 +325,12 @@ class Lab:
         body: dict[str, Any] = {"report": said}
         if signed:
             body = {"signed": self.key.sign("sayso-use-report+jws", json.dumps(said, sort_keys=True).encode()), "records": ids}
-        return self._transport.post(UseReport, f"/v1/agreements/{_id(_of(agreement))}/reports", self._auth, body)
+        return self._transport.post(UseReport, f"/v1/agreements/{name_in_path(_of(agreement))}/reports", self._auth, body)
 
     def check(self, agreement: Agreement | str, use: dict[str, Any]) -> UseCheck:
         """Whether a use is covered by what was signed and by each policy, as of today. Raises SaysoError."""
-        return self._transport.post(UseCheck, f"/v1/agreements/{_id(_of(agreement))}/checks", self._auth, {"use": use})
-
-    def _assertion(self) -> tuple[dict[str, str], dict[str, str]]:
-        """private_key_jwt (RFC 7523) in the FAPI 2.0 profile: the issuer is the one audience, good for 60 seconds."""
-        at = int(self._transport.now())
-        claims = {
-            "iss": self.client_id,
-            "sub": self.client_id,
-            "aud": self._service(),
-            "jti": str(uuid.uuid4()),
-            "iat": at,
-            "exp": at + 60,
-        }
-        assertion = self.key.sign("JWT", json.dumps(claims).encode())
-        return {"client_id": self.client_id, "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}, {}
-
-    def _service(self) -> str:
-        if self._issuer is None:
-            self._issuer = issuer_at(self._transport)
-        return self._issuer
-
-    def _get(self, path: str) -> httpx.Response:
-        return self._transport.request("GET", path, auth=self._auth)
-
-
-def issuer_at(transport: Transport) -> str:
-    """The name of the service at an address (RFC 8414), which may be another way of writing it. Raises SaysoError."""
-    return transport.json(_Metadata, "GET", "/.well-known/oauth-authorization-server").issuer
+        return self._transport.post(UseCheck, f"/v1/agreements/{name_in_path(_of(agreement))}/checks", self._auth, {"use": use})
 
 
 def _of(thing: Any) -> str:
     return thing if isinstance(thing, str) else str(thing.id)
-
-
-def _id(text: str) -> str:
-    return quote(text, safe="")

@@ -185,9 +185,9 @@ def console(arguments: argparse.Namespace) -> int:
 
 def apply(arguments: argparse.Namespace) -> int:
     """Send what the lab says of itself, signed; the id that is printed is how to learn the answer."""
+    from sayso.account import issuer_at
     from sayso.http import Transport
     from sayso.joining import application
-    from sayso.lab import issuer_at
 
     service = arguments.service or os.environ.get(VARIABLES[0])
     if not service:
