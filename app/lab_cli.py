@@ -117,6 +117,21 @@ def register(labs: typer.Typer, perform: Perform) -> None:
         until = perform(lambda runtime, session, now: service.verify_lab(session, lab, evidence, now=now))
         typer.echo(f"Verified until {until:%Y-%m-%d}.")
 
+    @labs.command("block")
+    def block(
+        lab: Annotated[str, typer.Argument(help="The lab's client id.")],
+        why: Annotated[str, typer.Option(help="What happened. Everybody can read it in the log.")],
+    ) -> None:
+        """Give a lab nothing more, now: no offer, no release, no download. What it signed and owes stands."""
+        perform(lambda runtime, session, now: service.block_lab(session, lab, why, now=now))
+        typer.echo("The lab is blocked.")
+
+    @labs.command("unblock")
+    def unblock(lab: Annotated[str, typer.Argument(help="The lab's client id.")]) -> None:
+        """Let a blocked lab go on. What is overdue, or was not verified again, still stops it."""
+        perform(lambda runtime, session, now: service.unblock_lab(session, lab, now=now))
+        typer.echo("The lab is not blocked any more.")
+
     @labs.command("revoke-key")
     def revoke_key(
         lab: Annotated[str, typer.Argument(help="The lab's client id.")],

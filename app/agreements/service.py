@@ -63,7 +63,7 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
     Raises Invalid (use_invalid, policy_unknown_term, kind_unknown, ratings_only) or Forbidden (lab_blocked).
     """
     if parties.releases_stopped(lab, now):
-        raise Forbidden("lab_blocked", "Settle the overdue recall, or have the operator verify the lab again.")
+        raise Forbidden("lab_blocked", "Settle what is overdue, or ask the operator: the lab may have to be verified again.")
     use = parse(asked.use)
     chosen = asked.selection.chosen()
     if set(chosen["kinds"] or ()) - set(KINDS):

@@ -191,7 +191,7 @@ CODES: dict[str, str] = {
     "range_invalid": "The range cannot be served.",
     "compensation_not_due": "What is owed is not due yet, so it cannot be missing.",
     "recall_state": "The recall cannot go from its state to that one.",
-    "lab_blocked": "Releases to this lab are stopped while a recall is overdue or its verification has lapsed.",
+    "lab_blocked": "Nothing new goes to this lab while a recall or report is overdue, its verification has lapsed, or it is blocked.",
     # the service
     "unavailable": "The service cannot do this now; try again later.",
     "log_read_only": "The log is behind what was published before: nothing is written until an operator has looked.",

@@ -66,12 +66,42 @@ def verify_lab(session: Session, lab_id: str, evidence: str, *, now: datetime) -
     """
     if not evidence.strip():
         raise Invalid("body_invalid", "Say in --evidence how the facts were verified.")
-    lab = session.exec(for_update(select(Lab).where(Lab.id == known_lab(session, lab_id).id), session)).one()
+    lab = _locked(session, lab_id)
     lab.evidence, lab.verified_at, lab.verified_until = evidence, now, now + VERIFIED_FOR
     session.add(lab)
     body = {"legal_name": lab.legal_name, "kind": lab.kind, "seat": lab.seat, "until": rfc3339(lab.verified_until)}
     log.append(session, [log.institutional("admin.lab-verified", lab.id, body, now)], now)
     return lab.verified_until
+
+
+def block_lab(session: Session, lab_id: str, why: str, *, now: datetime, act: str | None = None) -> None:
+    """Nothing more goes to the lab, and downloads under way end: the operator's word, with a reason that the log tells everybody.
+
+    Raises NotFound (not_found), Invalid (body_invalid) or Conflict (lab_blocked) where it is blocked already.
+    """
+    lab = _locked(session, lab_id)
+    if not why.strip() or len(why) > MAX_NAME:
+        raise Invalid("body_invalid", "Say in --why what happened, in at most 200 characters.")
+    if lab.blocked_at is not None:
+        raise Conflict("lab_blocked", "It is blocked already.")
+    lab.blocked_at = now
+    session.add(lab)
+    leaf = log.institutional("admin.lab-blocked", lab.id, {"legal_name": lab.legal_name, "why": why}, now)
+    log.append_narrowing(session, leaf, act or new_id("admin"), "lab-block", now, lab=lab.id, why=why)
+
+
+def unblock_lab(session: Session, lab_id: str, *, now: datetime) -> None:
+    """Let the lab go on. Raises NotFound (not_found) where it is not blocked."""
+    lab = _locked(session, lab_id)
+    if lab.blocked_at is None:
+        raise NotFound("not_found", "The lab is not blocked.")
+    lab.blocked_at = None
+    session.add(lab)
+    log.append(session, [log.institutional("admin.lab-unblocked", lab.id, {"legal_name": lab.legal_name}, now)], now)
+
+
+def _locked(session: Session, lab_id: str) -> Lab:
+    return session.exec(for_update(select(Lab).where(Lab.id == known_lab(session, lab_id).id), session)).one()
 
 
 def _fits(name: str) -> None:

@@ -37,7 +37,7 @@ def request_cut(
     if agreement.state != "in_force":
         raise Conflict("agreement_not_in_force", "Ask again for a new offer.")
     if stopped(session, lab, now):
-        raise Forbidden("lab_blocked", "Settle the overdue recall, or have the operator verify the lab again.")
+        raise Forbidden("lab_blocked", "Settle what is overdue, or ask the operator: the lab may have to be verified again.")
     return queue_cut(session, runtime, agreement, now=now, form=form)
 
 
@@ -140,7 +140,7 @@ def deliver(session: Session, runtime: Runtime, lab: Lab, release_id: str, *, no
     if expired(release, now.date()):
         raise Gone("release_expired", "Ask for a new cut: it holds what is permitted now.")
     if stopped(session, lab, now):
-        raise Forbidden("lab_blocked", "Settle the overdue recall, or have the operator verify the lab again.")
+        raise Forbidden("lab_blocked", "Settle what is overdue, or ask the operator: the lab may have to be verified again.")
     if not proofs.covered(session, agreement.log_index, release.log_index):
         raise Unavailable("awaiting_checkpoint", "Try again in a second.", retry_after=1)
     if any(duty["kind"] == "compensate" for duty in agreements.terms_of(session, agreement)[1]["obligations"]):
@@ -211,7 +211,7 @@ def by_ticket(session: Session, runtime: Runtime, release_id: str, secret: str, 
         .where(Release.id == release_id)  # type: ignore[arg-type]
     ).one()
     if lab.blocked_at is not None:
-        raise Forbidden("lab_blocked", "Settle the overdue recall first.")
+        raise Forbidden("lab_blocked", "Ask the operator, who has blocked the lab.")
     return found, form
 
 

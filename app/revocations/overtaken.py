@@ -42,6 +42,8 @@ def overtaken(session: Session, journal: Journal, line: Line) -> bool:
     if kind == "lab-refusal":
         kinds = ("collective.lab-refused", "collective.lab-readmitted")
         return _after(journal, line, {act for one in kinds for act in _set(session, journal, line, line["collective"], one)})
+    if kind == "lab-block":
+        return _after(journal, line, _set(session, journal, line, line["lab"], "admin.lab-unblocked"))
     if kind == "floor":
         return _after(journal, line, _floors(session, journal, line))
     return False

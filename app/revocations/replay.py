@@ -227,6 +227,11 @@ def _key(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | 
     return True
 
 
+def _lab_block(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    parties.block_lab(session, line["lab"], line["why"], now=now, act=line["act"])
+    return True
+
+
 def _mandate(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     who = Acting(line["contributor"], line["one"])
     given = MandateIn.model_construct(expires_on=date.fromisoformat(line["expires_on"]), kinds=line["kinds"], policy=None)
@@ -273,7 +278,7 @@ def _unobject(session: Session, runtime: Runtime, line: Line, policy: StoredPoli
 
 
 _ACTS: dict[str, Callable[[Session, Runtime, Line, StoredPolicy | None, datetime], bool]] = {
-    "withdraw": _withdraw, "scope": _scope, "erase": _erase, "floor": _floor, "key": _key,
+    "withdraw": _withdraw, "scope": _scope, "erase": _erase, "floor": _floor, "key": _key, "lab-block": _lab_block,
     "mandate": _mandate, "mandate-end": _mandate_end, "leave": _leave, "collective-policy": _collective_policy,
     "lab-refusal": _lab_refusal, "unobject": _unobject,
 }  # fmt: skip

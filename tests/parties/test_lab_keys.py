@@ -4,11 +4,13 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from sayso.jws import PrivateKey
 from sayso.lab import Lab
 from sqlmodel import select
 
 from app.kit.db import read, write
+from app.kit.errors import DomainError
 from app.log.models import LogEntry
 from app.parties import service as parties
 from tests.kit.refusals import accepted, lab_token, refused
@@ -34,6 +36,33 @@ def test_facts_that_lapsed_stop_what_is_new_until_they_are_verified_again(servic
     assert leaves == ["admin.lab-added", "admin.lab-verified"]
 
 
+def test_a_lab_that_the_operator_blocks_gets_nothing_until_it_is_let_go_on(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    platform.give(1)
+    agreement = lab.agree(platform)
+    release = lab.sdk.cut(agreement, poll=0.05)
+    token = lab_token(service, lab)
+    asked = {"use": EVALUATION, "selection": {"platforms": [platform.id]}, "mode": "snapshot"}
+    with write(service.runtime.engine) as session:
+        parties.block_lab(session, lab.id, "sold what it got", now=service.clock.now())
+    for path, body in (
+        ("/v1/requests", asked), (f"/v1/agreements/{agreement.id}/releases", {}), (f"/v1/releases/{release.id}/deliveries", {}),
+    ):  # fmt: skip
+        refused(service.post(path, body, token), 403, "lab_blocked")
+    for why, code in (("again", "lab_blocked"), (" ", "body_invalid"), ("x" * 201, "body_invalid")):
+        with pytest.raises(DomainError) as problem, write(service.runtime.engine) as session:
+            parties.block_lab(session, lab.id, why, now=service.clock.now())
+        assert problem.value.code == code
+    with write(service.runtime.engine) as session:
+        parties.unblock_lab(session, lab.id, now=service.clock.now())
+    with pytest.raises(DomainError) as problem, write(service.runtime.engine) as session:
+        parties.unblock_lab(session, lab.id, now=service.clock.now())
+    assert problem.value.code == "not_found"
+    assert lab.sdk.deliver(release).ticket
+    with read(service.runtime.engine) as session:
+        leaves = session.exec(select(LogEntry.type).where(LogEntry.subject == lab.id).order_by(LogEntry.log_index)).all()  # type: ignore[arg-type]
+    assert leaves == ["admin.lab-added", "admin.lab-blocked", "admin.lab-unblocked"]
+
+
 def test_a_second_key_and_the_end_of_the_first(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "data")
     run = shell(tmp_path / "data")
@@ -51,6 +80,9 @@ def test_a_second_key_and_the_end_of_the_first(tmp_path: Path) -> None:
         server.start()
         for key in (old, new):
             Lab(server.base, lab, key).request(EVALUATION)
+        assert run(["labs", "block", lab, "--why", "a test"]).stdout == "The lab is blocked.\n"
+        assert run(["labs", "block", lab, "--why", "a test"]).exit_code == 2
+        assert run(["labs", "unblock", lab]).stdout == "The lab is not blocked any more.\n"
         assert run(["labs", "revoke-key", lab, "nobody's"]).exit_code == 2
         told = run(["labs", "revoke-key", lab, old.thumbprint])
         assert told.exit_code == 0, told.output

@@ -18,7 +18,7 @@ from app.log.check import check
 from app.log.models import LogEntry
 from app.parties import service as parties
 from app.parties.models import Contributor as Person
-from app.parties.models import DataKey, LabKey
+from app.parties.models import DataKey, Lab, LabKey
 from app.revocations import replay
 from app.revocations.models import Erasure
 from tests.faults.cuts import outcome, receipt_for_all
@@ -231,6 +231,31 @@ def test_a_key_that_was_revoked(service: Service, lab: LabParty) -> None:
     finished(service)
     with read(service.runtime.engine) as session:
         assert session.get_one(LabKey, print_).revoked_at is not None
+
+
+def test_a_lab_that_was_blocked(service: Service, lab: LabParty) -> None:
+    def blocked() -> bool:
+        with read(service.runtime.engine) as session:
+            return session.get_one(Lab, lab.id).blocked_at is not None
+
+    def block() -> None:
+        with write(service.runtime.engine) as session:
+            parties.block_lab(session, lab.id, "sold what it got", now=service.clock.now())
+
+    dies(service, block)
+    assert not blocked()
+    finished(service)
+    assert blocked()
+    with write(service.runtime.engine) as session:
+        parties.unblock_lab(session, lab.id, now=service.clock.now())
+    # A block that nobody had an answer to is overtaken by a later word of the operator.
+    dies(service, block)
+    with write(service.runtime.engine) as session:
+        session.get_one(Lab, lab.id).blocked_at = service.clock.now()
+        session.flush()
+        parties.unblock_lab(session, lab.id, now=service.clock.now())
+    finished(service)
+    assert not blocked()
 
 
 @pytest.mark.parametrize("refusal", ["forget", "remember"])
