@@ -11,6 +11,15 @@ def more(shard, by):
     shard["rows"] += by
 
 
+def told(**other):
+    return {"platform": "plt_0123456789abcdefghjkmnpqrs", "language": "fr", "kind": "vote", "records": 8} | other
+
+
+def test_groups_are_counted_again(tmp_path):
+    release, shards = Forge().release(manifest=lambda m: m.update(groups=[told(), told(kind="critique", records=4)]))
+    assert verify.verify_release(release, None, save(shards, tmp_path)).ok
+
+
 def bent(edit):
     forge = Forge()
     rows = forge.rows()
@@ -38,6 +47,13 @@ def bent(edit):
         lambda rows, live, dead: lambda m: m["shards"].append(dict(m["shards"][0], rows=0)),
         lambda rows, live, dead: lambda m: m.update(counts={"vote": sum(m["counts"].values())}),
         lambda rows, live, dead: lambda m: (more(m["shards"][0], 1), more(m["shards"][1], -1)),
+        lambda rows, live, dead: live.update(platform=None) and None,
+        lambda rows, live, dead: live.update(language=["fr"]) and None,
+        lambda rows, live, dead: lambda m: m.update(groups=5),
+        lambda rows, live, dead: lambda m: m.update(groups=[told(records=9)]),
+        lambda rows, live, dead: lambda m: m.update(groups=[told(records=7)]),
+        lambda rows, live, dead: lambda m: m.update(groups=[told(language="de")]),
+        lambda rows, live, dead: lambda m: m.update(groups=[told(platform=["fr"])]),
     ],
 )
 def test_shards_that_are_not_what_the_manifest_says(edit, tmp_path):

@@ -23,6 +23,12 @@ def read(file: BinaryIO, form: str) -> Iterator[dict[str, Any]]:
         yield proofs.parse(line, "a row")
 
 
+def group_of(row: dict[str, Any]) -> tuple[str, str | None, str]:
+    """Platform, language and kind of a row, or of a group in a manifest. Raises Failed."""
+    language = get(row, "language", (str, type(None)))
+    return get(row, "platform", str), language, get(row, "kind", str)
+
+
 class Shards:
     """The shard files in a directory. `found` counts rows by kind, tombstones under "", as `ids` is read."""
 
@@ -33,6 +39,8 @@ class Shards:
         self._recalled = recalled
         self._told = set().union(*recalled.values())
         self.found: Counter[str] = Counter()
+        self.groups: Counter[tuple[str, str | None, str]] = Counter()
+        """Records by platform, language and kind."""
         self.removed = 0
 
     def ids(self, listed: list[dict[str, Any]]) -> Iterator[bytes]:
@@ -106,4 +114,6 @@ class Shards:
         elif not texts(row, "policies") or not set(row["policies"]) <= self._policies:
             raise Failed(f"record {record} stands under policies that the manifest does not name")
         self.found[kind or "?" if live else ""] += 1
+        if live:
+            self.groups[group_of(row)] += 1
         return bytes.fromhex(record), live

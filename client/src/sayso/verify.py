@@ -195,8 +195,8 @@ def _release(
         here = local.load(shards, file["id"])
         taken = _withdrawn(report, shards, here, manifest["agreement"], trust)
         with report.step("shards") as step:
-            told = shards / "manifest.json"  # the signed bytes once more, for people to read
-            if told.exists() and told.read_bytes() != payload:
+            copy = shards / "manifest.json"  # the signed bytes once more, for people to read
+            if copy.exists() and copy.read_bytes() != payload:
                 raise Failed("manifest.json is not the manifest that was signed")
             check = rows_of.Shards(shards, set(policies), here, taken)
             root = proofs.tree_root(check.ids(listed))
@@ -208,6 +208,10 @@ def _release(
                     raise Failed("the shards and what was removed from them are not the manifest's numbers of records")
             else:
                 same(dict(check.found), kept, "the shards hold other numbers of records")
+            for group in map(as_object, get(manifest, "groups", list) if "groups" in manifest else ()):
+                told, there = get(group, "records", int), check.groups[rows_of.group_of(group)]
+                if there > told or (there < told and not check.removed):
+                    raise Failed(f"the shards hold {there} records of a group of which the manifest tells {told}")
             step.detail = f"{rows - check.removed} rows in {len(listed)} shards"
             if check.removed:
                 step.detail += f", without {check.removed} records that were recalled"
