@@ -82,7 +82,7 @@ def test_pull_then_withdrawal_then_sync_then_verify(desk: Desk, capsys: pytest.C
     gone = desk.withdraw()
     assert desk.sync() == 0
     told = capsys.readouterr().out
-    assert gone in told and "1 records removed" in told and "is attested" in told
+    assert gone in told and "1 record removed" in told and "is attested" in told
     assert desk.ids() == set(before) - {gone}
     assert all(before[row["record_id"]] == row for row in desk.rows())
     assert desk.verify() == 0

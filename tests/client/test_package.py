@@ -62,7 +62,7 @@ def test_who_takes_a_record_back_is_named_no_more(credited: Desk) -> None:
     told = json.loads((credited.folder / "croissant.json").read_bytes())
     [file] = [one for one in told["distribution"] if one["@type"] == "cr:FileObject"]
     assert (credited.folder / file["name"]).exists() and file["sha256"] in file["name"]
-    assert "1 records were recalled" in (credited.folder / "README.md").read_text()
+    assert "not in these files: 1 record;" in (credited.folder / "README.md").read_text()
     validated(credited.folder)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sayso import proofs, verify
 from sayso.errors import SaysoError
 from sayso.jws import PrivateKey
-from sayso.report import plain
+from sayso.report import counted, plain
 from sayso.views import NAMES
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def sync(arguments: argparse.Namespace) -> int:
         print(json.dumps(vars(done)))
         return 1 if done.missing or done.stale else 0
     for recall, records in done.removed.items():
-        print(f"{recall}: {len(records)} records removed")
+        print(f"{recall}: {counted(len(records))} removed")
         for record in records:
             print(f"  {record}")
     for recall, state in done.answered.items():
@@ -293,7 +293,7 @@ def check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found.to_json()))
         return 0 if found.ok else 1
-    print(f"{found.allowed} records may be so used.")
+    print(f"{counted(found.allowed)} may be so used.")
     for why, records in found.refused.items():
         print(plain(f"{len(records)} may not: {why}."))
     if found.refused:

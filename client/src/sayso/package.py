@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sayso import beside, disk, local
+from sayso.report import counted
 
 NAMES = ("manifest.json", "README.md", "NOTICE", "croissant.json")
 COLUMNS = {
@@ -140,7 +141,7 @@ def card(
         "| kind | records |", "|---|---|", *(f"| {_cell(kind)} | {count} |" for kind, count in sorted(tally.kinds.items())), "",
     ]  # fmt: skip
     if removed:
-        body += [f"{removed} records were recalled since and are not in these files; `local.json` says which.", ""]
+        body += [f"Recalled since, and not in these files: {counted(removed)}; `local.json` says which.", ""]
     body += [
         "## Terms", "",
         f"Signed for the actions {', '.join(offer['use']['actions'])}, for the purposes {', '.join(offer['use']['purposes']) or 'none stated'}. "

@@ -97,3 +97,8 @@ def plain(text: str) -> str:
     """Printable in any terminal: no control characters, and nothing its encoding lacks."""
     shown = "".join(c if c.isprintable() else "?" for c in text)
     return shown.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
+
+
+def counted(records: int) -> str:
+    """A number of records in words' grammar."""
+    return f"{records} record{'' if records == 1 else 's'}"
