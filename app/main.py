@@ -141,7 +141,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("amend", lambda agreement: amending.amend(runtime, agreement))
     runtime.jobs.handle("compensate", lambda release: compensation.draw_up(runtime, release))
     runtime.jobs.handle("sweep", lambda act: releases.sweep(runtime, act))
-    runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure))
+    runtime.jobs.handle("erase", lambda erasure: completion.complete(runtime, erasure), waits=True)  # for readers
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
     runtime.jobs.handle("objections", lambda release: labels.label_objections(runtime, release))
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))

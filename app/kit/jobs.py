@@ -22,6 +22,8 @@ from app.kit.recovery import Recovery
 from app.kit.settings import Settings
 
 QUEUE = "sayso"
+WAITING = "sayso-waiting"
+"""The queue of jobs that wait for somebody: a place in it is held while nothing is done, so they have places of their own."""
 APPLICATION = "sayso"
 # Fixed, so that a job queued by one version of the code is picked up by the next.
 _VERSION = "1"
@@ -55,15 +57,21 @@ class Jobs:
         self._poll = settings.job_poll_ms / 1000
         self._handlers: dict[str, Callable[[str], None]] = {}
         self._failures: dict[str, Callable[[str], None]] = {}
+        self._waiting: set[str] = set()
         self._client: DBOSClient | None = None
         self._recovery: Recovery | None = None
         self._doing: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
-    def handle(self, name: str, handler: Callable[[str], None], failed: Callable[[str], None] | None = None) -> None:
-        """Say what runs a job called `name`, and what notes that it failed for good. Before `start`."""
+    def handle(
+        self, name: str, handler: Callable[[str], None], failed: Callable[[str], None] | None = None, *, waits: bool = False
+    ) -> None:
+        """Say what runs a job called `name`, and what notes that it failed for good. Before `start`. One that `waits` for others, for
+        seconds at a time, keeps no other kind of job from being done."""
         self._handlers[name] = handler
+        if waits:
+            self._waiting.add(name)
         if failed is not None:
             self._failures[name] = failed
 
@@ -82,11 +90,12 @@ class Jobs:
         """Begin working, and take up the jobs of processes that have ended. `engine` leads to the same database."""
         global _running
         self._stopping.clear()
-        recovery = Recovery(engine, QUEUE, self._at_work, max(1.0, 25 * self._poll))
+        recovery = Recovery(engine, (QUEUE, WAITING), self._at_work, max(1.0, 25 * self._poll))
         DBOS(config=self._config(recovery.name))
         _running = self
         DBOS.launch()
         DBOS.register_queue(QUEUE, worker_concurrency=4, polling_interval_sec=self._poll)
+        DBOS.register_queue(WAITING, worker_concurrency=2, polling_interval_sec=2 * self._poll)
         recovery.start()
         self._recovery = recovery
 
@@ -113,7 +122,7 @@ class Jobs:
                 system_database_url=self._url, serializer=JsonSerializer(), lazy=True, application_name=APPLICATION
             )
         options: dict[str, Any] = {
-            "queue_name": QUEUE, "workflow_name": "sayso_job", "app_version": _VERSION,
+            "queue_name": WAITING if name in self._waiting else QUEUE, "workflow_name": "sayso_job", "app_version": _VERSION,
             "workflow_id": f"{name}:{act}" + (f":{key}" if key else ""),
         }  # fmt: skip
         if delay:

@@ -5,7 +5,7 @@ leaves the job taken. And it takes up the jobs of a dead process only where one 
 process has a name of its own and shows that it lives by a lock which ends with it; whoever lives looks after all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import uuid4
 
@@ -22,17 +22,17 @@ _FREE = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 class Recovery(Background):
-    """Puts back into `queue`, every `interval` seconds, what is taken and not being done. `doing` tells this process's own jobs.
+    """Puts back into its queue, every `interval` seconds, what is taken and not being done. `doing` tells this process's own jobs.
 
     To do a job twice is harmless, so the doubtful ones are put back as well.
     """
 
-    def __init__(self, engine: Engine, queue: str, doing: Callable[[], set[str]], interval: float) -> None:
+    def __init__(self, engine: Engine, queues: Sequence[str], doing: Callable[[], set[str]], interval: float) -> None:
         super().__init__("recovery", interval, "jobs.recovery-failed")
         self.name = uuid4().hex
         """What this process's jobs are marked with."""
         self._engine = engine
-        self._queue = queue
+        self._queues = queues
         self._doing = doing
         self._idle: set[str] = set()
         self._alive: Connection | None = None
@@ -49,14 +49,18 @@ class Recovery(Background):
     def look(self) -> list[str]:
         """Put back what nobody does; gives the ids."""
         self._show_life()
-        taken = {w.workflow_id: str(w.executor_id) for w in DBOS.list_workflows(status="PENDING", queue_name=self._queue, load_input=False)}
+        found = [w for queue in self._queues for w in DBOS.list_workflows(status="PENDING", queue_name=queue, load_input=False)]
+        taken = {w.workflow_id: str(w.executor_id) for w in found}
         mine = {job for job, executor in taken.items() if executor == self.name} - self._doing()
         gone = self._gone(set(taken.values()) - {self.name})
         # One just taken is not being done yet: what is idle on two looks in a row was lost.
         lost = [job for job, executor in taken.items() if executor in gone or (job in mine and job in self._idle)]
         self._idle = mine - set(lost)
         if lost:
-            DBOS.resume_workflows(lost, queue_name=self._queue)
+            for queue in self._queues:
+                some = [w.workflow_id for w in found if w.workflow_id in lost and w.queue_name == queue]
+                if some:
+                    DBOS.resume_workflows(some, queue_name=queue)
             structlog.get_logger("sayso").warning("jobs.recovered", count=len(lost))
         return lost
 

@@ -35,7 +35,7 @@ _PAYLOAD = ContributionPayload.__table__  # type: ignore[attr-defined]
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
 _CONSENT = Consent.__table__  # type: ignore[attr-defined]
 PATIENCE = 3.0
-"""Seconds that one run waits for readers to let go; then it makes room, since a run takes a worker's place."""
+"""Seconds that one run waits for readers to let go; then it makes room for the next one."""
 _AGAIN = 5.0
 _MOST_AGAIN = 30.0
 """Seconds until the next run: more each time, up to the second."""

@@ -54,7 +54,7 @@ def test_a_job_of_ours_that_we_are_not_doing_is_done_after_two_looks(service: Se
 def test_a_job_that_a_living_process_does_is_left_alone(service: Service, done: list[str]) -> None:
     if is_sqlite(service.runtime.engine):
         pytest.skip("SQLite takes one process")
-    other = Recovery(service.runtime.engine, "sayso", set, 3600)
+    other = Recovery(service.runtime.engine, ("sayso",), set, 3600)
     other._show_life()
     try:
         act = taken(service, other.name)

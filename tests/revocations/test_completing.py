@@ -115,6 +115,28 @@ def test_with_a_reader_open_it_is_requested_and_completes_when_the_reader_ends(
     completed(service, done.id)
 
 
+def test_erasures_that_wait_for_a_reader_keep_no_release_waiting(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completion, "PATIENCE", 60.0)
+    people = [f"w{n}" for n in range(6)]
+    for name in people:
+        platform.give(1, contributor=name)
+    platform.give(1)
+    holders = [receipt_for_all(service, platform, name) for name in people]
+    agreement = lab.agree(platform)
+    with read(service.runtime.engine, snapshot=True) as session:
+        assert session.execute(sa.select(sa.func.count()).select_from(Contribution)).scalar_one() > 0  # type: ignore[arg-type]
+        asked = [holder.erase("all") for holder in holders]
+        waiting = {f"erase:{done.id}" for done in asked}
+        until(lambda: len(waiting & set(service.runtime.jobs._doing)) >= 2)
+        time.sleep(0.5)  # whoever else has a place by now holds it too
+        assert lab.sdk.cut(agreement, poll=0.05, timeout=30).state == "published"
+        assert {holder.erasure(done.id).state for holder, done in zip(holders, asked, strict=True)} == {"requested"}
+    for done in asked:
+        completed(service, done.id)
+
+
 def _attempts(service: Service, erasure: str) -> int:
     with read(service.runtime.engine) as session:
         return session.get_one(Erasure, erasure).attempts
