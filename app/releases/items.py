@@ -24,7 +24,7 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.contributors import load
 from app.parties.models import Lab
-from app.releases import together
+from app.releases import labels, together
 from app.releases.models import Release, ReleaseItem
 from app.releases.rows import Terms, duties
 
@@ -202,10 +202,15 @@ class Filling(ABC):
                     together.keep_bits(joint.obligations),
                     duties(joint.obligations),
                     outcomes,
+                    self._labels_of(outcomes),
                 )
             )
             at = self._terms_at[key] = len(self.terms) - 1
         return at
+
+    def _labels_of(self, outcomes: Iterable[str]) -> tuple[str, ...]:
+        with self._reading() as session:
+            return labels.of_outcomes(session, outcomes)
 
     def _add_tombstones(self, connection: sa.Connection) -> None:
         """What is withheld and keeps a place stands as a tombstone: an id and a kind, no more."""

@@ -6,6 +6,7 @@ cut and the report queue, so that neither waits for the other. An objection labe
 person's act by a second would tell which release they are in.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -48,6 +49,14 @@ def relabel(runtime: Runtime, outcome: str) -> None:
         session.add_all(
             [ReleaseLabel(release_id=release, code=code, log_index=first + n, at=now) for n, (release, code) in enumerate(missing)]
         )
+
+
+def of_outcomes(session: Session, outcomes: Iterable[str]) -> tuple[str, ...]:
+    """What is to be said now of a record that rests on these outcomes: `contested`, `dissent`, both or neither."""
+    asked = sorted(outcomes)
+    contested = select(OutcomeRow.proposal_id).where(OutcomeRow.proposal_id.in_(asked), OutcomeRow.contested).limit(1)  # type: ignore[attr-defined,arg-type]
+    holds = {"contested": asked and session.exec(contested).first() is not None, "dissent": asked and proposals.reports(session, asked)}
+    return tuple(code for code, found in holds.items() if found)
 
 
 def labels(session: Session, release: str) -> list[ReleaseLabel]:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.releases.rows import BuiltShard, Terms
+from app.releases.rows import BuiltShard, Terms, labelled
 
 _TEXT = pa.string()
 SCHEMA = pa.schema(
@@ -20,8 +20,11 @@ SCHEMA = pa.schema(
         ("judgment", _TEXT), ("context", _TEXT), ("profile", _TEXT), ("context_terms", _TEXT), ("policies", pa.list_(_TEXT)),
         ("allowed_uses", pa.list_(_TEXT)), ("obligations", _TEXT), ("basis", _TEXT), ("attested_by", _TEXT), ("attribution", _TEXT),
         ("credit", _TEXT), ("parent", _TEXT), ("platform", _TEXT), ("link", _TEXT), pa.field("tombstone", pa.bool_(), nullable=False),
+        ("labels", pa.list_(_TEXT)),
     ]
 )  # fmt: skip
+UNLABELLED = SCHEMA.remove(SCHEMA.get_field_index("labels"))
+"""Of releases of before rows had labels: a file that is built again must have the bytes that it had."""
 _NAMES = SCHEMA.names
 GROUP = 8_000
 """Rows of a row group: what is held at a time."""
@@ -34,6 +37,7 @@ class ParquetRows:
     def __init__(self, terms: list[Terms], actions: tuple[str, ...]) -> None:
         self._terms = terms
         self._actions = list(actions)
+        self._schema = SCHEMA if labelled(terms) else UNLABELLED
 
     def part(self, text: bytes | None) -> str | None:
         """A part as it stands in a row."""
@@ -48,7 +52,7 @@ class ParquetRows:
         return (
             record_id.hex(), kind, language, texts[0], texts[1], texts[2], texts[3], context_terms, list(t.policies), self._actions, t.duties,
             t.basis, t.attested_by, t.attribution, credit, None if parent is None else parent.hex(), platform,
-            None if link is None else link.hex(), False,
+            None if link is None else link.hex(), False, None if t.labels is None else list(t.labels),
         )  # fmt: skip
 
     def tombstone(self, record_id: bytes, kind: str, parent: bytes | None) -> Row:
@@ -60,18 +64,19 @@ class ParquetRows:
         return rows
 
     def packer(self, built: BuiltShard, directory: Path) -> "ParquetPacker":
-        return ParquetPacker(built, directory)
+        return ParquetPacker(built, directory, self._schema)
 
 
 class ParquetPacker:
     """A shard's file while it is written: zstd level 3, a row group at a time."""
 
-    def __init__(self, built: BuiltShard, directory: Path) -> None:
+    def __init__(self, built: BuiltShard, directory: Path, schema: pa.Schema = SCHEMA) -> None:
         self._built = built
+        self._schema = schema
         self._waiting: list[Row] = []
         built.path = directory / f"{built.shard}.parquet"
         self._writer = pq.ParquetWriter(
-            built.path, SCHEMA, compression="zstd", compression_level=3, use_dictionary=["kind", "language", "basis", "attested_by", "platform"],
+            built.path, schema, compression="zstd", compression_level=3, use_dictionary=["kind", "language", "basis", "attested_by", "platform"],
             store_schema=False, write_statistics=["record_id", "kind", "language"],
         )  # fmt: skip
 
@@ -89,7 +94,7 @@ class ParquetPacker:
             self._built.bytes = file.tell()
 
     def _write(self) -> None:
-        columns = zip(*self._waiting, strict=True)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-        self._writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
+        columns = list(zip(*self._waiting, strict=True))[: len(self._schema)]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
         self._waiting = []

@@ -21,7 +21,7 @@ from app.log import service as log
 from app.releases import labels, tree
 from app.releases.items import CHUNK, Filling
 from app.releases.models import Release, ReleaseItem, ReleaseOutcome, Shard
-from app.releases.rows import BuiltShard, Group, Terms
+from app.releases.rows import BuiltShard, Group, Terms, stored
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
@@ -96,7 +96,7 @@ class Publishing(Filling):
         row.state, row.as_of, row.cut_at = "published", self.as_of, now
         row.manifest = self.runtime.keys.service.sign("sayso-manifest+jws", manifest)
         row.needs_new_terms = self.needs_new_terms
-        row.terms = [[list(t.policies), t.basis, t.attested_by, t.attribution, t.group_size, t.keep, t.duties, list(t.outcomes)] for t in self.terms]
+        row.terms = [stored(t) for t in self.terms]
         row.open_until = self._open_until(session, used, now.date())
         if before is not None:
             row.supersedes, before.state = before.id, "superseded"

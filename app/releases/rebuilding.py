@@ -19,7 +19,7 @@ from app.kit.runtime import Runtime
 from app.releases import tree
 from app.releases.cutting import blob_name, credited, form_of
 from app.releases.models import Release, ReleaseItem, Shard
-from app.releases.rows import Terms
+from app.releases.rows import read_terms
 from app.releases.shards import build_shard
 
 _SHARD = Shard.__table__  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ def _made(runtime: Runtime, shard: Shard, directory: Path, compressing: ThreadPo
         release = session.get_one(Release, shard.release_id)
         agreement = session.get_one(Agreement, release.agreement_id)
         use = agreements.use_of(session, agreement)
-        terms = [Terms(tuple(policies), *rest) for policies, *rest in release.terms]
+        terms = [read_terms(one) for one in release.terms]
         linking = agreement.id if "linkWithinRelease" in use.actions else None
         built = build_shard(
             session, runtime.keys, linking, release.id, shard.shard, form_of(release.format, terms, use), credited(terms),

@@ -33,6 +33,8 @@ class Terms:
     """What is owed for it, as JSON text."""
     outcomes: tuple[str, ...] = ()
     """The decisions of collectives that it rests on: kept with the release, and told to nobody in it."""
+    labels: tuple[str, ...] | None = None
+    """What is to be said of it by those decisions, as of the cut; None in releases of before rows had labels."""
 
 
 @dataclass
@@ -77,6 +79,7 @@ class JsonRows:
 
     def __init__(self, terms: list[Terms]) -> None:
         self._terms = terms
+        self._unlabelled = {"labels": None} if labelled(terms) else {}
         self._heads: dict[Any, tuple[bytes, bytes, bytes]] = {}
 
     def row(
@@ -102,7 +105,8 @@ class JsonRows:
         t = self._terms[terms]
         dumps = orjson.dumps
         head = b'{"attested_by":%s,"attribution":%s,"basis":%s,"context":' % (dumps(t.attested_by), dumps(t.attribution), dumps(t.basis))
-        middle = b',"kind":%s,"language":%s,' % (dumps(kind), dumps(language))
+        labels = b"" if t.labels is None else b'"labels":%s,' % dumps(list(t.labels))
+        middle = b',"kind":%s,%b"language":%s,' % (dumps(kind), labels, dumps(language))
         tail = b',"platform":%s,"policies":%s,"profile":' % (dumps(platform), dumps(list(t.policies)))
         return head, middle, tail
 
@@ -114,7 +118,8 @@ class JsonRows:
         """Keeps the place of a record, and says nothing more."""
         row = {
             "attested_by": None, "attribution": None, "basis": None, "context": None, "context_terms": None, "credit": None,
-            "judgment": None, "kind": kind, "language": None, "parent": None if parent is None else parent.hex(), "platform": None,
+            "judgment": None, "kind": kind, **self._unlabelled, "language": None, "parent": None if parent is None else parent.hex(),
+            "platform": None,
             "policies": None, "profile": None, "record_id": record_id.hex(), "text": None, "tombstone": True,
         }  # fmt: skip
         return orjson.dumps(row) + b"\n"
@@ -147,6 +152,26 @@ class JsonPacker:
     def _write(self, data: bytes) -> None:
         self._digest.update(data)
         self._built.bytes += self._file.write(data)
+
+
+def labelled(terms: list[Terms]) -> bool:
+    """Whether rows under these terms have labels."""
+    return not terms or any(t.labels is not None for t in terms)
+
+
+def stored(terms: Terms) -> list[Any]:
+    """Terms as the release keeps them."""
+    labels = None if terms.labels is None else list(terms.labels)
+    return [
+        list(terms.policies), terms.basis, terms.attested_by, terms.attribution, terms.group_size, terms.keep, terms.duties,
+        list(terms.outcomes), labels,
+    ]  # fmt: skip
+
+
+def read_terms(kept: list[Any]) -> Terms:
+    """`stored` read back; releases of before have less."""
+    policies, *rest = kept
+    return Terms(tuple(policies), *rest)
 
 
 def duties(obligations: Any) -> str:

@@ -117,13 +117,30 @@ def test_load_dataset_reads_the_shards_over_http(desk: Desk, streaming: bool, tm
     assert [row["text"] for row in rows] == [row["text"] for row in lines] and len(rows) == 12
 
 
-def test_a_shard_is_written_a_row_group_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_of_before_rows_had_labels_is_built_again_without_them() -> None:
+    from app.releases import parquet
+    from app.releases.rows import JsonRows, read_terms
+
+    kept = [["a" * 64], "explicit", "person", None, 0, 0, "[]", []]
+    key, ids, texts = (0, "message", "en", "plt_x"), (bytes(32), None), [b"null"] * 4
+    for more, labels in (([], "absent"), ([None], "absent"), ([["contested"]], ["contested"]), ([[]], [])):
+        rows = JsonRows([read_terms([*kept, *more])])
+        for line in (rows.row(ids[0], key, None, ids[1], texts, None, None), rows.tombstone(ids[0], "message", None)):
+            found = json.loads(line)
+            assert found.get("labels", "absent") == (None if found.get("tombstone") and labels != "absent" else labels)
+            assert list(found)[:-1] == sorted(list(found)[:-1]), "in the order of their names"
+        schema = parquet.ParquetRows([read_terms([*kept, *more])], ())._schema
+        assert ("labels" in schema.names) == (labels != "absent")
+
+
+@pytest.mark.parametrize("labels", [None, ()])
+def test_a_shard_is_written_a_row_group_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: tuple[str, ...] | None) -> None:
     """Memory stays flat: no more rows wait than one row group takes, however many there are."""
     from app.releases import parquet
     from app.releases.rows import BuiltShard, Terms
 
     monkeypatch.setattr(parquet, "GROUP", 100)
-    form = parquet.ParquetRows([Terms(("a" * 64,), "explicit", "person", None)], ("fineTune",))
+    form = parquet.ParquetRows([Terms(("a" * 64,), "explicit", "person", None, labels=labels)], ("fineTune",))
     built = BuiltShard(0)
     packer = form.packer(built, tmp_path)
     most = 0
@@ -136,5 +153,5 @@ def test_a_shard_is_written_a_row_group_at_a_time(tmp_path: Path, monkeypatch: p
     assert most < 140
     file = pq.ParquetFile(io.BytesIO(built.path.read_bytes()))
     assert (file.metadata.num_rows, file.metadata.num_row_groups) == (1000, 9)
-    assert file.schema_arrow.names == parquet.SCHEMA.names and built.bytes == built.path.stat().st_size
+    assert file.schema_arrow.names == parquet.SCHEMA.names[: 20 if labels is not None else 19] and built.bytes == built.path.stat().st_size
     assert isinstance(file.schema_arrow.field("policies").type, pa.ListType)

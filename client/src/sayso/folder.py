@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sayso import beside, disk, errors, local, package, proofs, verify
+from sayso import beside, disk, dissent, errors, local, package, proofs, verify
 from sayso.lab import Lab
 from sayso.models import Delivery, Recall, Release
 from sayso.rewriting import rewrite
@@ -98,6 +98,7 @@ class Folder:
             (self.path / "local.json").unlink(missing_ok=True)
         self._sweep()
         beside.keep(self.path, objections)
+        self._dissent()
         self._describe()
         self._note(release=release.id)
         self._views()
@@ -108,6 +109,13 @@ class Folder:
             return self.lab.objections(delivery)
         except errors.NotFound:  # a service of before people could object
             return []
+
+    def _dissent(self) -> None:
+        """Bring the words of dissent that the lab signed for; what their authors had erased since goes from here too."""
+        offer = self.offer()
+        if self.manifest()["dissent"] or (self.path / dissent.FOLDER).exists():
+            words = self.lab.dissent(str(offer["id"]))
+            dissent.keep(self.path, {digest: words.get(digest) for digest in proofs.texts(self.manifest(), "dissent")})
 
     def _newest(self, wanted: str | None) -> Release | None:
         """The newest release that is published and whole, and of the wanted format."""
@@ -158,6 +166,7 @@ class Folder:
         done.written, done.stale = views.written, views.stale
         for recall in told:
             done.answered[recall.id] = self._answer(recall, attest and not done.stale, outcome, models)
+        self._dissent()
         self._describe()
         self._refresh()
         if not done.stale:
@@ -283,7 +292,8 @@ class Folder:
         ]
         removed = {record for one in here.values() for record in one.removed}
         said = beside.without(self.path, removed)
-        package.write(self.path, payload, self.offer(), files, self.rows(), len(removed), said)
+        words = dissent.read(self.path, proofs.texts(json.loads(payload), "dissent"))
+        package.write(self.path, payload, self.offer(), files, self.rows(), len(removed), said, words)
 
     def _views(self) -> "Refreshed":
         from sayso import derived

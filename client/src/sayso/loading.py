@@ -23,7 +23,7 @@ TEXT, TEXTS = "string", ["string"]
 COLUMNS: dict[str, Any] = {
     "record_id": TEXT, "kind": TEXT, "parent": TEXT, "language": TEXT, "platform": TEXT, "text": TEXT, "judgment": TEXT, "context": TEXT,
     "profile": TEXT, "basis": TEXT, "attested_by": TEXT, "policies": TEXTS, "attribution": TEXT, "credit": TEXT,
-    "allowed_uses": TEXTS, "obligations": TEXT, "link": TEXT, "context_terms": TEXT,
+    "allowed_uses": TEXTS, "obligations": TEXT, "link": TEXT, "context_terms": TEXT, "labels": TEXTS,
 }  # fmt: skip
 """The columns of either form, as `datasets` names their types. `allowed_uses` and `obligations` are in Parquet shards alone."""
 

@@ -6,12 +6,13 @@ records are removed: so a name that somebody took back stands in no notice any m
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from sayso import beside, disk, local
+from sayso import beside, disk, dissent, local
 from sayso.report import counted
 
 NAMES = ("manifest.json", "README.md", "NOTICE", "croissant.json")
@@ -30,9 +31,12 @@ COLUMNS = {
     "credit": "The name to give, or null.",
     "parent": "The record that it answers, or null.",
     "platform": "The platform that recorded it.",
+    "labels": "What was to be said of it at the cut: contested or dissent, where a decision that it rests on was, or met with, that.",
 }
 _MOST_SAID = 50
-_LISTS = {"policies"}
+_EXCERPT = 300
+"""Characters of a report in the card."""
+_LISTS = {"policies", "labels"}
 _MEDIA = {"jsonl+zstd": "application/zstd", "parquet": "application/x-parquet"}
 _CONTEXT = {
     "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column", "conformsTo": "dct:conformsTo",
@@ -60,17 +64,18 @@ class File:
 
 def write(
     folder: Path, payload: bytes, offer: dict[str, Any], files: list[File], rows: Iterable[dict[str, Any]], removed: int,
-    said: Sequence[dict[str, Any]] = (),
+    said: Sequence[dict[str, Any]] = (), words: Mapping[str, str | None] = MappingProxyType({}),
 ) -> None:  # fmt: skip
-    """Write all of them. `payload` are the manifest's signed bytes, `rows` are read once, `said` is what people say of records here."""
+    """Write all of them. `payload` are the manifest's signed bytes, `rows` are read once, `said` is what people say of records here,
+    `words` the dissent by its digests, None where it was erased."""
     manifest = json.loads(payload)
     tally = Tally()
     for row in rows:
         tally.add(row)
     disk.write(folder / "manifest.json", payload)
-    disk.write(folder / "README.md", card(manifest, offer, files, tally, removed, said).encode())
+    disk.write(folder / "README.md", card(manifest, offer, files, tally, removed, said, words).encode())
     disk.write(folder / "NOTICE", notice(manifest, offer, tally).encode())
-    text = json.dumps(croissant(manifest, offer, files, tally, removed), indent=1, ensure_ascii=False)
+    text = json.dumps(croissant(manifest, offer, files, tally, removed, words), indent=1, ensure_ascii=False)
     disk.write(folder / "croissant.json", (text + "\n").encode())
 
 
@@ -83,6 +88,7 @@ class Tally:
         self.named: Counter[str] = Counter()
         self.unnamed: Counter[str] = Counter()
         self.third: Counter[tuple[str, str]] = Counter()
+        self.labels: Counter[str] = Counter()
 
     def add(self, row: dict[str, Any]) -> None:
         """Count a row; a tombstone says nothing of anybody."""
@@ -95,6 +101,7 @@ class Tally:
             self.named[str(row["credit"])] += 1
         elif row.get("attribution"):
             self.unnamed[str(row["attribution"])] += 1
+        self.labels.update(str(label) for label in row.get("labels") or ())
         terms = row.get("context_terms")
         if isinstance(terms, str):  # Parquet has it as JSON text
             terms = json.loads(terms)
@@ -119,8 +126,9 @@ def notice(manifest: dict[str, Any], offer: dict[str, Any], tally: Tally) -> str
 
 
 def card(
-    manifest: dict[str, Any], offer: dict[str, Any], files: list[File], tally: Tally, removed: int, said: Sequence[dict[str, Any]] = ()
-) -> str:
+    manifest: dict[str, Any], offer: dict[str, Any], files: list[File], tally: Tally, removed: int, said: Sequence[dict[str, Any]] = (),
+    words: Mapping[str, str | None] = MappingProxyType({}),
+) -> str:  # fmt: skip
     """A dataset card in the form that Hugging Face reads: YAML before, then prose."""
     live = sum(tally.kinds.values())
     sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -148,7 +156,7 @@ def card(
         "Each record stands under the policies in its column `policies`; in plain sentences they are:", "",
         *(f"- {_cell(line)}" for line in deeds), "",
         "## Owed", "", *(f"- {_duty(duty)}" for duty in manifest["obligations"]), *(["- nothing"] if not manifest["obligations"] else []), "",
-        f"## Dissent\n\n{len(manifest['dissent'])} minority reports come with these terms.", "",
+        "## Dissent", "", *_dissent(manifest["dissent"], tally, words), "",
         *_objections(said),
         "## Columns", "", *(f"- `{name}`: {text}" for name, text in COLUMNS.items()), "",
         "## Keep it in step", "",
@@ -160,7 +168,10 @@ def card(
     return f"---\n{yaml}\n---\n\n" + "\n".join(body) + "\n"
 
 
-def croissant(manifest: dict[str, Any], offer: dict[str, Any], files: list[File], tally: Tally, removed: int) -> dict[str, Any]:
+def croissant(
+    manifest: dict[str, Any], offer: dict[str, Any], files: list[File], tally: Tally, removed: int,
+    words: Mapping[str, str | None] = MappingProxyType({}),
+) -> dict[str, Any]:  # fmt: skip
     """Croissant 1.1 metadata (MLCommons), with the signed terms as its conditions of use (`usageInfo`)."""
     release, service = manifest["release"], offer["service"]
     listed: list[dict[str, Any]] = [
@@ -169,6 +180,14 @@ def croissant(manifest: dict[str, Any], offer: dict[str, Any], files: list[File]
             "encodingFormat": _MEDIA[file.format], "sha256": file.sha256,
         }
         for file in files
+    ]  # fmt: skip
+    listed += [
+        {
+            "@type": "cr:FileObject", "@id": dissent.name(digest), "name": dissent.name(digest), "contentUrl": dissent.name(digest),
+            "contentSize": f"{len(text.encode())} B", "encodingFormat": "text/plain", "sha256": digest,
+            "description": "A minority report, or an objection, against a decision that this release rests on.",
+        }
+        for digest, text in words.items() if text is not None
     ]  # fmt: skip
     found: dict[str, Any] = {
         "@context": _CONTEXT | _ODRL, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.1", "name": release,
@@ -181,6 +200,7 @@ def croissant(manifest: dict[str, Any], offer: dict[str, Any], files: list[File]
             "@type": "odrl:Offer", "@id": f"{service}/v1/offers/{offer['id']}", "odrl:uid": offer["id"],
             "sayso:policy": [f"{service}/v1/policies/{digest}" for digest in manifest["policies"]],
             "sayso:action": sorted(offer["use"]["actions"]), "sayso:purpose": sorted(offer["use"]["purposes"]),
+            "sayso:dissent": manifest["dissent"],
         },
         "distribution": listed,
     }  # fmt: skip
@@ -206,6 +226,18 @@ def croissant(manifest: dict[str, Any], offer: dict[str, Any], files: list[File]
             }
         ]  # fmt: skip
     return found
+
+
+def _dissent(digests: Sequence[str], tally: Tally, words: Mapping[str, str | None]) -> list[str]:
+    """What stands against the decisions that the release rests on, in the card: where it lies, and how much of the data it is about."""
+    live = sum(tally.kinds.values())
+    told = [f"{len(digests)} minority reports and objections come with these terms; keep them with whatever you make of this."]
+    told += [f"{count} of {live} records are labelled `{_cell(label)}`." for label, count in sorted(tally.labels.items())]
+    for digest in digests:
+        text = words.get(digest)
+        said = "its author had the words erased" if text is None else _cell(text[:_EXCERPT]) + ("…" if len(text) > _EXCERPT else "")
+        told.append(f"- `{digest if text is None else dissent.name(digest)}`: {said}")
+    return [told[0], "", *told[1:]] if len(told) > 1 else told
 
 
 def _objections(said: Sequence[dict[str, Any]]) -> list[str]:

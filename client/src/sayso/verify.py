@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sayso import local, proofs
+from sayso import dissent, local, proofs
 from sayso import rows as rows_of
 from sayso.proofs import Failed, as_object, get, parse, same, sha256, texts
 from sayso.report import FAILED, PENDING, UNREADABLE, VERIFIED, Report, Step, Unreadable, load, run
@@ -215,6 +215,9 @@ def _release(
             step.detail = f"{rows - check.removed} rows in {len(listed)} shards"
             if check.removed:
                 step.detail += f", without {check.removed} records that were recalled"
+
+        with report.step("dissent") as step:
+            step.detail = dissent.check(shards, texts(manifest, "dissent"))
 
     # 6. With the agreement: it holds by itself, it is this release's, and it covers every term of the release.
     if agreement is not None:

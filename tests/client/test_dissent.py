@@ -1,0 +1,82 @@
+"""Dissent goes along with the data: its words in the directory, its labels on the rows, and the verifier looks at both."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sayso import cli, proofs
+from sayso.folder import Folder
+
+from tests.client.test_package import validated
+from tests.collectives.members import mandated, on_one_backend, pass_days
+from tests.collectives.test_deciding import ADOPT, union_of
+from tests.support import LabParty, PlatformParty, Service
+
+WORDS = "Testing <alone> is too much already.\n| We were not asked."
+
+
+@pytest.fixture(params=["jsonl+zstd", "parquet"])
+def pulled(
+    request: pytest.FixtureRequest, service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path
+) -> tuple[Folder, Any, Any]:
+    """A release that rests in part on a decision that one of three voted against, and reported on."""
+    on_one_backend(service)
+    mine = union_of(service, platform, 3)
+    mandated(service, mine[1])
+    platform.give(2)
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    narrow = mine[0].propose("policy.narrow", "As before, and no more.", **ADOPT)
+    opened = pass_days(service, mine[0], narrow["id"], 7)
+    for one, choice in zip(mine, ("yes", "yes", "no"), strict=True):
+        one.vote(opened, choice, ["aim"] if choice == "no" else [])
+    pass_days(service, mine[0], narrow["id"], 7)
+    report = mine[2].dissent(narrow["id"], f"{WORDS} {narrow['id']}")  # the same words by somebody else would outlive an erasure
+    agreement = lab.agree(platform)
+    folder = Folder(lab.sdk, tmp_path / "data", agreement.id)
+    folder.pull(format=request.param, poll=0.05)
+    return folder, mine[2], report
+
+
+def _verified(folder: Folder) -> int:
+    at = str(folder.path)
+    return cli.main(["verify", "release", f"{at}/release.json", "--agreement", f"{at}/agreement.json", "--shards", at])
+
+
+def test_the_words_and_the_labels_come_along(pulled: tuple[Folder, Any, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    folder, _, report = pulled
+    digest = report["text_sha256"]
+    assert (folder.path / f"dissent/{digest}.txt").read_text().startswith(WORDS)
+    labels = sorted(row["labels"] for row in folder.rows())
+    assert labels == [[], [], [], [], ["contested", "dissent"]], "one record rests on the decision"
+    card = (folder.path / "README.md").read_text()
+    assert f"`dissent/{digest}.txt`: Testing \\<alone\\> is too much" in card and "1 of 5 records are labelled `contested`." in card
+    told = json.loads((folder.path / "croissant.json").read_text())
+    assert told["usageInfo"]["sayso:dissent"] == [digest]
+    assert [one["sha256"] for one in told["distribution"] if one["name"].startswith("dissent/")] == [digest]
+    validated(folder.path)
+    assert _verified(folder) == 0 and "1 of 1 texts are here" in capsys.readouterr().out
+
+
+def test_other_words_or_more_do_not_verify(pulled: tuple[Folder, Any, Any]) -> None:
+    folder, _, report = pulled
+    path = folder.path / f"dissent/{report['text_sha256']}.txt"
+    words = path.read_text()
+    path.write_text("We were glad to be asked.")
+    assert _verified(folder) == 1
+    path.write_bytes(b"\xff")
+    assert _verified(folder) == 1
+    path.write_text(words)
+    assert _verified(folder) == 0
+    (folder.path / "dissent" / ("0" * 64 + ".txt")).write_text("Nobody said this.")
+    assert _verified(folder) == 1
+
+
+def test_words_that_were_erased_go_from_the_directory_and_the_digest_stays(pulled: tuple[Folder, Any, Any]) -> None:
+    folder, author, report = pulled
+    author._person.erase("all")
+    folder.sync()
+    digest = report["text_sha256"]
+    assert not (folder.path / f"dissent/{digest}.txt").exists()
+    assert f"`{digest}`: its author had the words erased" in (folder.path / "README.md").read_text()
+    assert proofs.texts(folder.manifest(), "dissent") == [digest] and _verified(folder) == 0
