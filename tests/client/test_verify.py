@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -126,6 +127,22 @@ def test_every_flipped_byte_is_found(kind, step, tmp_path):
         except verify.Unreadable:
             continue
         assert code(check(file)) == FAILED, at
+
+
+def test_a_thousand_agreements_with_one_change_each_are_all_rejected():
+    """Each of other terms; a letter or digit of what is signed, countersigned, logged or proven is another."""
+    forge, rng = Forge(before=2, after=1), random.Random(7)
+    for n in range(1000):
+        terms = {"nonce": f"{n:022d}", "dissent": sorted(f"{rng.getrandbits(256):064x}" for _ in range(rng.randrange(4)))}
+        forge.leaves = forge.leaves[:2]
+        file = forge.agreement(offer=lambda offer, terms=terms: offer.update(terms))
+        name = rng.choice(["acceptance", "agreement", "leaf", "tlog_proof"])
+        text = file[name]
+        at = rng.choice([i for i, char in enumerate(text) if char.isascii() and char.isalnum()])
+        changed = {**file, name: text[:at] + rng.choice([c for c in "AZaz09" if c != text[at]]) + text[at + 1 :]}
+        assert code(verify.verify_agreement(changed)) == FAILED, (n, name, at)
+        if n % 100 == 0:
+            assert code(verify.verify_agreement(file)) == VERIFIED
 
 
 @pytest.mark.parametrize(
