@@ -61,12 +61,25 @@ from app.parties.router import router as parties
 from app.releases import labels
 from app.releases import service as releases
 from app.releases.router import router as release_routes
-from app.revocations import amending, compensation, completion, deadlines, deletions, eviction, pushing, recalls, replay
+from app.revocations import (
+    amending,
+    availability,
+    compensation,
+    completion,
+    deadlines,
+    deletions,
+    eviction,
+    pushing,
+    recalls,
+    replay,
+    webhooks,
+)
 from app.revocations.compensation_routes import router as compensation_routes
 from app.revocations.objection_routes import router as objections
 from app.revocations.push_routes import router as push
 from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
+from app.revocations.webhook_routes import router as webhook_routes
 from app.web.act_pages import router as act_pages
 from app.web.everything import router as everything
 from app.web.finding_pages import router as finding_pages
@@ -85,8 +98,8 @@ from app.web.testimony_pages import testimony_pages
 
 ROUTERS = (
     parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations,
-    objections, reports, compensation_routes, push, log, pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything,
-    recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
+    objections, reports, compensation_routes, push, webhook_routes, log, pages, object_pages, finding_pages, some_pages, story_pages,
+    act_pages, everything, recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 
@@ -147,14 +160,16 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     runtime.parts["pusher"] = pushing.Pusher(runtime)
+    runtime.parts["sender"] = webhooks.Sender(runtime)
     chores = {
         "idempotency": forget_old, "assertions": parties_service.forget_assertions, "refused": forget_refused,
         "portals": parties_service.forget_portal_sessions,
         "tokens": parties_service.forget_revoked_tokens, "applications": applying.forget_old,
-        "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
+        "events": webhooks.forget_old, "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
     }  # fmt: skip
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {
+        "availability": lambda now: availability.tell_all(runtime, now),
         "recalls": lambda now: recalls.open_forgotten(runtime, now),
         "reviews": lambda now: review.lapse_forgotten(runtime, now),
         "overdue": lambda now: deadlines.look_for_forgotten(runtime, now),
@@ -205,6 +220,7 @@ def start(runtime: Runtime) -> None:
     runtime.jobs.start(runtime.engine)
     runtime.parts["evictor"].start()
     runtime.parts["pusher"].start()
+    runtime.parts["sender"].start()
     runtime.parts["committer"].start()
     runtime.parts["housekeeper"].start()
 
@@ -212,6 +228,7 @@ def start(runtime: Runtime) -> None:
 def stop(runtime: Runtime) -> None:
     """Finish what was accepted, then end."""
     runtime.parts["pusher"].stop()
+    runtime.parts["sender"].stop()
     runtime.parts["housekeeper"].stop()
     runtime.parts["committer"].stop()
     runtime.parts["publisher"].stop()

@@ -62,6 +62,8 @@ CODES: dict[str, str] = {
     "delegation_invalid": "The delegation of a key is not one that counts.",
     "key_not_yours": "This key of the lab cannot be ended with the key that asks.",
     "jwks_uri_refused": "The address of the keys is not one that this service asks.",
+    "webhook_address_refused": "The address for events is not one that this service asks.",
+    "webhook_challenge_failed": "The address for events did not repeat what it was sent.",
     "push_address_refused": "The address for events is not one that this service asks.",
     "jwks_unreadable": "No keys could be read at that address.",
     "rate_limited": "The client calls more often than this service allows.",

@@ -29,7 +29,7 @@ from app.log.models import LogEntry
 from app.parties import contributors, recovery
 from app.parties.models import Contributor, DataKey, PortalSession, Receipt
 from app.releases.models import Release
-from app.revocations import compensation
+from app.revocations import availability, compensation
 from app.revocations.acting import Holder, lock, named, note, recall
 from app.revocations.models import ConsentAct, Erasure
 from app.revocations.schemas import ErasureIn
@@ -85,7 +85,7 @@ def request(
     }  # fmt: skip
     index = log.append_narrowing(
         session, sealed_to_nobody("erasure.requested", erasure, body, now), erasure, "erase", now, contributor=holder.contributor,
-        scope=asked.scope, refusal=asked.refusal, contributions=named(found), person=known,
+        scope=asked.scope, refusal=asked.refusal, contributions=named(found), person=known, tell=asked.tell_platform,
     )  # fmt: skip
     note(session, index, holder.contributor if everything else None, [] if everything else rows, now)
     recalls = recall(session, runtime, live, lambda agreement: True, now)
@@ -96,6 +96,9 @@ def request(
     )  # fmt: skip
     session.add(row)
     session.flush()
+    if asked.tell_platform:
+        for platform in sorted({one.platform_id for one in found}):
+            availability.tell(session, platform, availability.DELETE, [one.id for one in found if one.platform_id == platform], now=now)
     runtime.jobs.enqueue(session, "erase", erasure, delay=DELAY)
     return row
 

@@ -152,3 +152,56 @@ class CompensationLine(SQLModel, table=True):
     evidence: str | None = None
     paid_at: datetime | None = Field(default=None, sa_type=Instant)
     reason: str | None = None
+
+
+class Webhook(SQLModel, table=True):
+    """Where a platform's events are sent (Standard Webhooks), the secrets that they are signed with, sealed, and how it went."""
+
+    platform_id: str = Field(primary_key=True, foreign_key="platform.id", sa_type=IdType)
+    url: str
+    secret: bytes
+    previous: bytes | None = None
+    """The secret of before, which signs beside the new one until `previous_until`."""
+    previous_until: datetime | None = Field(default=None, sa_type=Instant)
+    set_at: datetime = Field(sa_type=Instant)
+    next_at: datetime = Field(sa_type=Instant)
+    failing_since: datetime | None = Field(default=None, sa_type=Instant)
+    failures: int = 0
+    problem: str | None = None
+    stopped_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class PlatformEvent(SQLModel, table=True):
+    """What a platform is told: a type and ids of its own contributions, never why. Kept for a month."""
+
+    __tablename__ = "platform_event"
+    __table_args__ = (sa.Index("ix_platform_event_platform", "platform_id", "id"),)
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    platform_id: str = Field(foreign_key="platform.id", sa_type=IdType)
+    type: str
+    contributions: list[str] = Field(sa_type=sa.JSON)
+    at: datetime = Field(sa_type=Instant)
+    delivered_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class PlatformAttempt(SQLModel, table=True):
+    """One attempt to send an event: the status that came back, or what was wrong."""
+
+    __tablename__ = "platform_attempt"
+
+    id: int | None = Field(default=None, primary_key=True)
+    event_id: str = Field(foreign_key="platform_event.id", sa_type=IdType, index=True)
+    at: datetime = Field(sa_type=Instant)
+    status: int | None = None
+    problem: str | None = None
+
+
+class AvailabilityMark(SQLModel, table=True):
+    """Up to where in the log a platform was told what changed, and when that was."""
+
+    __tablename__ = "availability_mark"
+
+    platform_id: str = Field(primary_key=True, foreign_key="platform.id", sa_type=IdType)
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)

@@ -206,7 +206,7 @@ def _scope(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy 
 def _erase(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     holder = Holder(line["contributor"], None)
     one = None if line["scope"] == "all" else line["contributions"][0][0]
-    asked = ErasureIn(scope=line["scope"], contribution=one, refusal=line["refusal"])
+    asked = ErasureIn(scope=line["scope"], contribution=one, refusal=line["refusal"], tell_platform=line.get("tell", False))
     done = erasure.request(session, runtime, holder, asked, now=now, act=line["act"])
     return done.id == line["act"]
 

@@ -40,6 +40,8 @@ class ErasureIn(In):
     scope: Literal["contribution", "all"]
     contribution: Id | None = None
     refusal: Literal["forget", "remember"] = "forget"
+    tell_platform: bool = False
+    """Ask the platform to delete its own copy too."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

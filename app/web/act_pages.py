@@ -217,11 +217,11 @@ def ask_erase(target: str, request: Request, runtime: RuntimeDep, session: ReadS
 def _erase(session: Session, runtime: Runtime, receipt: Receipt, target: str, form: dict[str, str]) -> str:
     if form.get("sure") != "yes":
         raise Invalid("body_invalid", "Use the button that says it; it cannot be undone.")
-    holder = Holder(receipt.contributor_id, receipt.contribution_id)
+    holder, tell = Holder(receipt.contributor_id, receipt.contribution_id), form.get("tell") == "yes"
     if target == ALL:
-        asked = ErasureIn(scope="all", refusal="remember" if form.get("refusal") == "remember" else "forget")
+        asked = ErasureIn(scope="all", refusal="remember" if form.get("refusal") == "remember" else "forget", tell_platform=tell)
     else:
-        asked = ErasureIn(scope="contribution", contribution=target)
+        asked = ErasureIn(scope="contribution", contribution=target, tell_platform=tell)
     before = erasure.find(session, receipt.contributor_id, erasure.reach(holder, asked))
     if before is not None:
         return before.id

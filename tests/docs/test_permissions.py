@@ -19,7 +19,7 @@ from tests.kit.refusals import call, lab_token, refused
 from tests.support import Service, shards_of, test_settings, until
 
 BODIES: dict[str, Any] = {
-    "/v1/quotes": {"use": {}},
+    "/v1/quotes": {"use": {}}, "/v1/webhook": {"url": "x"},
     "/v1/requests": {"use": {}}, "/v1/offers/{offer}/agreement": {"acceptance": "x" * 20}, "/v1/portal-sessions": {"contributor": "x"},
     "/v1/recalls/{recall}/attestation": {"attestation": "x" * 20}, "/v1/agreements/{agreement}/checks": {"use": {}},
     "/v1/agreements/{agreement}/reports": {"report": {}},
@@ -111,7 +111,7 @@ def worlds(running: Service) -> tuple[World, World]:
 
 
 def address(path: str, ids: dict[str, str]) -> str:
-    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line"), "x"), "path:path": "x", **ids})
+    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line", "event"), "x"), "path:path": "x", **ids})
 
 
 def body(path: str, method: str) -> bytes | None:

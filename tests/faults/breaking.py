@@ -12,7 +12,9 @@ from app.kit import journal
 from app.kit.bulk import Direct
 from app.kit.runtime import Runtime
 
-BACKGROUND = ("sayso-publish", "sayso-evict", "sayso-push", "sayso-housekeeping", "sayso-recovery", "dbos", "DBOS", "ThreadPoolExecutor")
+BACKGROUND = (
+    "sayso-publish", "sayso-evict", "sayso-push", "sayso-webhooks", "sayso-housekeeping", "sayso-recovery", "dbos", "DBOS", "ThreadPoolExecutor",
+)  # fmt: skip
 
 
 class Broken(Exception):

@@ -109,10 +109,11 @@ class Contributor:
         return self._transport.post(Revoked, "/v1/revocations", self._auth, body)
 
     def erase(
-        self, scope: Literal["contribution", "all"] = "contribution", *, contribution: str | None = None, remember_refusal: bool = False
-    ) -> Erased:
+        self, scope: Literal["contribution", "all"] = "contribution", *, contribution: str | None = None, remember_refusal: bool = False,
+        tell_platform: bool = False,
+    ) -> Erased:  # fmt: skip
         """Have a contribution erased, or all of them: unreadable for everybody and for good. With `remember_refusal` (and the
-        scope all) nothing is recorded in this person's name again.
+        scope all) nothing is recorded in this person's name again; with `tell_platform` it is asked to delete its own copy.
 
         Once this returns, no later release holds it. The rest takes seconds: `erasure` says how it stands.
         """
@@ -121,6 +122,8 @@ class Contributor:
             body["contribution"] = contribution
         if remember_refusal:
             body["refusal"] = "remember"
+        if tell_platform:
+            body["tell_platform"] = True
         return self._transport.post(Erased, "/v1/erasures", self._auth, body)
 
     def erasure(self, erasure_id: str) -> Erased:

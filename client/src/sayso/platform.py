@@ -173,6 +173,33 @@ class Platform:
         body = {"kind": kind, "external_id": external_id}
         return self._transport.post(_ClaimLink, "/v1/contributions/claim-link", self._auth, body).claim_url
 
+    def send_events_to(self, url: str | None) -> str | None:
+        """Have events sent to an https address of yours, which answers the challenge (`sayso.webhooks`); None: no more. Gives the secret
+        that they are signed with, where it was made now: it is shown once. Raises SaysoError."""
+        if url is None:
+            self._transport.request("DELETE", "/v1/webhook", auth=self._auth)
+            return None
+        answer = self._transport.request("PUT", "/v1/webhook", auth=self._auth, content=json.dumps({"url": url}).encode())
+        return answer.json()["secret"]  # type: ignore[no-any-return]
+
+    def new_webhook_secret(self) -> str:
+        """A new secret for events; the one of before signs beside it for a day. Raises SaysoError."""
+        return str(self._transport.request("POST", "/v1/webhook/secret", auth=self._auth).json()["secret"])
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What this platform was told in the last 30 days, the newest first, with how sending it went. Raises SaysoError."""
+        params: dict[str, str] = {}
+        while True:
+            page = self._transport.request("GET", "/v1/webhook/events", auth=self._auth, params=params).json()
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            params = {"cursor": page["next"]}
+
+    def send_again(self, event: str) -> None:
+        """Have an event sent once more. Raises SaysoError."""
+        self._transport.request("POST", f"/v1/webhook/events/{quote(event, safe='')}/redelivery", auth=self._auth)
+
     def _send(self, chunk: list[tuple[str, bytes]], key: str | None = None) -> Iterator[BatchItem]:
         answer = self._transport.request(
             "POST",
