@@ -72,12 +72,31 @@ def bodies(run: str, count: int, *, people: int, language: str = "en") -> Iterat
         ).encode()
 
 
+def votes(run: str, count: int) -> Iterator[bytes]:
+    """`count` bodies of about 2 KB as FastChat's remote logger sends them: nested values are strings of JSON."""
+    rng = random.Random(run)
+    for i in range(count):
+        said = [" ".join(rng.choices(_WORDS, k=45)) for _ in range(5)]
+        states = [
+            {
+                "template_name": "vicuna_v1.1", "system_message": "A chat.", "roles": ["USER", "ASSISTANT"],
+                "messages": [["USER", said[0]], ["ASSISTANT", said[1 + at]]], "offset": 0, "conv_id": f"{run}-{i}{side}",
+                "model_name": f"m-{side}", "has_csam_image": False,
+            }
+            for at, side in enumerate("ab")
+        ]  # fmt: skip
+        line = {"tstamp": 1_700_000_000 + i / 10, "type": "leftvote", "models": json.dumps(["", ""]), "states": json.dumps(states)}
+        yield json.dumps(line | {"ip": "192.0.2.7"}).encode()
+
+
 # --- the generator process ---
 
 
 @dataclass
 class Load:
-    """One measured run. `batch` 1 sends single JSON bodies, more sends that many lines of NDJSON a request."""
+    """One measured run. `batch` 1 sends single JSON bodies, more sends that many lines of NDJSON a request. `shape` is `record` or
+    `vote`. With a `rate` requests are due at so many a second, whether or not those before were answered, and a latency counts from when its
+    request was due."""
 
     port: int
     path: str
@@ -88,6 +107,8 @@ class Load:
     people: int = 1000
     language: str = "en"
     token: str = ""
+    shape: str = "record"
+    rate: float = 0.0
 
 
 @dataclass
@@ -112,7 +133,7 @@ class _Connection(asyncio.Protocol):
     """One keep-alive connection with one request in flight."""
 
     def __init__(
-        self, requests: Iterator[bytes], done: Callable[[int, bytes, float], None], over: Callable[[bool], None]
+        self, requests: Iterator[tuple[float, bytes]], done: Callable[[int, bytes, float], None], over: Callable[[bool], None]
     ):
         self.requests, self.done, self.over = requests, done, over
         self.buffer = b""
@@ -128,8 +149,13 @@ class _Connection(asyncio.Protocol):
             self.finished = True
             self.transport.close()
             return
-        self.started = time.perf_counter()
-        self.transport.write(request)
+        due, data = request
+        now = time.perf_counter()
+        self.started = due or now
+        if due > now:
+            asyncio.get_running_loop().call_later(due - now, self.transport.write, data)
+        else:
+            self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         self.buffer = self.buffer + data if self.buffer else data
@@ -151,6 +177,8 @@ class _Connection(asyncio.Protocol):
 async def _drive(load: Load) -> Result:
     kind = "application/json" if load.batch == 1 else "application/x-ndjson"
     lines = bodies(load.run, load.requests * load.batch, people=load.people, language=load.language)
+    if load.shape == "vote":
+        lines = votes(load.run, load.requests)
     prepared = []
     for _ in range(load.requests):
         body = b"\n".join(next(lines) for _ in range(load.batch))
@@ -183,10 +211,10 @@ async def _drive(load: Load) -> Result:
         elif remaining == 0 and not ended.done():
             ended.set_result(None)
 
-    queue = iter(prepared)
     gc.collect()
     gc.disable()
     start = time.perf_counter()
+    queue = ((start + n / load.rate if load.rate else 0.0, data) for n, data in enumerate(prepared))
     for _ in range(load.connections):
         await loop.create_connection(lambda: _Connection(queue, done, over), "127.0.0.1", load.port)
     await ended

@@ -73,6 +73,12 @@ async def noop(body: Contribution) -> dict[str, str]:
     return {"id": body.external_id}
 
 
+@app.post("/hook", status_code=201)
+async def hook(body: dict[str, Any]) -> dict[str, int]:
+    """The no-op of a hook: whatever JSON object comes is read."""
+    return {"recorded": len(body) and 1}
+
+
 async def bare(scope: Any, receive: Any, send: Any) -> None:
     """The server alone: the body is read and not looked at. Shows how much of the no-op is the framework's."""
     if scope["type"] != "http":

@@ -11,6 +11,8 @@ from benchmarks import (
     bench_batch,
     bench_collectives,
     bench_decide,
+    bench_import,
+    bench_ingest,
     bench_lab,
     bench_log,
     bench_record,
@@ -45,7 +47,7 @@ def number(value: float) -> str:
 def main() -> int:
     """Run what was asked for; 0 even where a goal is not reached, since that is a finding and no failure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    words = ("record", "batch", "release", "decide", "select", "collectives", "log", "withdraw", "lab")
+    words = ("record", "batch", "release", "decide", "select", "collectives", "log", "withdraw", "lab", "import", "ingest")
     parser.add_argument("--only", default=",".join(words), help="comma-separated: " + ", ".join(words))
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are taken over them")
@@ -56,6 +58,7 @@ def main() -> int:
     parser.add_argument("--selected", type=int, default=1_000_000, help="select: contributions to choose among")
     parser.add_argument("--policies", default="50,5000,0", help="select: numbers of distinct policies; 0: one a record")
     parser.add_argument("--leaves", type=int, default=1_000_000, help="log: leaves a round")
+    parser.add_argument("--imported", type=int, default=100_000, help="import: records in each file")
     parser.add_argument("--held", type=int, default=10_000, help="withdraw: contributions in the database")
     parser.add_argument("--samples", type=int, default=100, help="withdraw: acts that are followed to their receipt")
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds: does it run at all")
@@ -64,7 +67,7 @@ def main() -> int:
     if asked.quick:
         asked.rounds, asked.requests, asked.batches, asked.records, asked.selected = 2, 600, 4, 4_000, 10_000
         asked.decisions = 2_000
-        asked.leaves, asked.held, asked.samples = 20_000, 2_000, 10
+        asked.leaves, asked.held, asked.samples, asked.imported = 20_000, 2_000, 10, 4_000
     print(
         f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores; {asked.rounds} rounds",
         flush=True,
@@ -89,6 +92,10 @@ def main() -> int:
                 found = bench_log.run(database, rounds=asked.rounds, leaves=asked.leaves)
             elif what == "lab":
                 found = bench_lab.run(database, rounds=asked.rounds, records=asked.records)
+            elif what == "import":
+                found = bench_import.run(database, rounds=asked.rounds, records=asked.imported, formats=list(bench_import.SHAPES))
+            elif what == "ingest":
+                found = bench_ingest.run(database, rounds=asked.rounds, votes=asked.requests)
             elif what == "withdraw":
                 found = bench_withdraw.run(database, rounds=asked.rounds, records=asked.held)
                 found += bench_withdraw.receipts(database, samples=asked.samples, connections=16)
