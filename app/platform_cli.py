@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,9 +74,9 @@ def register(platforms: typer.Typer, perform: Perform) -> None:
             made = {"key": key.id, "url": f"{runtime.settings.public_url}/v1/ingest/{format_}/{secret}"}
             if format_ == "testimony":
                 made["url"] = f"{runtime.settings.public_url}/t/{secret}"
-            # The first signs nothing, and sends headers that are typed into its form; the second signs with what is typed into its.
-            if format_ in ("label-studio", "hackerone"):
-                proof = "wsc_" + encode_secret(os.urandom(20))
+            # The first signs nothing, and sends headers that are typed into its form; the others sign with what is typed in.
+            if format_ in ("label-studio", "hackerone", "odin"):
+                proof = "whsec_" + b64encode(os.urandom(32)).decode() if format_ == "odin" else "wsc_" + encode_secret(os.urandom(20))
                 ingest_keys.set_secret(session, runtime.keys, key.id, proof, now=now)
                 made |= {"header": f"Authorization: Bearer {proof}"} if format_ == "label-studio" else {"secret": proof}
             return made

@@ -77,6 +77,16 @@ async def bugcrowd(key: str, request: Request) -> Response:
     return _told(await _take("bugcrowd", key, request))
 
 
+@router.post(
+    "/ingest/odin/{key}", dependencies=[BY_LINK], response_model=WebhookOut, openapi_extra=_ANY_OBJECT,
+    summary="Take disclosures of 0din's",
+)  # fmt: skip
+async def odin(key: str, request: Request) -> Response:
+    """One disclosure, or a list, each recorded when it first comes. 0din describes no webhook, so whoever passes its API's answers on signs
+    them as Standard Webhooks say, with the secret that was printed with the key."""
+    return _told(await _take("odin", key, request))
+
+
 def _told(done: Done) -> Response:
     answer = {"recorded": len(done.recorded), "revoked": done.revoked}
     return Response(orjson.dumps(answer), 200, media_type="application/json")

@@ -1,6 +1,7 @@
 """Webhooks of bug bounties: proved, recorded once, embargoed until disclosed."""
 
 import json
+from base64 import b64encode
 from hashlib import sha256
 from hmac import digest
 from io import BytesIO
@@ -25,6 +26,7 @@ from tests.support import PlatformParty, Service, shell
 
 SECRET = "wsc_of_sixteen_or_more"
 REPORT: dict[str, Any] = json.loads((Path(__file__).parent / "samples" / "hackerone.json").read_text())["data"][0]
+DISCLOSURES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "samples" / "odin.json").read_text())
 SUBMISSION: dict[str, Any] = json.loads((Path(__file__).parent / "samples" / "bugcrowd.json").read_text())["data"][0]
 
 
@@ -48,6 +50,17 @@ class Bugcrowd(Tool):
         data, time = json.dumps(body).encode(), str(int(self.service.clock.now().timestamp() + at)).encode()
         mac = digest(SECRET.encode(), time + b"." + data if first else data + b"." + time, sha256).hex()
         return self.send(data, x_bugcrowd_digest=f"timestamp={time.decode()};sha256={mac}")
+
+
+class Odin(Tool):
+    def __init__(self, service: Service, platform: PlatformParty, consent: Any = None) -> None:
+        self.key_bytes = b"k" * 32
+        super().__init__(service, platform, "odin", "whsec_" + b64encode(self.key_bytes).decode(), consent)
+
+    def tell(self, body: Any, *, at: float = 0.0, altered: bytes = b"") -> httpx.Response:
+        data, time = json.dumps(body).encode(), str(int(self.service.clock.now().timestamp() + at))
+        mac = b64encode(digest(self.key_bytes, f"msg_1.{time}.".encode() + data, sha256)).decode()
+        return self.send(data + altered, webhook_id="msg_1", webhook_timestamp=time, webhook_signature=f"v1,{mac}")
 
 
 def comment(number: str = "7", internal: bool = False, kind: str = "activity-comment") -> dict[str, Any]:
@@ -121,6 +134,27 @@ def test_what_is_forged_altered_or_old_is_refused(service: Service, platform: Pl
     for given in ("", "timestamp=1", at, f"{at};sha256={good}", "timestamp=9e9;sha256=a", good):
         assert not signatures.dated_digest(SECRET, given, body, now)
     assert not contributions(service, platform)
+
+
+def test_0din_disclosures_one_by_one_or_as_a_list(service: Service, platform: PlatformParty) -> None:
+    hook = Odin(service, platform)
+    one, two = DISCLOSURES
+    assert hook.tell(one).json() == {"recorded": 1, "revoked": 0}
+    assert hook.tell({**one, "severity": "low"}).json()["recorded"] == 0, "what changes later is nobody's act"
+    assert hook.tell({"disclosures": [one, two]}).json()["recorded"] == 2, "what came first, and the new one"
+    assert hook.tell([two, {**one, "title": "Written anew"}]).json()["recorded"] == 1
+    assert [row.kind for row in contributions(service, platform)] == ["vulnerability_report"] * 2 and not reports(service, platform)
+    for answer in (hook.tell(one, at=-3600), hook.tell(one, at=3600), hook.tell(one, altered=b" ")):
+        refused(answer, 401, "webhook_unproved")
+    refused(hook.tell({"title": "x"}), 422, "format_mismatch")
+
+
+def test_the_odin_secret_that_is_printed_is_one_to_sign_with(service: Service, tmp_path: Path) -> None:
+    on_one_backend(service)
+    run = shell(tmp_path / "data")
+    platform = json.loads(run(["platforms", "add", "Bounty", "--json"]).stdout)["client_id"]
+    made = json.loads(run(["platforms", "ingest-key", "add", platform, "--format", "odin", "--json"]).stdout)
+    assert "/v1/ingest/odin/" in made["url"] and len(signatures.secret_bytes(made["secret"])) == 32
 
 
 def test_what_is_not_of_the_form(service: Service, platform: PlatformParty) -> None:

@@ -15,6 +15,7 @@ from app.contributions.formats import (
     fastchat,
     hackerone,
     label_studio,
+    odin,
     testimony,
 )
 from app.contributions.formats.adapter import Adapter
@@ -229,6 +230,13 @@ def _bugcrowd(body: bytes) -> Event:
     return Event(tuple(Sent(one.shown.encode("utf-8"), once=True) for one in found[:1]))
 
 
+def _odin(body: bytes) -> Event:
+    """The disclosures that were sent: one, a list, or a list named as the API names it."""
+    root = whole(body)
+    many = root if root.is_array else next((root.members[n] for n in ("disclosures", "data") if n in root.members and root.members[n].is_array), None)
+    return Event(tuple(Sent(one.shown.encode("utf-8"), once=True) for one in (many.elements if many is not None else [root])))
+
+
 def _text(value: Value, name: str) -> str | None:
     found = value.get(name)
     return found.string() if found is not None and found.is_string else None
@@ -264,5 +272,6 @@ HOOKED: dict[str, Hooked] = {
         bugcrowd.ADAPTER, _bugcrowd,
         lambda secret, headers, body, now: signatures.dated_digest(secret, headers.get("x-bugcrowd-digest", ""), body, now),
     ),
+    "odin": Hooked(odin.ADAPTER, _odin, lambda secret, headers, body, now: signatures.standard(secret, headers, body, None, now)),
     "testimony": Hooked(testimony.ADAPTER, lambda body: Event((Sent(body),))),
 }  # fmt: skip
