@@ -136,17 +136,18 @@ def test_what_is_forged_altered_or_old_is_refused(service: Service, platform: Pl
     assert not contributions(service, platform)
 
 
-def test_0din_disclosures_one_by_one_or_as_a_list(service: Service, platform: PlatformParty) -> None:
+def test_0din_disclosures_one_by_one_or_in_a_list(service: Service, platform: PlatformParty) -> None:
     hook = Odin(service, platform)
     one, two = DISCLOSURES
     assert hook.tell(one).json() == {"recorded": 1, "revoked": 0}
     assert hook.tell({**one, "severity": "low"}).json()["recorded"] == 0, "what changes later is nobody's act"
     assert hook.tell({"disclosures": [one, two]}).json()["recorded"] == 2, "what came first, and the new one"
-    assert hook.tell([two, {**one, "title": "Written anew"}]).json()["recorded"] == 1
+    assert hook.tell({"data": [two, {**one, "title": "Written anew"}]}).json()["recorded"] == 1
     assert [row.kind for row in contributions(service, platform)] == ["vulnerability_report"] * 2 and not reports(service, platform)
     for answer in (hook.tell(one, at=-3600), hook.tell(one, at=3600), hook.tell(one, altered=b" ")):
         refused(answer, 401, "webhook_unproved")
-    refused(hook.tell({"title": "x"}), 422, "format_mismatch")
+    for other in ({"title": "x"}, [one]):
+        refused(hook.tell(other), 422, "format_mismatch")
 
 
 def test_the_odin_secret_that_is_printed_is_one_to_sign_with(service: Service, tmp_path: Path) -> None:

@@ -231,9 +231,9 @@ def _bugcrowd(body: bytes) -> Event:
 
 
 def _odin(body: bytes) -> Event:
-    """The disclosures that were sent: one, a list, or a list named as the API names it."""
+    """The disclosures that were sent: one, or a list named as the API names it."""
     root = whole(body)
-    many = root if root.is_array else next((root.members[n] for n in ("disclosures", "data") if n in root.members and root.members[n].is_array), None)
+    many = next((root.members[name] for name in ("disclosures", "data") if name in root.members and root.members[name].is_array), None)
     return Event(tuple(Sent(one.shown.encode("utf-8"), once=True) for one in (many.elements if many is not None else [root])))
 
 
