@@ -82,8 +82,8 @@ async def bugcrowd(key: str, request: Request) -> Response:
     summary="Take disclosures of 0din's",
 )  # fmt: skip
 async def odin(key: str, request: Request) -> Response:
-    """One disclosure, or a list in `disclosures`, each recorded when it first comes. 0din describes no webhook, so whoever passes its API's answers on signs
-    them as Standard Webhooks say, with the secret that was printed with the key."""
+    """One disclosure, or a list in `disclosures`, each recorded when it first comes. 0din describes no webhook, so whoever passes on what
+    its API answers signs that as Standard Webhooks say, with the secret that was printed with the key."""
     return _told(await _take("odin", key, request))
 
 
