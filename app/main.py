@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.agreements import review
 from app.agreements.router import router as agreements
 from app.collectives import eligibility, voting
+from app.collectives.campaign_routes import router as campaigns
 from app.collectives.router import router as collectives
 from app.consents import service as consents_service
 from app.consents.policies import PolicyBook
@@ -72,8 +73,9 @@ from app.revocations import (
     pushing,
     recalls,
     replay,
+    striking,
     webhooks,
-)
+)  # fmt: skip
 from app.revocations.compensation_routes import router as compensation_routes
 from app.revocations.objection_routes import router as objections
 from app.revocations.push_routes import router as push
@@ -97,7 +99,7 @@ from app.web.story_pages import router as story_pages
 from app.web.testimony_pages import testimony_pages
 
 ROUTERS = (
-    parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, agreements, release_routes, revocations,
+    parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, campaigns, agreements, release_routes, revocations,
     objections, reports, compensation_routes, push, webhook_routes, log, pages, object_pages, finding_pages, some_pages, story_pages,
     act_pages, everything, recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
@@ -158,6 +160,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
     runtime.jobs.handle("objections", lambda release: labels.label_objections(runtime, release))
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
+    runtime.jobs.handle("campaign", lambda campaign: striking.resolve(runtime, campaign))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     runtime.parts["pusher"] = pushing.Pusher(runtime)
     runtime.parts["sender"] = webhooks.Sender(runtime)
@@ -175,6 +178,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "overdue": lambda now: deadlines.look_for_forgotten(runtime, now),
         "sweep": lambda now: releases.sweep(runtime, ""),
         "erase": lambda now: completion.take_up_forgotten(runtime, now),
+        "campaigns": lambda now: striking.take_up_forgotten(runtime, now),
         "deadlines": lambda now: voting.take_up_forgotten(runtime, now),
         "keys": lambda now: jwks.look_at_all(runtime, now),
         "delegated": lambda now: delegating.end_due(runtime, now),

@@ -103,7 +103,7 @@ def _permitted(session: Session, use_id: int, use: Use, platform: str, ids: list
         parts = parts.op("&")(sa.func.coalesce(v.c.parts, words.ALL_PARTS))
     person = sa.or_(*(sa.func.coalesce(v.c.person, sa.false()) for v in tables))
     conditions += [
-        selection.basis_suffices(g, use), selection.not_taken_back("", use), parts.op("&")(words.OWN_PARTS) != 0,
+        selection.basis_suffices(g, use), selection.not_taken_back("", use, now), parts.op("&")(words.OWN_PARTS) != 0,
         sa.or_(~person, g.attested_by == "person"),
     ]  # fmt: skip
     least = [sa.func.coalesce(v.c.group_size, 0) for v in tables]

@@ -148,11 +148,13 @@ def is_of(session: Session, selection: dict[str, Any], row: Contribution) -> boo
     return session.execute(query.limit(1)).first() is not None
 
 
-def not_taken_back(lab: str, use: Use) -> Any:
-    """No exclusion by the person of this lab, or of a purpose that the use touches (or could, where it states none)."""
+def not_taken_back(lab: str, use: Use, now: datetime) -> Any:
+    """No exclusion by the person of this lab, or of a purpose that the use touches (or could, where it states none), that counts now and
+    for a record of its day."""
     touched = sorted(p for p in words.PURPOSES if touches(p, use))
     mine = sa.or_(_X.c.contribution_id == _C.c.id, sa.and_(_X.c.contribution_id.is_(None), _X.c.contributor_id == _C.c.contributor_id))
-    return ~sa.exists().where(mine, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched)))
+    counts = sa.and_(sa.or_(_X.c.since.is_(None), _C.c.recorded_at >= _X.c.since), sa.or_(_X.c.until.is_(None), _X.c.until > now))
+    return ~sa.exists().where(mine, counts, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched)))
 
 
 def basis_suffices(governed: Governed, use: Use) -> Any:
@@ -205,7 +207,7 @@ def eligible(
     if there.refusals:
         conditions.append(binding.not_refused(lab))
     if there.exclusions:
-        conditions.append(not_taken_back(lab, use))
+        conditions.append(not_taken_back(lab, use, now))
     conditions += [parts.op("&")(words.OWN_PARTS) != 0, sa.or_(~person, g.attested_by == "person")]
     return (
         sa.select(

@@ -241,3 +241,30 @@ class DissentText(SQLModel, table=True):
     report_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="minority_report.id")
     contributor_id: str = Field(index=True, sa_type=IdType)
     text: str
+
+
+class Campaign(SQLModel, table=True):
+    """What members pledge to do together, against a lab or a purpose, once enough of them do. `key` (sealed) opens the pledges until it ends."""
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    collective_id: str = Field(sa_type=IdType, foreign_key="collective.id", index=True)
+    author: str | None = Field(default=None, sa_type=IdType)
+    demand: str
+    action: str
+    lab_id: str | None = Field(default=None, sa_type=IdType, foreign_key="lab.id")
+    purpose: str | None = None
+    until: datetime | None = Field(default=None, sa_type=Instant)
+    mode: str
+    opened_at: datetime = Field(sa_type=Instant)
+    deadline: datetime = Field(sa_type=Instant)
+    state: str
+    executed: int = 0
+    key: bytes | None = None
+
+
+class Pledge(SQLModel, table=True):
+    """One pledge while its campaign runs: under a tag and sealed, so that a row says nothing of anybody."""
+
+    campaign_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="campaign.id")
+    tag: str = Field(primary_key=True, sa_type=IdType)
+    sealed: bytes

@@ -205,3 +205,41 @@ class ReportOut(Out):
     text_sha256: str
     text: str | None
     log_index: int
+
+
+class CampaignIn(In):
+    """`action`: `withdraw` (taken back, to be deleted), `pause` (nothing more until a time, and no download), `refuse_new` (nothing given
+    from then on). Against a `lab`, or a `purpose`. `mode`: weighed at the deadline, or with every pledge."""
+
+    demand: Text
+    action: Literal["withdraw", "pause", "refuse_new"]
+    lab: Id | None = None
+    purpose: Annotated[str, StringConstraints(max_length=200)] | None = None
+    until: Time | None = None
+    deadline: Time
+    mode: Literal["at_deadline", "instant"] = "at_deadline"
+
+
+class CampaignOut(Out):
+    """`pledges` in steps; of a campaign that was reached, how many acted. Whose they are is told to nobody."""
+
+    id: str
+    author: str | None
+    demand: str
+    action: str
+    lab: str | None
+    purpose: str | None
+    until: Time | None
+    mode: str
+    opened_at: Time
+    deadline: Time
+    state: Literal["open", "reached", "not_reached"]
+    pledges: str
+    terms_sha256: str
+
+
+class PledgeIn(In):
+    """`threshold`: how many others must act for me to act. `terms_sha256`: of the campaign as it was read."""
+
+    threshold: Annotated[int, Field(ge=0, le=1_000_000)]
+    terms_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -13,7 +13,16 @@ from sqlmodel import Session, select
 
 from app.collectives import proposals, queries
 from app.collectives.electorate import ballot_key, tag, tag_of
-from app.collectives.models import BallotRow, CharterVersion, Collective, Elector, Membership, OutcomeRow, Proposal
+from app.collectives.models import (
+    BallotRow,
+    Campaign,
+    CharterVersion,
+    Collective,
+    Elector,
+    Membership,
+    OutcomeRow,
+    Proposal,
+)
 from app.collectives.schemas import BallotIn
 from app.collectives.service import Acting, acting, set_policy, set_refusal
 from app.consents.policies import PolicyBook
@@ -79,6 +88,12 @@ def advance(runtime: Runtime, proposal_id: str) -> None:
             collective = queries.collective_of(session, found, lock=True)
             row = queries.proposal(session, found, proposal_id, lock=True)
             step(session, runtime, collective, row, runtime.clock.now())
+
+
+def _struck(session: Session, row: Proposal) -> bool:
+    """Whether people have acted together against the lab that is decided on."""
+    query = select(Campaign.id).where(Campaign.state == "reached", Campaign.lab_id == row.subject)
+    return row.type.startswith("licence.") and session.exec(query.limit(1)).first() is not None
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
@@ -161,13 +176,14 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         log.append(session, [log.institutional("outcome.decided", row.id, body, now)], now)
         return
     standing = queries.standing_objections(session, row.id)
-    snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds)
+    snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row))
     found = decide(rules, snapshot, [Ballot(b.tag, _choice(session, runtime, row, b), b.log_index) for b in cast])
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
         "text_sha256": row.text_sha256, "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
-        "objections": standing, "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": False},
+        "objections": standing,
+        "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": snapshot.struck},
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
         "opened_index": opened_index, "closed_index": size,
     }  # fmt: skip

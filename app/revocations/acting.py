@@ -176,6 +176,18 @@ def recall_from(
     session: Session, runtime: Runtime, agreement: Agreement, ids: list[str], now: datetime
 ) -> int:
     """`recall` for one agreement; gives how many records it names."""
+    records = close_from(session, agreement, ids, now)
+    if records:
+        session.add_all([RecallItem(agreement_id=agreement.id, record_id=r, created_at=now) for r in sorted(records)])
+        session.flush()
+        # Told at the next full batch, all agreements' acts together: who withdrew a minute ago is nobody's to work out.
+        runtime.jobs.enqueue_batched(session, "recall", agreement.id, runtime.settings.recall_batch_seconds, runtime.clock.now())
+        runtime.jobs.enqueue_batched(session, "sweep", "", min(60, runtime.settings.recall_batch_seconds), runtime.clock.now())
+    return len(records)
+
+
+def close_from(session: Session, agreement: Agreement, ids: list[str], now: datetime) -> set[bytes]:
+    """Under the head lock: close every shard of one agreement that holds one of these; gives their record ids there."""
     records: set[bytes] = set()
     for start in range(0, len(ids), 5000):
         held = (
@@ -197,10 +209,4 @@ def recall_from(
             .execution_options(synchronize_session=False)
         )
         records |= {bytes(r.record_id) for r in session.execute(held)}
-    if records:
-        session.add_all([RecallItem(agreement_id=agreement.id, record_id=r, created_at=now) for r in sorted(records)])
-        session.flush()
-        # Told at the next full batch, all agreements' acts together: who withdrew a minute ago is nobody's to work out.
-        runtime.jobs.enqueue_batched(session, "recall", agreement.id, runtime.settings.recall_batch_seconds, runtime.clock.now())
-        runtime.jobs.enqueue_batched(session, "sweep", "", min(60, runtime.settings.recall_batch_seconds), runtime.clock.now())
-    return len(records)
+    return records

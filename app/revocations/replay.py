@@ -175,7 +175,9 @@ def _withdraw(session: Session, runtime: Runtime, line: Line, policy: StoredPoli
         asked = RevocationIn(scope="standing")
     else:
         asked = RevocationIn(scope=reach, ids=None if line["whole"] else _known(session, ids), lab=line["lab"], purpose=line["purpose"])
-    service.withdraw(session, runtime, holder, asked, now=now, act=act, by=line.get("by", "subject"))
+    struck = line.get("strike")
+    strike = struck and service.Strike(struck["pledge"], *(at and datetime.fromisoformat(at) for at in (struck["since"], struck["until"])))
+    service.withdraw(session, runtime, holder, asked, now=now, act=act, by=line.get("by", "subject"), strike=strike)
     return True
 
 

@@ -1,6 +1,7 @@
 """The acts that reach from a person's consent into releases: scope, withdraw. Their locks: see acting.py."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -21,6 +22,7 @@ from app.core.decision import telling
 from app.core.evaluation import Decision, basis_allows, evaluate, intersect, strictest_attribution
 from app.core.narrowing import narrows
 from app.kit import journal
+from app.kit.clock import rfc3339
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from app.kit.ids import new_id
 from app.kit.runtime import Runtime
@@ -31,6 +33,7 @@ from app.revocations.acting import (
     OUT,
     Holder,
     chunks,
+    close_from,
     end_contributions,
     holding,
     keep,
@@ -52,12 +55,26 @@ _RELEASE = Release.__table__  # type: ignore[attr-defined]
 _CAPABILITY = {"platform": "webhook", "operator": "text"}
 
 
+@dataclass(frozen=True)
+class Strike:
+    """How an act differs that was pledged: only what is recorded `since` a time, or only `until` one. Either deletes nothing."""
+
+    pledge: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def to_line(self) -> dict[str, str | None]:
+        """As the narrowing journal has it."""
+        return {"pledge": self.pledge, **{name: at and rfc3339(at) for name, at in (("since", self.since), ("until", self.until))}}
+
+
 def withdraw(
     session: Session, runtime: Runtime, holder: Holder, asked: RevocationIn, *, now: datetime, act: str | None = None,
-    by: str = "subject",
+    by: str = "subject", strike: Strike | None = None,
 ) -> ConsentAct:  # fmt: skip
     """End consent as asked; `act` is given where an act of before is done again. `by` is `subject`, or `platform` where its tool
-    deleted the record, or `operator` where a person who lost all else asked: then the consent is revoked, and not withdrawn.
+    deleted the record, or `operator` where a person who lost all else asked: then the consent is revoked, and not withdrawn. `strike` is
+    for what was pledged, from a lab or a purpose.
 
     Raises NotFound, Forbidden (receipt_scope), Conflict (already_withdrawn) or Invalid.
     """
@@ -119,12 +136,15 @@ def withdraw(
                     contribution_id=limit,
                     lab_id=asked.lab,
                     purpose=asked.purpose,
+                    since=strike and strike.since,
+                    until=strike and strike.until,
                     created_at=now,
                 )
                 for limit in limits
             ]
         )
     body["contributions"] = sorted(live)
+    body |= {} if strike is None else strike.to_line()
     whole = asked.scope in ("standing", "all") or (
         asked.scope in ("lab", "purpose") and asked.ids is None and holder.contribution is None
     )
@@ -132,10 +152,15 @@ def withdraw(
     leaf = log.personal(f"consent.{verb}", act, body, person.sealer, now)
     index = log.append_narrowing(
         session, leaf, act, "withdraw", now, contributor=holder.contributor, scope=asked.scope, lab=asked.lab, purpose=asked.purpose,
-        contributions=named([r for r in touched if r.state == "live"]), whole=whole, by=by,
+        contributions=named([r for r in touched if r.state == "live"]), whole=whole, by=by, strike=strike and strike.to_line(),
     )  # fmt: skip
     note(session, index, holder.contributor if whole else None, [] if whole else [r.id for r in rows], now)
-    recalls = recall(session, runtime, live, reaches, now)
+    recalls = 0
+    if strike is None or (strike.since is None and strike.until is None):
+        recalls = recall(session, runtime, live, reaches, now)
+    elif strike.until is not None:
+        for agreement in filter(reaches, holding(session, live)):
+            close_from(session, agreement, live, now)
     return keep(session, holder, act, f"consent.{verb}", asked.scope, len(live), recalls, index, now)
 
 

@@ -153,9 +153,10 @@ def others(session: Session, book: PolicyBook, row: Contribution, own: bool, now
 
 
 def exclusions(session: Session, contributor: str, contribution: str | None) -> list[Exclusion]:
-    """What was taken back in part: from one contribution and from everything; with None, from everything alone."""
+    """What was taken back in part for good: from one contribution and from everything; with None, from everything alone."""
     reach = Exclusion.contribution_id == None
     if contribution is not None:
         reach = sa.or_(reach, Exclusion.contribution_id == contribution)  # type: ignore[arg-type,assignment]
-    query = select(Exclusion).where(Exclusion.contributor_id == contributor, reach)
+    lasting = sa.and_(Exclusion.since == None, Exclusion.until == None)  # type: ignore[arg-type]
+    query = select(Exclusion).where(Exclusion.contributor_id == contributor, reach, lasting)
     return list(session.exec(query.order_by(sa.asc(Exclusion.id))))  # type: ignore[arg-type]

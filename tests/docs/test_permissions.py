@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from app import main
 from app.agreements.models import Agreement, Offer
 from app.kit import access
 from app.kit.access import ANYBODY, LAB, LINK, PERSON, PLATFORM, TICKET, VISITOR
+from app.kit.clock import rfc3339
 from app.kit.db import read
 from tests.collectives.members import founded, mandated, people
 from tests.kit.refusals import call, lab_token, refused
@@ -20,6 +22,8 @@ from tests.support import Service, shards_of, test_settings, until
 
 BODIES: dict[str, Any] = {
     "/v1/quotes": {"use": {}}, "/v1/webhook": {"url": "x"},
+    "/v1/collectives/{collective}/campaigns": {"demand": "x", "action": "withdraw", "deadline": "2099-01-01T00:00:00Z"},
+    "/v1/collectives/{collective}/campaigns/{campaign}/pledge": {"threshold": 1, "terms_sha256": "0" * 64},
     "/v1/requests": {"use": {}}, "/v1/offers/{offer}/agreement": {"acceptance": "x" * 20}, "/v1/portal-sessions": {"contributor": "x"},
     "/v1/recalls/{recall}/attestation": {"attestation": "x" * 20}, "/v1/agreements/{agreement}/checks": {"use": {}},
     "/v1/agreements/{agreement}/reports": {"report": {}},
@@ -91,6 +95,8 @@ class World:
         mandate = mandated(service, mine)
         proposal = mine.propose("policy.adopt", "A text.", policy={"template": "nothing-new"})["id"]
         objection = mine.object_to(proposal, "Against it.")["id"]
+        deadline = rfc3339(service.clock.now() + timedelta(days=2))
+        campaign = mine.open_campaign("x", "withdraw", deadline, lab=lab.id)["id"]
         holder.scope(kept.id, template="nothing-new")
         with read(service.runtime.engine) as session:
             signed = session.get_one(Agreement, agreement.id)
@@ -101,6 +107,7 @@ class World:
         self.ids = {
             "contribution": kept.id, "request": asked, "offer": signed.offer_id, "agreement": agreement.id, "release": release.id,
             "recall": recall.id, "sha256": shard.sha256, "collective": mine.id, "mandate": mandate, "proposal": proposal, "objection": objection,
+            "campaign": campaign,
             "act": call(service, "GET", "/v1/contributions/me/acts", holder._auth._secret).json()["items"][-1]["id"],
         }  # fmt: skip
 

@@ -70,6 +70,27 @@ class Collective:
         """The outcome as a file for `sayso recount`."""
         return self._do("GET", f"/proposals/{quote(proposal_id, safe='')}/outcome")
 
+    def open_campaign(self, demand: str, action: str, deadline: str, **more: Any) -> dict[str, Any]:
+        """Open a campaign: `action` is withdraw, pause or refuse_new; `more` names a `lab` or a `purpose`, and for a pause `until`."""
+        return self._do("POST", "/campaigns", {"demand": demand, "action": action, "deadline": deadline, **more})
+
+    def campaigns(self) -> Any:
+        """The collective's campaigns, the newest first."""
+        return self._do("GET", "/campaigns")
+
+    def campaign(self, campaign_id: str) -> dict[str, Any]:
+        """A campaign, with the number of pledges in steps."""
+        return self._do("GET", f"/campaigns/{quote(campaign_id, safe='')}")
+
+    def pledge(self, campaign: dict[str, Any], threshold: int) -> dict[str, Any]:
+        """Authorise now what a campaign, as you read it, says, to be done once so many others act too."""
+        body = {"threshold": threshold, "terms_sha256": campaign["terms_sha256"]}
+        return self._do("PUT", f"/campaigns/{quote(campaign['id'], safe='')}/pledge", body)
+
+    def take_pledge_back(self, campaign_id: str) -> dict[str, Any]:
+        """Take your pledge back, until the campaign ends."""
+        return self._do("DELETE", f"/campaigns/{quote(campaign_id, safe='')}/pledge")
+
     def object_to(self, proposal_id: str, text: str) -> dict[str, Any]:
         """Object to a proposal, until its ballot closes."""
         return self._do("POST", f"/proposals/{quote(proposal_id, safe='')}/objections", {"text": text})

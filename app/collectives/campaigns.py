@@ -1,0 +1,186 @@
+"""Campaigns and pledges: people who act together once enough others do, and until then stand alone in nothing.
+
+A pledge says how many *other* pledgers must act for this one to act, and is authorised when it is given: what will then be done, to what,
+until when. It is sealed under a key of the campaign, which nobody is shown and which goes when the campaign ends. Until then members see
+the number of pledges in steps, and nobody sees whose. What happens at the end is `revocations/striking.py`.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
+
+from app.collectives import pledging, queries
+from app.collectives.models import Campaign, Collective, Pledge
+from app.collectives.schemas import CampaignIn, PledgeIn
+from app.collectives.service import Acting, acting, keep_act
+from app.contributions.models import Contribution
+from app.core import vocabulary as words
+from app.core.canonical import canonical, sha256_hex
+from app.crypto.sealing import Sealer
+from app.kit.clock import rfc3339
+from app.kit.db import for_update
+from app.kit.errors import Conflict, Invalid, NotFound
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties.models import Lab
+
+SHORTEST, LONGEST = timedelta(hours=24), timedelta(days=90)
+STEPS = (10, 25, 50, 100, 250, 500, 1_000, 10_000)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A pledge, opened: who gave it, over what, and how many others it asks for."""
+
+    id: str
+    contributor: str
+    contribution: str | None
+    threshold: int
+
+
+def open_one(session: Session, runtime: Runtime, who: Acting, collective: str, given: CampaignIn, *, now: datetime) -> str:
+    """Open a campaign; any member with a voice can. Gives its id. Raises NotFound, Forbidden (no_voice_yet) or Invalid (campaign_invalid)."""
+    person = acting(session, runtime, who)
+    row, mine = queries.member(session, collective, who.contributor)
+    queries.with_voice(mine, now)
+    if (given.lab is None) == (given.purpose is None):
+        raise Invalid("campaign_invalid", "Name a `lab` or a `purpose` that it is against.")
+    if given.lab is not None and session.get(Lab, given.lab) is None:
+        raise Invalid("campaign_invalid", "Look at the lab's id.")
+    if given.purpose is not None and given.purpose not in words.PURPOSES:
+        raise Invalid("policy_unknown_term", "Use a purpose listed in `known`.", known=sorted(words.PURPOSES))
+    if not now + SHORTEST <= given.deadline <= now + LONGEST:
+        raise Invalid("campaign_invalid", "Choose a `deadline` from a day to 90 days from now.")
+    if (given.until is None) == (given.action == "pause") or (given.until is not None and given.until <= given.deadline):
+        raise Invalid("campaign_invalid", "A pause has an `until` after the deadline, and nothing else has one.")
+    made = Campaign(
+        id=random_id("campaign"), collective_id=row.id, author=mine.member, demand=given.demand, action=given.action, lab_id=given.lab,
+        purpose=given.purpose, until=given.until, mode=given.mode, opened_at=now, deadline=given.deadline, state="open",
+    )  # fmt: skip
+    pledging.begin(runtime, made)
+    session.add(made)
+    session.flush()
+    runtime.jobs.enqueue(session, "campaign", made.id, key="deadline", delay=(given.deadline - now).total_seconds() + 1)
+    body = {"collective": row.id, "campaign": made.id, "terms_sha256": terms_sha256(made)}
+    index = log.append(session, [log.personal("campaign.opened", made.id, body, person.sealer, now)], now)
+    return keep_act(session, who, row.id, made.id, "campaign.opened", index, now)
+
+
+def terms(row: Campaign) -> dict[str, Any]:
+    """What a pledge authorises, as the bytes that it names by their digest."""
+    return {
+        "v": 1, "type": "sayso-campaign", "id": row.id, "collective": row.collective_id, "demand": row.demand, "action": row.action,
+        "lab": row.lab_id, "purpose": row.purpose, "until": None if row.until is None else rfc3339(row.until), "mode": row.mode,
+        "deadline": rfc3339(row.deadline),
+    }  # fmt: skip
+
+
+def terms_sha256(row: Campaign) -> str:
+    """The digest of the canonical terms."""
+    return sha256_hex(canonical(terms(row)))
+
+
+def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, given: PledgeIn, *, now: datetime) -> str:
+    """Pledge, or pledge anew: the last one counts. Gives the pledge's id, which is its act's.
+
+    Raises NotFound, Conflict (campaign_over, text_changed) or Invalid (nothing_to_pledge).
+    """
+    person = acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    row = find(session, collective, campaign, lock=True)
+    _is_open(row, now)
+    if given.terms_sha256 != terms_sha256(row):
+        raise Conflict("text_changed", "Read the campaign again and send the digest of what you read.")
+    mine = sa.select(Contribution.id).where(Contribution.contributor_id == who.contributor, Contribution.state == "live")  # type: ignore[call-overload]
+    if who.contribution is not None:
+        mine = mine.where(Contribution.id == who.contribution)
+    if session.execute(mine.limit(1)).first() is None:
+        raise Invalid("nothing_to_pledge", "A pledge is about something of yours that could still be released.")
+    made = random_id("pledge")
+    pledging.drop(session, runtime, row, who.contributor)
+    said = {"id": made, "contributor": who.contributor, "contribution": who.contribution, "threshold": given.threshold}
+    sealed = Sealer(pledging.key(runtime, row)).seal(json.dumps(said).encode(), row.id.encode())
+    body = {
+        "collective": collective, "campaign": row.id, "terms_sha256": given.terms_sha256, "threshold": given.threshold,
+        "contribution": who.contribution, "capability": "receipt",
+    }  # fmt: skip
+    index = log.append(session, [log.personal("pledge.given", made, body, person.sealer, now)], now)
+    try:
+        with session.begin_nested():
+            session.add(Pledge(campaign_id=row.id, tag=pledging.tag(runtime, row, who.contributor), sealed=sealed))
+    except IntegrityError:
+        raise Conflict("campaign_over", "Another pledge of yours came at the same moment; look, and pledge anew.", state=row.state) from None
+    if row.mode == "instant":
+        runtime.jobs.enqueue(session, "campaign", row.id, key=made)
+    return keep_act(session, who, collective, made, "pledge.given", index, now)
+
+
+def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, *, now: datetime) -> str:
+    """Take one's pledge back, until the campaign ends; gives the act. Raises NotFound or Conflict (campaign_over)."""
+    person = acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    row = find(session, collective, campaign, lock=True)
+    _is_open(row, now)
+    if not pledging.drop(session, runtime, row, who.contributor):
+        raise NotFound("not_found", "You have not pledged here.")
+    act = random_id("act")
+    body = {"collective": collective, "campaign": row.id, "capability": "receipt"}
+    index = log.append(session, [log.personal("pledge.taken-back", act, body, person.sealer, now)], now)
+    return keep_act(session, who, collective, act, "pledge.taken-back", index, now)
+
+
+def find(session: Session, collective: str, campaign: str, *, lock: bool = False) -> Campaign:
+    """Raises NotFound (not_found)."""
+    query = select(Campaign).where(Campaign.id == campaign, Campaign.collective_id == collective)
+    row = session.exec((for_update(query, session) if lock else query).execution_options(populate_existing=lock)).first()
+    if row is None:
+        raise NotFound("not_found", "Look at the campaign's id.")
+    return row
+
+
+def of_collective(session: Session, collective: Collective, limit: int) -> list[Campaign]:
+    """A collective's campaigns, the newest first."""
+    query = select(Campaign).where(Campaign.collective_id == collective.id)
+    return list(session.exec(query.order_by(sa.desc(Campaign.opened_at), sa.desc(Campaign.id)).limit(limit)))  # type: ignore[arg-type]
+
+
+def pledges(session: Session, row: Campaign) -> str:
+    """How many pledged, in steps: `0-9`, `10-24`, … While it runs this is all there is to see; of one that ended, how many acted."""
+    count = row.executed
+    if row.state == "open":
+        count = session.execute(sa.select(sa.func.count()).select_from(Pledge).where(Pledge.campaign_id == row.id)).scalar_one()  # type: ignore[arg-type]
+    return step(count)
+
+
+def step(count: int) -> str:
+    """A count as members may know it."""
+    below = max((edge for edge in STEPS if edge <= count), default=0)
+    above = next((edge for edge in STEPS if edge > count), None)
+    return f"{below}-{above - 1}" if above is not None else f"{below} or more"
+
+
+def opened(session: Session, runtime: Runtime, row: Campaign) -> list[Given]:
+    """Every pledge, for the one moment in which they are weighed; by who gave it."""
+    sealer = Sealer(pledging.key(runtime, row))
+    rows = session.exec(select(Pledge).where(Pledge.campaign_id == row.id)).all()
+    found = [Given(**json.loads(sealer.open(bytes(one.sealed), row.id.encode()))) for one in rows]
+    return sorted(found, key=lambda one: one.contributor)
+
+
+def close(session: Session, row: Campaign, state: str, executed: int) -> None:
+    """End a campaign: its pledges and the key that opens them go in the same transaction."""
+    session.execute(sa.delete(Pledge).where(Pledge.campaign_id == row.id))  # type: ignore[arg-type]
+    row.state, row.executed, row.key = state, executed, None
+    session.add(row)
+    session.flush()
+
+
+def _is_open(row: Campaign, now: datetime) -> None:
+    if row.state != "open" or row.deadline <= now:
+        raise Conflict("campaign_over", "The campaign is over; nothing can be pledged or taken back.", state=row.state)

@@ -1,0 +1,283 @@
+"""Pledges: sealed while they wait, all of the greatest set or nobody, each person's own act in the end."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sayso.collective import Collective
+from sayso.errors import Conflict, Invalid, NotFound, Problem
+
+from app.collectives import campaigns
+from app.collectives.models import Campaign, Pledge
+from app.core.pledges import greatest_set
+from app.kit.clock import rfc3339
+from app.kit.db import read, write
+from app.log import guard
+from app.log.models import LogEntry
+from app.revocations import striking
+from tests.collectives.members import founded, joined, on_one_backend, people
+from tests.faults.cuts import receipt_for_all
+from tests.kit.refusals import at_once, call, lab_token, refused
+from tests.revocations.test_replay import dies, finished
+from tests.support import EVALUATION, LabParty, PlatformParty, Service
+
+
+def union_of(service: Service, platform: PlatformParty, n: int) -> tuple[list[Collective], list[str]]:
+    """A collective as each of `n` members meets it, and the record that each of them gave."""
+    (founder, first), *others = people(service, platform, n)
+    union = founded(founder, template=None)
+    return [union, *(joined(union, person) for person, _ in others)], [first.id, *(given.id for _, given in others)]
+
+
+def opened(service: Service, union: Collective, action: str = "withdraw", days: int = 2, **more: Any) -> dict[str, Any]:
+    return union.open_campaign("Pay for what you test with.", action, rfc3339(service.clock.now() + timedelta(days=days)), **more)
+
+
+def over(service: Service, campaign: dict[str, Any], days: float = 2) -> None:
+    service.clock.offset += timedelta(days=days, seconds=2)
+    striking.resolve(service.runtime, campaign["id"])
+
+
+def row_of(service: Service, campaign: dict[str, Any]) -> Campaign:
+    with read(service.runtime.engine) as session:
+        return session.get_one(Campaign, campaign["id"])
+
+
+def pledged(service: Service, campaign: dict[str, Any]) -> list[Pledge]:
+    with read(service.runtime.engine) as session:
+        return list(session.execute(sa.select(Pledge).where(Pledge.campaign_id == campaign["id"])).scalars())  # type: ignore[arg-type]
+
+
+def test_four_who_each_ask_for_three_others_act_together(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, _ = union_of(service, platform, 5)
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    agreement = lab.agree(platform, mode="standing", until="2099-01-01")
+    release = lab.sdk.cut(agreement, poll=0.02)
+    campaign = opened(service, members[0], lab=lab.id)
+    assert campaign["pledges"] == "0-9" and campaign["state"] == "open"
+    for member in members[:4]:
+        member.pledge(campaign, 3)
+    members[4].pledge(campaign, 4)
+    assert members[0].campaign(campaign["id"])["pledges"] == "0-9", "in steps"
+    striking.resolve(service.runtime, campaign["id"])
+    assert row_of(service, campaign).state == "open", "not before its day"
+    over(service, campaign)
+    assert members[1].campaign(campaign["id"])["state"] == "reached"
+    assert len(pledged(service, campaign)) == 0 and row_of(service, campaign).key is None and row_of(service, campaign).executed == 5
+    assert [shard["state"] for shard in lab.sdk.release(release.id).shards] == ["gone"]
+    assert lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]}).state == "refused"
+    striking.resolve(service.runtime, campaign["id"])
+    with read(service.runtime.engine) as session:
+        told = [json.loads(leaf) for leaf in session.execute(sa.select(LogEntry.leaf).where(LogEntry.subject == campaign["id"])).scalars()]  # type: ignore[call-overload]
+    [end] = [leaf for leaf in told if leaf.get("type") == "campaign.reached"]
+    assert (end["lab_id"], end["action"], end["acted"]) == (lab.id, "withdraw", None), "fewer than ten are not counted in the open"
+
+
+def test_too_few_do_nothing_and_leave_nothing(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, _ = union_of(service, platform, 3)
+    campaign = opened(service, members[0], lab=lab.id)
+    for member in members:
+        member.pledge(campaign, 3)
+    over(service, campaign)
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    row = row_of(service, campaign)
+    assert (row.state, row.executed, row.key) == ("not_reached", 0, None) and pledged(service, campaign) == []
+    assert lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]}).state == "offered"
+    with pytest.raises(Conflict) as late:
+        members[0].pledge(campaign, 0)
+    assert late.value.code == "campaign_over"
+
+
+def test_a_pledge_says_nothing_of_anybody_while_it_waits(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, given = union_of(service, platform, 2)
+    campaign = opened(service, members[0], lab=lab.id)
+    members[0].pledge(campaign, 7)
+    members[0].pledge(campaign, 8)
+    [row] = pledged(service, campaign)
+    with read(service.runtime.engine) as session:
+        [only] = campaigns.opened(session, service.runtime, session.get_one(Campaign, campaign["id"]))
+        leaves = b"".join(session.execute(sa.select(LogEntry.leaf)).scalars())
+    assert only.threshold == 8, "the last one counts"
+    assert only.contributor.encode() not in bytes(row.sealed) and campaign["id"].encode() not in leaves.replace(b"campaign.", b"")
+    for token in (service.token(platform), lab_token(service, lab)):
+        for method, path in (("GET", ""), ("GET", f"/{campaign['id']}"), ("PUT", f"/{campaign['id']}/pledge")):
+            answer = call(service, method, f"/v1/collectives/{members[0].id}/campaigns{path}", token, b"{}" if method == "PUT" else None)
+            refused(answer, 404, "not_found")
+    with pytest.raises(NotFound):
+        members[1].take_pledge_back(campaign["id"])
+    members[0].take_pledge_back(campaign["id"])
+    assert pledged(service, campaign) == [] and given
+
+
+def test_pause_and_refuse_new_delete_nothing_and_end_or_begin_with_a_day(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    members, _ = union_of(service, platform, 2)
+    asked = {"platforms": [platform.id]}
+    release = lab.sdk.cut(lab.agree(platform, mode="standing", until="2099-01-01"), poll=0.02)
+    pause = opened(service, members[0], "pause", lab=lab.id, until=rfc3339(service.clock.now() + timedelta(days=9)))
+    for member in members:
+        member.pledge(pause, 1)
+    over(service, pause)
+    assert lab.sdk.request(EVALUATION, selection=asked).state == "refused", "paused"
+    assert [shard["state"] for shard in lab.sdk.release(release.id).shards] == ["gone"]
+    assert lab.sdk.recalls(release.agreement).items == [], "nothing is to be deleted"
+    service.clock.offset += timedelta(days=8)
+    assert lab.sdk.request(EVALUATION, selection=asked).records == "fewer than 10", "the pause has ended by itself"
+    platform.give(1, contributor="striker")
+    later = joined(members[0], receipt_for_all(service, platform, "striker"))
+    before = lab.sdk.cut(lab.agree(platform), poll=0.02)
+    fresh = opened(service, members[0], "refuse_new", lab=lab.id)
+    later.pledge(fresh, 0)
+    over(service, fresh)
+    platform.give(1, contributor="striker")
+    platform.give(1, contributor="somebody else")
+    after = lab.sdk.cut(lab.agree(platform), poll=0.02)
+    assert (rows(before), rows(after)) == (3, 4), "what was given before stays, what is given after goes to others alone"
+
+
+def rows(release: Any) -> int:
+    return sum(int(shard["rows"]) for shard in release.shards)
+
+
+def test_instant_campaigns_act_with_the_pledge_that_makes_them(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, _ = union_of(service, platform, 2)
+    campaign = opened(service, members[0], lab=lab.id, mode="instant")
+    members[0].pledge(campaign, 1)
+    striking.resolve(service.runtime, campaign["id"])
+    assert row_of(service, campaign).state == "open"
+    members[1].pledge(campaign, 1)
+    striking.resolve(service.runtime, campaign["id"])
+    assert row_of(service, campaign).state == "reached"
+
+
+def test_who_left_or_was_erased_is_not_counted(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, _ = union_of(service, platform, 3)
+    campaign = opened(service, members[0], lab=lab.id)
+    for member in members:
+        member.pledge(campaign, 2)
+    members[1].leave()
+    assert len(pledged(service, campaign)) == 2
+    members[2]._person.erase("all")
+    assert len(pledged(service, campaign)) == 1
+    over(service, campaign)
+    assert row_of(service, campaign).state == "not_reached"
+
+
+def test_of_many_that_resolve_at_once_one_does_and_all_of_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, _ = union_of(service, platform, 4)
+    campaign = opened(service, members[0], lab=lab.id)
+    for member in members:
+        member.pledge(campaign, 2)
+    service.clock.offset += timedelta(days=2, seconds=2)
+    at_once(6, lambda _: striking.resolve(service.runtime, campaign["id"]))
+    assert row_of(service, campaign).executed == 4
+    with read(service.runtime.engine) as session:
+        ends = session.execute(sa.select(LogEntry.log_index).where(LogEntry.type == "campaign.reached", LogEntry.subject == campaign["id"])).all()  # type: ignore[call-overload]
+        assert len(ends) == 1 and guard.unfinished(session, service.runtime.journal) == []
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_a_resolution_cut_off_anywhere_is_all_or_nothing(
+    service: Service, platform: PlatformParty, lab: LabParty, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The k-th person's act fails: nobody has acted. The next run does all of it."""
+    members, _ = union_of(service, platform, 4)
+    campaign = opened(service, members[0], lab=lab.id)
+    for member in members:
+        member.pledge(campaign, 3)
+    service.clock.offset += timedelta(days=2, seconds=2)
+    real: Callable[..., None] = striking._act
+    calls = []
+
+    def fails(*given: Any) -> None:
+        calls.append(1)
+        if len(calls) == at:
+            raise OSError("the machine went away")
+        real(*given)
+
+    monkeypatch.setattr(striking, "_act", fails)
+    with pytest.raises(OSError, match="went away"):
+        striking.resolve(service.runtime, campaign["id"])
+    assert row_of(service, campaign).state == "open" and len(pledged(service, campaign)) == 4
+    with write(service.runtime.engine) as session:
+        assert session.execute(sa.text("SELECT count(*) FROM exclusion WHERE lab_id = :lab"), {"lab": lab.id}).scalar() == 0
+    monkeypatch.setattr(striking, "_act", real)
+    striking.resolve(service.runtime, campaign["id"])
+    assert row_of(service, campaign).executed == 4
+
+
+def test_a_resolution_that_died_after_its_lines_were_noted_is_done_for_all_at_the_next_start(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    members, _ = union_of(service, platform, 3)
+    campaign = opened(service, members[0], "pause", lab=lab.id, until=rfc3339(service.clock.now() + timedelta(days=9)))
+    for member in members:
+        member.pledge(campaign, 2)
+    service.clock.offset += timedelta(days=2, seconds=2)
+    dies(service, lambda: striking.resolve(service.runtime, campaign["id"]))
+    finished(service, 3)
+    paused = "SELECT count(*) FROM exclusion WHERE lab_id = :lab AND until IS NOT NULL"
+    with write(service.runtime.engine) as session:
+        assert session.execute(sa.text(paused), {"lab": lab.id}).scalar() == 3
+    striking.resolve(service.runtime, campaign["id"])
+    assert row_of(service, campaign).executed == 3
+
+
+def test_beside_people_who_act_for_themselves_nothing_waits_for_ever(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """Pledgers who withdraw at the very moment: both get done, in either order."""
+    members, given = union_of(service, platform, 4)
+    campaign = opened(service, members[0], lab=lab.id)
+    for member in members:
+        member.pledge(campaign, 3)
+    service.clock.offset += timedelta(days=2, seconds=2)
+    people_ = [member._person for member in members]
+    done: list[Any] = []
+
+    def act(n: int) -> None:
+        if n == 0:
+            striking.resolve(service.runtime, campaign["id"])
+        else:
+            done.append(people_[n - 1].withdraw(ids=[given[n - 1]]))
+
+    at_once(5, act)
+    assert len(done) == 4 and row_of(service, campaign).executed == 4
+
+
+def test_what_is_refused(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
+    [union, other], _ = union_of(service, platform, 2)
+    soon, late = (rfc3339(service.clock.now() + timedelta(days=days)) for days in (0.5, 91))
+    good = rfc3339(service.clock.now() + timedelta(days=2))
+    for deadline, action, more in (
+        (soon, "withdraw", {"lab": lab.id}), (late, "withdraw", {"lab": lab.id}), (good, "withdraw", {}), (good, "pause", {"lab": lab.id}),
+        (good, "withdraw", {"lab": lab.id, "purpose": "dpv:ScientificResearch"}), (good, "withdraw", {"lab": "lab_" + "0" * 26}),
+        (good, "withdraw", {"lab": lab.id, "until": late}), (good, "pause", {"lab": lab.id, "until": soon}),
+    ):  # fmt: skip
+        with pytest.raises(Invalid) as refusal:
+            union.open_campaign("x", action, deadline, **more)
+        assert refusal.value.code == "campaign_invalid"
+    with pytest.raises(Invalid) as refusal:
+        union.open_campaign("x", "withdraw", good, purpose="x:y")
+    assert refusal.value.code == "policy_unknown_term"
+    campaign = opened(service, union, purpose="dpv:ScientificResearch")
+    with pytest.raises(Conflict) as changed:
+        other.pledge({**campaign, "terms_sha256": "0" * 64}, 1)
+    assert changed.value.code == "text_changed"
+    other._person.withdraw("all")
+    with pytest.raises(Invalid) as nothing:
+        other.pledge(campaign, 1)
+    assert nothing.value.code == "nothing_to_pledge"
+    with pytest.raises(Problem):
+        other.campaign("cmp_" + "0" * 26)
+    union.pledge(campaign, 0)
+    over(service, campaign)
+    assert row_of(service, campaign).state == "reached"
+    assert [one["id"] for one in union.campaigns()] == [campaign["id"]]
+
+
+def test_steps_hide_the_number() -> None:
+    assert [campaigns.step(n) for n in (0, 9, 10, 24, 25, 9_999, 10_000)] == ["0-9", "0-9", "10-24", "10-24", "25-49", "1000-9999", "10000 or more"]
+    assert greatest_set({"a": 0, "b": 9}) == {"a"}
