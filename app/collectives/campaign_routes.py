@@ -36,7 +36,7 @@ def read_campaign(collective: str, campaign: str, session: ReadSessionDep, recei
     return _told(session, campaigns.find(session, collective, campaign))
 
 
-@router.put("/collectives/{collective}/campaigns/{campaign}/pledge", response_model=ActDoneOut, summary="Pledge")
+@router.put("/collectives/{collective}/campaigns/{campaign}/pledge", response_model=ActDoneOut, summary="Give a pledge")
 def give_pledge(
     collective: str, campaign: str, given: PledgeIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
 ) -> ActDoneOut:
