@@ -1,26 +1,128 @@
-"""The public ledger: a view of the institutional leaves alone."""
+"""The public ledger: a view of the institutional leaves alone, whole or chosen by lab, kind of act and quarter."""
 
+import csv
+import io
 import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.kit.errors import Invalid
 from app.kit.pagination import PAGE, Cursors
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
 from app.log.schemas import LedgerItem, LedgerPage
 
+KINDS = {
+    "agreements": ("agreement.",), "releases": ("release.", "label."), "recalls": ("recall.",), "requests": ("request.",),
+    "reports": ("report.", "compensation."), "collectives": ("collective.", "outcome.", "ballot.", "campaign."), "operator": ("admin.", "key."),
+}  # fmt: skip
+"""What can be chosen, and the acts it stands for by how their types begin."""
+_QUARTER = re.compile(r"(\d{4})-Q([1-4])\Z")
+_SCANNED = 20_000
+"""Acts looked at for one page; there may be more behind a page that is not full."""
+MOST = 10_000
+"""Acts in one download."""
+_COLUMNS = ("index", "at", "type", "id", "lab", "lab_id", "platform", "name", "agreement", "release")
 
-def page(session: Session, runtime: Runtime, cursor: str | None) -> LedgerPage:
-    """A page of organisations' acts in log order. Raises Malformed (cursor_invalid)."""
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which acts: of a lab by its id or legal name, of a kind, of a quarter (`2026-Q4`, UTC). What is not given may be any."""
+
+    lab: str = ""
+    kind: str = ""
+    quarter: str = ""
+
+    def conditions(self) -> list[Any]:
+        """Of the query. Raises Invalid (body_invalid) for what cannot be chosen."""
+        found: list[Any] = []
+        if self.kind:
+            if self.kind not in KINDS:
+                raise Invalid("body_invalid", f"Choose one of {', '.join(KINDS)}.")
+            found.append(sa.or_(*(LogEntry.type.startswith(begin) for begin in KINDS[self.kind])))  # type: ignore[attr-defined]
+        if self.quarter:
+            read = _QUARTER.match(self.quarter)
+            if read is None:
+                raise Invalid("body_invalid", "Write a quarter as 2026-Q4.")
+            year, month = int(read[1]), 3 * int(read[2]) - 2
+            if not 1970 <= year <= 9998:
+                raise Invalid("body_invalid", "Write a quarter as 2026-Q4.")
+            found.append(LogEntry.at >= datetime(year, month, 1, tzinfo=UTC))
+            found.append(LogEntry.at < datetime(year + (month == 10), (month + 2) % 12 + 1, 1, tzinfo=UTC))
+        return found
+
+    def fits(self, act: dict[str, Any]) -> bool:
+        """Whether an act is of the lab."""
+        return not self.lab or self.lab in (act.get("lab"), act.get("lab_id"), act.get("legal_name"), act.get("id"))
+
+
+def page(session: Session, runtime: Runtime, cursor: str | None, chosen: Chosen = Chosen()) -> LedgerPage:
+    """A page of organisations' acts in log order. Raises Malformed (cursor_invalid) or Invalid (body_invalid)."""
     cursors: Cursors = runtime.parts["cursors"]
-    after = -1 if cursor is None else int(cursors.read("ledger", cursor))
-    rows = session.exec(
-        select(LogEntry)
-        .where(LogEntry.log_index > after, LogEntry.sealed == None)
-        .order_by(sa.asc(LogEntry.log_index))
-        .limit(PAGE + 1)  # type: ignore[arg-type]
-    ).all()
-    items = [LedgerItem(index=row.log_index, act=json.loads(row.leaf)) for row in rows[:PAGE]]
-    following = cursors.make("ledger", str(rows[PAGE - 1].log_index)) if len(rows) > PAGE else None
-    return LedgerPage(items=items, next=following)
+    listing = f"ledger/{chosen.lab}/{chosen.kind}/{chosen.quarter}" if chosen != Chosen() else "ledger"
+    after = -1 if cursor is None else int(cursors.read(listing, cursor))
+    items: list[LedgerItem] = []
+    for last, item in _acts(session, after, chosen):
+        if item is not None:
+            items.append(item)
+        if len(items) == PAGE or last - after > _SCANNED:
+            more = session.exec(_query(chosen).where(LogEntry.log_index > last).limit(1)).first() is not None
+            return LedgerPage(items=items, next=cursors.make(listing, str(last)) if more else None)
+    return LedgerPage(items=items, next=None)
+
+
+def latest(session: Session, chosen: Chosen, most: int) -> list[LedgerItem]:
+    """The newest acts, the newest first, among the last `_SCANNED`."""
+    newest = _query(chosen).order_by(None).order_by(sa.desc(LogEntry.log_index)).limit(_SCANNED)  # type: ignore[arg-type]
+    found: list[LedgerItem] = []
+    for row in session.exec(newest.execution_options(yield_per=PAGE)):
+        act = json.loads(row.leaf)
+        if chosen.fits(act):
+            found.append(LedgerItem(index=row.log_index, act=act))
+        if len(found) == most:
+            break
+    return found
+
+
+def as_csv(session: Session, chosen: Chosen) -> str:
+    """The first `MOST` acts as CSV (RFC 4180). A cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    out = io.StringIO()
+    rows = csv.writer(out)
+    rows.writerow(_COLUMNS)
+    count = 0
+    for _, item in _acts(session, -1, chosen):
+        if item is None:
+            continue
+        act: dict[str, Any] = {**item.act, "index": item.index, "lab": item.act.get("lab") or item.act.get("legal_name")}
+        rows.writerow([_cell(act.get(name)) for name in _COLUMNS])
+        count += 1
+        if count == MOST:
+            break
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _query(chosen: Chosen) -> Any:
+    return select(LogEntry).where(LogEntry.sealed == None, *chosen.conditions()).order_by(sa.asc(LogEntry.log_index))  # type: ignore[arg-type]
+
+
+def _acts(session: Session, after: int, chosen: Chosen) -> Iterator[tuple[int, LedgerItem | None]]:
+    """(index, the act where it is chosen) of every act that is looked at."""
+    while True:
+        rows = session.exec(_query(chosen).where(LogEntry.log_index > after).limit(PAGE)).all()
+        for row in rows:
+            act = json.loads(row.leaf)
+            yield row.log_index, LedgerItem(index=row.log_index, act=act) if chosen.fits(act) else None
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].log_index

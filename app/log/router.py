@@ -3,6 +3,7 @@
 import gzip
 import re
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query, Response
 
@@ -15,7 +16,7 @@ from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
 from app.log import proofs
-from app.log.ledger import page
+from app.log.ledger import Chosen, page
 from app.log.publisher import Publisher, last_checkpoint, read_bundle, read_tile
 from app.log.schemas import LedgerPage, LogKey
 
@@ -92,9 +93,15 @@ def ledger(
     session: ReadSessionDep,
     response: Response,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
+    lab: Annotated[str, Query(max_length=200)] = "",
+    kind: Annotated[str, Query(max_length=20)] = "",
+    quarter: Annotated[str, Query(max_length=7)] = "",
 ) -> LedgerPage:
-    """The log's institutional leaves in order: agreements, releases, deliveries, refusals, recalls, administrative acts."""
-    found = page(session, runtime, cursor)
+    """The log's institutional leaves in order: agreements, releases, deliveries, refusals, recalls, administrative acts. All of them, or
+    those of a lab (its id or legal name), a kind, a quarter (`2026-Q4`)."""
+    chosen = Chosen(lab, kind, quarter)
+    found = page(session, runtime, cursor, chosen)
     if found.next:
-        response.headers["Link"] = f'</v1/ledger?cursor={found.next}>; rel="next"'
+        asked = {name: value for name, value in (("lab", lab), ("kind", kind), ("quarter", quarter)) if value}
+        response.headers["Link"] = f'</v1/ledger?{urlencode({"cursor": found.next, **asked})}>; rel="next"'
     return found

@@ -21,12 +21,11 @@ from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Conflict, DomainError, Invalid, NotFound
 from app.kit.ids import is_id
 from app.kit.runtime import Runtime
-from app.log import ledger, proofs
+from app.log import proofs
 from app.log import service as log
 from app.parties import claims
 from app.parties.claims import ClaimCode, Claims
 from app.parties.models import PortalSession
-from app.releases import shares
 from app.revocations import erasure, service
 from app.revocations.acting import Holder
 from app.revocations.schemas import ErasureIn, RevocationIn
@@ -41,15 +40,6 @@ STATIC = {"sayso.css": "text/css", "verify.js": "text/javascript", "gather.js": 
 @pages.get("/", dependencies=[FOR_ANYBODY])
 def home(runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     return page("home.html", size=log.size(session), vkey=proofs.verifier_key(runtime))
-
-
-@pages.get("/ledger", dependencies=[FOR_ANYBODY])
-def ledger_page(
-    runtime: RuntimeDep, session: ReadSessionDep, cursor: Annotated[str | None, Query(max_length=400)] = None
-) -> Response:
-    found = ledger.page(session, runtime, cursor)
-    first = cursor is None
-    return page("ledger.html", items=found.items, next=found.next, shares=shares.today(runtime)[1] if first else [])
 
 
 @pages.get("/verify", dependencies=[FOR_ANYBODY])

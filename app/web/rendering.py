@@ -45,7 +45,7 @@ _env = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape(default=True, default_for_string=True),
     trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
-_env.filters.update(plain=plain, day=day, minute=minute)
+_env.filters.update(plain_lines=lambda text: "\n".join(plain(line) for line in text.split("\n")), plain=plain, day=day, minute=minute)
 
 
 def page(name: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -33,7 +33,7 @@ def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, plat
     pages["new"] = post(browser, url)
     pages["used"] = browser.get(url)
     acts = ("", "/withdraw", f"/lab/{lab.id}", "/purpose", "/terms", "/credit", "/erase", "/done")
-    public = ("/", "/ledger", "/verify", "/r/recover", "/receipts")
+    public = ("/", "/ledger", "/log", "/verify", "/r/recover", "/receipts")
     own = ("/r/keys", "/r/recovery", "/r/timeline", "/r/where")
     for address in (*public, *own, *(f"/r/of/{t}{a}" for t in (one.id, "all") for a in acts if t != "all" or a)):
         pages[address] = browser.get(address)

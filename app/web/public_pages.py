@@ -1,0 +1,106 @@
+"""What anybody can read of organisations: the ledger and what is chosen of it, a lab, how the log is. Nothing here is about a person."""
+
+from typing import Annotated
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query, Response
+from sqlmodel import Session, select
+
+from app.agreements.models import Agreement
+from app.core.note import parse_checkpoint, parse_note
+from app.kit.access import FOR_ANYBODY
+from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import NotFound
+from app.log import ledger, proofs
+from app.log import service as log
+from app.log.ledger import Chosen
+from app.log.publisher import Publisher, last_checkpoint
+from app.parties.models import Lab
+from app.releases import shares
+from app.releases.models import Recall
+from app.releases.queries import late, stopped
+from app.web.rendering import PageRoute, page
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[FOR_ANYBODY])
+Word = Annotated[str, Query(max_length=200)]
+MOST = 50
+KINDS = {
+    "agreements": "what was signed", "releases": "what was given", "recalls": "what must go", "requests": "what was asked for",
+    "reports": "what was used and paid", "collectives": "what groups chose", "operator": "what we did",
+}  # fmt: skip
+
+
+def _public(response: Response) -> Response:
+    response.headers["Cache-Control"] = "public, max-age=60"
+    return response
+
+
+@router.get("/ledger")
+def ledger_page(
+    runtime: RuntimeDep, session: ReadSessionDep, cursor: Annotated[str | None, Query(max_length=400)] = None, lab: Word = "",
+    kind: Word = "", quarter: Word = "",
+) -> Response:  # fmt: skip
+    """What organisations did, all of it or what is chosen."""
+    chosen = Chosen(lab.strip(), kind, quarter.strip())
+    found = ledger.page(session, runtime, cursor, chosen)
+    first = cursor is None and chosen == Chosen()
+    told = shares.today(runtime)[1] if first else []
+    return _public(page("ledger.html", items=found.items, next=found.next, shares=told, chosen=chosen, kinds=KINDS))
+
+
+@router.get("/ledger.csv")
+def ledger_csv(session: ReadSessionDep, lab: Word = "", kind: Word = "", quarter: Word = "") -> Response:
+    """The first ten thousand of them, for a spreadsheet."""
+    named = {"Content-Disposition": 'attachment; filename="ledger.csv"', "X-Content-Type-Options": "nosniff"}
+    return _public(Response(ledger.as_csv(session, Chosen(lab.strip(), kind, quarter.strip())), media_type="text/csv; charset=utf-8", headers=named))
+
+
+@router.get("/labs/{lab}")
+def lab_page(lab: str, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """What was verified of a lab, how much it got, what it owes and is late with, and all of its acts."""
+    row = session.get(Lab, lab)
+    if row is None:
+        raise NotFound("not_found", "Look at the lab's id.")
+    now = runtime.clock.now()
+    mine = sa.select(Agreement.id).where(Agreement.lab_id == row.id)  # type: ignore[call-overload]
+    states = session.execute(
+        sa.select(Recall.state, sa.func.count()).where(Recall.agreement_id.in_(mine)).group_by(Recall.state)  # type: ignore[call-overload,attr-defined]
+    ).all()
+    overdue = session.exec(select(sa.func.count()).select_from(Recall).where(Recall.agreement_id.in_(mine), late(now))).one()  # type: ignore[attr-defined]
+    return _public(
+        page(
+            "lab_public.html", lab=row, now=now, blocked=_why(session, row), stopped=stopped(session, row, now),
+            agreements=session.exec(select(sa.func.count()).select_from(Agreement).where(Agreement.lab_id == row.id)).one(),
+            recalls=dict(row._tuple() for row in states), overdue=overdue,
+            shares=[share for share in shares.today(runtime)[1] if share.lab_id == row.id],
+            acts=ledger.latest(session, Chosen(row.id), MOST),
+        )
+    )  # fmt: skip
+
+
+def _why(session: Session, row: Lab) -> str | None:
+    """Why the operator blocked it, in the words that the log has; None where it is not blocked."""
+    if row.blocked_at is None:
+        return None
+    acts = ledger.latest(session, Chosen(row.id, "operator"), MOST)
+    return next((str(one.act.get("why")) for one in acts if one.act["type"] == "admin.lab-blocked"), "")
+
+
+@router.get("/log")
+def log_page(runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """How the log is: its newest checkpoint, who else signed it, and how to check all of it."""
+    publisher: Publisher = runtime.parts["publisher"]
+    row = last_checkpoint(session)
+    policy = publisher.witnesses.policy
+    return _public(
+        page(
+            "log.html", size=log.size(session), checkpoint=None if row is None else _told(row.note), note=None if row is None else row.note,
+            at=None if row is None else row.published_at, vkey=proofs.verifier_key(runtime), damage=publisher.health(), waiting=publisher.notice(),
+            witnesses=[one.name for one in policy.witnesses], quorum=policy.quorum, base=runtime.settings.public_url, now=runtime.clock.now(),
+        )
+    )  # fmt: skip
+
+
+def _told(note: str) -> dict[str, str | int]:
+    value = parse_checkpoint(parse_note(note).text)
+    return {"size": value.size, "root": value.root.hex(), "signatures": len(parse_note(note).signatures)}

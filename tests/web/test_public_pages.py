@@ -1,0 +1,86 @@
+"""What anybody reads of organisations: the ledger by lab, kind and quarter, as a file too; a lab; the log."""
+
+import csv
+import io
+import uuid
+
+import httpx
+import pytest
+
+from app.kit.db import write
+from app.parties import service as parties
+from tests.kit.refusals import accepted, refused
+from tests.support import LabParty, PlatformParty, Service, until
+from tests.web.test_reading_ease import MOST, grade, sentences
+
+NASTY = '=HYPERLINK("x")<b>\u202e'
+
+
+@pytest.fixture
+def active(service: Service, platform: PlatformParty, lab: LabParty) -> LabParty:
+    """A lab with an agreement, a release and a recall."""
+    one, _ = platform.give(2)
+    agreement = lab.agree(platform, mode="standing", until="2099-01-01")
+    lab.sdk.cut(agreement, poll=0.02)
+    service.claim(one).withdraw()
+    until(lambda: lab.sdk.recalls(agreement).items)
+    return lab
+
+
+def kinds(service: Service, **asked: str) -> list[str]:
+    return [item["act"]["type"] for item in accepted(service.http.get(service.base + "/v1/ledger", params=asked))["items"]]
+
+
+def test_the_ledger_of_a_lab_a_kind_a_quarter(service: Service, active: LabParty) -> None:
+    everything = kinds(service, lab=active.id)
+    assert {"agreement.signed", "request.offered", "admin.lab-added"} <= set(everything) == set(kinds(service, lab=active.id, quarter=""))
+    assert set(kinds(service, lab=active.name, kind="agreements")) == {"agreement.signed"}
+    now = service.clock.now()
+    quarter = f"{now.year}-Q{(now.month + 2) // 3}"
+    assert kinds(service, lab=active.id, quarter=quarter) == everything and kinds(service, lab=active.id, quarter="2001-Q1") == []
+    assert kinds(service, lab="lab_" + "0" * 26) == []
+    for bad in ({"kind": "x"}, {"quarter": "2026-Q5"}, {"quarter": "0001-Q1"}):
+        refused(service.http.get(service.base + "/v1/ledger", params=bad), 422, "body_invalid")
+        assert service.http.get(service.base + "/ledger", params=bad).status_code == 422
+    page = service.http.get(service.base + "/ledger", params={"lab": active.id}).text
+    assert f'href="/labs/{active.id}"' in page and f"/ledger.csv?lab={active.id}&" in page.replace("&amp;", "&")
+
+
+def test_a_cursor_is_good_for_what_was_chosen(service: Service, platform: PlatformParty) -> None:
+    with write(service.runtime.engine) as session:
+        for _ in range(101):
+            parties.add_platform(session, f"many {uuid.uuid4().hex}", now=service.clock.now())
+    first = accepted(service.http.get(service.base + "/v1/ledger", params={"kind": "operator"}))
+    assert len(first["items"]) == 100
+    refused(service.http.get(service.base + "/v1/ledger", params={"cursor": first["next"]}), 400, "cursor_invalid")
+    again = accepted(service.http.get(service.base + "/v1/ledger", params={"kind": "operator", "cursor": first["next"]}))
+    assert again["items"][0]["index"] > first["items"][-1]["index"]
+
+
+def test_a_file_for_a_spreadsheet_holds_no_formula(service: Service) -> None:
+    name = f"{NASTY} {uuid.uuid4().hex}"
+    with write(service.runtime.engine) as session:
+        parties.add_platform(session, name, now=service.clock.now())
+    answer = service.http.get(service.base + "/ledger.csv", params={"kind": "operator"})
+    assert answer.headers["content-type"].startswith("text/csv") and "attachment" in answer.headers["content-disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert rows and not any(str(cell)[:1] in "=+-@" for row in rows for cell in row.values() if cell)
+
+
+def test_a_labs_page_says_who_it_is_what_is_late_and_why_it_is_blocked(service: Service, active: LabParty) -> None:
+    page = service.http.get(f"{service.base}/labs/{active.id}")
+    assert page.status_code == 200 and "Recalls: notified" in page.text and "agreement signed" in page.text
+    assert page.headers["cache-control"] == "public, max-age=60" and len(page.content) < 60_000
+    with write(service.runtime.engine) as session:
+        parties.block_lab(session, active.id, NASTY, now=service.clock.now())
+    blocked = service.http.get(f"{service.base}/labs/{active.id}").text
+    assert "We give this lab nothing more" in blocked and "<b>" not in blocked and "[U+202E]" in blocked
+    assert [s for s in sentences(page.text) if grade(s) > MOST] == []
+    assert service.http.get(service.base + "/labs/lab_" + "0" * 26).status_code == 404
+
+
+def test_the_logs_page_has_what_it_takes_to_check_it(service: Service, platform: PlatformParty) -> None:
+    platform.give(1)
+    vkey = accepted(service.http.get(service.base + "/v1/log/key"))["vkey"]
+    page = until(lambda: (p := httpx.get(service.base + "/log")) and "Signed up to" in p.text and p)
+    assert vkey in page.text.replace("&#43;", "+") and f"sayso verify log {service.base}/v1/log" in page.text
