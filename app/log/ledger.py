@@ -33,9 +33,10 @@ _COLUMNS = ("index", "at", "type", "id", "lab", "lab_id", "platform", "name", "a
 
 @dataclass(frozen=True)
 class Chosen:
-    """Which acts: of a lab by its id or legal name, of a kind, of a quarter (`2026-Q4`, UTC). What is not given may be any."""
+    """Which acts: of labs by id or legal name (some leaves have the one, some the other), of a kind, of a quarter (`2026-Q4`, UTC). What is
+    not given may be any."""
 
-    lab: str = ""
+    labs: tuple[str, ...] = ()
     kind: str = ""
     quarter: str = ""
 
@@ -58,14 +59,14 @@ class Chosen:
         return found
 
     def fits(self, act: dict[str, Any]) -> bool:
-        """Whether an act is of the lab."""
-        return not self.lab or self.lab in (act.get("lab"), act.get("lab_id"), act.get("legal_name"), act.get("id"))
+        """Whether an act is of one of the labs."""
+        return not self.labs or not {act.get("lab"), act.get("lab_id"), act.get("legal_name"), act.get("id")}.isdisjoint(self.labs)
 
 
 def page(session: Session, runtime: Runtime, cursor: str | None, chosen: Chosen = Chosen()) -> LedgerPage:
     """A page of organisations' acts in log order. Raises Malformed (cursor_invalid) or Invalid (body_invalid)."""
     cursors: Cursors = runtime.parts["cursors"]
-    listing = f"ledger/{chosen.lab}/{chosen.kind}/{chosen.quarter}" if chosen != Chosen() else "ledger"
+    listing = f"ledger/{json.dumps(chosen.labs)}/{chosen.kind}/{chosen.quarter}" if chosen != Chosen() else "ledger"
     after = -1 if cursor is None else int(cursors.read(listing, cursor))
     items: list[LedgerItem] = []
     for last, item in _acts(session, after, chosen):

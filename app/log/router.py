@@ -6,6 +6,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query, Response
+from pydantic import StringConstraints
 
 from app.core import merkle
 from app.core.canonical import b64u
@@ -93,15 +94,15 @@ def ledger(
     session: ReadSessionDep,
     response: Response,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
-    lab: Annotated[str, Query(max_length=200)] = "",
+    lab: Annotated[list[Annotated[str, StringConstraints(max_length=200)]] | None, Query(max_length=5)] = None,
     kind: Annotated[str, Query(max_length=20)] = "",
     quarter: Annotated[str, Query(max_length=7)] = "",
 ) -> LedgerPage:
     """The log's institutional leaves in order: agreements, releases, deliveries, refusals, recalls, administrative acts. All of them, or
-    those of a lab (its id or legal name), a kind, a quarter (`2026-Q4`)."""
-    chosen = Chosen(lab, kind, quarter)
+    those of a lab (give both its id and its legal name: some have the one, some the other), a kind, a quarter (`2026-Q4`)."""
+    chosen = Chosen(tuple(lab or ()), kind, quarter)
     found = page(session, runtime, cursor, chosen)
     if found.next:
         asked = {name: value for name, value in (("lab", lab), ("kind", kind), ("quarter", quarter)) if value}
-        response.headers["Link"] = f'</v1/ledger?{urlencode({"cursor": found.next, **asked})}>; rel="next"'
+        response.headers["Link"] = f'</v1/ledger?{urlencode({"cursor": found.next, **asked}, doseq=True)}>; rel="next"'
     return found

@@ -41,18 +41,19 @@ def ledger_page(
     kind: Word = "", quarter: Word = "",
 ) -> Response:  # fmt: skip
     """What organisations did, all of it or what is chosen."""
-    chosen = Chosen(lab.strip(), kind, quarter.strip())
+    chosen = Chosen(_names(session, lab), kind, quarter.strip())
     found = ledger.page(session, runtime, cursor, chosen)
     first = cursor is None and chosen == Chosen()
     told = shares.today(runtime)[1] if first else []
-    return _public(page("ledger.html", items=found.items, next=found.next, shares=told, chosen=chosen, kinds=KINDS))
+    return _public(page("ledger.html", items=found.items, next=found.next, shares=told, chosen=chosen, lab=lab.strip(), kinds=KINDS))
 
 
 @router.get("/ledger.csv")
 def ledger_csv(session: ReadSessionDep, lab: Word = "", kind: Word = "", quarter: Word = "") -> Response:
     """The first ten thousand of them, for a spreadsheet."""
     named = {"Content-Disposition": 'attachment; filename="ledger.csv"', "X-Content-Type-Options": "nosniff"}
-    return _public(Response(ledger.as_csv(session, Chosen(lab.strip(), kind, quarter.strip())), media_type="text/csv; charset=utf-8", headers=named))
+    text = ledger.as_csv(session, Chosen(_names(session, lab), kind, quarter.strip()))
+    return _public(Response(text, media_type="text/csv; charset=utf-8", headers=named))
 
 
 @router.get("/labs/{lab}")
@@ -73,16 +74,23 @@ def lab_page(lab: str, runtime: RuntimeDep, session: ReadSessionDep) -> Response
             agreements=session.exec(select(sa.func.count()).select_from(Agreement).where(Agreement.lab_id == row.id)).one(),
             recalls=dict(row._tuple() for row in states), overdue=overdue,
             shares=[share for share in shares.today(runtime)[1] if share.lab_id == row.id],
-            acts=ledger.latest(session, Chosen(row.id), MOST),
+            acts=ledger.latest(session, Chosen((row.id, row.legal_name)), MOST),
         )
     )  # fmt: skip
+
+
+def _names(session: Session, lab: str) -> tuple[str, ...]:
+    """Id and legal name of a lab that is named by either; what is neither stays what it is."""
+    asked = lab.strip()
+    row = session.exec(select(Lab).where(sa.or_(Lab.id == asked, Lab.legal_name == asked))).first() if asked else None  # type: ignore[arg-type]
+    return (row.id, row.legal_name) if row is not None else (asked,) if asked else ()
 
 
 def _why(session: Session, row: Lab) -> str | None:
     """Why the operator blocked it, in the words that the log has; None where it is not blocked."""
     if row.blocked_at is None:
         return None
-    acts = ledger.latest(session, Chosen(row.id, "operator"), MOST)
+    acts = ledger.latest(session, Chosen((row.id,), "operator"), MOST)
     return next((str(one.act.get("why")) for one in acts if one.act["type"] == "admin.lab-blocked"), "")
 
 
