@@ -49,6 +49,8 @@ def released(platform: PlatformParty, lab: LabParty) -> Any:
 def test_one_vote_from_one_lab_in_two_taps(
     service: Service, released: Any, lab: LabParty, opened: Callable[..., Page], size: Any, scripts: bool
 ) -> None:
+    if size is DESKTOP or not scripts:
+        once_is_enough(service)
     page = opened(size, scripts=scripts)
     page.goto(released.claim_url)
     tap(page, "Get my receipt")
@@ -67,6 +69,7 @@ def test_one_vote_from_one_lab_in_two_taps(
 
 
 def test_by_keys_alone(service: Service, released: Any, lab: LabParty, opened: Callable[..., Page]) -> None:
+    once_is_enough(service)
     page = opened(PHONE)
 
     def go_to(name: str) -> None:
@@ -91,6 +94,7 @@ def test_by_keys_alone(service: Service, released: Any, lab: LabParty, opened: C
 def test_going_back_and_pressing_again_does_nothing_twice(
     service: Service, released: Any, lab: LabParty, opened: Callable[..., Page], scripts: bool
 ) -> None:
+    once_is_enough(service)
     page = opened(scripts=scripts)
     page.goto(released.claim_url)
     tap(page, "Get my receipt")
@@ -191,6 +195,7 @@ def test_no_page_of_it_has_a_barrier(service: Service, platform: PlatformParty, 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 def test_some_of_many(service: Service, platform: PlatformParty, opened: Callable[..., Page], scripts: bool) -> None:
+    once_is_enough(service)
     given = platform.give(3, contributor="some")
     page = opened(PHONE, scripts=scripts)
     page.goto(service.post("/v1/portal-sessions", {"contributor": "some"}, service.token(platform)).json()["url"])
@@ -211,6 +216,7 @@ def test_some_of_many(service: Service, platform: PlatformParty, opened: Callabl
 
 
 def test_hostile_words_stay_words(service: Service, platform: PlatformParty, opened: Callable[..., Page]) -> None:
+    once_is_enough(service)
     hostile = "<script>document.title='x'</script><img src=x onerror=\"document.title='x'\"><a href='javascript:1'>a</a> \u202egnp.exe"
     [given] = platform.give(1, parts={"text": [hostile, "W" * 200_000], "judgment": {hostile: hostile}})
     page = opened(PHONE)
