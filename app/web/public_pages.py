@@ -1,4 +1,5 @@
-"""What anybody can read of organisations: the ledger and what is chosen of it, a lab, how the log is. Nothing here is about a person."""
+"""What anybody can read of organisations: the ledger and what is chosen of it, a lab, a set of terms, how the log is. Nothing here
+is about a person."""
 
 from typing import Annotated
 
@@ -7,6 +8,8 @@ from fastapi import APIRouter, Query, Response
 from sqlmodel import Session, select
 
 from app.agreements.models import Agreement
+from app.consents.policies import PolicyBook
+from app.core.deed import deed
 from app.core.note import parse_checkpoint, parse_note
 from app.kit.access import FOR_ANYBODY
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -92,6 +95,14 @@ def _why(session: Session, row: Lab) -> str | None:
         return None
     acts = ledger.latest(session, Chosen((row.id,), "operator"), MOST)
     return next((str(one.act.get("why")) for one in acts if one.act["type"] == "admin.lab-blocked"), "")
+
+
+@router.get("/policies/{digest}")
+def policy_page(digest: str, runtime: RuntimeDep) -> Response:
+    """One set of terms in plain words, in every language that there is a deed in, with the forms for machines."""
+    book: PolicyBook = runtime.parts["policies"]
+    terms = book.by_digest(digest).terms
+    return _public(page("policy.html", digest=digest, english=deed(terms), spanish=deed(terms, "es")))
 
 
 @router.get("/log")

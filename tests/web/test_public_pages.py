@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import uuid
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from app.kit.db import write
 from app.parties import service as parties
 from tests.kit.refusals import accepted, refused
-from tests.support import LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
 from tests.web.test_reading_ease import MOST, grade, sentences
 
 NASTY = '=HYPERLINK("x")<b>\u202e'
@@ -77,6 +78,16 @@ def test_a_labs_page_says_who_it_is_what_is_late_and_why_it_is_blocked(service: 
     assert "We give this lab nothing more" in blocked and "<b>" not in blocked and "[U+202E]" in blocked
     assert [s for s in sentences(page.text) if grade(s) > MOST] == []
     assert service.http.get(service.base + "/labs/lab_" + "0" * 26).status_code == 404
+
+
+def test_a_set_of_terms_in_plain_words(service: Service, active: LabParty) -> None:
+    digest = active.sdk.offer(str(active.sdk.request(EVALUATION).offer)).terms["policies"][0]["digest"]
+    page = service.http.get(f"{service.base}/policies/{digest}")
+    assert page.status_code == 200 and 'lang="es"' in page.text and f"/v1/policies/{digest}/exports/aipref" in page.text
+    english = re.sub(r'<section lang="es">.*?</section>', "", page.text, flags=re.DOTALL)
+    assert [s for s in sentences(english) if grade(s) > MOST] == []
+    for wrong in ("0" * 64, "x"):
+        assert service.http.get(f"{service.base}/policies/{wrong}").status_code == 404
 
 
 def test_the_logs_page_has_what_it_takes_to_check_it(service: Service, platform: PlatformParty) -> None:
