@@ -16,7 +16,7 @@ from tests.kit.refusals import accepted, get, refused
 from tests.support import PlatformParty, Service, until
 
 INSTITUTIONAL = {"admin", "key", "request", "offer", "agreement", "release", "recall", "use", "report", "label", "collective", "outcome"}
-BALLOTS = {"ballot.opened"}  # that one was cast is personal
+BALLOTS = {"ballot.opened", "campaign.reached", "campaign.not-reached"}  # that a ballot was cast, or a pledge given, is personal
 
 
 def checkpoint(service: Service, at_least: int = 1) -> tuple[int, bytes]:
