@@ -95,7 +95,7 @@ class Jobs:
         _running = self
         DBOS.launch()
         DBOS.register_queue(QUEUE, worker_concurrency=4, polling_interval_sec=self._poll)
-        DBOS.register_queue(WAITING, worker_concurrency=2, polling_interval_sec=5 * self._poll)
+        DBOS.register_queue(WAITING, worker_concurrency=4, polling_interval_sec=2 * self._poll)
         recovery.start()
         self._recovery = recovery
 
