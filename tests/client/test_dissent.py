@@ -16,7 +16,7 @@ from tests.support import LabParty, PlatformParty, Service
 WORDS = "Testing <alone> is too much already.\n| We were not asked."
 
 
-@pytest.fixture(params=["jsonl+zstd", "parquet"])
+@pytest.fixture
 def pulled(
     request: pytest.FixtureRequest, service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path
 ) -> tuple[Folder, Any, Any]:
@@ -34,7 +34,7 @@ def pulled(
     report = mine[2].dissent(narrow["id"], f"{WORDS} {narrow['id']}")  # the same words by somebody else would outlive an erasure
     agreement = lab.agree(platform)
     folder = Folder(lab.sdk, tmp_path / "data", agreement.id)
-    folder.pull(format=request.param, poll=0.05)
+    folder.pull(format=getattr(request, "param", "jsonl+zstd"), poll=0.05)
     return folder, mine[2], report
 
 
@@ -43,6 +43,7 @@ def _verified(folder: Folder) -> int:
     return cli.main(["verify", "release", f"{at}/release.json", "--agreement", f"{at}/agreement.json", "--shards", at])
 
 
+@pytest.mark.parametrize("pulled", ["jsonl+zstd", "parquet"], indirect=True)
 def test_the_words_and_the_labels_come_along(pulled: tuple[Folder, Any, Any], capsys: pytest.CaptureFixture[str]) -> None:
     folder, _, report = pulled
     digest = report["text_sha256"]

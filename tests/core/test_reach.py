@@ -12,7 +12,7 @@ from app.core.policy import PolicyError, parse_policy
 from app.core.reach import never_fires
 from tests.core.policy_cases import BANS, DAY, DAYS, PERMISSIONS, ask, ban, limit, odrl, parsed_or_none, policy, rule
 
-EXAMPLES = 5_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 80
+EXAMPLES = 5_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 40
 
 TEXT = rule("fineTune", ["text"])
 BOTH = rule("fineTune", ["text", "judgment"])
