@@ -1,7 +1,7 @@
 """The end of a campaign: the greatest set of pledges that supports itself acts, all of it in one transaction, or nobody does.
 
 Each pledger's act is their own withdrawal, as they authorised it, noted in the narrowing journal as any other: what a crash cuts off is
-done at the next start, for all of them. Order of locks: the campaign, then every pledger's key (by id, alone), then as for any act.
+done at the next start, for all of them. Order of locks: every pledger's key (by id, alone), the campaign, then as for any act.
 """
 
 from datetime import datetime
@@ -22,29 +22,50 @@ from app.revocations.acting import Holder
 from app.revocations.schemas import RevocationIn
 from app.revocations.service import Strike
 
+_TRIES = 20
+
 
 def resolve(runtime: Runtime, campaign: str) -> None:
     """The job: weigh the pledges, if it is time. Running it twice, or beside itself, does it once."""
-    now = runtime.clock.now()
-    with write(runtime.engine) as session:
-        row = session.exec(for_update(select(Campaign).where(Campaign.id == campaign), session).execution_options(populate_existing=True)).first()
-        over = row is not None and row.deadline <= now
-        if row is None or row.state != "open" or not (over or row.mode == "instant"):
-            return
-        given = campaigns.opened(session, runtime, row)
-        # Who was erased meanwhile is not there; what is there stays until this ends, with nothing of theirs recorded beside it.
-        there = [one for one in given if contributors.hold(session, runtime.keys, one.contributor, exclusive=True) is not None]
-        acting = greatest_set({one.contributor: one.threshold for one in there})
-        if acting:
-            campaigns.close(session, row, "reached", len(acting))
-            for one in there:
-                if one.contributor in acting:
-                    _act(session, runtime, row, one, now)
-        elif over:
-            campaigns.close(session, row, "not_reached", 0)
-        else:
-            return
-        _tell(session, row, now)
+    for _ in range(_TRIES):
+        with write(runtime.engine) as session:
+            if _resolved(session, runtime, campaign, runtime.clock.now()):
+                return
+    raise RuntimeError("people go on pledging")  # the job is tried again
+
+
+def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) -> bool:
+    """Whether there is nothing more to do; False where somebody pledged between the look and the lock."""
+    row = session.get(Campaign, campaign)
+    if row is None or not _is_due(row, now):
+        return True
+    # Keys before the campaign, as whoever pledges takes them. Who was erased meanwhile is not there; what is there stays until this
+    # ends, with nothing of theirs recorded beside it.
+    asked = {one.contributor for one in campaigns.opened(session, runtime, row)}
+    there = {one for one in sorted(asked) if contributors.hold(session, runtime.keys, one, exclusive=True) is not None}
+    locked = for_update(select(Campaign).where(Campaign.id == campaign), session).execution_options(populate_existing=True)
+    row = session.exec(locked).one()
+    if not _is_due(row, now):
+        return True
+    given = campaigns.opened(session, runtime, row)
+    if {one.contributor for one in given} - asked:
+        return False
+    acting = greatest_set({one.contributor: one.threshold for one in given if one.contributor in there})
+    if acting:
+        campaigns.close(session, row, "reached", len(acting))
+        for one in given:
+            if one.contributor in acting:
+                _act(session, runtime, row, one, now)
+    elif row.deadline <= now:
+        campaigns.close(session, row, "not_reached", 0)
+    else:
+        return True
+    _tell(session, row, now)
+    return True
+
+
+def _is_due(row: Campaign, now: datetime) -> bool:
+    return row.state == "open" and (row.deadline <= now or row.mode == "instant")
 
 
 def _act(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Given, now: datetime) -> None:

@@ -246,6 +246,29 @@ def test_beside_people_who_act_for_themselves_nothing_waits_for_ever(service: Se
     assert len(done) == 4 and row_of(service, campaign).executed == 4
 
 
+def test_beside_people_who_pledge_anew_nothing_waits_for_ever(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, _ = union_of(service, platform, 4)
+    campaign = opened(service, members[0], lab=lab.id, mode="instant")
+    for member in members:
+        member.pledge(campaign, 4)
+    answers: list[str] = []
+
+    def act(n: int) -> None:
+        if n == 0:
+            striking.resolve(service.runtime, campaign["id"])
+            return
+        try:
+            members[n - 1].pledge(campaign, 3)
+            answers.append("pledged")
+        except Conflict as error:
+            answers.append(error.code)
+
+    at_once(5, act)
+    striking.resolve(service.runtime, campaign["id"])
+    assert len(answers) == 4 and set(answers) <= {"pledged", "campaign_over"}
+    assert row_of(service, campaign).state == "reached" and row_of(service, campaign).executed == 4
+
+
 def test_what_is_refused(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     on_one_backend(service)
     [union, other], _ = union_of(service, platform, 2)
