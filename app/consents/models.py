@@ -9,7 +9,7 @@ from app.kit.db import IdType, Instant
 
 INTENT_LIFE = timedelta(hours=24)
 """How long a consent intent waits for its record."""
-_CURRENT = sa.text("state = 'current'")
+_CURRENT, _ENDED = sa.text("state = 'current'"), sa.text("state <> 'current'")
 CHOSEN = "contribution_id IS NULL OR attested_by = 'person' OR version > 1 OR state = 'withdrawn'"
 """Of a consent: it shows that its contributor chose something themselves. To such a person no platform's default applies."""
 
@@ -33,6 +33,7 @@ class Consent(SQLModel, table=True):
             sqlite_where=sa.text("state = 'current' AND contribution_id IS NULL"),
             postgresql_where=sa.text("state = 'current' AND contribution_id IS NULL"),
         ),
+        sa.Index("ix_consent_ended", "contribution_id", sqlite_where=_ENDED, postgresql_where=_ENDED),
         sa.Index("ix_consent_chosen", "contributor_id", sqlite_where=sa.text(CHOSEN), postgresql_where=sa.text(CHOSEN)),
     )  # fmt: skip
 

@@ -56,7 +56,7 @@ class Cut(Publishing):
         self.release = release
         self._work = runtime.settings.data_dir / "work"
         self.terms = []
-        self._terms_at = {}
+        self._terms_at, self._labels = {}, {(): ()}
         self.needs_new_terms = 0
         self.as_of = 0
         self.built = {}

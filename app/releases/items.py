@@ -57,6 +57,8 @@ class Filling(ABC):
     terms: list[Terms]
     needs_new_terms: int
     _terms_at: dict[Any, int]
+    _labels: dict[tuple[str, ...], tuple[str, ...]]
+    """Of the outcomes that were met so far."""
     _work: Path
     _held: Session | None = None
     """The transaction that holds the head lock, while shards are built in it."""
@@ -202,15 +204,17 @@ class Filling(ABC):
                     together.keep_bits(joint.obligations),
                     duties(joint.obligations),
                     outcomes,
-                    self._labels_of(outcomes),
+                    self._labels_of(tuple(outcomes)),
                 )
             )
             at = self._terms_at[key] = len(self.terms) - 1
         return at
 
-    def _labels_of(self, outcomes: Iterable[str]) -> tuple[str, ...]:
-        with self._reading() as session:
-            return labels.of_outcomes(session, outcomes)
+    def _labels_of(self, outcomes: tuple[str, ...]) -> tuple[str, ...]:
+        if outcomes not in self._labels:
+            with self._reading() as session:
+                self._labels[outcomes] = labels.of_outcomes(session, outcomes)
+        return self._labels[outcomes]
 
     def _add_tombstones(self, connection: sa.Connection) -> None:
         """What is withheld and keeps a place stands as a tombstone: an id and a kind, no more."""

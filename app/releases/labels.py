@@ -53,9 +53,9 @@ def relabel(runtime: Runtime, outcome: str) -> None:
 
 def of_outcomes(session: Session, outcomes: Iterable[str]) -> tuple[str, ...]:
     """What is to be said now of a record that rests on these outcomes: `contested`, `dissent`, both or neither."""
-    asked = sorted(outcomes)
+    asked = list(outcomes)
     contested = select(OutcomeRow.proposal_id).where(OutcomeRow.proposal_id.in_(asked), OutcomeRow.contested).limit(1)  # type: ignore[attr-defined,arg-type]
-    holds = {"contested": asked and session.exec(contested).first() is not None, "dissent": asked and proposals.reports(session, asked)}
+    holds = {"contested": session.exec(contested).first() is not None, "dissent": bool(proposals.reports(session, asked))}
     return tuple(code for code, found in holds.items() if found)
 
 

@@ -40,7 +40,7 @@ class ReleaseItem(SQLModel, table=True):
     """
 
     __tablename__ = "release_item"
-    __table_args__ = (sa.Index("ix_release_item_contribution", "contribution_id"),)
+    __table_args__ = (sa.Index("ix_release_item_contribution", "contribution_id", "release_id"),)
 
     release_id: str = Field(primary_key=True, sa_type=IdType)
     shard: int = Field(primary_key=True)

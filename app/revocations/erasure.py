@@ -152,7 +152,8 @@ def _destroy(session: Session, contributions: list[str], now: datetime) -> None:
         session.execute(sa.delete(_PAYLOAD).where(_PAYLOAD.c.contribution_id.in_(some)))
         session.execute(sa.delete(_MODEL).where(_MODEL.c.contribution_id.in_(some)))
         session.execute(sa.update(_ENTRY).where(_ENTRY.c.subject.in_(some), _ENTRY.c.sealed.is_not(None)).values(sealed=ERASED))
-        session.execute(sa.delete(_CONSENT).where(_CONSENT.c.contribution_id.in_(some)))
+        for state in (_CONSENT.c.state == "current", _CONSENT.c.state != "current"):  # there is an index for each
+            session.execute(sa.delete(_CONSENT).where(state, _CONSENT.c.contribution_id.in_(some)))
         session.execute(sa.delete(_EXCLUSION).where(_EXCLUSION.c.contribution_id.in_(some)))
         # The MAC of the body would confirm a guess to whoever holds the service's keys.
         session.execute(
@@ -163,8 +164,8 @@ def _destroy(session: Session, contributions: list[str], now: datetime) -> None:
 
 
 def _destroy_person(session: Session, contributor: str, refusal: str, now: datetime) -> None:
-    """Key, standing consents, the openings of acts on no one contribution, capabilities; and the pseudonym, unless a refusal is
-    to be remembered by it."""
+    """After `_destroy`: key, standing consents, the openings of acts on no one contribution, capabilities; and the pseudonym,
+    unless a refusal is to be remembered by it."""
     acts = sa.select(ConsentAct.id).where(ConsentAct.contributor_id == contributor)  # type: ignore[call-overload]
     acts = acts.union_all(collectives.acts_of(contributor))
     session.execute(
@@ -172,7 +173,7 @@ def _destroy_person(session: Session, contributor: str, refusal: str, now: datet
     )
     forget(session, contributor, None)
     compensation.forget(session, contributor)
-    session.execute(sa.delete(_CONSENT).where(_CONSENT.c.contributor_id == contributor))
+    session.execute(sa.delete(_CONSENT).where(_CONSENT.c.contributor_id == contributor, _CONSENT.c.contribution_id.is_(None)))
     session.execute(sa.delete(_EXCLUSION).where(_EXCLUSION.c.contributor_id == contributor))
     session.execute(sa.delete(PortalSession).where(PortalSession.contributor_id == contributor))  # type: ignore[arg-type]
     session.execute(sa.update(_RECEIPT).where(_RECEIPT.c.contributor_id == contributor).values(revoked_at=now))
