@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 from sqlmodel import Session
 
-from app.collectives import campaigns, queries, service
+from app.collectives import campaigns, queries
 from app.collectives.models import Campaign
 from app.collectives.router import Member
-from app.collectives.schemas import ActDoneOut, CampaignIn, CampaignOut, PledgeIn
+from app.collectives.schemas import CampaignIn, CampaignOut, PledgedOut, PledgeIn
 from app.collectives.service import Acting
 from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
@@ -36,25 +36,20 @@ def read_campaign(collective: str, campaign: str, session: ReadSessionDep, recei
     return _told(session, campaigns.find(session, collective, campaign))
 
 
-@router.put("/collectives/{collective}/campaigns/{campaign}/pledge", response_model=ActDoneOut, summary="Give a pledge")
+@router.put("/collectives/{collective}/campaigns/{campaign}/pledge", response_model=PledgedOut, summary="Give a pledge")
 def give_pledge(
     collective: str, campaign: str, given: PledgeIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
-) -> ActDoneOut:
+) -> PledgedOut:
     """Authorise now what the campaign says, over what this receipt covers, to be done once that many others act too. The last one counts."""
-    act = campaigns.pledge(session, runtime, Acting.of(receipt), collective, campaign, given, now=runtime.clock.now())
-    return _done(session, collective, receipt.contributor_id, act)
+    act, index = campaigns.pledge(session, runtime, Acting.of(receipt), collective, campaign, given, now=runtime.clock.now())
+    return PledgedOut(act=act, log_index=index)
 
 
-@router.delete("/collectives/{collective}/campaigns/{campaign}/pledge", response_model=ActDoneOut, summary="Take a pledge back")
-def take_back_pledge(collective: str, campaign: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
+@router.delete("/collectives/{collective}/campaigns/{campaign}/pledge", response_model=PledgedOut, summary="Take a pledge back")
+def take_back_pledge(collective: str, campaign: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> PledgedOut:
     """Until the campaign ends."""
-    act = campaigns.take_back(session, runtime, Acting.of(receipt), collective, campaign, now=runtime.clock.now())
-    return _done(session, collective, receipt.contributor_id, act)
-
-
-def _done(session: Session, collective: str, contributor: str, act: str) -> ActDoneOut:
-    row = service.act_of(session, collective, contributor, act)
-    return ActDoneOut(act=row.id, log_index=row.log_index)
+    act, index = campaigns.take_back(session, runtime, Acting.of(receipt), collective, campaign, now=runtime.clock.now())
+    return PledgedOut(act=act, log_index=index)
 
 
 def _told(session: Session, row: Campaign) -> CampaignOut:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from app.collectives import pledging, queries
@@ -21,9 +20,7 @@ from app.collectives.service import Acting, acting, keep_act
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
 from app.core.canonical import canonical, sha256_hex
-from app.crypto.sealing import Sealer
 from app.kit.clock import rfc3339
-from app.kit.db import for_update
 from app.kit.errors import Conflict, Invalid, NotFound
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
@@ -86,12 +83,12 @@ def terms_sha256(row: Campaign) -> str:
     return sha256_hex(canonical(terms(row)))
 
 
-def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, given: PledgeIn, *, now: datetime) -> str:
-    """Pledge, or pledge anew: the last one counts. Gives the pledge's id, which is its act's.
+def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, given: PledgeIn, *, now: datetime) -> tuple[str, int]:
+    """Pledge, or pledge anew: the last one counts. Gives the pledge's id, and its place in the log.
 
     Raises NotFound, Conflict (campaign_over, text_changed) or Invalid (nothing_to_pledge).
     """
-    person = acting(session, runtime, who)
+    acting(session, runtime, who)
     queries.member(session, collective, who.contributor)
     row = find(session, collective, campaign, lock=True)
     _is_open(row, now)
@@ -105,25 +102,21 @@ def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, cam
     made = random_id("pledge")
     pledging.drop(session, runtime, row, who.contributor)
     said = {"id": made, "contributor": who.contributor, "contribution": who.contribution, "threshold": given.threshold}
-    sealed = Sealer(pledging.key(runtime, row)).seal(json.dumps(said).encode(), row.id.encode())
-    body = {
-        "collective": collective, "campaign": row.id, "terms_sha256": given.terms_sha256, "threshold": given.threshold,
-        "contribution": who.contribution, "capability": "receipt",
-    }  # fmt: skip
-    index = log.append(session, [log.personal("pledge.given", made, body, person.sealer, now)], now)
-    try:
-        with session.begin_nested():
-            session.add(Pledge(campaign_id=row.id, tag=pledging.tag(runtime, row, who.contributor), sealed=sealed))
-    except IntegrityError:
-        raise Conflict("campaign_over", "Another pledge of yours came at the same moment; look, and pledge anew.", state=row.state) from None
+    sealer = pledging.sealer(runtime, row)
+    sealed = sealer.seal(json.dumps(said).encode(), row.id.encode())
+    session.add(Pledge(campaign_id=row.id, tag=pledging.tag(runtime, row, who.contributor), sealed=sealed))
+    session.flush()
     if row.mode == "instant":
         runtime.jobs.enqueue(session, "campaign", row.id, key=made)
-    return keep_act(session, who, collective, made, "pledge.given", index, now)
+    # Whose it is stands in no act and not in the opening, which goes with the campaign's key and not with the person's.
+    body = {"collective": collective, "campaign": row.id, "terms_sha256": given.terms_sha256, "threshold": given.threshold, "capability": "receipt"}
+    return made, log.append(session, [log.personal("pledge.given", made, body, sealer, now)], now)
 
 
-def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, *, now: datetime) -> str:
-    """Take one's pledge back, until the campaign ends; gives the act. Raises NotFound or Conflict (campaign_over)."""
-    person = acting(session, runtime, who)
+def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, *, now: datetime) -> tuple[str, int]:
+    """Take one's pledge back, until the campaign ends; gives the act, and its place in the log. Raises NotFound or Conflict
+    (campaign_over)."""
+    acting(session, runtime, who)
     queries.member(session, collective, who.contributor)
     row = find(session, collective, campaign, lock=True)
     _is_open(row, now)
@@ -131,17 +124,12 @@ def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, 
         raise NotFound("not_found", "You have not pledged here.")
     act = random_id("act")
     body = {"collective": collective, "campaign": row.id, "capability": "receipt"}
-    index = log.append(session, [log.personal("pledge.taken-back", act, body, person.sealer, now)], now)
-    return keep_act(session, who, collective, act, "pledge.taken-back", index, now)
+    return act, log.append(session, [log.personal("pledge.taken-back", act, body, pledging.sealer(runtime, row), now)], now)
 
 
 def find(session: Session, collective: str, campaign: str, *, lock: bool = False) -> Campaign:
     """Raises NotFound (not_found)."""
-    query = select(Campaign).where(Campaign.id == campaign, Campaign.collective_id == collective)
-    row = session.exec((for_update(query, session) if lock else query).execution_options(populate_existing=lock)).first()
-    if row is None:
-        raise NotFound("not_found", "Look at the campaign's id.")
-    return row
+    return queries.one_of(session, Campaign, collective, campaign, lock=lock)
 
 
 def of_collective(session: Session, collective: Collective, limit: int) -> list[Campaign]:
@@ -167,7 +155,7 @@ def step(count: int) -> str:
 
 def opened(session: Session, runtime: Runtime, row: Campaign) -> list[Given]:
     """Every pledge, for the one moment in which they are weighed; by who gave it."""
-    sealer = Sealer(pledging.key(runtime, row))
+    sealer = pledging.sealer(runtime, row)
     rows = session.exec(select(Pledge).where(Pledge.campaign_id == row.id)).all()
     found = [Given(**json.loads(sealer.open(bytes(one.sealed), row.id.encode()))) for one in rows]
     return sorted(found, key=lambda one: one.contributor)

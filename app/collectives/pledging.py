@@ -14,15 +14,14 @@ def begin(runtime: Runtime, row: Campaign) -> None:
     row.key = Sealer(runtime.keys.derive("campaigns")).seal(new_key(), row.id.encode())
 
 
-def key(runtime: Runtime, row: Campaign) -> bytes:
-    """The key of a campaign's tags and pledges, while it runs."""
-    assert row.key is not None
-    return Sealer(runtime.keys.derive("campaigns")).open(bytes(row.key), row.id.encode())
+def sealer(runtime: Runtime, row: Campaign) -> Sealer:
+    """Seals and opens what was pledged, while the campaign runs."""
+    return Sealer(_key(runtime, row))
 
 
 def tag(runtime: Runtime, row: Campaign, contributor: str) -> str:
     """How one pledger is called in one campaign: nobody can tell who it is without the key."""
-    return keyed_hash(key(runtime, row), "pledger", contributor).hex()
+    return keyed_hash(_key(runtime, row), "pledger", contributor).hex()
 
 
 def drop(session: Session, runtime: Runtime, row: Campaign, contributor: str) -> bool:
@@ -38,3 +37,8 @@ def forget(session: Session, runtime: Runtime, contributor: str, collective: str
         query = query.where(Campaign.collective_id == collective)
     for row in session.exec(query):
         drop(session, runtime, row, contributor)
+
+
+def _key(runtime: Runtime, row: Campaign) -> bytes:
+    assert row.key is not None
+    return Sealer(runtime.keys.derive("campaigns")).open(bytes(row.key), row.id.encode())

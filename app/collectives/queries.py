@@ -2,13 +2,14 @@
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives.binding import upheld
 from app.collectives.models import (
+    Campaign,
     CharterVersion,
     Collective,
     CollectiveAct,
@@ -23,6 +24,7 @@ from app.kit.errors import Forbidden, NotFound
 from app.kit.ids import PREFIXES, encode
 from app.kit.runtime import Runtime
 
+Of = TypeVar("Of", Proposal, Campaign)
 FEWEST = 10
 """Below so many electors an outcome is shown to members alone: its counts would speak of somebody."""
 GROUP_LOCK = timedelta(days=7)
@@ -82,10 +84,15 @@ def charter(session: Session, collective: str, n: int) -> dict[str, Any]:
 
 def proposal(session: Session, collective: str, proposal_id: str, *, lock: bool = False) -> Proposal:
     """Raises NotFound (not_found)."""
-    query = select(Proposal).where(Proposal.id == proposal_id, Proposal.collective_id == collective)
+    return one_of(session, Proposal, collective, proposal_id, lock=lock)
+
+
+def one_of(session: Session, kind: type[Of], collective: str, id_: str, *, lock: bool = False) -> Of:
+    """A proposal or campaign of the collective. Raises NotFound (not_found)."""
+    query = select(kind).where(kind.id == id_, kind.collective_id == collective)
     row = session.exec((for_update(query, session) if lock else query).execution_options(populate_existing=lock)).first()
     if row is None:
-        raise NotFound("not_found", "Look at the proposal's id.")
+        raise NotFound("not_found", f"Look at the {kind.__name__.lower()}'s id.")
     return row
 
 

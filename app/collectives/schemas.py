@@ -114,6 +114,13 @@ class ActDoneOut(Out):
     log_index: int
 
 
+class PledgedOut(Out):
+    """A pledge was given, or taken back. Nothing keeps whose it was, so there is no receipt; what it leads to has one."""
+
+    act: str
+    log_index: int
+
+
 class CodesIn(In):
     count: Annotated[int, Field(ge=1, le=1000)]
 

@@ -10,13 +10,17 @@ import sqlalchemy as sa
 from sayso.collective import Collective
 from sayso.errors import Conflict, Invalid, NotFound, Problem
 
-from app.collectives import campaigns
-from app.collectives.models import Campaign, Pledge
+from app.collectives import campaigns, pledging
+from app.collectives.models import Campaign, CollectiveAct, Pledge
 from app.core.pledges import greatest_set
+from app.crypto.sealing import CannotOpen, Sealer
 from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.log import guard
+from app.log import service as log
 from app.log.models import LogEntry
+from app.parties import contributors
+from app.parties.models import Contributor
 from app.revocations import striking
 from tests.collectives.members import founded, joined, on_one_backend, people
 from tests.faults.cuts import receipt_for_all
@@ -110,6 +114,35 @@ def test_a_pledge_says_nothing_of_anybody_while_it_waits(service: Service, platf
         members[1].take_pledge_back(campaign["id"])
     members[0].take_pledge_back(campaign["id"])
     assert pledged(service, campaign) == [] and given
+
+
+def test_when_a_campaign_ended_nothing_says_who_had_pledged(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """Neither an act of theirs, nor the opening of a leaf, under whichever key there still is."""
+    members, given = union_of(service, platform, 2)
+    campaign = opened(service, members[0], lab=lab.id)
+    with read(service.runtime.engine) as session:
+        before = log.size(session)
+    for member in members:
+        assert set(member.pledge(campaign, 2)) == {"act", "log_index"}
+    members[1].take_pledge_back(campaign["id"])
+    row = row_of(service, campaign)
+    with read(service.runtime.engine) as session:
+        entries = session.exec(campaigns.select(LogEntry).where(LogEntry.type.startswith("pledge."), LogEntry.log_index >= before)).all()  # type: ignore[attr-defined]
+        openings = [pledging.sealer(service.runtime, row).open(bytes(e.sealed or b""), log.opening_place(bytes(e.leaf)))[32:] for e in entries]
+        people_ = [person.id for person in session.exec(campaigns.select(Contributor))]
+    assert sorted(json.loads(opening)["type"] for opening in openings) == ["pledge.given", "pledge.given", "pledge.taken-back"]
+    for name in (*people_, *given):
+        assert name.encode() not in b"".join(openings), "not even while it runs"
+    over(service, campaign)
+    assert row_of(service, campaign).key is None and pledged(service, campaign) == []
+    with read(service.runtime.engine) as session:
+        kept = {act.type for act in session.exec(campaigns.select(CollectiveAct).where(CollectiveAct.log_index >= before - 1))}
+        assert "campaign.opened" in kept and not {kind for kind in kept if kind.startswith("pledge.")}
+        keys = contributors.load(session.connection(), service.runtime.keys, set(people_)).values()
+        for entry in entries:
+            for sealer in (*(person.sealer for person in keys), Sealer(service.runtime.keys.derive("campaigns"))):
+                with pytest.raises(CannotOpen):
+                    sealer.open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))
 
 
 def test_pause_and_refuse_new_delete_nothing_and_end_or_begin_with_a_day(service: Service, platform: PlatformParty, lab: LabParty) -> None:
