@@ -7,7 +7,7 @@ somebody has been waiting for three days. What a platform does itself (its floor
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from app.collectives.binding import CURRENT, reaches
 from app.collectives.models import Mandate
 from app.consents.models import Narrowing
 from app.contributions.models import Contribution
-from app.kit.db import for_update, read, write
+from app.kit.db import for_update, insert_or_ignore, read, write
 from app.kit.ids import new_id
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -29,6 +29,7 @@ CHANGED, DELETE = "contribution.availability_changed", "contribution.deletion_re
 PEOPLE = 10
 """In a batch, at the least, unless somebody has waited for `LONGEST`."""
 LONGEST = timedelta(hours=72)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 AT_ONCE = 1_000
 """Ids in one event, at the most."""
 _C = Contribution.__table__  # type: ignore[attr-defined]
@@ -37,9 +38,10 @@ _M = Mandate.__table__  # type: ignore[attr-defined]
 
 
 def tell_all(runtime: Runtime, now: datetime) -> None:
-    """The chore: the day's batch of every platform that has one, once a day."""
+    """The chore: the day's batch of every platform that has not had its look today."""
+    looked = sa.exists().where(AvailabilityMark.platform_id == Platform.id, AvailabilityMark.at >= guard.epoch(now))  # type: ignore[arg-type]
     with read(runtime.engine) as session:
-        platforms = list(session.exec(select(Platform.id).order_by(Platform.id)))
+        platforms = list(session.exec(select(Platform.id).where(~looked).order_by(Platform.id)))
     for platform in platforms:
         with write(runtime.engine) as session:
             batch(session, platform, now=now)
@@ -47,10 +49,11 @@ def tell_all(runtime: Runtime, now: datetime) -> None:
 
 def batch(session: Session, platform: str, *, now: datetime) -> int:
     """Note the events of what changed since the last batch, if it is time; gives how many contributions they name."""
-    mark = session.exec(for_update(select(AvailabilityMark).where(AvailabilityMark.platform_id == platform), session)).first()
-    if mark is not None and mark.at.date() >= now.date():
+    never = {"platform_id": platform, "log_index": 0, "at": NEVER}
+    insert_or_ignore(session, AvailabilityMark.__table__, never)  # type: ignore[attr-defined]  # two may look for the first time at once
+    mark = session.exec(for_update(select(AvailabilityMark).where(AvailabilityMark.platform_id == platform), session)).one()
+    if mark.at.date() >= now.date():
         return 0
-    mark = mark or AvailabilityMark(platform_id=platform, log_index=0, at=now)
     # Looked at once a day, whether or not something goes out: the hour of a batch tells nothing of who came last.
     mark.at = now
     session.add(mark)

@@ -8,8 +8,10 @@ import base64
 import hmac
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -18,26 +20,21 @@ from sqlmodel import Session, select
 
 from app.core.strictjson import StrictJSONError, parse
 from app.crypto.sealing import Sealer
-from app.kit.background import Background
 from app.kit.clock import rfc3339
-from app.kit.db import for_update, read, write
+from app.kit.db import for_update, insert_or_ignore, write
 from app.kit.egress import AddressRefused, FetchFailed, Reply
 from app.kit.errors import Invalid, NotFound
 from app.kit.runtime import Runtime
 from app.parties.claims import encode_secret
 from app.revocations.models import PlatformAttempt, PlatformEvent, Webhook
+from app.revocations.turns import AT_ONCE, Send, Turns
 
-EVERY = 2.0
-"""Seconds between two looks."""
 PAUSES = (5, 30, 300, 1_800, 7_200, 6 * 3_600)
 """Seconds until the next attempt, after one failure, two, …; the last for all further ones."""
 GIVEN_UP = timedelta(days=5)
 OVERLAP = timedelta(days=1)
 """How long the secret of before signs beside a new one."""
 KEPT = timedelta(days=30)
-AT_ONCE = 20
-_TURN = timedelta(minutes=3)
-"""How long a process has a platform to itself: more than AT_ONCE exchanges take."""
 _SECRET = 32
 PREFIX = "whsec_"
 
@@ -74,15 +71,14 @@ def _repeats(reply: Reply, challenge: str) -> bool:
 
 def set_address(session: Session, runtime: Runtime, platform: str, url: str, *, now: datetime) -> Set:
     """Send the platform's events to `url` from now on, which must have passed `try_address`. What waits is sent too."""
-    row = session.exec(for_update(select(Webhook).where(Webhook.platform_id == platform), session)).first()
-    secret = None
-    if row is None:
-        secret = _new_secret()
-        row = Webhook(platform_id=platform, url=url, secret=_sealed(runtime, platform, secret), set_at=now, next_at=now)
+    secret = _new_secret()
+    new = {"platform_id": platform, "url": url, "secret": _sealed(runtime, platform, secret), "set_at": now, "next_at": now, "failures": 0}
+    insert_or_ignore(session, Webhook.__table__, new)  # type: ignore[attr-defined]  # two may set the first one at once
+    row = find(session, platform, lock=True)
     row.url, row.set_at, row.next_at, row.failures, row.problem, row.failing_since, row.stopped_at = url, now, now, 0, None, None, None
     session.add(row)
     session.flush()
-    return Set(row, secret)
+    return Set(row, secret if row.secret == new["secret"] else None)
 
 
 def rotate(session: Session, runtime: Runtime, platform: str, *, now: datetime) -> Set:
@@ -105,7 +101,7 @@ def find(session: Session, platform: str, *, lock: bool = False) -> Webhook:
 
 def forget(session: Session, platform: str) -> None:
     """Send nothing more; what there is can be listed. Raises NotFound (not_found)."""
-    session.delete(find(session, platform))
+    session.delete(find(session, platform, lock=True))
 
 
 def events(session: Session, platform: str, before: str | None, limit: int) -> list[tuple[PlatformEvent, list[PlatformAttempt]]]:
@@ -140,42 +136,26 @@ def forget_old(session: Session, now: datetime) -> None:
 
 
 # -- sending -----------------------------------------------------------------------------------------------------------
-class Sender(Background):
+class Sender(Turns[Webhook]):
     """Looks every few seconds for what waits to be sent."""
 
     def __init__(self, runtime: Runtime) -> None:
-        super().__init__("webhooks", EVERY, "webhook.failed")
-        self._runtime = runtime
+        super().__init__(runtime, "webhook", Webhook, PAUSES, spread=0.25)
 
-    def look(self) -> None:
-        """Send what waits to every platform whose turn it is."""
-        now = self._runtime.clock.now()
-        waits = sa.exists().where(PlatformEvent.platform_id == Webhook.platform_id, PlatformEvent.delivered_at == None)
-        with read(self._runtime.engine) as session:
-            query = select(Webhook.platform_id).where(Webhook.next_at <= now, Webhook.stopped_at == None, waits)
-            platforms = list(session.exec(query))
-        for platform in platforms:
-            if self._stop.is_set():
-                return
-            self._send(platform, now)
+    def due(self) -> Iterable[Any]:
+        yield Webhook.stopped_at == None
+        yield sa.exists().where(PlatformEvent.platform_id == Webhook.platform_id, PlatformEvent.delivered_at == None)
 
-    def _send(self, platform: str, now: datetime) -> None:
-        with write(self._runtime.engine) as session:
-            # Whoever moves it on has the platform to itself; another process finds that its turn is not yet.
-            mine = sa.update(Webhook).where(Webhook.platform_id == platform, Webhook.next_at <= now).values(next_at=now + _TURN)  # type: ignore[arg-type]
-            if session.execute(mine).rowcount == 0:  # type: ignore[attr-defined]
-                return
-            hook = session.get_one(Webhook, platform)
-            url, secrets = hook.url, _secrets(self._runtime, hook, now)
-            query = select(PlatformEvent).where(PlatformEvent.platform_id == platform, PlatformEvent.delivered_at == None)
-            rows = session.exec(query.order_by(sa.asc(PlatformEvent.id)).limit(AT_ONCE)).all()  # type: ignore[arg-type]
-            waiting = [(row.id, body_of(row)) for row in rows]
-        problem = None
-        for event, body in waiting:
-            problem = self._one(event, url, secrets, body)
-            if problem is not None:
-                break
-        self._note(platform, url, problem)
+    def prepare(self, session: Session, row: Webhook, now: datetime) -> list[Send]:
+        url, secrets = row.url, _secrets(self._runtime, row, now)
+        query = select(PlatformEvent).where(PlatformEvent.platform_id == row.platform_id, PlatformEvent.delivered_at == None)
+        rows = session.exec(query.order_by(sa.asc(PlatformEvent.id)).limit(AT_ONCE)).all()  # type: ignore[arg-type]
+        return [partial(self._one, one.id, url, secrets, body_of(one)) for one in rows]
+
+    def settled(self, row: Webhook, problem: str | None, now: datetime) -> None:
+        row.failing_since = None if problem is None else row.failing_since or now
+        if row.failing_since is not None and row.failing_since <= now - GIVEN_UP:
+            row.stopped_at = now
 
     def _one(self, event: str, url: str, secrets: list[bytes], body: bytes) -> str | None:
         now = self._runtime.clock.now()
@@ -193,21 +173,6 @@ class Sender(Background):
                 row.delivered_at = now if problem is None else None
                 session.add(row)
         return problem
-
-    def _note(self, platform: str, url: str, problem: str | None) -> None:
-        now = self._runtime.clock.now()
-        with write(self._runtime.engine) as session:
-            hook = session.exec(for_update(select(Webhook).where(Webhook.platform_id == platform), session)).first()
-            if hook is None or hook.url != url:
-                return  # the platform has set another meanwhile
-            hook.failures = 0 if problem is None else hook.failures + 1
-            hook.failing_since = None if problem is None else hook.failing_since or now
-            if hook.failing_since is not None and hook.failing_since <= now - GIVEN_UP:
-                hook.stopped_at = now
-            pause = 0 if problem is None else PAUSES[min(hook.failures, len(PAUSES)) - 1]
-            # Not to the second: platforms that failed together do not come back together.
-            hook.problem, hook.next_at = problem, now + timedelta(seconds=pause * (1 + os.urandom(1)[0] / 1024))
-            session.add(hook)
 
 
 def body_of(row: PlatformEvent) -> bytes:

@@ -4,55 +4,39 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from sayso.jws import check
 
 from app.kit.db import read, write
-from app.kit.egress import Egress
 from app.revocations import events
 from app.revocations.models import PushAddress, SecurityEvent
 from app.revocations.pushing import PAUSES
 from tests.kit.refusals import accepted, at_once, call, lab_token, refused
+from tests.revocations.endpoints import Endpoint
 from tests.support import LabParty, PlatformParty, Service, until
 
 
-class Receiver:
-    """A lab's endpoint: keeps what it is sent, and answers what it is told to."""
+class Receiver(Endpoint):
+    """A lab's: keeps what it is sent, and answers what it is told to."""
 
     def __init__(self) -> None:
         self.got: list[tuple[str, dict[str, str], str]] = []
         self.status, self.body = 202, b""
-        outer = self
+        super().__init__("/events")
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                token = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                outer.got.append((self.path, {k.lower(): v for k, v in self.headers.items()}, token))
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(outer.body)))
-                self.end_headers()
-                self.wfile.write(outer.body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.place = f"127.0.0.1:{self.server.server_address[1]}"
-        self.url = f"http://{self.place}/events"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        self.got.append((path, headers, body.decode()))
+        return self.status, self.body
 
 
 @pytest.fixture
 def receiver(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     found = Receiver()
-    monkeypatch.setattr(service.runtime, "egress", Egress(frozenset({found.place})))
     monkeypatch.setattr(service.runtime.parts["pusher"], "_stop", threading.Event())  # the service's own thread goes on looking
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with found.reached_by(service, monkeypatch):
+        yield found
 
 
 def tell(service: Service, lab: LabParty, *kinds: str) -> None:

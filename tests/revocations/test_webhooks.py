@@ -1,10 +1,9 @@
 """What platforms are told: one event for every cause, never one person's, signed, and until it is taken."""
 
 import json
-import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -13,52 +12,37 @@ from sayso.errors import NotFound, Problem
 
 from app.kit.db import read, write
 from app.kit.egress import Egress
-from app.revocations import availability, webhooks
+from app.revocations import availability, turns, webhooks
 from app.revocations.availability import CHANGED, DELETE
 from app.revocations.models import Webhook
 from tests.collectives.members import founded, mandated, pass_days
 from tests.faults.cuts import receipt_for_all
-from tests.kit.refusals import at_once, call, refused
+from tests.kit.refusals import accepted, at_once, call, refused
+from tests.revocations.endpoints import Endpoint
 from tests.support import PlatformParty, Service, until
 
 
-class Receiver:
-    """A platform's endpoint: answers challenges, keeps what it is sent, and answers it as it is told."""
+class Receiver(Endpoint):
+    """A platform's: answers challenges, keeps what it is sent, and answers it as it is told."""
 
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.status, self.repeats = 200, True
-        outer = self
+        super().__init__("/sayso")
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                event, said, status = json.loads(body), b"", outer.status
-                if reading.is_challenge(event):
-                    status, said = 200, json.dumps(reading.answer(event)).encode() if outer.repeats else b"{}"
-                else:
-                    outer.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.place = f"127.0.0.1:{self.server.server_address[1]}"
-        self.url = f"http://{self.place}/sayso"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        event = json.loads(body)
+        if reading.is_challenge(event):
+            return 200, json.dumps(reading.answer(event)).encode() if self.repeats else b"{}"
+        self.got.append((headers, body))
+        return self.status, b""
 
 
 @pytest.fixture
 def receiver(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     found = Receiver()
-    monkeypatch.setattr(service.runtime, "egress", Egress(frozenset({found.place})))
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with found.reached_by(service, monkeypatch):
+        yield found
 
 
 def day(service: Service, platform: PlatformParty, days: int = 1) -> int:
@@ -209,6 +193,77 @@ def test_of_many_that_look_at_once_one_sends(service: Service, platform: Platfor
     at_once(8, lambda _: service.runtime.parts["sender"].look())
     until(lambda: len(receiver.got) == 3)
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 3
+
+
+def test_what_was_sent_and_not_noted_is_sent_again_under_the_same_id(
+    service: Service, platform: PlatformParty, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies after the platform had it and before that was written down: another takes the turn when it has run out."""
+    sender = service.runtime.parts["sender"]
+    platform.sdk.send_events_to(receiver.url)
+
+    def dies(*_: object) -> None:
+        raise OSError("the machine went away")
+
+    monkeypatch.setattr(webhooks, "write", dies)
+    service.claim(platform.give(1)[0]).erase(tell_platform=True)
+
+    def looks() -> bool:
+        with suppress(OSError):
+            sender.look()
+        return len(receiver.got) == 1
+
+    until(looks)
+    monkeypatch.undo()
+    monkeypatch.setattr(service.runtime, "egress", Egress(frozenset({receiver.place})))
+    assert next(platform.sdk.events())["delivered_at"] is None
+    sender.look()
+    assert len(receiver.got) == 1, "its turn has not run out"
+    service.clock.offset += turns.TURN + timedelta(seconds=5)
+    until(lambda: sender.look() or next(platform.sdk.events())["delivered_at"])
+    [first, second] = receiver.got
+    assert first[0]["webhook-id"] == second[0]["webhook-id"] and first[1] == second[1]
+
+
+def test_of_many_who_set_the_first_address_at_once_one_is_shown_the_secret(
+    service: Service, platform: PlatformParty, receiver: Receiver
+) -> None:
+    token, body = service.token(platform), json.dumps({"url": receiver.url}).encode()
+    answers = at_once(6, lambda _: accepted(call(service, "PUT", "/v1/webhook", token, body)))
+    assert sorted(answer["secret"] is not None for answer in answers) == [False] * 5 + [True]
+
+
+def test_of_many_first_looks_at_once_one_tells(service: Service, platform: PlatformParty) -> None:
+    for one in platform.give(10):
+        service.claim(one).withdraw()
+    service.clock.offset += timedelta(days=4)
+
+    def look(_: int) -> int:
+        with write(service.runtime.engine) as session:
+            return availability.batch(session, platform.id, now=service.clock.now())
+
+    assert sorted(at_once(6, look)) == [0] * 5 + [10]
+
+
+def test_who_had_the_days_look_is_not_looked_at_again(
+    service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chore runs every hour and takes the log's head for each platform that it looks at."""
+    looked: list[str] = []
+    real = availability.batch
+
+    def counted(session: Any, name: str, *, now: datetime) -> int:
+        looked.append(name)
+        return real(session, name, now=now)
+
+    monkeypatch.setattr(availability, "batch", counted)
+    morning(service)
+    for _ in range(3):
+        availability.tell_all(service.runtime, service.clock.now())
+    assert looked.count(platform.id) == 1
+    morning(service)
+    availability.tell_all(service.runtime, service.clock.now())
+    assert looked.count(platform.id) == 2
 
 
 def test_an_address_must_be_one_that_may_be_asked_and_repeat_the_challenge(
