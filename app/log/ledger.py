@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,9 +24,9 @@ KINDS = {
 """What can be chosen, and the acts it stands for by how their types begin."""
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])\Z")
 _SCANNED = 20_000
-"""Acts looked at for one page; there may be more behind a page that is not full."""
+"""Acts looked at for one page, or for one file; there may be more behind one that is not full."""
 MOST = 10_000
-"""Acts in one download."""
+"""Acts in one file."""
 _COLUMNS = ("index", "at", "type", "id", "lab", "lab_id", "platform", "name", "agreement", "release")
 
 
@@ -68,14 +67,8 @@ def page(session: Session, runtime: Runtime, cursor: str | None, chosen: Chosen 
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"ledger/{json.dumps(chosen.labs)}/{chosen.kind}/{chosen.quarter}" if chosen != Chosen() else "ledger"
     after = -1 if cursor is None else int(cursors.read(listing, cursor))
-    items: list[LedgerItem] = []
-    for last, item in _acts(session, after, chosen):
-        if item is not None:
-            items.append(item)
-        if len(items) == PAGE or last - after > _SCANNED:
-            more = session.exec(_query(chosen).where(LogEntry.log_index > last).limit(1)).first() is not None
-            return LedgerPage(items=items, next=cursors.make(listing, str(last)) if more else None)
-    return LedgerPage(items=items, next=None)
+    items, last = _some(session, after, chosen, PAGE)
+    return LedgerPage(items=items, next=None if last is None else cursors.make(listing, str(last)))
 
 
 def latest(session: Session, chosen: Chosen, most: int) -> list[LedgerItem]:
@@ -91,21 +84,17 @@ def latest(session: Session, chosen: Chosen, most: int) -> list[LedgerItem]:
     return found
 
 
-def as_csv(session: Session, chosen: Chosen) -> str:
-    """The first `MOST` acts as CSV (RFC 4180). A cell that a spreadsheet would take for a formula begins with an apostrophe."""
+def as_csv(session: Session, chosen: Chosen, after: int) -> tuple[str, int | None]:
+    """`MOST` acts behind an index as CSV (RFC 4180), and the index to go on behind, if there may be more. A cell that a spreadsheet
+    would take for a formula begins with an apostrophe."""
     out = io.StringIO()
     rows = csv.writer(out)
     rows.writerow(_COLUMNS)
-    count = 0
-    for _, item in _acts(session, -1, chosen):
-        if item is None:
-            continue
+    items, last = _some(session, after, chosen, MOST)
+    for item in items:
         act: dict[str, Any] = {**item.act, "index": item.index, "lab": item.act.get("lab") or item.act.get("legal_name")}
         rows.writerow([_cell(act.get(name)) for name in _COLUMNS])
-        count += 1
-        if count == MOST:
-            break
-    return out.getvalue()
+    return out.getvalue(), last
 
 
 def _cell(value: Any) -> str:
@@ -117,13 +106,19 @@ def _query(chosen: Chosen) -> Any:
     return select(LogEntry).where(LogEntry.sealed == None, *chosen.conditions()).order_by(sa.asc(LogEntry.log_index))  # type: ignore[arg-type]
 
 
-def _acts(session: Session, after: int, chosen: Chosen) -> Iterator[tuple[int, LedgerItem | None]]:
-    """(index, the act where it is chosen) of every act that is looked at."""
-    while True:
-        rows = session.exec(_query(chosen).where(LogEntry.log_index > after).limit(PAGE)).all()
-        for row in rows:
-            act = json.loads(row.leaf)
-            yield row.log_index, LedgerItem(index=row.log_index, act=act) if chosen.fits(act) else None
-        if len(rows) < PAGE:
-            return
-        after = rows[-1].log_index
+def _some(session: Session, after: int, chosen: Chosen, most: int) -> tuple[list[LedgerItem], int | None]:
+    """The first `most` acts that are chosen behind an index, and the index that was looked at last where there are more to look at.
+
+    No more than `_SCANNED` acts are looked at, however long the runs of people's acts between them are.
+    """
+    found: list[LedgerItem] = []
+    # One more than may be looked at: it tells that there are more.
+    rows = session.exec(_query(chosen).where(LogEntry.log_index > after).limit(_SCANNED + 1), execution_options={"yield_per": PAGE})
+    for looked, row in enumerate(rows):
+        if looked == _SCANNED or len(found) == most:
+            return found, after
+        act = json.loads(row.leaf)
+        if chosen.fits(act):
+            found.append(LedgerItem(index=row.log_index, act=act))
+        after = row.log_index
+    return found, None

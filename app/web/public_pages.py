@@ -2,6 +2,7 @@
 is about a person."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
@@ -9,7 +10,7 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Agreement
 from app.consents.policies import PolicyBook
-from app.core.deed import deed
+from app.core.deed import CATALOGS, deed
 from app.core.note import parse_checkpoint, parse_note
 from app.kit.access import FOR_ANYBODY
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -52,10 +53,15 @@ def ledger_page(
 
 
 @router.get("/ledger.csv")
-def ledger_csv(session: ReadSessionDep, lab: Word = "", kind: Word = "", quarter: Word = "") -> Response:
-    """The first ten thousand of them, for a spreadsheet."""
+def ledger_csv(
+    session: ReadSessionDep, lab: Word = "", kind: Word = "", quarter: Word = "", after: Annotated[int, Query(ge=-1, le=2**62)] = -1
+) -> Response:
+    """Ten thousand of them at the most, for a spreadsheet; where there may be more, a Link says where the next file is (RFC 8288)."""
     named = {"Content-Disposition": 'attachment; filename="ledger.csv"', "X-Content-Type-Options": "nosniff"}
-    text = ledger.as_csv(session, Chosen(_names(session, lab), kind, quarter.strip()))
+    text, last = ledger.as_csv(session, Chosen(_names(session, lab), kind, quarter.strip()), after)
+    if last is not None:
+        asked = urlencode({"lab": lab, "kind": kind, "quarter": quarter, "after": last})
+        named["Link"] = f'</ledger.csv?{asked}>; rel="next"'
     return _public(Response(text, media_type="text/csv; charset=utf-8", headers=named))
 
 
@@ -102,7 +108,8 @@ def policy_page(digest: str, runtime: RuntimeDep) -> Response:
     """One set of terms in plain words, in every language that there is a deed in, with the forms for machines."""
     book: PolicyBook = runtime.parts["policies"]
     terms = book.by_digest(digest).terms
-    return _public(page("policy.html", digest=digest, english=deed(terms), spanish=deed(terms, "es")))
+    deeds = [(language, words.heading, deed(terms, language)) for language, words in CATALOGS.items()]
+    return _public(page("policy.html", digest=digest, deeds=deeds))
 
 
 @router.get("/log")

@@ -43,6 +43,17 @@ def test_a_link_a_button_and_ones_own_page(service: Service, platform: PlatformP
     assert file.headers["content-disposition"].endswith('.json"') and file.json()["type"] == "sayso-receipt"
 
 
+def test_who_ticks_the_box_has_the_platform_told(service: Service, platform: PlatformParty, browser: httpx.Client) -> None:
+    quiet, loud = platform.give(2)
+    for given, more in ((quiet, {}), (loud, {"tell": "yes"})):
+        post(browser, given.claim_url)
+        assert 'name="tell"' in browser.get(f"/r/of/{given.id}/erase").text
+        assert post(browser, f"/r/of/{given.id}/erase", sure="yes", **more).status_code == 200
+        assert state_of(service, given.id) == "erased"
+    told = [(event["type"], event["contributions"]) for event in platform.sdk.events()]
+    assert told == [("contribution.deletion_requested", [loud.id])]
+
+
 def test_every_page_keeps_to_itself(service: Service, platform: PlatformParty, browser: httpx.Client) -> None:
     [given] = platform.give(1)
     post(browser, given.claim_url)

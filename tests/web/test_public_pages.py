@@ -4,11 +4,13 @@ import csv
 import io
 import re
 import uuid
+from html import unescape
 
 import httpx
 import pytest
 
 from app.kit.db import write
+from app.log import ledger
 from app.parties import service as parties
 from tests.kit.refusals import accepted, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
@@ -66,6 +68,49 @@ def test_a_file_for_a_spreadsheet_holds_no_formula(service: Service) -> None:
     assert answer.headers["content-type"].startswith("text/csv") and "attachment" in answer.headers["content-disposition"]
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert rows and not any(str(cell)[:1] in "=+-@" for row in rows for cell in row.values() if cell)
+
+
+def test_pages_and_files_go_on_behind_what_was_looked_at(service: Service, active: LabParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few of the acts between are chosen, or are organisations' at all."""
+    asked = {"lab": active.name, "kind": "agreements"}
+    whole = kinds(service, **asked)
+    everything = [item["index"] for item in accepted(service.http.get(service.base + "/v1/ledger"))["items"]]
+    monkeypatch.setattr(ledger, "_SCANNED", 1)
+    monkeypatch.setattr(ledger, "MOST", 1)
+    found, cursor, pages = [], {}, 0
+    while True:
+        page = accepted(service.http.get(service.base + "/v1/ledger", params={**asked, **cursor}))
+        found += [item["act"]["type"] for item in page["items"]]
+        pages += 1
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert found == whole and pages > 1
+    shown = service.http.get(service.base + "/ledger", params={"lab": active.id, "quarter": "2001-Q1"}).text
+    assert "Nothing yet" in shown
+    shown = service.http.get(service.base + "/ledger", params={"lab": active.id}).text
+    [later] = re.findall(r'href="(/ledger\?cursor=[^"]+)"', shown)
+    assert "None of the entries" in shown
+    assert service.http.get(service.base + unescape(later)).status_code == 200
+    url, rows = "/ledger.csv", []
+    while url and len(rows) < len(everything):
+        answer = service.http.get(service.base + url)
+        rows += [int(row["index"]) for row in csv.DictReader(io.StringIO(answer.text))]
+        url = answer.links["next"]["url"] if "next" in answer.links else ""
+    assert rows == everything[: len(rows)] and len(rows) > 5
+    refused(service.http.get(service.base + "/ledger.csv", params={"after": "x"}), 422, "parameter_invalid")
+
+
+@pytest.mark.parametrize("path", ["/ledger", "/ledger?kind=recalls", "/labs/{lab}", "/log", "/policies/{digest}"])
+def test_public_pages_keep_to_themselves(service: Service, active: LabParty, path: str) -> None:
+    digest = active.sdk.offer(str(active.sdk.request(EVALUATION).offer)).terms["policies"][0]["digest"]
+    page = service.http.get(service.base + path.format(lab=active.id, digest=digest))
+    assert page.status_code == 200 and "set-cookie" not in page.headers
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "script" not in policy
+    assert page.headers["referrer-policy"] == "same-origin" and page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["cache-control"] == "public, max-age=60"
+    assert "<script" not in page.text and "style=" not in page.text and "http://" not in page.text.replace(service.base, "")
 
 
 def test_a_labs_page_says_who_it_is_what_is_late_and_why_it_is_blocked(service: Service, active: LabParty) -> None:

@@ -13,6 +13,8 @@ class Catalog:
     """
 
     reviewed: bool
+    heading: str
+    """What stands above the deed: that these are plain words."""
     nothing: str
     """The sentence of a policy that permits nothing."""
     permission: str

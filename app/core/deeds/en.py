@@ -13,6 +13,7 @@ def _joined(phrases: Sequence[str], last: str) -> str:
 
 CATALOG = Catalog(
     reviewed=True,
+    heading="In plain words",
     nothing="Nobody new may get or use what you gave.",
     permission="Labs may use {parts} {action}.",
     prohibition="Labs must not use {parts} {action}.",

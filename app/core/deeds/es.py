@@ -23,6 +23,7 @@ def _joined(phrases: Sequence[str], last: str) -> str:
 
 CATALOG = Catalog(
     reviewed=False,
+    heading="En español",
     nothing="Nadie más puede recibir ni usar lo que diste.",
     permission="Los laboratorios pueden usar {parts} {action}.",
     prohibition="Los laboratorios no deben usar {parts} {action}.",
