@@ -32,6 +32,7 @@ from app.log import service as log
 from app.parties import contributors
 from app.parties.models import Lab
 from app.releases.models import Release, ReleaseItem
+from app.releases.rows import Terms, read_terms
 from app.revocations.acting import Holder, keep, person_acting
 from app.revocations.models import CompensationLine
 
@@ -41,7 +42,6 @@ _C = Contribution.__table__  # type: ignore[attr-defined]
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _LINE = CompensationLine.__table__  # type: ignore[attr-defined]
 _SOME = 2_000
-_DUTIES, _POLICIES, _OUTCOMES = 6, 0, 7  # places in a release's list of terms
 _UNKNOWN = "Look at the ids; each must be of a line that is yours."
 
 
@@ -102,7 +102,7 @@ def _is_drawn_up(session: Session, agreement: str, release: str, duty: str, peri
 def _pools(session: Session, runtime: Runtime, agreement: Agreement, release: Release) -> list[_Pool]:
     pools: dict[str, _Pool] = {}
     before: dict[str, list[tuple[str, list[int]]]] = {}
-    for at, terms in enumerate(release.terms):
+    for at, terms in enumerate(map(read_terms, release.terms)):
         for duty in _compensations(terms):
             name = named(duty)
             pool = pools.setdefault(name, _Pool(duty))
@@ -125,16 +125,16 @@ def _pools(session: Session, runtime: Runtime, agreement: Agreement, release: Re
     return list(pools.values())
 
 
-def _compensations(terms: list[Any]) -> list[dict[str, str]]:
+def _compensations(terms: Terms) -> list[dict[str, str]]:
     """The payments that terms of a release ask for; releases of before told nothing of them."""
-    return [duty for duty in json.loads(terms[_DUTIES]) if duty["kind"] == "compensate"] if len(terms) > _DUTIES else []
+    return [duty for duty in json.loads(terms.duties) if duty["kind"] == "compensate"]
 
 
 def _paid_for(session: Session, agreement: str, release: str, name: str) -> list[tuple[str, list[int]]]:
     """Earlier releases whose records have lines under this duty, with the terms in them that carry it."""
     lines = sa.select(_LINE.c.release_id).where(_LINE.c.agreement_id == agreement, _LINE.c.duty == name, _LINE.c.release_id != release)
     found = session.execute(sa.select(Release.id, Release.terms).where(Release.id.in_(lines)))  # type: ignore[call-overload,attr-defined]
-    return [(id_, [at for at, terms in enumerate(listed) if name in map(named, _compensations(terms))]) for id_, listed in found]
+    return [(id_, [at for at, terms in enumerate(map(read_terms, listed)) if name in map(named, _compensations(terms))]) for id_, listed in found]
 
 
 def _not_in(before: list[tuple[str, list[int]]]) -> Iterable[Any]:
@@ -144,12 +144,12 @@ def _not_in(before: list[tuple[str, list[int]]]) -> Iterable[Any]:
         yield ~sa.exists().where(held)
 
 
-def _collective(session: Session, runtime: Runtime, terms: list[Any], duty: dict[str, str]) -> str | None:
+def _collective(session: Session, runtime: Runtime, terms: Terms, duty: dict[str, str]) -> str | None:
     """The collective that is to be paid: where nobody's terms but a collective's ask for it. None: each contributor."""
     book: PolicyBook = runtime.parts["policies"]
-    outcomes = terms[_OUTCOMES] if len(terms) > _OUTCOMES else []
+    outcomes = terms.outcomes
     decided = {p.policy_id: p.collective_id for p in session.exec(select(Proposal).where(Proposal.id.in_(outcomes)))} if outcomes else {}  # type: ignore[attr-defined]
-    policies = [book.by_digest(digest) for digest in terms[_POLICIES]]
+    policies = [book.by_digest(digest) for digest in terms.policies]
     asking = [stored for stored in policies if duty in [obligation.duty() for obligation in stored.terms.obligation]]
     found = [decided.get(stored.id) for stored in asking]
     return None if None in found else min((one for one in found if one is not None), default=None)

@@ -29,6 +29,7 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.models import Lab
 from app.releases.models import Release, ReleaseItem
+from app.releases.rows import Terms, read_terms
 from app.revocations.acting import (
     OUT,
     Holder,
@@ -294,9 +295,10 @@ def _recall_where_denied(
 def _released(session: Session, agreement: Agreement, ids: list[str]) -> dict[str, tuple[int, set[str | None], int]]:
     """Contribution -> (parts, attribution modes, least size of group) as published releases of the agreement hold it."""
     found: dict[str, tuple[int, set[str | None], int]] = {}
+    terms: dict[str, list[Terms]] = {}
     for start in range(0, len(ids), 5000):
         rows = session.execute(
-            sa.select(_ITEM.c.contribution_id, _ITEM.c.parts, _ITEM.c.terms, _RELEASE.c.terms.label("governing"))
+            sa.select(_ITEM.c.contribution_id, _ITEM.c.release_id, _ITEM.c.parts, _ITEM.c.terms)
             .join(_RELEASE, _RELEASE.c.id == _ITEM.c.release_id)
             .where(
                 _RELEASE.c.agreement_id == agreement.id, _RELEASE.c.state.in_(OUT), _ITEM.c.parts > 0,
@@ -304,10 +306,11 @@ def _released(session: Session, agreement: Agreement, ids: list[str]) -> dict[st
             )
         )  # fmt: skip
         for row in rows:
-            _, _, _, mode, *more = row.governing[row.terms]
-            size = more[0] if more else 0  # releases of before groups were looked at
-            parts, modes, least = found.get(row.contribution_id, (0, set(), size))
-            found[row.contribution_id] = (parts | row.parts, modes | {mode}, min(least, size))
+            if row.release_id not in terms:
+                terms[row.release_id] = [read_terms(kept) for kept in session.get_one(Release, row.release_id).terms]
+            governing = terms[row.release_id][row.terms]
+            parts, modes, least = found.get(row.contribution_id, (0, set(), governing.group_size))
+            found[row.contribution_id] = (parts | row.parts, modes | {governing.attribution}, min(least, governing.group_size))
     return found
 
 
