@@ -40,6 +40,17 @@ def opened(service: Service, union: Collective, action: str = "withdraw", days: 
     return union.open_campaign("Pay for what you test with.", action, rfc3339(service.clock.now() + timedelta(days=days)), **more)
 
 
+def all_pledged(
+    service: Service, platform: PlatformParty, n: int, threshold: int, action: str = "withdraw", **more: Any
+) -> tuple[list[Collective], list[str], dict[str, Any]]:
+    """`union_of` with a campaign for which every member has pledged, each if `threshold` others act."""
+    members, given = union_of(service, platform, n)
+    campaign = opened(service, members[0], action, **more)
+    for member in members:
+        member.pledge(campaign, threshold)
+    return members, given, campaign
+
+
 def over(service: Service, campaign: dict[str, Any], days: float = 2) -> None:
     service.clock.offset += timedelta(days=days, seconds=2)
     striking.resolve(service.runtime, campaign["id"])
@@ -81,10 +92,7 @@ def test_four_who_each_ask_for_three_others_act_together(service: Service, platf
 
 
 def test_too_few_do_nothing_and_leave_nothing(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    members, _ = union_of(service, platform, 3)
-    campaign = opened(service, members[0], lab=lab.id)
-    for member in members:
-        member.pledge(campaign, 3)
+    members, _, campaign = all_pledged(service, platform, 3, 3, lab=lab.id)
     over(service, campaign)
     lab.sdk._transport.now = lambda: service.clock.now().timestamp()
     row = row_of(service, campaign)
@@ -187,10 +195,7 @@ def test_instant_campaigns_act_with_the_pledge_that_makes_them(service: Service,
 
 
 def test_who_left_or_was_erased_is_not_counted(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    members, _ = union_of(service, platform, 3)
-    campaign = opened(service, members[0], lab=lab.id)
-    for member in members:
-        member.pledge(campaign, 2)
+    members, _, campaign = all_pledged(service, platform, 3, 2, lab=lab.id)
     members[1].leave()
     assert len(pledged(service, campaign)) == 2
     members[2]._person.erase("all")
@@ -200,10 +205,7 @@ def test_who_left_or_was_erased_is_not_counted(service: Service, platform: Platf
 
 
 def test_of_many_that_resolve_at_once_one_does_and_all_of_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    members, _ = union_of(service, platform, 4)
-    campaign = opened(service, members[0], lab=lab.id)
-    for member in members:
-        member.pledge(campaign, 2)
+    _, _, campaign = all_pledged(service, platform, 4, 2, lab=lab.id)
     service.clock.offset += timedelta(days=2, seconds=2)
     at_once(6, lambda _: striking.resolve(service.runtime, campaign["id"]))
     assert row_of(service, campaign).executed == 4
@@ -217,10 +219,7 @@ def test_a_resolution_cut_off_anywhere_is_all_or_nothing(
     service: Service, platform: PlatformParty, lab: LabParty, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The k-th person's act fails: nobody has acted. The next run does all of it."""
-    members, _ = union_of(service, platform, 4)
-    campaign = opened(service, members[0], lab=lab.id)
-    for member in members:
-        member.pledge(campaign, 3)
+    _, _, campaign = all_pledged(service, platform, 4, 3, lab=lab.id)
     service.clock.offset += timedelta(days=2, seconds=2)
     real: Callable[..., None] = striking._act
     calls = []
@@ -245,10 +244,7 @@ def test_a_resolution_cut_off_anywhere_is_all_or_nothing(
 def test_a_resolution_that_died_after_its_lines_were_noted_is_done_for_all_at_the_next_start(
     service: Service, platform: PlatformParty, lab: LabParty
 ) -> None:
-    members, _ = union_of(service, platform, 3)
-    campaign = opened(service, members[0], "pause", lab=lab.id, until=rfc3339(service.clock.now() + timedelta(days=9)))
-    for member in members:
-        member.pledge(campaign, 2)
+    _, _, campaign = all_pledged(service, platform, 3, 2, "pause", lab=lab.id, until=rfc3339(service.clock.now() + timedelta(days=9)))
     service.clock.offset += timedelta(days=2, seconds=2)
     dies(service, lambda: striking.resolve(service.runtime, campaign["id"]))
     finished(service, 3)
@@ -261,10 +257,7 @@ def test_a_resolution_that_died_after_its_lines_were_noted_is_done_for_all_at_th
 
 def test_beside_people_who_act_for_themselves_nothing_waits_for_ever(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     """Pledgers who withdraw at the very moment: both get done, in either order."""
-    members, given = union_of(service, platform, 4)
-    campaign = opened(service, members[0], lab=lab.id)
-    for member in members:
-        member.pledge(campaign, 3)
+    members, given, campaign = all_pledged(service, platform, 4, 3, lab=lab.id)
     service.clock.offset += timedelta(days=2, seconds=2)
     people_ = [member._person for member in members]
     done: list[Any] = []
@@ -280,10 +273,7 @@ def test_beside_people_who_act_for_themselves_nothing_waits_for_ever(service: Se
 
 
 def test_beside_people_who_pledge_anew_nothing_waits_for_ever(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    members, _ = union_of(service, platform, 4)
-    campaign = opened(service, members[0], lab=lab.id, mode="instant")
-    for member in members:
-        member.pledge(campaign, 4)
+    members, _, campaign = all_pledged(service, platform, 4, 4, lab=lab.id, mode="instant")
     answers: list[str] = []
 
     def act(n: int) -> None:
