@@ -52,6 +52,7 @@ def test_records_arrive_in_order_with_what_was_given(flaky: Flaky, tmp_path: Pat
         give(consent, "last")
         assert consent.flush(20)
         told = consent.stats()
+    assert consent.stats() == told, "also once it is closed"
     assert flaky.order == [*names(50), own, "last"]
     assert flaky.bodies["e3"]["consent"]["template"] == "evaluation-only" and flaky.bodies["e3"]["contributor"] == "u1"
     assert flaky.bodies[own]["consent"]["template"] == "x"

@@ -26,7 +26,7 @@ def test_the_snippets_run(tmp_path: Path) -> None:
     for kind, text in BLOCK.findall((ROOT / "README.md").read_text("utf-8")):
         script.append(text if kind == "bash" else f"python - <<'SNIPPET'\n{text}SNIPPET\n")
     assert len(script) >= 6
-    told = "\n".join(script).replace("http://127.0.0.1:8000", server.base)
+    told = "\n".join(script).replace("127.0.0.1:8000", server.base.removeprefix("http://"))
     env = {**server.env, "PYTHONPATH": f"{ROOT}:{ROOT / 'client' / 'src'}"}
     server.start()
     try:
@@ -38,5 +38,6 @@ def test_the_snippets_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for sentence in ("This receipt holds.", "This agreement holds.", "This release holds.", "Labs must not name you."):
         assert sentence in done.stdout, done.stdout
+    assert "waiting=0, recorded=1" in done.stdout, "what was recorded without waiting arrived"
     assert '"contributions":1' in done.stdout and "release.delivered" in done.stdout
     assert "receipt" in (tmp_path / "var" / "try" / "mine.json").read_text("utf-8")

@@ -42,6 +42,7 @@ class Spool:
             os.close(self._lock)
             raise Busy from None
         self._meta = self._map()
+        self._last: tuple[int, int] | None = None
         self._changing = threading.Lock()
         self._segments = sorted(directory.glob("*.spool"))
         self.written = self._recover()
@@ -55,11 +56,11 @@ class Spool:
     # -- counters ----------------------------------------------------------------------------------------------------
     @property
     def accepted(self) -> int:
-        return int(_META.unpack_from(self._meta)[1])
+        return self._last[0] if self._last else int(_META.unpack_from(self._meta)[1])
 
     @property
     def delivered(self) -> int:
-        return int(_META.unpack_from(self._meta)[2])
+        return self._last[1] if self._last else int(_META.unpack_from(self._meta)[2])
 
     def accept(self) -> int:
         """The number of one more record. The caller sees to it that one thread at a time asks. Touches no disk."""
@@ -145,6 +146,7 @@ class Spool:
         if self.delivered >= self.written:
             for path in self._segments:
                 path.unlink(missing_ok=True)
+        self._last = (self.accepted, self.delivered)
         self._meta.flush()
         self._meta.close()
         os.close(self._lock)
