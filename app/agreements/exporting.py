@@ -124,6 +124,8 @@ class Export:
 
     def begin(self, now: datetime) -> None:
         """Log what is exported and for which use, in a transaction of its own; call it before the first byte is written."""
+        if hasattr(self._writer, "at"):
+            self._writer = self._writer.at(now)
         with write(self._runtime.engine) as session:
             name = session.get_one(Platform, self._platform).name
             body = {"platform": name, "format": self._format, "use": self._use.to_json()}

@@ -1,6 +1,7 @@
 """Writing back: a platform's own contributions in their system's shape, with tombstones where something may not be shown."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def test_lines_that_came_through_a_hook_are_written_as_the_log_has_them(service:
     perform(service, platform, job("fastchat", log, consent=CONSENT))
     assert written(service, platform, "fastchat") == [logged({**late, "ip": None}), logged({**kept, "ip": None})], "a file that has it goes first"
     pairs = [json.loads(line) for part in written(service, platform, "fastchat", "pairs") for line in part.splitlines()]
+    battles = [json.loads(line) for part in written(service, platform, "fastchat", "battles") for line in part.splitlines()]
+    assert [one["winner"] for one in battles] == ["model_a", "model_a"] and len({one["question_id"] for one in battles}) == 2
     assert len(pairs) == 2 and all(pair["chosen"] and pair["rejected"] for pair in pairs)
 
 
@@ -81,6 +84,17 @@ def test_bounty_reports_are_written_as_avid_or_in_their_own_shape(service: Servi
     native = json.loads(written(service, platform, "odin", "native")[0])
     assert all(report["data_type"] == "AVID" for report in reports)
     assert isinstance(native, list | dict) and len(stored(service, platform)) == 2
+
+
+def test_an_eval_log_is_not_rewritten_but_told_what_to_invalidate(service: Service, platform: PlatformParty) -> None:
+    perform(service, platform, job("inspect", SAMPLES / "inspect.json", consent=CONSENT))
+    assert written(service, platform, "inspect") == [b""]
+    receipt_for_all(service, platform, "au-1").withdraw(scope="all")
+    [edit] = [json.loads(line) for line in written(service, platform, "inspect")[0].splitlines()]
+    assert (edit["sample_uuid"], edit["provenance"]["reason"]) == ("uu1", "consent")
+    assert datetime.fromisoformat(edit["provenance"]["timestamp"]) <= service.clock.now()
+    log = json.loads(written(service, platform, "inspect", "native")[0])
+    assert [one["uuid"] for one in log["samples"]] == ["uu1", "uu2"] and log["samples"][0]["target"] is None
 
 
 def test_what_cannot_be_written_is_refused_by_name(service: Service, platform: PlatformParty) -> None:

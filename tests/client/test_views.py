@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sayso import cli, derived, views
 from sayso.proofs import Failed
 
+from app.contributions.formats import openassistant
 from tests.client.test_keeping_in_step import Desk
 from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent
 
@@ -47,6 +48,10 @@ PAIRS = {
     "a vote in a log": (
         {"type": "leftvote"}, {"a": {"prompts": ["q"]}, "b": {"prompts": ["q"]}}, {"a": {"answers": ["x"]}, "b": {"answers": ["y"]}},
         ["q"], ["x"], ["y"],
+    ),
+    "a vote as a remote logger writes it": (
+        {"type": "rightvote"}, {"states": json.dumps([{"messages": [["USER", "q"], ["ASSISTANT", word], ["USER", None]]} for word in "xy"])},
+        {"models": '["m1", "m2"]'}, ["q"], ["y"], ["x"],
     ),
     "one instruction": (2, None, {"instruction": "i", "input": "more", "response1": "x", "response2": "y"}, ["i\n\nmore"], ["y"], ["x"]),
     "two dialogues as text": (
@@ -127,11 +132,87 @@ def test_a_long_thread_is_walked_without_recursion() -> None:
     assert [made["depth"] for made in rows] == list(range(3000))
 
 
+# -- the shapes of systems and trainers -----------------------------------------------------------------------------------
+def test_trees_as_openassistant_has_them_go_through_an_importer_of_its_files() -> None:
+    """Nested, withheld messages as nodes without text, and what is deeper than strict readers go on a line of its own."""
+    rows, about = shown(
+        "openassistant", row(1, "message", text="q", context={"role": "prompter", "rank": None, "tree_state": "ready_for_export", "message_id": "x"}),
+        stone(2, "message", 1), row(3, "message", parent=2, text="x", context={"role": "assistant", "rank": 0}),
+        row(4, "rating", parent=3, judgment=1),
+    )  # fmt: skip
+    [line] = rows
+    above, gone, reply = line["prompt"], line["prompt"]["replies"][0], line["prompt"]["replies"][0]["replies"][0]
+    assert (line["message_tree_id"], line["tree_state"], above["message_id"], above["role"]) == (rid(1), "ready_for_export", rid(1), "prompter")
+    assert (gone["text"], gone["sayso"]["left_out"], reply["text"], reply["parent_id"], reply["rank"]) == (None, "withheld", "x", rid(2), 0)
+    assert about["left_out"] == {"withheld": 1} and about["not_shown"] == {"rating": 1} and about["rows"] == 1
+    deep = [row(n, "message", parent=n - 1 or None, text=f"t{n}", context={"role": "prompter"}) for n in range(1, 101)]
+    lines, _ = shown("openassistant", *deep)
+    assert [(one["message_tree_id"], one["prompt"]["message_id"], one["prompt"]["parent_id"]) for one in lines] == [
+        (rid(1), rid(1), None), (rid(1), rid(31), rid(30)), (rid(1), rid(61), rid(60)), (rid(1), rid(91), rid(90)),
+    ]  # fmt: skip
+    read = list(openassistant.read(json.dumps(one).encode() for one in lines))
+    assert [(one.external_id, one.parent, json.loads(one.parts["text"])) for one in read] == [
+        (rid(n), rid(n - 1) if n > 1 else None, f"t{n}") for n in range(1, 101)
+    ]  # fmt: skip
+
+
+def test_battles_as_the_arena_publishes_them() -> None:
+    asked = {"conversation_a": ["q", "r"], "conversation_b": ["q", "r"]}
+    rows, about = shown(
+        "fastchat", row(1, judgment={"winner": "tie (bothbad)"}, text=asked, context=BATTLE), row(2, judgment={"type": "rightvote"}), stone(3),
+        row(4, "refusal", parent=1, text="no"),
+    )  # fmt: skip
+    assert [one["winner"] for one in rows] == ["tie (bothbad)", "model_b", None]
+    first = rows[0]
+    assert (first["question_id"], first["model_a"], first["turn"], first["language"]) == (rid(1), "m1", 2, "en")
+    assert first["conversation_b"] == said("q", "hi", "r", "less") and first["sayso"]["contested"] and first["sayso"]["against"] == [rid(4)]
+    assert rows[2]["sayso"]["left_out"] == "withheld" and about["outcomes"]["both-bad"] == 1 and about["against"]["refusal"] == 1
+
+
+def test_what_trainers_read() -> None:
+    pair = row(1, judgment={"winner": "b"}, context={"prompt": "q", "response_a": "x", "response_b": "y"})
+    [sft, empty], _ = shown("sft", pair, row(2, judgment={"winner": "tie"}))
+    assert sft["messages"] == said("q", "y") and (empty["messages"], empty["left_out"]) == (None, "tie")
+    kto, about = shown("kto", pair, stone(3))
+    assert [(one["prompt"], one["completion"], one["label"]) for one in kto] == [
+        (said("q"), said("", "y")[1:], True), (said("q"), said("", "x")[1:], False), (None, None, None),
+    ]  # fmt: skip
+    assert about["rows"] == 3 and about["records"] == 1 and about["outcomes"]["b"] == 1
+
+
+def test_reports_as_avid_has_them() -> None:
+    given = {"title": "t", "description": "d", "details": "e"}
+    own = {"problemtype": {"type": "Issue"}, "description": {"lang": "eng", "value": "d"}}
+    rows, _ = shown(
+        "avid", row(1, "vulnerability_report", text=given, profile={"credit": "Ann  B"}), stone(2, "vulnerability_report"),
+        row(3, "vulnerability_report", text=own, judgment={"impact": {"avid": {}}}),
+    )  # fmt: skip
+    assert (rows[0]["description"]["value"], rows[0]["metadata"]["report_id"], rows[0]["credit"][0]["value"]) == ("d\n\ne", rid(1), "Ann  B")
+    assert (rows[1]["description"]["value"], rows[1]["sayso"]["left_out"], rows[1]["credit"]) == ("", "withheld", None)
+    assert (rows[2]["problemtype"], rows[2]["description"], rows[2]["impact"]) == ({"type": "Issue"}, own["description"], {"avid": {}})
+
+
+def test_records_have_the_names_that_their_system_gave() -> None:
+    talk = {"text": {"conversation": ["q"], "title": "t"}, "context": {"conversation": ["x"], "model_name": "m"}}
+    rows, _ = shown(
+        "records", row(1, "conversation", judgment={"rate": "1"}, profile={"user_metadata": {"age": "30"}}, **talk),
+        row(2, "rating", judgment=1, text="why"), row(3, "label", text={"a": {"x": 1}, "sayso": 2}, context={"a": {"y": 2}, "b": 1}),
+        row(4, "label", text={"a": 1, "conversation": ["p", "q"]}, context={"a": 2, "conversation": ["x"]}), stone(5),
+    )  # fmt: skip
+    bare = [{name: value for name, value in one.items() if name != "sayso"} for one in rows]
+    assert bare == [
+        {"conversation": said("q", "x"), "title": "t", "rate": "1", "model_name": "m", "user_metadata": {"age": "30"}},
+        {"text": "why", "judgment": 1}, {"text": {"a": {"x": 1}, "sayso": 2}, "a": {"y": 2}, "b": 1},
+        {"a": 1, "conversation": ["p", "q"], "context": {"a": 2, "conversation": ["x"]}}, {},
+    ]  # fmt: skip
+    assert rows[4]["sayso"]["left_out"] == "withheld" and rows[0]["sayso"]["record_id"] == rid(1)
+
+
 # -- properties -----------------------------------------------------------------------------------------------------------
 KINDS = st.sampled_from(["preference", "message", "rating", "refusal", "critique", "conversation"])
 WHOLE = {"prompt": "q", "response_a": "x", "response_b": "y"}
 ANY = st.none() | st.sampled_from([{"winner": "a"}, {"winner": "tie"}, 1, "b", True, [], {}, {"a": "x", "b": "y"}, "words", WHOLE, BATTLE])
-CONTENT = ("prompt", "chosen", "content", "winner", "judgment", "conversation_a")
+CONTENT = ("prompt", "chosen", "content", "winner", "judgment", "conversation_a", "messages", "completion", "text")
 
 
 @st.composite
@@ -157,19 +238,31 @@ def test_a_view_loses_nothing_silently(rows: list[dict[str, Any]]) -> None:
     stones = {one["record_id"] for one in rows if one.get("tombstone")}
     for name in views.NAMES:
         found, about = shown(name, *rows)
+        assert json.dumps(found) == json.dumps(shown(name, *rows)[0])
+        lines, found = len(found), list(flat(name, found))
         ids = [one for made in found for one in made.get("records") or [made["record_id"]]]
         # Each record stands in the view, or is of a kind that is counted as not shown there; what is withheld shows no content.
         counted = Counter(kind for record, kind in kinds.items() if record not in ids)
         assert dict(counted) == about["not_shown"], name
-        assert len(found) == about["rows"] and about["records"] + about["tombstones"] == len(rows)
+        assert lines == about["rows"] and about["records"] + about["tombstones"] == len(rows)
         assert sum(1 for made in found if made.get("left_out")) == sum(about["left_out"].values())
         for made in found:
             if made["record_id"] in stones and name != "generic":
-                assert made["tombstone"] and not any(made.get(part) for part in CONTENT)
-            assert made["record_id"] in kinds or made["tombstone"]
+                assert made["left_out"] == "withheld" and not any(made.get(part) for part in CONTENT)
+            assert made["record_id"] in kinds or made["left_out"] == "withheld"
         if name == "battles":
             assert sum(about["outcomes"].values()) == sum(sum(group["outcomes"].values()) for group in about["groups"])
-        assert json.dumps(found) == json.dumps(shown(name, *rows)[0])
+
+
+def flat(name: str, found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows of a view, or of another system's shape the objects in it, each with its record id and why it is empty."""
+    waiting = [made["prompt"] if name == "openassistant" else made for made in reversed(found)]
+    while waiting:
+        made = waiting.pop()
+        if name == "openassistant":
+            assert made["message_id"] == made["sayso"]["record_id"]
+            waiting += reversed(made["replies"])
+        yield {**made, **made["sayso"]} if "sayso" in made else made
 
 
 def test_memory_does_not_grow_with_the_release() -> None:
@@ -207,6 +300,8 @@ def test_a_recall_reaches_the_files_of_views(desk: Desk, tmp_path: Path, capsys:
     assert [made["chosen"] for made in lines] == [[{"role": "assistant", "content": "x"}]] * 4
     loaded = sayso.load(desk.folder, view="preference-pairs")
     assert list(loaded["record_id"]) == [made["record_id"] for made in lines] and loaded[0]["rejected"][0]["content"] == "y"
+    assert [one["label"] for one in sayso.load(desk.folder, view="kto")] == [True, False] * 4
+    assert sayso.load(desk.folder, view="sft")[0]["messages"] == said("q", "x")
     # What was written is remembered; another's file is not touched; names of shards are not taken.
     (tmp_path / "mine.jsonl").write_text("mine")
     for name in ("mine.jsonl", "ab" * 32 + ".jsonl", "pairs.csv"):

@@ -2,17 +2,18 @@
 
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.contributions.formats import bounty, fastchat, generic, hh_rlhf, inspect_ai, llmbar, mt_bench, pandalm
+from app.contributions.formats import bounty, generic
 from app.contributions.formats.adapter import instant
 from app.contributions.formats.cutting import Row, dump_skeleton, splice
 from app.contributions.formats.draft import UNTIL_FIXED, Refusal
-from app.contributions.formats.registry import ADAPTERS
+from app.contributions.formats.registry import ADAPTERS, writers
 from app.contributions.models import KINDS
 from tests.contributions.format_cases import (
     EVERY,
@@ -196,39 +197,43 @@ def test_votes_of_polis_do_not_name_their_voters() -> None:
 
 def test_writers_for_training_leave_out_what_is_not_released() -> None:
     rows = [(r.skeleton, r.rows()) for r in sample_of("hh-rlhf.jsonl")[1]]
-    dpo = [json.loads(line) for line in hh_rlhf.DPO.write(rows)]
+    shapes: Any = writers("hh-rlhf")
+    dpo = [json.loads(line) for line in shapes["dpo"].write(rows)]
     assert dpo[1]["chosen"] == [{"role": "assistant", "content": "B."}] and len(dpo[1]["prompt"]) == 3 and len(dpo) == 2
-    assert [json.loads(line)["label"] for line in hh_rlhf.KTO.write(rows)] == [True, False, True, False]
-    assert json.loads(next(hh_rlhf.SFT.write(rows)))["messages"][-1] == {"role": "assistant", "content": "Yes."}
-    assert list(hh_rlhf.DPO.write((s, [None] * len(r)) for s, r in rows)) == []
-    for writer, sample in (
-        (pandalm.DPO, "pandalm.json"),
-        (mt_bench.DPO, "mt-bench.jsonl"),
-        (llmbar.DPO, "llmbar.json"),
-        (fastchat.PAIRS, "fastchat.jsonl"),
-    ):
-        made = [json.loads(line) for line in writer.write((r.skeleton, r.rows()) for r in sample_of(sample)[1])]
-        assert made and all(set(line) == {"prompt", "chosen", "rejected"} for line in made)
-    assert (
-        json.loads(next(pandalm.DPO.write((r.skeleton, r.rows()) for r in sample_of("pandalm.json")[1])))["chosen"]
-        == "1"
-    )
+    assert [json.loads(line)["label"] for line in shapes["kto"].write(rows)] == [True, False, True, False]
+    assert json.loads(next(shapes["sft"].write(rows)))["messages"][-1] == {"role": "assistant", "content": "Yes."}
+    assert list(shapes["dpo"].write((s, [None] * len(r)) for s, r in rows)) == []
+    for sample in ("pandalm.json", "mt-bench.jsonl", "llmbar.json", "fastchat.jsonl"):
+        for shape, members in (("dpo", {"prompt", "chosen", "rejected"}), ("sft", {"messages"}), ("kto", {"prompt", "completion", "label"})):
+            made = written_as(sample, shape)
+            assert made and all(set(line) == members for line in made), (sample, shape)
+    assert written_as("pandalm.json", "dpo")[0]["chosen"] == [{"role": "assistant", "content": "1"}]
+    assert written_as("pandalm.json", "dpo", b"") == [], "an answer that is no text, as some there are, gives no pair"
+    assert written_as("fastchat.jsonl", "pairs") == written_as("fastchat.jsonl", "dpo")
+
+
+def written_as(sample: str, shape: str, second: bytes = b'"2"') -> list[dict[str, Any]]:
+    writer: Any = (writers(name_of(sample)) or {})[shape]
+    data = (SAMPLES / sample).read_bytes()
+    records = read(EVERY[name_of(sample)], data.replace(b'"response2": false', b'"response2": ' + second) if second else data, sample)
+    return [json.loads(line) for line in writer.write((r.skeleton, r.rows()) for r in records)]
+
+
+def test_votes_are_written_as_the_battles_that_an_arena_publishes() -> None:
+    made = written_as("fastchat.jsonl", "battles")
+    assert [one["winner"] for one in made] == [
+        "model_a", "model_b", "tie", "tie (bothbad)", "model_a", "model_a", "tie (bothbad)",
+    ]  # fmt: skip
+    assert {(one["model_a"], one["model_b"]) for one in made} == {("m-1", "m-2")} and made[-2]["conversation_a"][-1]["content"] == "One."
 
 
 def test_withheld_inspect_samples_become_invalidations() -> None:
     record = sample_of("inspect.json")[1][0]
-    ids = [d.external_id for d in record.drafts]
-    edits = list(
-        inspect_ai.Invalidations("sayso", "2026-01-01T00:00:00Z").write(
-            inspect_ai.withheld(ids, [None, record.rows()[1]])
-        )
-    )
-    assert [json.loads(e) for e in edits] == [
-        {
-            "sample_uuid": "uu1",
-            "provenance": {"author": "sayso", "timestamp": "2026-01-01T00:00:00Z", "reason": "consent", "metadata": {}},
-        }
-    ]
+    writer: Any = (writers("inspect") or {})[""]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    edits = [json.loads(line) for line in writer.at(at).write([(record.skeleton, [None, record.rows()[1]])])]
+    provenance = {"author": "sayso", "timestamp": "2026-01-01T00:00:00+00:00", "reason": "consent", "metadata": {}}
+    assert edits == [{"sample_uuid": "uu1", "provenance": provenance}]
 
 
 def test_generic_takes_octets_and_reads_evidence_of_consent() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
+from sayso import systems
 
 from app.contributions.formats.adapter import Fields, instant
 from app.contributions.formats.cutting import Act, Cutter, Row
@@ -54,17 +55,5 @@ class Avid:
                     yield orjson.dumps(self._record(row)) + b"\n"
 
     def _record(self, row: Row) -> dict[str, Any]:
-        text, profile = opened(row, "text") or {}, opened(row, "profile") or {}
-        credit = profile.get("credit", profile.get("username", profile.get("name")))
-        given = credit if isinstance(credit, list) else [] if credit is None else [credit]
-        words = [text[name] for name in ("vulnerability_information", "description", "summary", "details") if text.get(name)]
-        return {
-            "data_type": "AVID", "data_version": "0.2", "metadata": {"report_id": None},
-            "affects": {"developer": [], "deployer": [], "artifacts": []},
-            "problemtype": {"classof": "LLM Evaluation", "type": "Issue", "description": {"lang": "eng", "value": text.get("title", "")}},
-            "references": [{"type": "source", "label": f"{self._system} {row.external_id}", "url": None}],
-            "description": {"lang": "eng", "value": "\n\n".join(str(w) for w in words)},
-            "impact": None,
-            "credit": [{"lang": "eng", "value": str(name)} for name in given] or None,
-            "reported_date": None,
-        }  # fmt: skip
+        source = {"type": "source", "label": f"{self._system} {row.external_id}", "url": None}
+        return systems.avid(None, opened(row, "text"), systems.credited(opened(row, "profile")), [source])

@@ -10,7 +10,6 @@ from app.contributions.formats.adapter import Adapter, Fields, Place, instant
 from app.contributions.formats.cutting import Act, Cutter
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Spliced
 
 _ATTRIBUTES = {
     "title": "text", "description": "text", "extra_info": "text", "http_request": "text", "bug_url": "text", "vrt_id": "judgment",
@@ -53,4 +52,3 @@ def _submission(cutter: Cutter, submission: Value) -> list[Act]:
 
 
 ADAPTER = Adapter("bugcrowd", "Bugcrowd", _cut, whole=True, out="AVID", writer=bounty.Avid("Bugcrowd"))
-NATIVE = Spliced()

@@ -10,10 +10,10 @@ taken from the arena (Arena-Hard).
 
 from app.contributions.formats import dialogue
 from app.contributions.formats.adapter import Adapter, Fields, Place, instant, is_address, language
-from app.contributions.formats.cutting import Act, Cutter, Row
+from app.contributions.formats.cutting import Act, Cutter
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Lines, Spliced, opened
+from app.contributions.formats.writing import Spliced
 
 _KINDS = {
     "chat": "conversation", "leftvote": "preference", "rightvote": "preference", "tievote": "preference",
@@ -112,22 +112,4 @@ def _battle(cutter: Cutter, fields: Fields, place: Place) -> None:
             dialogue.split(cutter, [act], fields[name], (name,), (name,))
 
 
-def _pair(row: Row) -> dict[str, object] | None:
-    """A preference pair out of a battle or a vote that somebody won."""
-    judgment, context, text = opened(row, "judgment") or {}, opened(row, "context") or {}, opened(row, "text") or {}
-    side = {"leftvote": "a", "rightvote": "b", "model_a": "a", "model_b": "b"}.get(judgment.get("winner") or judgment.get("type"))
-    if row.kind != "preference" or side is None:
-        return None
-    other = "b" if side == "a" else "a"
-
-    def answers(which: str) -> object:
-        return context.get(f"conversation_{which}") or (context.get(which) or {}).get("answers")
-
-    prompts = text.get(f"conversation_{side}") or (text.get(side) or {}).get("prompts")
-    if not (prompts and answers(side) and answers(other)):
-        return None
-    return {"prompt": prompts, "chosen": answers(side), "rejected": answers(other)}
-
-
-ADAPTER = Adapter("fastchat", "Chatbot Arena (FastChat)", _cut, out="logs and battles as they were; preference pairs", writer=Spliced())
-PAIRS = Lines(_pair)
+ADAPTER = Adapter("fastchat", "Chatbot Arena (FastChat)", _cut, out="logs and battles; battles out of votes; pairs", writer=Spliced())

@@ -10,7 +10,6 @@ from app.contributions.formats.adapter import Adapter, Fields, Place, instant
 from app.contributions.formats.cutting import Act, Cutter
 from app.contributions.formats.draft import UNTIL_FIXED, Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Spliced
 
 _ATTRIBUTES = {
     "title": "text", "vulnerability_information": "text", "state": "context", "cve_ids": "context", "source": "keep",
@@ -87,4 +86,3 @@ def _activity(cutter: Cutter, report: str, embargo: str | None, activity: Value)
 
 
 ADAPTER = Adapter("hackerone", "HackerOne", _cut, whole=True, out="AVID", writer=bounty.Avid("HackerOne"))
-NATIVE = Spliced()

@@ -3,20 +3,22 @@
 Prompts, target and whatever mixes them with models' words (events, attachments, the store) -> `text`; scores -> `judgment`;
 models' messages and output -> `context`. The log's head (task, plan, model, statistics) is kept beside them.
 
-Released back, a log is not rewritten: the writer gives, for each sample that is withheld, the edit that Inspect applies with
+Written back, a log is not rewritten: the writer gives, for each sample that is withheld, the edit that Inspect applies with
 `invalidate_samples`, with its provenance.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import orjson
 
 from app.contributions.formats import dialogue
 from app.contributions.formats.adapter import Adapter, Fields, Place, instant
-from app.contributions.formats.cutting import Act, Cutter, Row
+from app.contributions.formats.cutting import Act, Cutter, splice
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Spliced
+from app.contributions.formats.writing import Released
 
 _SAMPLE = {
     "id": "id", "epoch": "id", "uuid": "id", "input": "done", "target": "text", "choices": "text", "messages": "done",
@@ -56,22 +58,26 @@ def _sample(cutter: Cutter, sample: Value, log: str, i: int) -> Act:
 
 
 class Invalidations:
-    """Edits for `invalidate_samples`: a line a withheld sample."""
+    """Edits for `invalidate_samples`, a line each withheld sample: {"sample_uuid", "provenance": {timestamp, author, reason, metadata}}
+    (inspect_ai ProvenanceData). A sample without a uuid, as in logs of before there were any, has its id and epoch beside a null."""
 
-    def __init__(self, author: str, timestamp: str) -> None:
-        self._provenance = {"author": author, "timestamp": timestamp, "reason": "consent", "metadata": {}}
+    def __init__(self, now: datetime | None = None) -> None:
+        self._at = None if now is None else now.isoformat()
 
-    def write(self, samples: Iterable[tuple[str, Row | None]]) -> Iterator[bytes]:
-        """`samples` are (uuid, row). Gives lines of {"sample_uuid", "provenance": {timestamp, author, reason, metadata}}."""
-        for uuid, row in samples:
-            if row is None:
-                yield orjson.dumps({"sample_uuid": uuid, "provenance": self._provenance}) + b"\n"
+    def at(self, now: datetime) -> "Invalidations":
+        """The same, with the time that the provenance tells."""
+        return Invalidations(now)
+
+    def write(self, records: Iterable[Released]) -> Iterator[bytes]:
+        """Lines with their LF."""
+        provenance = {"timestamp": self._at, "author": "sayso", "reason": "consent", "metadata": {}}
+        for skeleton, rows in records:
+            # What names a sample stays in the skeleton; each sample is one contribution, in the log's order.
+            samples = json.loads(splice(skeleton, [None] * len(rows)))["samples"]
+            for sample, row in zip(samples, rows, strict=True):
+                if row is None:
+                    own = {} if sample.get("uuid") else {"id": sample.get("id"), "epoch": sample.get("epoch")}
+                    yield orjson.dumps({"sample_uuid": sample.get("uuid"), **own, "provenance": provenance}) + b"\n"
 
 
-def withheld(external_ids: Sequence[str], rows: Sequence[Row | None]) -> Iterator[tuple[str, Row | None]]:
-    """(sample uuid, row) for `Invalidations`, from the drafts' external ids."""
-    for external_id, row in zip(external_ids, rows, strict=True):
-        yield external_id.partition("/")[2], row
-
-
-ADAPTER = Adapter("inspect", "Inspect AI", _cut, whole=True, out="invalidations with provenance for what is withheld", writer=Spliced())
+ADAPTER = Adapter("inspect", "Inspect AI", _cut, whole=True, out="invalidations with provenance for what is withheld", writer=Invalidations())

@@ -5,10 +5,10 @@ can tell which from the item, so all of it is `text`, not split off.
 """
 
 from app.contributions.formats.adapter import Adapter, Fields, Place
-from app.contributions.formats.cutting import Cutter, Row
+from app.contributions.formats.cutting import Cutter
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Lines, Spliced, opened
+from app.contributions.formats.writing import Spliced
 
 
 def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
@@ -18,12 +18,4 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
     act.spread(fields, {"label": "=judgment"})
 
 
-def _dpo(row: Row) -> dict[str, object] | None:
-    label, text = opened(row, "judgment"), opened(row, "text")
-    if label not in (1, 2) or not isinstance(text, dict):
-        return None
-    return {"prompt": text["input"], "chosen": text[f"output_{label}"], "rejected": text[f"output_{3 - label}"]}
-
-
-ADAPTER = Adapter("llmbar", "LLMBar", _cut, out="the items; DPO pairs", writer=Spliced())
-DPO = Lines(_dpo)
+ADAPTER = Adapter("llmbar", "LLMBar", _cut, out="the items; DPO pairs, SFT messages, KTO", writer=Spliced())

@@ -6,10 +6,10 @@ is never released by itself.
 """
 
 from app.contributions.formats.adapter import Adapter, Fields, Place, instant
-from app.contributions.formats.cutting import Cutter, Row
+from app.contributions.formats.cutting import Cutter
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Lines, Spliced, opened
+from app.contributions.formats.writing import Spliced
 
 _VOTE = {
     "question_id": "keep", "winner": "judgment", "judge": "who", "model_a": "context", "model_b": "context", "turn": "keep",
@@ -39,14 +39,4 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
     act.created_at = instant(fields.get("tstamp"))
 
 
-def _dpo(row: Row) -> dict[str, object] | None:
-    judgment, context = opened(row, "judgment"), opened(row, "context")
-    side = {"model_a": "a", "model_b": "b"}.get((judgment or {}).get("winner"))
-    if row.kind != "preference" or side is None or not context:
-        return None
-    won, lost = context.get(f"conversation_{side}"), context.get(f"conversation_{'b' if side == 'a' else 'a'}")
-    return {"prompt": won[:-1], "chosen": won[-1:], "rejected": lost[-1:]} if won and lost else None
-
-
-ADAPTER = Adapter("mt-bench", "MT-bench", _cut, out="the lines; DPO pairs", writer=Spliced())
-DPO = Lines(_dpo)
+ADAPTER = Adapter("mt-bench", "MT-bench", _cut, out="the lines; DPO pairs, SFT messages, KTO", writer=Spliced())

@@ -9,7 +9,6 @@ from app.contributions.formats.adapter import Adapter, Fields, Place, instant
 from app.contributions.formats.cutting import Act, Cutter
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Spliced
 
 _ROLES = {
     "uuid": "id", "id": "id", "slug": "id", "type": "id", "severity": "context", "security_boundary": "context", "score": "context",
@@ -46,4 +45,3 @@ def _disclosure(cutter: Cutter, one: Value) -> Act:
 
 
 ADAPTER = Adapter("odin", "0din", _cut, whole=True, out="AVID", writer=bounty.Avid("0din"))
-NATIVE = Spliced()

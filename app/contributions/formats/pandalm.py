@@ -5,10 +5,10 @@ once, so that any released vote brings it. The annotators are the same three peo
 """
 
 from app.contributions.formats.adapter import Adapter, Fields, Place
-from app.contributions.formats.cutting import Cutter, Row
+from app.contributions.formats.cutting import Cutter
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Lines, Spliced, opened
+from app.contributions.formats.writing import Spliced
 
 _CONTEXT = ("instruction", "input", "response1", "response2", "motivation_app", "cmp_key")
 
@@ -32,13 +32,4 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
             cutter.share(acts, "text", value, name)
 
 
-def _pair(row: Row) -> dict[str, object] | None:
-    vote, context = opened(row, "judgment"), opened(row, "context")
-    if vote not in (1, 2) or not isinstance(context, dict):
-        return None
-    prompt = "\n\n".join(str(context[name]) for name in ("instruction", "input") if context.get(name))
-    return {"prompt": prompt, "chosen": context[f"response{vote}"], "rejected": context[f"response{3 - vote}"]}
-
-
-ADAPTER = Adapter("pandalm", "PandaLM", _cut, out="the items; DPO pairs", writer=Spliced())
-DPO = Lines(_pair)
+ADAPTER = Adapter("pandalm", "PandaLM", _cut, out="the items; DPO pairs, SFT messages, KTO", writer=Spliced())

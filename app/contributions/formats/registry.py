@@ -22,6 +22,7 @@ from app.contributions.formats import (
     testimony,
 )  # fmt: skip
 from app.contributions.formats.adapter import Adapter
+from app.contributions.formats.training import BATTLES, DPO, KTO, SFT
 from app.contributions.formats.writing import Spliced, Writer
 
 _MODULES = (
@@ -30,15 +31,20 @@ _MODULES = (
 )  # fmt: skip
 ADAPTERS: dict[str, Adapter] = {module.ADAPTER.name: module.ADAPTER for module in _MODULES}
 NAMES = (*ADAPTERS, "generic")
+_TRAINING: dict[str, Writer] = {"dpo": DPO, "sft": SFT, "kto": KTO}
+_NATIVE: dict[str, Writer] = {"native": Spliced()}
+_OTHERS: dict[str, dict[str, Writer]] = {
+    "fastchat": {"battles": BATTLES, "pairs": DPO, **_TRAINING}, **dict.fromkeys(("hh-rlhf", "pandalm", "mt-bench", "llmbar"), _TRAINING),
+    **dict.fromkeys(("hackerone", "bugcrowd", "odin", "inspect"), _NATIVE),
+}  # fmt: skip
 
 
 def writers(name: str) -> dict[str, Writer] | None:
-    """The writers of a format by shape: empty for the usual one, `native`, `pairs`, `dpo` and such for others. Empty where it is only
-    read; None where there is no such format."""
+    """The writers of a format by shape: "" the usual one, `native`, `pairs`, `dpo` and such the others. Empty where it is only read; None
+    where there is no such format."""
     if name == "generic":
         return {"": Spliced()}
-    for module in _MODULES:
-        if module.ADAPTER.name == name:
-            others = {shape.lower(): found for shape, found in vars(module).items() if shape.isupper() and hasattr(found, "write")}
-            return {} if module.ADAPTER.writer is None else {"": module.ADAPTER.writer, **others}
-    return None
+    if name not in ADAPTERS:
+        return None
+    usual: Writer | None = ADAPTERS[name].writer
+    return {} if usual is None else {"": usual, **_OTHERS.get(name, {})}

@@ -37,13 +37,14 @@ VIEWS: dict[str, dict[str, Any]] = {
     "generic": COLUMNS,
     "messages": {**_HEAD, "messages": _MESSAGES, "records": TEXTS, "withheld": TEXTS, "credits": TEXTS},
     "preference-pairs": {**_HEAD, "prompt": _MESSAGES, "chosen": _MESSAGES, "rejected": _MESSAGES},
+    "sft": {**_HEAD, "messages": _MESSAGES}, "kto": {**_HEAD, "prompt": _MESSAGES, "completion": _MESSAGES, "label": "bool"},
     "battles": {
         **_HEAD, "winner": TEXT, "model_a": TEXT, "model_b": TEXT, "conversation_a": _MESSAGES, "conversation_b": _MESSAGES,
         "judgment": TEXT, "contested": "bool", "against": TEXTS,
     },
     "trees": {**_HEAD, "tree": TEXT, "depth": "int64", "role": TEXT, "content": TEXT, "text": TEXT, "judgment": TEXT, "tombstone": "bool"},
 }  # fmt: skip
-"""The columns of each view."""
+"""The columns of each view that has columns: the shapes of other systems are written as files."""
 
 
 def load(

@@ -54,7 +54,7 @@ def models(context: Any) -> tuple[str | None, str | None]:
     """The names of the two models that were compared."""
     if not isinstance(context, dict):
         return None, None
-    both = context.get("models")
+    both = _nested(context.get("models"))
     if isinstance(both, list) and len(both) == 2 and all(isinstance(name, str) and name for name in both):
         return both[0], both[1]
     found = [_text(context.get(f"model_{side}")) or _text(_member(context.get(side), "model_name")) for side in (A, B)]
@@ -63,6 +63,10 @@ def models(context: Any) -> tuple[str | None, str | None]:
 
 def side(which: str, text: Any, context: Any) -> list[Message] | None:
     """The whole dialogue on one side of a comparison, the compared answer last; None where it cannot be told."""
+    states = _nested(_member(text, "states"))
+    if isinstance(states, list) and len(states) == 2:
+        told = messages(_member(states[which == B], "messages"))
+        return told if told and told[-1]["role"] == ASSISTANT else None
     prompts = _prompts(which, text) or _prompts(which, context)
     for place in (context, text):
         for name in _SIDES[which]:
@@ -106,16 +110,20 @@ def dialogue(prompts: Any, answers: Any) -> list[Message] | None:
 
 
 def messages(value: Any) -> list[Message] | None:
-    """A list of messages with roles, in the words that systems use for both."""
+    """A list of messages with roles, in the words that systems use for both; or of pairs of them, the last of which may say nothing yet."""
     if not isinstance(value, list) or not value:
         return None
+    if isinstance(value[-1], list) and len(value[-1]) == 2 and value[-1][1] is None:
+        value = value[:-1]
     found = []
     for one in value:
+        if isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) and one[0].lower() in _ROLES:
+            one = {"role": one[0], "content": one[1]}
         name, content = (_member(one, "role") or _member(one, "from")), _member(one, "content") or _member(one, "value")
         if not isinstance(content, str) or not isinstance(name, str):
             return None
         found.append(_message(role(name), content))
-    return found
+    return found or None
 
 
 def turns(text: str) -> list[Message] | None:
@@ -160,6 +168,14 @@ def conversation(row: dict[str, Any]) -> list[Message] | None:
     return messages(text)
 
 
+def _nested(value: Any) -> Any:
+    """What a string of JSON holds, as remote loggers write lists; anything else as it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+    except (ValueError, RecursionError):
+        return value
+
+
 def _member(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
 
@@ -174,6 +190,14 @@ def _strings(value: Any) -> bool:
 
 def _message(who: str, content: str) -> Message:
     return {"role": who, "content": content}
+
+
+def compared(won: str | None, text: Any, context: Any) -> tuple[list[Message], list[Message], list[Message]] | str:
+    """(prompt, chosen, rejected) of two answers of which `won` was preferred; else why there is no pair: `no-winner`, `tie`, `no-answers`."""
+    if won not in (A, B):
+        return "no-winner" if won is None else "tie"
+    chosen, rejected = (side(which, text, context) for which in (won, B if won == A else A))
+    return "no-answers" if chosen is None or rejected is None else parted(chosen, rejected)
 
 
 def parted(one: list[Message], other: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:

@@ -17,15 +17,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from sayso import shapes
+from sayso import shapes, systems
 from sayso.proofs import Failed
 
-NAMES = ("generic", "messages", "preference-pairs", "battles", "trees")
+NAMES = ("generic", "messages", "preference-pairs", "battles", "trees", "sft", "kto", "openassistant", "fastchat", "avid", "records")
+"""The last four are shapes of other systems (systems.py), the two before them of trainers."""
 DISSENT = ("critique", "objection", "refusal")
 """Kinds that speak against another record."""
 OUTCOMES = (shapes.A, shapes.B, shapes.TIE, shapes.BOTH_BAD, "unread")
 WITHHELD = "withheld"
 _DIALOGUES = ("conversation", "red_team_report")
+_OF_PREFERENCES = ("battles", "preference-pairs", "sft", "kto", "fastchat")
 _TERMS = ("language", "platform", "policies", "attribution", "credit", "link")
 Row = dict[str, Any]
 Rows = Callable[[], Iterable[Row]]
@@ -58,7 +60,7 @@ class Tally:
         said = {name: (dict(sorted(value.items())) if isinstance(value, Counter) else value) for name, value in vars(self).items()}
         for name in ("against", "withheld"):
             said[name] = {kind: getattr(self, name)[kind] for kind in DISSENT}
-        if self.view not in ("battles", "preference-pairs"):
+        if self.view not in _OF_PREFERENCES:
             del said["outcomes"], said["groups"]
         return said
 
@@ -70,7 +72,7 @@ def project(rows: Rows, name: str, groups: Iterable[dict[str, Any]] = ()) -> tup
     if name not in NAMES:
         raise Failed(f"there is no view of that name: take one of {', '.join(NAMES)}")
     tally = Tally(name, groups=[{**group, "outcomes": dict.fromkeys(OUTCOMES, 0)} for group in _told(groups)])
-    made = {"generic": _generic, "messages": _messages, "preference-pairs": _pairs, "battles": _battles, "trees": _trees}[name]
+    made = _MADE[name]
     return _counted(made(rows, tally), tally), tally
 
 
@@ -82,8 +84,9 @@ def _told(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _counted(made: Iterator[Row], tally: Tally) -> Iterator[Row]:
     for row in made:
         tally.rows += 1
-        if row.get("left_out"):
-            tally.left_out[row["left_out"]] += 1
+        why = row.get("left_out") or (row["sayso"]["left_out"] if tally.view in ("fastchat", "avid", "records") else None)
+        if why:
+            tally.left_out[why] += 1
         yield row
 
 
@@ -113,11 +116,17 @@ def _generic(rows: Rows, tally: Tally) -> Iterator[Row]:
     yield from _seen(rows, tally)
 
 
-def _pairs(rows: Rows, tally: Tally) -> Iterator[Row]:
+def _of_kind(rows: Rows, tally: Tally, kind: str) -> Iterator[Row]:
+    """The rows of one kind; the others are counted."""
     for row in _seen(rows, tally):
-        if row.get("kind") != "preference":
+        if row.get("kind") == kind:
+            yield row
+        else:
             tally.not_shown[str(row.get("kind"))] += 1
-            continue
+
+
+def _pairs(rows: Rows, tally: Tally) -> Iterator[Row]:
+    for row in _of_kind(rows, tally, "preference"):
         made = _head(row) | {"prompt": None, "chosen": None, "rejected": None}
         if not made["tombstone"]:
             won = shapes.winner(shapes.opened(row, "judgment"))
@@ -129,14 +138,8 @@ def _pairs(rows: Rows, tally: Tally) -> Iterator[Row]:
 def _pair(row: Row, won: str | None) -> Row:
     if row.get("judgment") is None:
         return {"left_out": "judgment-withheld"}
-    if won not in (shapes.A, shapes.B):
-        return {"left_out": "no-winner" if won is None else "tie"}
-    text, context = shapes.opened(row, "text"), shapes.opened(row, "context")
-    chosen, rejected = (shapes.side(which, text, context) for which in (won, shapes.B if won == shapes.A else shapes.A))
-    if chosen is None or rejected is None:
-        return {"left_out": "no-answers"}
-    prompt, chosen, rejected = shapes.parted(chosen, rejected)
-    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    found = shapes.compared(won, shapes.opened(row, "text"), shapes.opened(row, "context"))
+    return {"left_out": found} if isinstance(found, str) else dict(zip(("prompt", "chosen", "rejected"), found, strict=True))
 
 
 def _count(tally: Tally, row: Row, won: str | None) -> None:
@@ -163,10 +166,7 @@ def _battles(rows: Rows, tally: Tally) -> Iterator[Row]:
         scratch.execute("CREATE TABLE contested (item TEXT PRIMARY KEY) WITHOUT ROWID")
         speaking = ((row["parent"], row["record_id"]) for row in rows() if row.get("kind") in DISSENT and row.get("parent"))
         scratch.executemany("INSERT OR IGNORE INTO against VALUES (?, ?)", speaking)
-        for row in _seen(rows, tally):
-            if row.get("kind") != "preference":
-                tally.not_shown[str(row.get("kind"))] += 1
-                continue
+        for row in _of_kind(rows, tally, "preference"):
             found = scratch.execute(
                 "SELECT item, record FROM against WHERE item IN (?, ?) ORDER BY record", (row["record_id"], row.get("parent"))
             ).fetchall()
@@ -198,6 +198,16 @@ def _trees(rows: Rows, tally: Tally) -> Iterator[Row]:
             yield _head(row) | said | {"role": role, "content": content, "text": row.get("text"), "judgment": row.get("judgment")}
 
 
+def _openassistant(rows: Rows, tally: Tally) -> Iterator[Row]:
+    def counted(paths: Iterator[list[Row]]) -> Iterator[list[Row]]:
+        for path in paths:
+            tally.left_out[WITHHELD] += path[-1].get("tombstone") is True
+            yield path
+
+    with closing(_scratch()) as scratch:
+        yield from systems.trees(counted(_Threads(scratch, _sorted_out(rows, tally, alone=())).walk()))
+
+
 def _messages(rows: Rows, tally: Tally) -> Iterator[Row]:
     with closing(_scratch()) as scratch:
         for row in (threads := _Threads(scratch, _sorted_out(rows, tally))).others:
@@ -220,11 +230,11 @@ def _thread(ids: list[str], told: Any, left_out: str | None) -> Row:
     return {"messages": told, "records": ids, "withheld": [] if told else ids, "credits": [], "left_out": left_out}
 
 
-def _sorted_out(rows: Rows, tally: Tally) -> Iterator[tuple[Row, bool]]:
-    """Messages for threads; dialogues, which are a row of their own; the rest is counted."""
+def _sorted_out(rows: Rows, tally: Tally, alone: tuple[str, ...] = _DIALOGUES) -> Iterator[tuple[Row, bool]]:
+    """Messages for threads; kinds that are a row `alone`; the rest is counted."""
     for row in _seen(rows, tally):
         kind = row.get("kind")
-        if kind != "message" and kind not in _DIALOGUES:
+        if kind != "message" and kind not in alone:
             tally.not_shown[str(kind)] += 1
         yield row, kind == "message"
 
@@ -288,3 +298,12 @@ class _Threads:
     def is_answered(self, record: str) -> bool:
         """Whether anything in the threads answers a record."""
         return self._scratch.execute("SELECT 1 FROM node WHERE above = ? LIMIT 1", (record,)).fetchone() is not None
+
+
+_MADE: dict[str, Callable[[Rows, Tally], Iterator[Row]]] = {
+    "generic": _generic, "messages": _messages, "preference-pairs": _pairs, "battles": _battles, "trees": _trees,
+    "sft": lambda rows, tally: systems.sft_rows(_pairs(rows, tally)), "kto": lambda rows, tally: systems.kto_rows(_pairs(rows, tally)),
+    "openassistant": _openassistant, "fastchat": lambda rows, tally: systems.battles(_battles(rows, tally)),
+    "avid": lambda rows, tally: systems.reports(_of_kind(rows, tally, "vulnerability_report")),
+    "records": lambda rows, tally: systems.records(_seen(rows, tally)),
+}  # fmt: skip
