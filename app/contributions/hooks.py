@@ -6,10 +6,12 @@ could be read far enough to take addresses out of it, and never that of people w
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,6 +51,8 @@ KEEP_CONTENT = timedelta(days=7)
 KEEP_REPORT = timedelta(days=30)
 MOST_REPORTS = 10_000
 """Reports kept of one platform; then the oldest go."""
+_KEY_SECONDS = 10.0
+_MOST_KEYS = 10_000
 _NEVER_KEPT = frozenset({"contribution_gone", "contributor_refused"})
 
 
@@ -70,10 +74,24 @@ class Hooks:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._keys: dict[tuple[str, bytes], tuple[float, IngestKey]] = {}
 
     async def key(self, format_: str, secret: str) -> IngestKey:
-        """The ingest key of an address. Raises NotFound (ingest_key_unknown)."""
-        return await run_in_threadpool(self._find, format_, secret)
+        """The ingest key of an address. Raises NotFound (ingest_key_unknown).
+
+        A look-up would double what a vote waits for, so a key is remembered for a while where it has no secret that can change. That
+        it is not revoked is asked again when something is recorded with it, in that transaction.
+        """
+        name, now = (format_, sha256(secret.encode()).digest()), time.monotonic()
+        found = self._keys.get(name)
+        if found is None or found[0] < now:
+            key = await run_in_threadpool(self._find, format_, secret)
+            if HOOKED[format_].proved is not None:
+                return key
+            if len(self._keys) >= _MOST_KEYS:
+                self._keys.clear()
+            found = self._keys[name] = (now + _KEY_SECONDS, key)
+        return found[1]
 
     def _find(self, format_: str, secret: str) -> IngestKey:
         with read(self._runtime.engine) as session:
@@ -94,10 +112,12 @@ class Hooks:
         recorded, refused = [], None
         for sent in event.records:
             try:
-                recorded.append(await self._record(key, sent))
+                recorded.append(await self._record(key, sent, key.id))
             except (TooMany, Unavailable):
                 raise
             except DomainError as error:
+                if error.code == ingest_keys.unknown().code:
+                    raise  # revoked since it was remembered: nothing is kept of what it sends
                 if sent.once and error.code == "external_id_conflict":
                     continue
                 await run_in_threadpool(self._report, key, sent, len(sent.record), error)
@@ -109,7 +129,7 @@ class Hooks:
 
     async def say(self, key: IngestKey, record: bytes) -> Recorded:
         """Record what a person is waiting for; a refusal is theirs to read, and nothing is kept of it. Raises DomainError."""
-        return await self._record(key, Sent(record))
+        return await self._record(key, Sent(record), key.id)
 
     async def try_again(self, platform_id: str, refused: str) -> Recorded:
         """Record a refused line whose content is still kept. Raises NotFound (refused_line_unknown), or why it is refused now."""
@@ -141,16 +161,17 @@ class Hooks:
         except Wrong as error:
             raise Invalid(error.code, error.rule[:1].upper() + error.rule[1:] + ".") from None
 
-    async def _record(self, key: IngestKey, sent: Sent) -> Recorded:
+    async def _record(self, key: IngestKey, sent: Sent, living: str | None = None) -> Recorded:
+        """`living`: the key's id where it must not be revoked."""
         act, skeleton = self._act(key, sent)
         try:
-            return await self._submit(key, sent, act, skeleton)
+            return await self._submit(key, sent, act, skeleton, living)
         except Conflict as error:
             if error.code != "external_id_conflict" or not sent.revision:
                 raise
         # A later version of what is here: an act of its own, that answers the first.
         later = replace(act, external_id=f"{act.external_id}@{sent.revision}", parent=act.external_id)
-        return await self._submit(key, sent, later, skeleton)
+        return await self._submit(key, sent, later, skeleton, living)
 
     def _act(self, key: IngestKey, sent: Sent) -> tuple[Act, bytes]:
         record = HOOKED[key.format].adapter.one(Raw("", 1, sent.record, tail=b"\n"), "", key.format)
@@ -162,7 +183,7 @@ class Hooks:
             raise Invalid("format_mismatch", "A line must be one act of one person.")
         return record.drafts[0], dump_skeleton(record.skeleton)
 
-    async def _submit(self, key: IngestKey, sent: Sent, act: Act, skeleton: bytes) -> Recorded:
+    async def _submit(self, key: IngestKey, sent: Sent, act: Act, skeleton: bytes, living: str | None) -> Recorded:
         intake, now = self._runtime.parts["intake"], self._runtime.clock.now()
         consent: dict[str, Any] | None = None if key.consent is None else json.loads(key.consent)
         if act.embargo not in (None, UNTIL_FIXED) and datetime.fromisoformat(str(act.embargo).replace("Z", "+00:00")) > now:
@@ -173,7 +194,7 @@ class Hooks:
         place = skeleton_place(key.platform_id, draft.external_hash)
         sealed = skeleton_sealer(self._runtime, key.platform_id).seal(skeleton, place)
         own, group = (self._mac(key, name) if name else None for name in (sent.own, sent.group))
-        draft.models = act.models
+        draft.models, draft.key = act.models, living
         draft.origin = (key.id, sealed, own, group)
         committer: Committer = self._runtime.parts["committer"]
         [result] = await committer.submit([draft])

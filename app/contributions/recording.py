@@ -27,7 +27,7 @@ from app.kit.clock import from_micros, micros, rfc3339
 from app.kit.errors import Conflict, DomainError, Gone, Invalid, Unauthorised
 from app.kit.ids import new_id
 from app.log import service as log
-from app.parties import contributors
+from app.parties import contributors, ingest_keys
 from app.parties.contributors import Person
 
 _CONTRIBUTION = Contribution.__table__  # type: ignore[attr-defined]
@@ -37,6 +37,7 @@ _MODEL = ContributionModel.__table__  # type: ignore[attr-defined]
 _HOOK_LINE = HookLine.__table__  # type: ignore[attr-defined]
 
 _ACTIVE = "SELECT id FROM platform WHERE suspended_at IS NULL AND id IN (*)"
+_KEYS = "SELECT id FROM ingest_key WHERE revoked_at IS NULL AND id IN (*)"
 _DEFAULTS = (
     "SELECT p.id, d.policy_id, y.digest, d.wording_sha256, w.language, d.shown_at FROM platform p "
     "LEFT JOIN platform_default d ON d.platform_id = p.id LEFT JOIN policy y ON y.id = d.policy_id "
@@ -92,6 +93,8 @@ class Draft:
     origin: tuple[str, bytes, bytes | None, bytes | None] | None = None
     """Where it came through a hook: the ingest key's id, the line's skeleton, sealed, and keyed hashes of the names by which its
     system tells of a deletion (its own, and what it is part of)."""
+    key: str | None = None
+    """The ingest key that it came with, which must not be revoked when it is recorded."""
     models: tuple[str, ...] = ()
     """The language models it is about, each once."""
     may_default: bool = False
@@ -140,9 +143,12 @@ def record_many(
     results: list[Recorded | DomainError | None] = [None] * len(drafts)
     bare = any(d.may_default for d in drafts)
     active = direct.run_among(_DEFAULTS if bare else _ACTIVE, (), list({d.platform for d in drafts}))
+    hooked = list({d.key for d in drafts if d.key is not None})
+    living = direct.run_among(_KEYS, (), hooked) if hooked else None
     people = contributors.meet(direct, keys, {(d.platform, d.pseudonym) for d in drafts if d.pseudonym is not None})
     platforms = {row[0]: row[1:] for row in active.fetchall()}
-    pending = _admit(set(platforms), drafts, results, random)
+    revoked = set(hooked) - {row[0] for row in living.fetchall()} if living is not None else set()
+    pending = _admit(set(platforms), revoked, drafts, results, random)
     _read_intents(direct, pending, results, now)
     if careful:
         _turn_away(direct, pending, results)
@@ -180,11 +186,14 @@ def record_many(
     return answer
 
 
-def _admit(active: set[str], drafts: Sequence[Draft], results: list[Any], random: Entropy) -> list[_New]:
+def _admit(active: set[str], revoked: set[str], drafts: Sequence[Draft], results: list[Any], random: Entropy) -> list[_New]:
     pending = []
     for at, draft in enumerate(drafts):
         if draft.platform not in active:
             results[at] = Unauthorised("token_invalid", "The platform is suspended; ask the operator.")
+            continue
+        if draft.key in revoked:
+            results[at] = ingest_keys.unknown()
             continue
         new = _New(at, draft, new_id("contribution", random))
         if draft.policy is not None:

@@ -91,5 +91,10 @@ def find(session: Session, format_: str, secret: str) -> IngestKey:
         digest = sha256(secret.encode()).hexdigest()
         key = session.exec(select(IngestKey).where(IngestKey.secret_sha256 == digest)).first()
     if key is None or key.revoked_at is not None or key.format != format_:
-        raise NotFound("ingest_key_unknown", UNKNOWN)
+        raise unknown()
     return key
+
+
+def unknown() -> NotFound:
+    """Nothing is taken with that key."""
+    return NotFound("ingest_key_unknown", UNKNOWN)
