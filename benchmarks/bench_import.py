@@ -24,12 +24,12 @@ FLAT = 1.25
 """Aim: the memory of the large import over that of one of a tenth of its records."""
 
 FLOOR = """
-import json, sqlite3, sys
+import csv, json, sqlite3, sys
 path, url = sys.argv[1:]
 if url.startswith("postgresql"):
     import psycopg
     connection = psycopg.connect(url)
-    connection.execute("CREATE TABLE IF NOT EXISTS bare (n bigint, line jsonb)")
+    connection.execute("CREATE TABLE IF NOT EXISTS bare (n bigint, line text)")
     insert = lambda rows: connection.cursor().executemany("INSERT INTO bare VALUES (%s, %s)", rows)
 else:
     connection = sqlite3.connect(url)
@@ -39,7 +39,10 @@ else:
     insert = lambda rows: connection.executemany("INSERT INTO bare VALUES (?, ?)", rows)
 rows = []
 for n, line in enumerate(open(path, "rb")):
-    json.loads(line)
+    if path.endswith(".csv"):
+        next(csv.reader([line.decode()]))
+    else:
+        json.loads(line)
     rows.append((n, line.decode()))
     if len(rows) == 500:
         insert(rows); connection.commit(); rows = []
@@ -90,9 +93,154 @@ def _sharelm(rng: random.Random, n: int) -> Any:
     }  # fmt: skip
 
 
+def _grt(rng: random.Random, n: int) -> Any:
+    said = [{"role": ("user", "assistant")[at % 2], "content": _words(rng, 40)} for at in range(4)]
+    return {
+        "category_name": "Bias", "challenges_name": f"c{n % 21}", "contestant_message": "Instructions.", "conversation": said,
+        "submission_message": "Thanks", "user_justification": f"{_words(rng, 20)} {n}", "submission_grade": "accepted", "conversation_length": 4,
+    }  # fmt: skip
+
+
+def _flag(rng: random.Random, n: int) -> Any:
+    said = [{"message_id": f"m{n}-{at}", "turn_id": f"t{n}", "role": role, "status": "ok", "content": _words(rng, 60), "tags": {}}
+            for at, role in enumerate(("user", "assistant"))]  # fmt: skip
+    return {
+        "Flag ID": f"f{n}", "Status": "approved", "Red-flagged": True, "Reason": "bias", "Comment": _words(rng, 20), "Evaluation ID": "e",
+        "Evaluation title": "Event", "Conversation ID": f"c{n}", "Scenario ID": "s", "Scenario name": "S", "Task ID": None, "Task name": None,
+        "Author ID": f"a{rng.randrange(1000)}", "Author email": "someone@example.org", "Flagged message count": 2,
+        "Flagged message IDs": f"m{n}-0 m{n}-1", "Flagged turn IDs": f"t{n}", "Flagged messages": said, "Created": "2026-01-02T03:04:05+00:00",
+    }  # fmt: skip
+
+
+def _hackerone(rng: random.Random, n: int) -> Any:
+    who = {"id": str(n % 1000), "type": "user", "attributes": {"username": f"u{n % 1000}", "name": "Pen", "disabled": False}}
+    return {
+        "id": str(n), "type": "report",
+        "attributes": {
+            "title": _words(rng, 8), "state": "resolved", "created_at": "2024-01-01T00:00:00.000Z", "triaged_at": None, "closed_at": None,
+            "vulnerability_information": _words(rng, 150), "disclosed_at": "2024-05-01T00:00:00Z",
+        },
+        "relationships": {"reporter": {"data": who}, "weakness": {"data": None}, "bounties": {"data": []}},
+    }  # fmt: skip
+
+
+def _bugcrowd(rng: random.Random, n: int) -> Any:
+    return {
+        "id": f"b{n}", "type": "submission",
+        "attributes": {
+            "title": _words(rng, 8), "description": _words(rng, 150), "vrt_id": "ai.prompt_injection", "priority": 2, "severity": 2,
+            "state": "unresolved", "submitted_at": "2024-03-01T00:00:00Z", "extra_info": None, "source": "platform",
+        },
+        "relationships": {"researcher": {"data": {"id": f"r{n % 1000}", "type": "identity"}}},
+    }  # fmt: skip
+
+
+def _odin(rng: random.Random, n: int) -> Any:
+    return {
+        "uuid": f"0d{n}", "title": _words(rng, 8), "summary": _words(rng, 30), "details": _words(rng, 120), "severity": "high", "credit": "Pen",
+        "published_at": "2025-01-01", "reported_at": "2024-12-01", "models": ["m-1"], "taxonomies": [{"category": "x"}],
+    }  # fmt: skip
+
+
+def _avid(rng: random.Random, n: int) -> Any:
+    def said(words: int) -> Any:
+        return {"lang": "eng", "value": _words(rng, words)}
+
+    return {
+        "data_type": "AVID", "data_version": "0.2", "metadata": {"vuln_id": f"AVID-{n}"},
+        "affects": {"developer": [], "deployer": ["X"], "artifacts": []}, "references": [], "reports": None, "impact": {"avid": {}},
+        "problemtype": {"classof": "LLM Evaluation", "type": "Issue", "description": said(20)}, "description": said(120),
+        "credit": [{"lang": "eng", "value": "Pen"}], "published_date": "2024-01-01", "last_modified_date": "2024-01-01",
+    }  # fmt: skip
+
+
+def _pandalm(rng: random.Random, n: int) -> Any:
+    votes = {f"annotator{i}": rng.randrange(3) for i in (1, 2, 3)}
+    return {
+        "idx": n, "motivation_app": "a", "cmp_key": "m1_m2", "instruction": _words(rng, 30), "input": "", "response1": _words(rng, 60),
+        "response2": _words(rng, 60), **votes,
+    }  # fmt: skip
+
+
+def _mt_bench(rng: random.Random, n: int) -> Any:
+    asked = {"role": "user", "content": _words(rng, 30)}
+    sides = {f"conversation_{side}": [asked, {"role": "assistant", "content": _words(rng, 60)}] for side in "ab"}
+    return {
+        "question_id": n, "model_a": "m-a", "model_b": "m-b", "winner": "model_a", "judge": f"expert_{n % 60}", **sides, "turn": 1,
+        "tstamp": 1_700_000_000 + n,
+    }  # fmt: skip
+
+
+def _llmbar(rng: random.Random, n: int) -> Any:
+    return {"input": f"{_words(rng, 40)} {n}", "output_1": _words(rng, 60), "output_2": _words(rng, 60), "label": 1 + n % 2}
+
+
+def _nibbler(rng: random.Random, n: int) -> Any:
+    said = {
+        "submitter_id": n % 1000, "example_uid": n, "rewritten_prompt": _words(rng, 30), "text_attack_mode": ["x"], "image_failure_type": ["y"],
+        "image_failure_type_other_input": None,
+    }  # fmt: skip
+    prompt = _words(rng, 30)
+    validation = {
+        "annotator_id": f"w{n % 50}", "answer_time_ms": 1200, "question_id": f"q{n}", "submitted_prompt": prompt,
+        "text_safety_validation": ["unsafe"], "image_safety_validation": ["unsafe"], "text_attack_mode": ["x"],
+    }  # fmt: skip
+    return {
+        "submitted_timestamp": 1_690_000_000_000 + n, "submitted_prompt": prompt, "hashed_filename": str(n), "submission_annotations": said,
+        "validation": [validation],
+    }  # fmt: skip
+
+
+def _testimony(rng: random.Random, n: int) -> Any:
+    return {
+        "id": f"t{n}", "pseudonym": f"p{n % 1000}", "language": "sw", "text": _words(rng, 180), "themes": ["pay"], "country": "KE",
+        "created_at": "2024-06-01T11:22:33Z",
+    }  # fmt: skip
+
+
+def _argilla(rng: random.Random, n: int) -> Any:
+    given = [
+        {"id": f"x{n}-{i}", "values": {"quality": {"value": 4}, "why": {"value": _words(rng, 20)}}, "status": "submitted",
+         "user_id": f"u{i}", "inserted_at": "2024-01-01T00:00:00"} for i in (1, 2)
+    ]  # fmt: skip
+    return {"id": f"ar{n}", "fields": {"prompt": _words(rng, 60)}, "metadata": {}, "external_id": None, "responses": given, "suggestions": []}
+
+
+def _label_studio(rng: random.Random, n: int) -> Any:
+    def annotation(i: int, value: Any) -> Any:
+        return {
+            "id": n * 2 + i, "completed_by": i, "result": [{"from_name": "s", "to_name": "t", **value}], "was_cancelled": False,
+            "ground_truth": False, "created_at": "2024-02-01T10:00:00.000000Z", "updated_at": "2024-02-01T10:00:00.000000Z", "lead_time": 3.5,
+            "prediction": {}, "unique_id": f"u-{n}-{i}",
+        }  # fmt: skip
+
+    words = {"type": "textarea", "value": {"text": [_words(rng, 20)]}}
+    given = [annotation(0, {"type": "choices", "value": {"choices": ["good"]}}), annotation(1, words)]
+    return {"id": n, "annotations": given, "drafts": [], "predictions": [], "data": {"prompt": _words(rng, 60)}, "meta": {}, "project": 1}
+
+
+def _inspect(rng: random.Random, n: int) -> Any:
+    said = [{"role": "user", "content": _words(rng, 40)}, {"role": "assistant", "content": _words(rng, 60), "source": "generate"}]
+    sample = {
+        "id": n, "epoch": 1, "input": said[0]["content"], "target": "4", "messages": said, "output": {"model": "m-1", "choices": []},
+        "scores": {"match": {"value": "C", "answer": "4"}}, "metadata": {"contributor": f"au-{n % 1000}"}, "uuid": f"uu{n}",
+    }  # fmt: skip
+    return {"version": 2, "status": "success", "eval": {"run_id": f"run{n}", "task": "t", "model": "m-1"}, "samples": [sample]}
+
+
+def _generic(rng: random.Random, n: int) -> Any:
+    return {"id": n, "who": f"g{n % 1000}", "kind": "critique", "note": _words(rng, 180), "lang": "en"}
+
+
 SHAPES: dict[str, Callable[[random.Random, int], Any]] = {
-    "fastchat": _fastchat, "hh-rlhf": _hh_rlhf, "openassistant": _openassistant, "sharelm": _sharelm,
+    "openassistant": _openassistant, "fastchat": _fastchat, "sharelm": _sharelm, "grt": _grt, "hi-red-teaming": _flag,
+    "hackerone": _hackerone, "bugcrowd": _bugcrowd, "odin": _odin, "avid": _avid, "hh-rlhf": _hh_rlhf, "pandalm": _pandalm,
+    "mt-bench": _mt_bench, "llmbar": _llmbar, "nibbler": _nibbler, "testimony": _testimony, "argilla": _argilla,
+    "label-studio": _label_studio, "inspect": _inspect, "generic": _generic, "polis": lambda rng, n: None,
 }  # fmt: skip
+PER = {"openassistant": 4, "pandalm": 3, "nibbler": 2, "argilla": 2, "label-studio": 2}
+"""Contributions in a line; elsewhere one."""
+MAPPING = {"kind": "kind", "external_id": "id", "contributor": "who", "language": "lang", "parts": {"text": "note"}, "keep": ["kind", "lang"]}
 
 
 @dataclass
@@ -121,12 +269,18 @@ def _lines(name: str, run: str, count: int) -> Iterator[bytes]:
     """So many records' worth of lines that no other run has."""
     rng = random.Random(run)
     shift = rng.randrange(10**9)
-    for n in range(count if name != "openassistant" else max(1, count // 4)):
-        yield json.dumps(SHAPES[name](rng, shift + n)).encode() + b"\n"
+    if name == "polis":
+        yield b"timestamp,datetime,comment-id,author-id,agrees,disagrees,moderated,comment-body\n"
+    for n in range(shift, shift + max(1, count // PER.get(name, 1))):
+        if name == "polis":
+            yield f"1542406176584,Sat,{n},{n % 1000},0,1,1,{_words(rng, 20)}\n".encode()
+        else:
+            yield json.dumps(SHAPES[name](rng, n)).encode() + b"\n"
 
 
 def run(database: str, *, rounds: int, records: int, formats: list[str]) -> list[Outcome]:
-    """Records and megabytes a second of each format, and its memory. Raises RuntimeError where a record is missing."""
+    """Records and megabytes a second of each format, and its memory; without `rounds` one import alone of `records` and one of a hundredth, and
+    their memory. Raises RuntimeError where a record is missing."""
     out: list[Outcome] = []
     with backend(database) as (directory, url):
         environment = {"SAYSO_DATA_DIR": str(directory), "SAYSO_DATABASE_URL": url, "SAYSO_LOG_LEVEL": "error"}
@@ -141,7 +295,10 @@ def run(database: str, *, rounds: int, records: int, formats: list[str]) -> list
 def _one(
     name: str, platform: str, environment: dict[str, str], directory: Path, bare: str, database: str, rounds: int, records: int
 ) -> list[Outcome]:  # fmt: skip
-    file = directory / "import.jsonl"
+    file = directory / ("comments.csv" if name == "polis" else "import.jsonl")
+    mapping = directory / "mapping.json"
+    mapping.write_text(json.dumps(MAPPING))
+    more = ["--mapping", str(mapping)] if name == "generic" else []
     sizes: list[float] = []
     peaks: dict[int, float] = {}
 
@@ -152,9 +309,10 @@ def _one(
 
     def ours(number: int, count: int = records) -> float:
         size = write(f"{name} {number} {count}", count)
-        told = _process([sys.executable, "-m", "app", "import", "--format", name, "--platform", platform, "--json", str(file)], environment)
+        command = ["import", "--format", name, "--platform", platform, "--json", str(file), *more]
+        told = _process([sys.executable, "-m", "app", *command], environment)
         report = json.loads(told.told)
-        if report["refused"] or sum(report["contributions"].values()) < count:
+        if report["refused"] or sum(report["contributions"].values()) < count // PER.get(name, 1):
             raise RuntimeError(f"{count} were to be recorded: {told.told[:500]}")
         sizes.append(size / told.seconds)
         peaks[count] = max(peaks.get(count, 0.0), told.peak)
@@ -164,11 +322,15 @@ def _one(
         write(f"{name} {number} {records}", records)
         return records / _process([sys.executable, "-c", FLOOR, str(file), bare], {}).seconds
 
+    title = f"import {name}, {database}, {records:,} records"
+    if not rounds:
+        rate = [ours(-2, count) for count in (records // 100, records)][1]
+        few, detail = peaks[records // 100], f"{rate:,.0f} records/s"
+        return [Outcome(f"{title}: MB, against {records // 100:,}", peaks[records], few, peaks[records] / few, FLAT, detail, True)]
     found = interleaved({"ours": ours, "floor": floor}, rounds)
     ours(-2, records // 10)
     rate = sorted(sizes[1:-1])[len(sizes[1:-1]) // 2]
     memory = peaks[records] / peaks[records // 10]
-    title = f"import {name}, {database}, {records:,} records"
     return [
         paired(f"{title}: records/s", found["ours"], found["floor"], None, f"{rate:.1f} MB/s; start of the process included"),
         Outcome(f"{title}: MB, against {records // 10:,}", peaks[records], peaks[records // 10], memory, FLAT, "the most of all rounds", True),
@@ -181,7 +343,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: only memory, by one import of so many records and one of a hundredth")
     parser.add_argument("--formats", default=",".join(SHAPES))
     asked = parser.parse_args()
     print("\n".join(HEAD), flush=True)
