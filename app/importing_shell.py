@@ -73,6 +73,7 @@ def _perform(choice: Choice, job: Job, settings: Callable[[], Settings], progres
         return dry_run(job, progress)
     from app.contributions.import_run import Importer
     from app.kit.db import is_sqlite
+    from app.kit.garbage import settle
     from app.kit.migrate import at_head, upgrade
     from app.main import make_runtime
 
@@ -82,6 +83,7 @@ def _perform(choice: Choice, job: Job, settings: Callable[[], Settings], progres
             raise Invalid("body_invalid", "The database is not at the newest migration: run `python -m app migrate`.")
         upgrade(runtime.settings.database)
     importer = Importer(runtime, choice.platform)
+    settle()
     try:
         return importer.perform(job, progress)
     finally:

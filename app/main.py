@@ -1,6 +1,5 @@
 """`create_app(settings)`: the one place that knows every router, every long-lived helper and every job."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,6 +35,7 @@ from app.kit.clock import Clock, SystemClock
 from app.kit.db import is_sqlite, make_engine
 from app.kit.edge import Edge
 from app.kit.egress import Egress
+from app.kit.garbage import settle
 from app.kit.hot import hot
 from app.kit.housekeeping import Housekeeper
 from app.kit.idempotency import forget_old
@@ -250,11 +250,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure(settings.log_level)
         await run_in_threadpool(start, runtime)
-        # What exists now lives as long as the process; a full collection need not walk it during a request.
-        gc.collect()
-        gc.freeze()
-        # Requests leave cycles behind, and looking through 50,000 objects holds everybody up for 25 ms; more often costs a little of the rate.
-        gc.set_threshold(20_000, 50, 100)
+        settle()
         yield
         await run_in_threadpool(stop, runtime)
 
