@@ -105,7 +105,8 @@ async def _take(format_: str, secret: str, request: Request) -> Done:
 @router.get("/intake", response_model=IntakeOut, summary="What came through my hooks, and how late")
 def intake(runtime: RuntimeDep, session: ReadSessionDep, platform: ReadingPlatform) -> IntakeOut:
     """Every hook of the platform's with its counts. `python -m app platforms intake` gives a link to the same as a page."""
-    return IntakeOut(hooks=intake_status.overview(session, platform.id, now=runtime.clock.now()))
+    hooks = intake_status.overview(session, platform.id, now=runtime.clock.now())
+    return IntakeOut(recorded=intake_status.recorded(session, platform.id), hooks=hooks)
 
 
 @router.get("/intake/refused", response_model=RefusedPage, summary="Lines that were refused, and why")

@@ -36,6 +36,9 @@ class HookOut(Out):
 
 
 class IntakeOut(Out):
+    """`recorded` counts all contributions of the platform, whether they came by calls, imports or hooks."""
+
+    recorded: int
     hooks: list[HookOut]
 
 

@@ -22,6 +22,12 @@ def overview(session: Session, platform_id: str, *, now: datetime) -> list[HookO
     return [_one(session, key, now) for key in ingest_keys.listed(session, platform_id)]
 
 
+def recorded(session: Session, platform_id: str) -> int:
+    """How many contributions a platform recorded, in whatever way; those that were erased count too."""
+    query = select(sa.func.count()).select_from(Contribution).where(Contribution.platform_id == platform_id)
+    return int(session.exec(query).one())
+
+
 def _one(session: Session, key: IngestKey, now: datetime) -> HookOut:
     def count(table: type[HookLine] | type[RefusedLine], *where: object) -> int:
         query = select(sa.func.count()).select_from(table).where(table.key_id == key.id, *where)  # type: ignore[arg-type]

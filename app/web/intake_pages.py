@@ -39,8 +39,8 @@ def intake_page(
         return problem_page(error)
     lines = intake_status.refused_page(session, platform, before, PAGE + 1)
     following = cursors.make(listing, lines[PAGE - 1].id) if len(lines) > PAGE else None
-    hooks = intake_status.overview(session, platform, now=now)
-    return page("intake.html", code=code, hooks=hooks, lines=lines[:PAGE], next=following, told=told)
+    hooks, recorded = intake_status.overview(session, platform, now=now), intake_status.recorded(session, platform)
+    return page("intake.html", code=code, hooks=hooks, recorded=recorded, lines=lines[:PAGE], next=following, told=told)
 
 
 @intake_pages.post("/intake/{code}/retry")

@@ -24,14 +24,17 @@ def page(service: Service, platform: PlatformParty) -> str:
 
 def test_what_was_received_and_how_late(service: Service, platform: PlatformParty) -> None:
     token = service.token(platform)
-    assert accepted(call(service, "GET", "/v1/intake", token)) == {"hooks": []}
+    assert accepted(call(service, "GET", "/v1/intake", token)) == {"recorded": 0, "hooks": []}
     url, other = hook(service, platform), hook(service, platform, NOTICE)
     now = service.clock.now().timestamp()
     for n, age in enumerate((30.0, 300.0, 5.0)):
         assert post(url, sent(vote(f"c{n}", at=now - age)))[0] == 201
     post(url, sent(vote("c0", at=now - 30.0)))
     service.http.post(url, content=b"{")
-    first, second = accepted(call(service, "GET", "/v1/intake", token))["hooks"]
+    platform.give()
+    told = accepted(call(service, "GET", "/v1/intake", token))
+    first, second = told["hooks"]
+    assert told["recorded"] == 4, "what came by a call too"
     assert (first["received"], first["received_last_day"], first["refused_last_day"], first["waiting"]) == (3, 3, 1, 0)
     assert (first["basis"], second["basis"], second["received"], second["lag_seconds"]) == ("none", "notice", 0, None)
     assert 4 < first["lag_seconds"] < 30 and 299 < first["slowest_lag_seconds"] < 330
@@ -127,6 +130,7 @@ def test_the_page_shows_it_and_its_button_works(service: Service, platform: Plat
     service.http.post(url, content=b"{")
     shown = service.http.get(address)
     assert shown.status_code == 200 and shown.headers["cache-control"] == "no-store"
+    assert "0 recorded in all" in shown.text and "0, of them 0 in the last 24 hours" in shown.text
     assert "policy_unknown" in shown.text and "json_invalid" in shown.text and shown.text.count("<button>") == 1
     [line] = [row for row in reports(service, platform) if row.content]
     press = lambda: service.http.post(address + "/retry", data={"line": line.id}, follow_redirects=True)  # noqa: E731

@@ -10,6 +10,15 @@ import pytest
 
 from tests.support import ROOT, ServerProcess
 
+VOTE = """
+import sys
+sys.path.insert(0, "var/try")
+from fastapi.testclient import TestClient
+import arena
+assert TestClient(arena.app).post("/vote", json={"user": "u9", "winner": "a"}).json() == {"ok": True}
+assert arena.consent.close(30) and arena.consent.stats().recorded == 1
+"""
+"""What a reader does next with the file that the story wrote."""
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.M | re.S)
 
 
@@ -33,9 +42,11 @@ def test_the_snippets_run(tmp_path: Path) -> None:
         done = subprocess.run(
             ["bash", "-c", told], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
         )
+        voted = subprocess.run([sys.executable, "-c", VOTE], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
     finally:
         server.stop()
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert voted.returncode == 0 and "/c/" in voted.stdout, voted.stdout + voted.stderr
     for sentence in ("This receipt holds.", "This agreement holds.", "This release holds.", "Labs must not name you."):
         assert sentence in done.stdout, done.stdout
     assert "waiting=0, recorded=1" in done.stdout, "what was recorded without waiting arrived"
