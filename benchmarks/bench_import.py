@@ -1,7 +1,8 @@
 """Import of a file of another system's, against the bare parse and insert of the same file, each as a process of its own; and the most
 memory that it takes, at two sizes.
 
-`python -m benchmarks.bench_import --records 100000 --databases sqlite`
+`python -m benchmarks.bench_import --records 20000 --rounds 2 --databases sqlite` measures every format;
+`--records 1000000 --rounds 0 --formats fastchat` the memory of one.
 """
 
 import argparse
@@ -238,6 +239,8 @@ SHAPES: dict[str, Callable[[random.Random, int], Any]] = {
     "mt-bench": _mt_bench, "llmbar": _llmbar, "nibbler": _nibbler, "testimony": _testimony, "argilla": _argilla,
     "label-studio": _label_studio, "inspect": _inspect, "generic": _generic, "polis": lambda rng, n: None,
 }  # fmt: skip
+USUAL = ["openassistant", "fastchat", "sharelm", "hh-rlhf"]
+"""Those that the run of everything measures."""
 PER = {"openassistant": 4, "pandalm": 3, "nibbler": 2, "argilla": 2, "label-studio": 2}
 """Contributions in a line; elsewhere one."""
 MAPPING = {"kind": "kind", "external_id": "id", "contributor": "who", "language": "lang", "parts": {"text": "note"}, "keep": ["kind", "lang"]}

@@ -93,7 +93,7 @@ def main() -> int:
             elif what == "lab":
                 found = bench_lab.run(database, rounds=asked.rounds, records=asked.records)
             elif what == "import":
-                found = bench_import.run(database, rounds=asked.rounds, records=asked.imported, formats=list(bench_import.SHAPES))
+                found = bench_import.run(database, rounds=asked.rounds, records=asked.imported, formats=bench_import.USUAL)
             elif what == "ingest":
                 found = bench_ingest.run(database, rounds=asked.rounds, votes=asked.requests)
             elif what == "withdraw":
