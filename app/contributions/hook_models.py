@@ -13,21 +13,27 @@ class HookLine(SQLModel, table=True):
     the line without its parts and ids of people, so that it can be written back in the system's own shape."""
 
     __tablename__ = "hook_line"
-    __table_args__ = (
-        sa.Index("ix_hook_line_key_id", "key_id", "received_at"),
-        *(
-            sa.Index(f"ix_hook_line_{c}", c, sqlite_where=sa.text(f"{c} IS NOT NULL"), postgresql_where=sa.text(f"{c} IS NOT NULL"))
-            for c in ("own_mac", "group_mac")
-        ),
-    )
+    __table_args__ = (sa.Index("ix_hook_line_key_id", "key_id", "received_at"),)
 
     contribution_id: str = Field(primary_key=True, sa_type=IdType)
     key_id: str = Field(sa_type=IdType)
     skeleton: bytes
-    own_mac: bytes | None = None
-    """Keyed hash of the name by which its system says that it deleted this one; and of what it was deleted with."""
-    group_mac: bytes | None = None
     received_at: datetime = Field(sa_type=Instant)
+
+
+class OutsideName(SQLModel, table=True):
+    """The names by which an outside system tells that it deleted a contribution, as keyed hashes: its own, and that of what it is
+    deleted with. Of what came by an import as well as through a hook."""
+
+    __tablename__ = "outside_name"
+    __table_args__ = tuple(
+        sa.Index(f"ix_outside_name_{c}", c, sqlite_where=sa.text(f"{c} IS NOT NULL"), postgresql_where=sa.text(f"{c} IS NOT NULL"))
+        for c in ("own_mac", "group_mac")
+    )
+
+    contribution_id: str = Field(primary_key=True, sa_type=IdType)
+    own_mac: bytes | None = None
+    group_mac: bytes | None = None
 
 
 class RefusedLine(SQLModel, table=True):

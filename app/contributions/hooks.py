@@ -24,11 +24,10 @@ from app.contributions.formats.draft import UNTIL_FIXED, Refusal, Wrong
 from app.contributions.formats.draft import Draft as Act
 from app.contributions.formats.hooked import HOOKED, Event, Sent
 from app.contributions.formats.reading import Raw
-from app.contributions.hook_models import HookLine, RefusedLine
+from app.contributions.hook_models import OutsideName, RefusedLine
 from app.contributions.importing import Checking
 from app.contributions.recording import Draft, Recorded
 from app.core.strictjson import StrictJSONError
-from app.crypto.keyring import keyed_hash
 from app.crypto.sealing import CannotOpen, Sealer, new_key
 from app.kit.db import read, write
 from app.kit.errors import (
@@ -193,27 +192,24 @@ class Hooks:
         draft.may_default = draft.may_default and checking.may_default(act)
         place = skeleton_place(key.platform_id, draft.external_hash)
         sealed = skeleton_sealer(self._runtime, key.platform_id).seal(skeleton, place)
-        own, group = (self._mac(key, name) if name else None for name in (sent.own, sent.group))
-        draft.models, draft.key = act.models, living
-        draft.origin = (key.id, sealed, own, group)
+        checking.beside(draft, act, key.platform_id)
+        draft.key, draft.origin = living, (key.id, sealed)
         committer: Committer = self._runtime.parts["committer"]
         [result] = await committer.submit([draft])
         if isinstance(result, DomainError):
             raise result
         return result
 
-    def _mac(self, key: IngestKey, name: str) -> bytes:
-        return keyed_hash(self._runtime.keys.derive(f"external/{key.platform_id}"), key.format, name)
-
     def _revoke(self, key: IngestKey, gone: tuple[str, ...]) -> int:
-        macs = [self._mac(key, name) for name in gone]
+        intake = self._runtime.parts["intake"]
+        macs = [intake.outside_name(key.platform_id, key.format, name) for name in gone]
         with read(self._runtime.engine) as session:
             ids = [
                 found
                 for start in range(0, len(macs), 1000)
                 for found in session.exec(
-                    select(HookLine.contribution_id).where(
-                        sa.or_(*(c.in_(macs[start : start + 1000]) for c in (HookLine.own_mac, HookLine.group_mac)))  # type: ignore[union-attr]
+                    select(OutsideName.contribution_id).where(
+                        sa.or_(*(c.in_(macs[start : start + 1000]) for c in (OutsideName.own_mac, OutsideName.group_mac)))  # type: ignore[union-attr]
                     )
                 )
             ]
@@ -253,7 +249,7 @@ class Hooks:
             raise unknown from None
         assert key is not None
         found = json.loads(content)
-        return key, Sent(**{**found, "record": found["record"].encode()})
+        return key, Sent(found["record"].encode(), found.get("revision", ""), found.get("once", False))
 
     def _note(self, refused: str, error: DomainError | None) -> None:
         """What came of trying again: the new reason, or that it is recorded, and then its content goes."""

@@ -132,15 +132,22 @@ class Checking:
         self._consent = None if adapter.person_chooses else consent
         self._withholds = adapter.person_chooses and consent is not None
         self._person_chooses = adapter.person_chooses
+        self._format = adapter.name
         self._now = now
 
     def check(self, draft: Draft, platform: str, notes: Counter[str]) -> Checked:
         """Raises DomainError as recording would."""
         found = self._intake.draft(self.body(draft, notes), platform, now=self._now)
-        found.models = draft.models  # beside the body: it follows from the parts, and repeats stay repeats
+        self.beside(found, draft, platform)
         # What is imported is old: without its date nobody can say that a notice was shown before it.
         found.may_default = found.may_default and self.may_default(draft) and found.created_at is not None
         return found
+
+    def beside(self, found: Checked, draft: Draft, platform: str) -> None:
+        """What is kept and is no part of the body, which stays what it was: it follows from the record, and repeats stay repeats."""
+        found.models = draft.models
+        names = [self._intake.outside_name(platform, self._format, name) for name in (draft.own, draft.group)]
+        found.names = (names[0], names[1])
 
     def may_default(self, draft: Draft) -> bool:
         """Whether the platform's default may apply where the draft brings no consent."""

@@ -91,6 +91,10 @@ class Intake:
         """What a platform's own id of a contribution is kept as."""
         return keyed_hash(self._keys_of(platform)[0], external_id)
 
+    def outside_name(self, platform: str, format_: str, name: str) -> bytes | None:
+        """What a name by which a system of the platform's tells of a deletion is kept as; None for none."""
+        return keyed_hash(self._keys_of(platform)[0], format_, name) if name else None
+
     def check_consent(self, given: dict[str, Any], *, now: datetime) -> None:
         """Whether a `consent` object could stand in a record. Raises DomainError as recording would."""
         body = {"external_id": "x", "kind": "statement", "parts": {"text": ""}, "consent": given}

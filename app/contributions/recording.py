@@ -16,7 +16,7 @@ from typing import Any
 
 from app.consents.models import CHOSEN, INTENT_LIFE, Consent
 from app.consents.policies import StoredPolicy
-from app.contributions.hook_models import HookLine
+from app.contributions.hook_models import HookLine, OutsideName
 from app.contributions.models import Contribution, ContributionModel, ContributionPayload
 from app.core.vocabulary import PARTS
 from app.crypto.commitment import rid_seed
@@ -35,6 +35,7 @@ _PAYLOAD = ContributionPayload.__table__  # type: ignore[attr-defined]
 _CONSENT = Consent.__table__  # type: ignore[attr-defined]
 _MODEL = ContributionModel.__table__  # type: ignore[attr-defined]
 _HOOK_LINE = HookLine.__table__  # type: ignore[attr-defined]
+_NAME = OutsideName.__table__  # type: ignore[attr-defined]
 
 _ACTIVE = "SELECT id FROM platform WHERE suspended_at IS NULL AND id IN (*)"
 _KEYS = "SELECT id FROM ingest_key WHERE revoked_at IS NULL AND id IN (*)"
@@ -90,9 +91,10 @@ class Draft:
     wording_language: str | None
     shown_at: datetime | None
     intent: str | None
-    origin: tuple[str, bytes, bytes | None, bytes | None] | None = None
-    """Where it came through a hook: the ingest key's id, the line's skeleton, sealed, and keyed hashes of the names by which its
-    system tells of a deletion (its own, and what it is part of)."""
+    origin: tuple[str, bytes] | None = None
+    """Where it came through a hook: the ingest key's id, and the line's skeleton, sealed."""
+    names: tuple[bytes | None, bytes | None] = (None, None)
+    """Keyed hashes of the names by which its system tells of a deletion: its own, and of what it is part of."""
     key: str | None = None
     """The ingest key that it came with, which must not be revoked when it is recorded."""
     models: tuple[str, ...] = ()
@@ -330,7 +332,7 @@ def _write(
     )
     if made is None:
         raise RaceLost
-    consents, payloads, leaves, lines, models = [], [], [], [], []
+    consents, payloads, leaves, lines, models, names = [], [], [], [], [], []
     at = micros(now)
     for p in fresh:
         person = p.person or made[p.contributor]
@@ -350,6 +352,8 @@ def _write(
         payloads.append((p.id, *[seal(d.parts[name], part_place(p.id, name), random) if name in d.parts else None for name in PARTS]))
         if d.origin is not None:
             lines.append((p.id, *d.origin, at))
+        if d.names != (None, None):
+            names.append((p.id, *d.names))
         if d.models:
             models += [(p.id, model) for model in d.models]
         body = {
@@ -363,7 +367,8 @@ def _write(
     direct.insert(_CONSENT, _CONSENT_COLUMNS, consents)
     direct.insert(_PAYLOAD, ("contribution_id", *PARTS), payloads)
     direct.insert(_MODEL, ("contribution_id", "model"), models)
-    direct.insert(_HOOK_LINE, ("contribution_id", "key_id", "skeleton", "own_mac", "group_mac", "received_at"), lines)
+    direct.insert(_HOOK_LINE, ("contribution_id", "key_id", "skeleton", "received_at"), lines)
+    direct.insert(_NAME, ("contribution_id", "own_mac", "group_mac"), names)
     return log.append_later(direct, leaves, now)
 
 

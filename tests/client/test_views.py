@@ -206,6 +206,8 @@ def test_records_have_the_names_that_their_system_gave() -> None:
         {"a": 1, "conversation": ["p", "q"], "context": {"a": 2, "conversation": ["x"]}}, {},
     ]  # fmt: skip
     assert rows[4]["sayso"]["left_out"] == "withheld" and rows[0]["sayso"]["record_id"] == rid(1)
+    rows, about = shown("records", row(1, judgment={"left_out": ["x"]}), row(2, judgment={"left_out": "words"}))
+    assert about["left_out"] == {} and rows[0]["left_out"] == ["x"], "names at the top are their system's"
 
 
 # -- properties -----------------------------------------------------------------------------------------------------------

@@ -288,6 +288,22 @@ def test_what_the_tool_deletes_is_revoked_with_its_versions_and_nothing_else(ser
     assert states(service, platform)[0] == gone
 
 
+def test_a_deletion_reaches_what_an_import_brought(service: Service, platform: PlatformParty, tmp_path: Path) -> None:
+    file = tmp_path / "export.json"
+    given = [annotation(), annotation(12), annotation(13)]
+    file.write_text(json.dumps([{**task(), "project": 7, "annotations": given}, {**task(2), "project": 7, "annotations": [annotation(14, of=2)]}]))
+    importer = Importer(service.runtime, platform.id)
+    importer.perform(Job(label_studio.ADAPTER, (file,), None, NOTICE))
+    importer.close()
+    studio = Studio(service, platform, NOTICE)
+    studio.tell(studio_event(annotation=annotation(13)))  # sent again: it was here
+    delete = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 11}, {"id": 13}], "project": {"id": 7}}
+    assert studio.tell(delete)["revoked"] == 2
+    assert studio.tell({"action": "TASKS_DELETED", "tasks": [{"id": 2}], "project": {"id": 7}})["revoked"] == 1
+    gone, kept = ("withdrawn", ["revoked"]), ("live", ["current"])
+    assert states(service, platform) == [gone, kept, gone, gone]
+
+
 def test_another_platforms_deletion_reaches_nothing(service: Service, platform: PlatformParty) -> None:
     Studio(service, platform, NOTICE).tell(studio_event())
     other = Studio(service, service.platform())

@@ -25,6 +25,10 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
         acts = _by_question(cutter, responses, record)
     elif responses is not None and not responses.is_null:
         raise Wrong("responses must be a list of responses, or an object of lists by question")
+    # By these names its webhook tells of deletions: ids of its server, which an export gives beside one's own.
+    server = fields.get("_server_id") or fields.get("id")
+    for act in acts:
+        act.group = f"records/{server.label()}" if server else ""
     for name, value in fields.items():
         if name in ("id", "external_id", "responses", "dataset"):
             continue
@@ -37,6 +41,7 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
 def _response(cutter: Cutter, response: Value, record: str, i: int) -> Act:
     own = response.get("id")
     act = cutter.act("label", f"{record}/response/{own.label() if own else i}")
+    act.own = f"responses/{own.label()}" if own else ""
     for name, value in response.members.items():
         if name == "user_id":
             act.who(value)

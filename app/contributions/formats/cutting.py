@@ -85,6 +85,7 @@ class Act:
         self.trees: dict[str, Any] = {}
         self.concluded: str | None = None
         self.models: dict[str, None] = {}
+        self.own = self.group = ""
 
     def about(self, *values: Value | None) -> None:
         """Note the models that it is about: strings, lists of them, or strings that hold a list. Nothing is cut."""
@@ -164,7 +165,7 @@ class Act:
         parts = {name: _compose(self.trees[name]) for name in PARTS if name in self.trees}
         return Draft(
             self.external_id, self.kind, self.parent, self.language, self.created_at, parts, self.context_terms,
-            self.contributor, self.context_ref, self.embargo, self.consent, tuple(self.models),
+            self.contributor, self.context_ref, self.embargo, self.consent, tuple(self.models), self.own, self.group,
         )  # fmt: skip
 
 

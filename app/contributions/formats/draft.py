@@ -55,6 +55,10 @@ class Draft:
     """Evidence of consent that the record itself holds (the API's `consent` object), or None."""
     models: tuple[str, ...] = ()
     """The language models it is about, as the source names them."""
+    own: str = ""
+    """The name by which its system would say that it was deleted, where it would."""
+    group: str = ""
+    """The name of what it would be deleted with."""
 
 
 UNTIL_FIXED = "until-fixed"

@@ -31,10 +31,6 @@ class Sent:
     """One record that came: one act of one person."""
 
     record: bytes
-    own: str = ""
-    """The name by which its system would say that it was deleted, where it would."""
-    group: str = ""
-    """The name of what it would be deleted with."""
     revision: str = ""
     """The time of a change, where this may be a later version of what came before."""
     once: bool = False
@@ -137,12 +133,8 @@ def _label_studio(body: bytes) -> Event:
             about = [a for a in about if not a.startswith('"project":')] + [f'"project":{project}']
         record = "{" + ",".join([*about, f'"annotations":[{one.shown}]']) + "}"
         changed = one.get("updated_at") if action == "ANNOTATION_UPDATED" else None
-        records.append(
-            Sent(
-                record.encode("utf-8"), f"annotations/{project}/{_name(one, 'id')}", f"tasks/{project}/{_name(task, 'id')}",
-                (changed.label() or "") if changed is not None else "",
-            )
-        )  # fmt: skip
+        _name(one, "id"), _name(task, "id")  # without them its deletion could not be told
+        records.append(Sent(record.encode("utf-8"), (changed.label() or "") if changed is not None else ""))
     return Event(tuple(records))
 
 
@@ -174,14 +166,8 @@ def _argilla(body: bytes) -> Event:
         answer.append(f'"user_id":{who.shown}')
     record = "{" + ",".join([*kept, '"responses":[{' + ",".join(answer) + "}]"]) + "}"
     changed = data.get("updated_at") if verb == "updated" else None
-    return Event(
-        (
-            Sent(
-                record.encode("utf-8"), f"responses/{_name(data, 'id')}", f"records/{_name(about, 'id')}",
-                (changed.label() or "") if changed is not None else "",
-            ),
-        )
-    )  # fmt: skip
+    _name(data, "id"), _name(about, "id")  # without them its deletion could not be told
+    return Event((Sent(record.encode("utf-8"), (changed.label() or "") if changed is not None else ""),))
 
 
 def _argilla_proved(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:

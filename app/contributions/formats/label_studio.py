@@ -32,6 +32,11 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
     task = f"{project or place.collection}/task/{number}"
     given = fields.get("annotations") or fields["completions"]
     acts = [_annotation(cutter, annotation, f"{task}/annotation", i) for i, annotation in enumerate(given.elements)]
+    for act, annotation in zip(acts, given.elements, strict=True):
+        # By these names its webhook tells of deletions.
+        own = annotation.get("id")
+        act.own = f"annotations/{project}/{own.label()}" if project and own else ""
+        act.group = f"tasks/{project}/{number}" if project and "id" in fields else ""
     for name, value in fields.items():
         if name in ("id", "annotations", "completions"):
             continue

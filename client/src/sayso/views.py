@@ -27,6 +27,7 @@ DISSENT = ("critique", "objection", "refusal")
 OUTCOMES = (shapes.A, shapes.B, shapes.TIE, shapes.BOTH_BAD, "unread")
 WITHHELD = "withheld"
 _DIALOGUES = ("conversation", "red_team_report")
+_OF_SYSTEMS = ("fastchat", "avid", "records")
 _OF_PREFERENCES = ("battles", "preference-pairs", "sft", "kto", "fastchat")
 _TERMS = ("language", "platform", "policies", "attribution", "credit", "link")
 Row = dict[str, Any]
@@ -84,7 +85,8 @@ def _told(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _counted(made: Iterator[Row], tally: Tally) -> Iterator[Row]:
     for row in made:
         tally.rows += 1
-        why = row.get("left_out") or (row["sayso"]["left_out"] if tally.view in ("fastchat", "avid", "records") else None)
+        # In shapes of systems the names at the top are theirs, and may be any contributor's words.
+        why = row["sayso"]["left_out"] if tally.view in _OF_SYSTEMS else row.get("left_out")
         if why:
             tally.left_out[why] += 1
         yield row
