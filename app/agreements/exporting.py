@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from app.agreements import guard
+from app.consents.models import Consent
 from app.contributions.formats.cutting import Piece, Row, load_skeleton
 from app.contributions.formats.registry import ADAPTERS, writers
 from app.contributions.formats.writing import Released, Spliced
@@ -35,6 +36,7 @@ from app.parties.models import IngestKey, Platform
 
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _P = ContributionPayload.__table__  # type: ignore[attr-defined]
+_G = Consent.__table__  # type: ignore[attr-defined]
 _RUN = ImportRun.__table__  # type: ignore[attr-defined]
 _RECORD = ImportRecord.__table__  # type: ignore[attr-defined]
 _LINE = HookLine.__table__  # type: ignore[attr-defined]
@@ -124,8 +126,6 @@ class Export:
 
     def begin(self, now: datetime) -> None:
         """Log what is exported and for which use, in a transaction of its own; call it before the first byte is written."""
-        if hasattr(self._writer, "at"):
-            self._writer = self._writer.at(now)
         with write(self._runtime.engine) as session:
             name = session.get_one(Platform, self._platform).name
             body = {"platform": name, "format": self._format, "use": self._use.to_json()}
@@ -133,7 +133,31 @@ class Export:
 
     def pieces(self, part: Part) -> Iterator[bytes]:
         """The bytes of one part; each record as it may be shown when its turn comes."""
-        return iter(self._writer.write(self._released(part)))
+        return iter(self._told(part) if hasattr(self._writer, "tell") else self._writer.write(self._released(part)))
+
+    def _told(self, part: Part) -> Iterator[bytes]:
+        """What is gone of one part, by a writer that tells only that. What a newer part has is told there."""
+        records, now = self._records(part), self._runtime.clock.now()
+        while some := list(islice(records, _AT_ONCE)):
+            ids = [one for _, named in some for one in named if one != "-" and not self._elsewhere(one, part.run)]
+            shown = guard.may_show(self._runtime, self._platform, self._use, ids, now=now)
+            gone = self._gone([one for one in ids if one not in shown], now)
+            self.count.records += len(some)
+            self.count.shown += len(shown)
+            self.count.withheld += len(ids) - len(shown)
+            for skeleton, named in some:
+                yield from self._writer.tell(skeleton, [one in gone for one in named], now)
+
+    def _gone(self, ids: Sequence[str], now: datetime) -> set[str]:
+        """Those of some withheld contributions that the platform recorded with consent, or that were erased: not those that wait
+        for their day, or for their author to choose any terms, which is for nobody to see."""
+        found: set[str] = set()
+        given = sa.exists().where(_G.c.contribution_id == _C.c.id, _G.c.attested_by == "platform")
+        with read(self._runtime.engine) as session:
+            for start in range(0, len(ids), 1_000):
+                query = sa.select(_C.c.id).where(_C.c.id.in_(ids[start : start + 1_000]), _C.c.releasable_from <= now)
+                found |= set(session.execute(query.where(sa.or_(_C.c.state == "erased", given))).scalars())
+        return found
 
     def _released(self, part: Part) -> Iterator[Released]:
         records = self._hook_lines() if part.run == _HOOKS else self._records(part)

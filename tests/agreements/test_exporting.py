@@ -86,13 +86,23 @@ def test_bounty_reports_are_written_as_avid_or_in_their_own_shape(service: Servi
     assert isinstance(native, list | dict) and len(stored(service, platform)) == 2
 
 
-def test_an_eval_log_is_not_rewritten_but_told_what_to_invalidate(service: Service, platform: PlatformParty) -> None:
+def test_an_eval_log_is_not_rewritten_but_told_what_to_invalidate(service: Service, platform: PlatformParty, tmp_path: Path) -> None:
     perform(service, platform, job("inspect", SAMPLES / "inspect.json", consent=CONSENT))
     assert written(service, platform, "inspect") == [b""]
     receipt_for_all(service, platform, "au-1").withdraw(scope="all")
     [edit] = [json.loads(line) for line in written(service, platform, "inspect")[0].splitlines()]
     assert (edit["sample_uuid"], edit["provenance"]["reason"]) == ("uu1", "consent")
     assert datetime.fromisoformat(edit["provenance"]["timestamp"]) <= service.clock.now()
+    # A later log with some of it has its own samples, and what never had terms, or waits for its day, is none that was taken back.
+    log = json.loads((SAMPLES / "inspect.json").read_bytes())
+    later, bare = tmp_path / "later.json", tmp_path / "bare.json"
+    later.write_text(json.dumps({**log, "samples": log["samples"][1:]}))
+    fresh = [{**log["samples"][0], "uuid": "uu9", "metadata": {"contributor": "au-9"}}]
+    bare.write_text(json.dumps({**log, "eval": {**log["eval"], "run_id": "run9"}, "samples": fresh}))
+    perform(service, platform, job("inspect", later, consent=CONSENT))
+    perform(service, platform, job("inspect", bare))
+    told = [json.loads(line)["sample_uuid"] for part in written(service, platform, "inspect") for line in part.splitlines()]
+    assert told == ["uu1"]
     log = json.loads(written(service, platform, "inspect", "native")[0])
     assert [one["uuid"] for one in log["samples"]] == ["uu1", "uu2"] and log["samples"][0]["target"] is None
 

@@ -231,9 +231,16 @@ def test_withheld_inspect_samples_become_invalidations() -> None:
     record = sample_of("inspect.json")[1][0]
     writer: Any = (writers("inspect") or {})[""]
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    edits = [json.loads(line) for line in writer.at(at).write([(record.skeleton, [None, record.rows()[1]])])]
+    edits = [json.loads(line) for line in writer.tell(record.skeleton, [True, False], at)]
     provenance = {"author": "sayso", "timestamp": "2026-01-01T00:00:00+00:00", "reason": "consent", "metadata": {}}
-    assert edits == [{"sample_uuid": "uu1", "provenance": provenance}]
+    assert edits == [{"sample_uuid": "uu1", "provenance": provenance}] and not list(writer.tell(record.skeleton, [False, False], at))
+    # Several logs in a file, one with samples that have no uuid and a number beyond 64 bits.
+    log = json.loads((SAMPLES / "inspect.json").read_bytes())
+    bare = {**log, "samples": [{name: v for name, v in log["samples"][0].items() if name != "uuid"} | {"id": 2**70}]}
+    for text in (json.dumps([bare, log]), json.dumps(bare) + "\n" + json.dumps(log) + "\n\n"):
+        records = read(EVERY["inspect"], text.encode(), "x.json")
+        told = [json.loads(line) for r in records for line in writer.tell(r.skeleton, [True] * len(r.drafts), at)]
+        assert [(one["sample_uuid"], one.get("id"), one.get("epoch")) for one in told] == [(None, 2**70, 1), ("uu1", None, None), ("uu2", None, None)]
 
 
 def test_generic_takes_octets_and_reads_evidence_of_consent() -> None:

@@ -3,22 +3,19 @@
 Prompts, target and whatever mixes them with models' words (events, attachments, the store) -> `text`; scores -> `judgment`;
 models' messages and output -> `context`. The log's head (task, plan, model, statistics) is kept beside them.
 
-Written back, a log is not rewritten: the writer gives, for each sample that is withheld, the edit that Inspect applies with
+Written back, a log is not rewritten: the writer gives, for each sample whose consent ended, the edit that Inspect applies with
 `invalidate_samples`, with its provenance.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-
-import orjson
 
 from app.contributions.formats import dialogue
 from app.contributions.formats.adapter import Adapter, Fields, Place, instant
-from app.contributions.formats.cutting import Act, Cutter, splice
+from app.contributions.formats.cutting import Act, Cutter, Piece, splice
 from app.contributions.formats.draft import Wrong
 from app.contributions.formats.values import Value
-from app.contributions.formats.writing import Released
 
 _SAMPLE = {
     "id": "id", "epoch": "id", "uuid": "id", "input": "done", "target": "text", "choices": "text", "messages": "done",
@@ -58,26 +55,21 @@ def _sample(cutter: Cutter, sample: Value, log: str, i: int) -> Act:
 
 
 class Invalidations:
-    """Edits for `invalidate_samples`, a line each withheld sample: {"sample_uuid", "provenance": {timestamp, author, reason, metadata}}
-    (inspect_ai ProvenanceData). A sample without a uuid, as in logs of before there were any, has its id and epoch beside a null."""
+    """Edits for `invalidate_samples`, a line each: {"sample_uuid", "provenance": {timestamp, author, reason, metadata}} (inspect_ai
+    ProvenanceData). A sample without a uuid, as in logs of before there were any, has its id and epoch beside a null."""
 
-    def __init__(self, now: datetime | None = None) -> None:
-        self._at = None if now is None else now.isoformat()
-
-    def at(self, now: datetime) -> "Invalidations":
-        """The same, with the time that the provenance tells."""
-        return Invalidations(now)
-
-    def write(self, records: Iterable[Released]) -> Iterator[bytes]:
-        """Lines with their LF."""
-        provenance = {"timestamp": self._at, "author": "sayso", "reason": "consent", "metadata": {}}
-        for skeleton, rows in records:
-            # What names a sample stays in the skeleton; each sample is one contribution, in the log's order.
-            samples = json.loads(splice(skeleton, [None] * len(rows)))["samples"]
-            for sample, row in zip(samples, rows, strict=True):
-                if row is None:
-                    own = {} if sample.get("uuid") else {"id": sample.get("id"), "epoch": sample.get("epoch")}
-                    yield orjson.dumps({"sample_uuid": sample.get("uuid"), **own, "provenance": provenance}) + b"\n"
+    def tell(self, skeleton: tuple[Piece, ...], gone: Sequence[bool], now: datetime) -> Iterator[bytes]:
+        """Lines with their LF for those samples of a record, in the log's order, that are `gone`."""
+        # What names a sample stays in the skeleton. Around a log may stand what holds several of them together in their file.
+        text = splice(skeleton, [None] * len(gone)).decode()
+        if not any(gone):
+            return
+        samples = json.loads(text[text.index("{") : text.rindex("}") + 1])["samples"]
+        provenance = {"timestamp": now.isoformat(), "author": "sayso", "reason": "consent", "metadata": {}}
+        for sample, is_gone in zip(samples, gone, strict=True):
+            if is_gone:
+                own = {} if sample.get("uuid") else {"id": sample.get("id"), "epoch": sample.get("epoch")}
+                yield json.dumps({"sample_uuid": sample.get("uuid"), **own, "provenance": provenance}).encode() + b"\n"
 
 
-ADAPTER = Adapter("inspect", "Inspect AI", _cut, whole=True, out="invalidations with provenance for what is withheld", writer=Invalidations())
+ADAPTER = Adapter("inspect", "Inspect AI", _cut, whole=True, out="invalidations with provenance for what was taken back", writer=Invalidations())

@@ -7,6 +7,7 @@ replies, votes and reviews keep their place.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
@@ -22,6 +23,12 @@ class Writer(Protocol):
     """Writes a release in one shape."""
 
     def write(self, records: Iterable[Released]) -> Iterator[bytes]: ...
+
+
+class Telling(Protocol):
+    """Does not write records, but tells which contributions in one are gone: those that were to be had once and are not any more."""
+
+    def tell(self, skeleton: tuple[Piece, ...], gone: Sequence[bool], now: datetime) -> Iterator[bytes]: ...
 
 
 class Spliced:
