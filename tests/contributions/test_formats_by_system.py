@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sayso import shapes, systems
 
 from app.contributions.formats import bounty, generic
 from app.contributions.formats.adapter import instant
@@ -217,6 +218,29 @@ def written_as(sample: str, shape: str, second: bytes = b'"2"') -> list[dict[str
     data = (SAMPLES / sample).read_bytes()
     records = read(EVERY[name_of(sample)], data.replace(b'"response2": false', b'"response2": ' + second) if second else data, sample)
     return [json.loads(line) for line in writer.write((r.skeleton, r.rows()) for r in records)]
+
+
+@pytest.mark.parametrize("roles", ["suua", "sua", "uuaa", "uau", "usua", "ua"])
+def test_dialogues_that_do_not_take_turns_are_put_together_as_they_were(roles: str) -> None:
+    """Whoever speaks, and however often: no model is given another's words, and nobody's turns change their place."""
+    names = {"s": "system", "u": "user", "a": "assistant"}
+    said = [{"role": names[one], "content": f"{one}{i}"} for i, one in enumerate(roles)]
+    last = roles.rindex("a")
+    other = [*said[:last], {"role": "assistant", "content": "other"}, *said[last + 1 :]]
+    battle = {"question_id": "q", "winner": "model_a", "model_a": "m", "model_b": "n", "conversation_a": said, "conversation_b": other}
+    [record] = read(EVERY["fastchat"], json.dumps(battle).encode(), "x.json")
+    assert json.loads(splice(record.skeleton, record.rows())) == battle
+    writer: Any = (writers("fastchat") or {})["dpo"]
+    pairs = [json.loads(line) for line in writer.write([(record.skeleton, record.rows())])]
+    assert pairs == [{"prompt": said[:last], "chosen": [said[last]], "rejected": [other[last]]}], "what was not answered is no pair"
+    [row] = read(EVERY["sharelm"], json.dumps({"conversation_id": "c", "conversation": said}).encode(), "x.json")
+    parts = {name: octets.decode() for name, octets in row.drafts[0].parts.items()}
+    assert shapes.conversation(parts) == said and systems.record(parts) == {"conversation": said}
+
+
+def test_an_order_that_somebody_made_up_is_not_believed() -> None:
+    for order in ([], [["text", "user"]], [["judgment", "user"], ["text", "user"]], [["text", 5], ["context", "a"]], "x", {}, [["context", "a"]] * 2):
+        assert shapes.dialogue(["q"], ["x"], order) is None
 
 
 def test_votes_are_written_as_the_battles_that_an_arena_publishes() -> None:

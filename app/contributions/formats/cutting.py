@@ -110,6 +110,10 @@ class Act:
         """Cut `value` out; it becomes the part, or stands in it at `path`."""
         self._cutter.share([self], part, value, *path)
 
+    def plant(self, part: str, octets: bytes, *path: str | int) -> None:
+        """Put into a part, at `path`, what stands nowhere in the record as a value: how it was arranged. Raises Irreversible."""
+        _plant(self.trees, (part, *path), octets)
+
     def take_in_full(self, part: str, value: Value, *path: str | int) -> None:
         """The same for what would tell another part: written back only where all parts are released."""
         _plant(self.trees, (part, *path), value.octets)

@@ -1,9 +1,13 @@
-"""Dialogues: what the person said goes to `text`, what others said to `context`, message by message.
+"""Dialogues: what the person said goes to `text`, what others said to `context`, message by message. Where these do not take turns, person
+and assistant, the order stands beside the others' words: who spoke in which part, under the dialogue's name and `_order`.
 
 Where a dialogue comes as one string, nobody can tell the words apart: then all of it is `text`.
 """
 
+import json
 from collections.abc import Sequence
+
+from sayso import shapes
 
 from app.contributions.formats.cutting import Act, Cutter, Path
 from app.contributions.formats.values import Value
@@ -22,6 +26,7 @@ def split(
         else:
             cutter.share(acts, theirs, messages, *text)
         return
+    order: list[tuple[str, str]] = []
     counts = {theirs: 0, "context": 0} if theirs != "context" or text != context else {"context": 0}
     for message in messages.elements:
         role, content = _role(message), message.members.get("content", message.members.get("value"))
@@ -47,6 +52,11 @@ def split(
             continue
         cutter.share(acts, part, content, *path, counts[part])
         counts[part] += 1
+        order.append((part, role or ""))
+    turns = [(True, shapes.USER), (False, shapes.ASSISTANT)] * ((len(order) + 1) // 2)
+    if [(part == theirs, shapes.role(role)) for part, role in order] != turns:
+        for act in acts:
+            act.plant("context", json.dumps(order).encode(), *context[:-1], f"{context[-1]}_order")
 
 
 def _more(path: Path) -> Path:

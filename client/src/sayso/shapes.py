@@ -74,7 +74,10 @@ def side(which: str, text: Any, context: Any) -> list[Message] | None:
             answers = _member(given, "answers") if isinstance(given, dict) else given
             if answers is None or answers is prompts or (place is text and name == f"conversation_{which}" and context):
                 continue
-            told = dialogue(prompts, answers)
+            order = _member(given, "answers_order") if isinstance(given, dict) else _member(context, f"{name}_order")
+            told = dialogue(prompts, answers, order)
+            while told and told[-1]["role"] == USER and order is not None:
+                told.pop()  # asked, and not answered when the two were compared
             if told and told[-1]["role"] == ASSISTANT:
                 return told
     return None
@@ -91,9 +94,11 @@ def _prompts(which: str, place: Any) -> Any:
     return "\n\n".join(one for one in asked if one) or None
 
 
-def dialogue(prompts: Any, answers: Any) -> list[Message] | None:
-    """Messages out of what a person said and what was answered: strings, lists of them in turn, or messages as they are.
-    None where the order cannot be told."""
+def dialogue(prompts: Any, answers: Any, order: Any = None) -> list[Message] | None:
+    """Messages out of what a person said and what was answered: strings, lists of them in turn, or messages as they are. `order` says
+    who spoke, as pairs of a part's name and a role, where they did not take turns. None where the order cannot be told."""
+    if order is not None:
+        return _arranged(prompts, answers, order)
     whole = messages(answers)
     if whole is not None:
         return whole
@@ -107,6 +112,18 @@ def dialogue(prompts: Any, answers: Any) -> list[Message] | None:
         return None
     pairs = zip(said, answers, strict=True)
     return [message for one, other in pairs for message in (_message(USER, one), _message(ASSISTANT, other))]
+
+
+def _arranged(prompts: Any, answers: Any, order: Any) -> list[Message] | None:
+    parts = {"text": prompts if isinstance(prompts, list) else [], "context": answers if isinstance(answers, list) else []}
+    pairs = order if isinstance(order, list) else [None]
+    if not all(isinstance(one, list) and len(one) == 2 and one[0] in ("text", "context") and isinstance(one[1], str) for one in pairs):
+        return None
+    waiting = {part: iter(said) for part, said in parts.items()}
+    told = [(name, next(waiting[part], None)) for part, name in pairs]
+    if any(not isinstance(content, str) for _, content in told) or sum(map(len, parts.values())) != len(pairs):
+        return None
+    return [_message(role(name), str(content)) for name, content in told]
 
 
 def messages(value: Any) -> list[Message] | None:
@@ -161,8 +178,9 @@ def conversation(row: dict[str, Any]) -> list[Message] | None:
                 return told
     for name in ("conversation", "prompts", "messages"):
         prompts = _member(text, name)
-        answers = _member(context, "answers") if name == "prompts" else _member(context, name)
-        told = dialogue(prompts, answers) if prompts and answers else None
+        theirs = "answers" if name == "prompts" else name
+        answers = _member(context, theirs)
+        told = dialogue(prompts, answers, _member(context, f"{theirs}_order")) if prompts and answers else None
         if told:
             return told
     return messages(text)

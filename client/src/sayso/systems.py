@@ -156,7 +156,7 @@ def record(row: Row) -> Row:
     made: Row = {"conversation": told} if told else {}
     for part, value in parts.items():
         if told and any(value is side for side in sides):
-            value = {name: inner for name, inner in value.items() if name != "conversation"}
+            value = {name: inner for name, inner in value.items() if name not in ("conversation", "conversation_order")}
         joined = _joined(made, value) if isinstance(value, dict) else None
         if joined is None:
             made[part if part not in made else f"{part} (part)"] = value
