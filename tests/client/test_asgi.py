@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
-from sayso import Consent
-from sayso.asgi import MOST, Recording
+from sayso import AsyncConsent, Consent
+from sayso.asgi import MOST, Recording, recorded
 
 from tests.client.flaky_service import Flaky
 
@@ -50,6 +50,51 @@ def platform() -> FastAPI:
         raise ValueError("the platform's own")
 
     return app
+
+
+def tagged(given: Any, answer: Any, scope: Any) -> dict[str, Any]:
+    return {
+        "kind": "rating", "external_id": f"{scope['path_params']['battle']}/{dict(scope['headers'])[b'x-user'].decode()}",
+        "contributor": scope["state"]["user"], "parts": {"judgment": given},
+    }  # fmt: skip
+
+
+def test_a_tagged_route_gives_what_only_the_request_knows(flaky: Flaky, tmp_path: Path) -> None:
+    """Path, headers and user of a route behind a router of its own; recorded although the task that follows the answer fails."""
+    router, seen = APIRouter(prefix="/battles"), []
+
+    def fails() -> None:
+        seen.append(app_consent.stats().accepted)
+        raise ValueError("the platform's own")
+
+    @router.post("/{battle}/vote")
+    @recorded(tagged)
+    def vote(battle: str, given: dict[str, Any], request: Request, tasks: BackgroundTasks) -> Any:
+        request.state.user = "u9"
+        tasks.add_task(fails)
+        return {"id": battle}
+
+    @router.post("/{battle}/other")
+    def other(battle: str, given: dict[str, Any]) -> Any:
+        return {}
+
+    inner = FastAPI()
+    inner.include_router(router)
+
+    async def go() -> list[int]:
+        transport = httpx.ASGITransport(Recording(inner, consent=app_consent), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return [(await client.post(f"/battles/b1/{name}", json={"n": 1}, headers={"x-user": "h"})).status_code for name in ("vote", "other")]
+
+    with Consent(flaky.key, spool=tmp_path) as app_consent:
+        assert asyncio.run(go()) == [200, 200] and seen == [1], "recorded before the task began"
+        assert app_consent.flush(10) and app_consent.stats().accepted == 1
+    assert flaky.bodies["b1/h"]["contributor"] == "u9" and flaky.bodies["b1/h"]["parts"]["judgment"] == {"n": 1}
+
+
+def test_an_async_consent_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="give the middleware a Consent"):
+        Recording(FastAPI(), consent=AsyncConsent("http://plt_x:s@127.0.0.1:1", spool=tmp_path))  # type: ignore[arg-type]
 
 
 def play(flaky: Flaky, spool: Path, calls: list[tuple[str, Any]]) -> list[int]:

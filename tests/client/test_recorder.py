@@ -231,6 +231,34 @@ def test_a_forked_worker_records_too(flaky: Flaky, tmp_path: Path) -> None:
     assert sorted(flaky.order) == ["again", "child", "parent"]
 
 
+def test_threads_that_come_first_after_a_fork_begin_once(flaky: Flaky, tmp_path: Path) -> None:
+    script = """
+        import os, sys, threading
+        from sayso import Consent
+        consent = Consent(sys.argv[1], spool=sys.argv[2])
+        consent.record(kind="preference", external_id="parent", parts={"judgment": 1})
+        if os.fork() == 0:
+            start, failed = threading.Barrier(8), []
+            def one(n):
+                start.wait()
+                try:
+                    for m in range(20):
+                        consent.record(kind="preference", external_id=f"child{n}-{m}", parts={"judgment": 1})
+                    consent.stats()
+                except BaseException as error:
+                    failed.append(error)
+            threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            done = consent.close(20) and not failed
+            os._exit(0 if done else 1)
+        sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+    """
+    process = caller(script, flaky.key, str(tmp_path))
+    assert process.wait(60) == 0
+    assert sorted(flaky.order) == sorted(["parent", *(f"child{n}-{m}" for n in range(8) for m in range(20))])
+
+
 # -- the caller is never in trouble ------------------------------------------------------------------------------------
 def test_a_disk_that_takes_nothing_costs_memory_and_then_the_newest(
     flaky: Flaky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,18 @@ class Stats:
     """Taken by an earlier process that was killed before they were on disk."""
 
 
+_ALL: "weakref.WeakSet[Consent]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In the child: locks may have been held by threads that it does not have."""
+    for one in list(_ALL):
+        one._forked = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class Consent:
     """Records contributions in the background. Safe to share between threads; survives a fork."""
 
@@ -97,7 +110,9 @@ class Consent:
         self._timeout = timeout
         self._transport = transport or self._usual_transport
         self._closed = False
+        self._forked = threading.Lock()
         self._begin()
+        _ALL.add(self)
         atexit.register(self.close)
 
     def record(
@@ -119,8 +134,7 @@ class Consent:
             external_id=own, kind=kind, parts=parts, consent=consent if consent is not None else self._consent, **fields
         )
         data = new.to_bytes()
-        if self._pid != os.getpid():
-            self._begin()  # a child after a fork: threads and directory are its parent's
+        self._here()
         with self._changed:
             if self._closed:
                 raise RuntimeError("this Consent is closed")
@@ -137,6 +151,7 @@ class Consent:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything taken so far is answered by the service. False where that took longer than `timeout` seconds."""
+        self._here()
         with self._changed:
             wanted = self._spool.accepted
             self._hurry.set()
@@ -144,6 +159,7 @@ class Consent:
 
     def stats(self) -> Stats:
         """Counts, now."""
+        self._here()
         with self._changed:
             waiting = self._spool.accepted - self._spool.delivered
             return Stats(self._accepted, waiting, self._recorded, self._refused, self._dropped, self._spool.lost)
@@ -181,10 +197,19 @@ class Consent:
         self.close()
 
     # -- threads -----------------------------------------------------------------------------------------------------
+    def _here(self) -> None:
+        """After a fork, threads and directory are the parent's: whoever comes first in the child begins anew, and the others wait."""
+        if self._pid == os.getpid():
+            return
+        with self._forked:
+            if self._pid != os.getpid():
+                self._begin()
+
     def _begin(self) -> None:
         if hasattr(self, "_spool"):
-            self._spool.abandon()
-        self._pid = os.getpid()
+            before = self._spool
+            del self._spool  # once: its files may be somebody else's by the next time
+            before.abandon()
         self._changed = threading.Condition()
         self._hurry, self._stop = threading.Event(), threading.Event()
         self._memory: deque[Frame] = deque()
@@ -198,6 +223,7 @@ class Consent:
         self._sender = threading.Thread(target=self._work, name="sayso-send", daemon=True)
         self._writer.start()
         self._sender.start()
+        self._pid = os.getpid()
 
     def _usual_transport(self, base: str) -> Transport:
         client = httpx.Client(timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, 5.0)))

@@ -116,7 +116,7 @@ def dialogue(prompts: Any, answers: Any, order: Any = None) -> list[Message] | N
 
 def _arranged(prompts: Any, answers: Any, order: Any) -> list[Message] | None:
     parts = {"text": prompts if isinstance(prompts, list) else [], "context": answers if isinstance(answers, list) else []}
-    pairs = order if isinstance(order, list) else [None]
+    pairs: list[Any] = order if isinstance(order, list) else [None]
     if not all(isinstance(one, list) and len(one) == 2 and one[0] in ("text", "context") and isinstance(one[1], str) for one in pairs):
         return None
     waiting = {part: iter(said) for part, said in parts.items()}

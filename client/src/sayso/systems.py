@@ -115,6 +115,9 @@ def reports(rows: Iterable[Row]) -> Iterator[Row]:
     for row in rows:
         profile, judgment = shapes.opened(row, "profile"), shapes.opened(row, "judgment")
         made = avid(row["record_id"], shapes.opened(row, "text"), [row["credit"]] if row.get("credit") else credited(profile), [])
+        given = profile.get("credit") if isinstance(profile, dict) else None
+        if not row.get("credit") and isinstance(given, list) and all(isinstance(one, dict) for one in given):
+            made["credit"] = given  # in AVID's own form, to the letter
         if isinstance(judgment, dict):
             made |= {name: judgment[name] for name in ("metrics", "impact") if name in judgment}
         yield made | {"sayso": _beside(row | {"left_out": _why(row)}, "language")}
