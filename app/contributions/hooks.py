@@ -116,7 +116,7 @@ class Hooks:
                 raise
             except DomainError as error:
                 if error.code == ingest_keys.unknown().code:
-                    raise  # revoked since it was remembered: nothing is kept of what it sends
+                    raise
                 if sent.once and error.code == "external_id_conflict":
                     continue
                 await run_in_threadpool(self._report, key, sent, len(sent.record), error)
@@ -227,6 +227,8 @@ class Hooks:
             row.epoch, row.wrapped = keys.wrap(row.id, own)
             row.content = Sealer(own).seal(json.dumps(asdict(sent) | {"record": sent.record.decode()}).encode(), _place(row.id))
         with write(self._runtime.engine) as session:
+            if session.exec(select(IngestKey.revoked_at).where(IngestKey.id == key.id)).one() is not None:
+                return  # revoked since it was remembered: nothing is kept of what it sends
             session.add(row)
             session.flush()
             mine = select(RefusedLine.id).where(RefusedLine.platform_id == key.platform_id)

@@ -143,7 +143,13 @@ def test_trees_as_openassistant_has_them_go_through_an_importer_of_its_files() -
     [line] = rows
     above, gone, reply = line["prompt"], line["prompt"]["replies"][0], line["prompt"]["replies"][0]["replies"][0]
     assert (line["message_tree_id"], line["tree_state"], above["message_id"], above["role"]) == (rid(1), "ready_for_export", rid(1), "prompter")
-    assert (gone["text"], gone["sayso"]["left_out"], reply["text"], reply["parent_id"], reply["rank"]) == (None, "withheld", "x", rid(2), 0)
+    assert (gone["text"], gone["role"], gone["deleted"], gone["sayso"]["left_out"]) == ("", "assistant", True, "withheld")
+    assert (reply["text"], reply["parent_id"], reply["rank"]) == ("x", rid(2), 0)
+    assert [one.external_id for one in openassistant.read([json.dumps(line).encode()])] == [rid(1), rid(2), rid(3)]
+    [said_more], _ = shown("openassistant", row(1, "message", text={"content": "q", "mood": "good"}, judgment=3, profile={"age": 30}))
+    assert (said_more["prompt"]["text"], said_more["prompt"]["mood"], said_more["prompt"]["judgment"], said_more["prompt"]["profile"]) == (
+        "q", "good", 3, {"age": 30},
+    )  # fmt: skip
     assert about["left_out"] == {"withheld": 1} and about["not_shown"] == {"rating": 1} and about["rows"] == 1
     deep = [row(n, "message", parent=n - 1 or None, text=f"t{n}", context={"role": "prompter"}) for n in range(1, 101)]
     lines, _ = shown("openassistant", *deep)
@@ -190,6 +196,8 @@ def test_reports_as_avid_has_them() -> None:
     assert (rows[0]["description"]["value"], rows[0]["metadata"]["report_id"], rows[0]["credit"][0]["value"]) == ("d\n\ne", rid(1), "Ann  B")
     assert (rows[1]["description"]["value"], rows[1]["sayso"]["left_out"], rows[1]["credit"]) == ("", "withheld", None)
     assert (rows[2]["problemtype"], rows[2]["description"], rows[2]["impact"]) == ({"type": "Issue"}, own["description"], {"avid": {}})
+    named = [{"lang": "eng", "value": "Mike"}]
+    assert shown("avid", row(1, "vulnerability_report", text=own, profile={"credit": named}))[0][0]["credit"] == named
 
 
 def test_records_have_the_names_that_their_system_gave() -> None:
@@ -206,6 +214,8 @@ def test_records_have_the_names_that_their_system_gave() -> None:
         {"a": 1, "conversation": ["p", "q"], "context": {"a": 2, "conversation": ["x"]}}, {},
     ]  # fmt: skip
     assert rows[4]["sayso"]["left_out"] == "withheld" and rows[0]["sayso"]["record_id"] == rid(1)
+    odd = {"messages": [{"role": "user", "content": "m"}], "conversation": ["kept"]}
+    assert shown("records", row(1, "conversation", text=odd))[0][0]["conversation"] == ["kept"]
     rows, about = shown("records", row(1, judgment={"left_out": ["x"]}), row(2, judgment={"left_out": "words"}))
     assert about["left_out"] == {} and rows[0]["left_out"] == ["x"], "names at the top are their system's"
 

@@ -194,7 +194,8 @@ def test_a_revoked_key_takes_nothing_more_and_the_log_says_so(service: Service, 
         key = ingest_keys.listed(session, platform.id)[0]
         ingest_keys.revoke(session, key.id, now=service.clock.now())
         ingest_keys.revoke(session, key.id, now=service.clock.now())
-    assert post(first, sent(vote("c2")))[1]["code"] == "ingest_key_unknown" and not reports(service, platform)
+    assert post(first, sent(vote("c2")))[1]["code"] == "ingest_key_unknown"
+    assert post(first, b"{")[0] == 400 and not reports(service, platform), "nothing is kept of what it sends"
     assert post(second, sent(vote("c2")))[0] == 201
     with read(service.runtime.engine) as session:
         query = sa.text("SELECT type FROM log_entry WHERE subject = :p ORDER BY log_index")

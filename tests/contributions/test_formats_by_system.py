@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sayso import shapes, systems
 
-from app.contributions.formats import bounty, generic
+from app.contributions.formats import bounty, generic, sharelm
 from app.contributions.formats.adapter import instant
 from app.contributions.formats.cutting import Row, dump_skeleton, splice
 from app.contributions.formats.draft import UNTIL_FIXED, Refusal
@@ -162,6 +162,13 @@ def test_sharelm_rows_carry_the_licence_of_their_model() -> None:
     terms = [d.context_terms for d in drafts("sharelm.jsonl")]
     assert terms[0] == {"licence": "Llama 3 Community License", "holder": "meta-llama/Llama-3-8b"}
     assert terms[1] == {"licence": "MIT", "holder": "unknown-model"}
+    for model, licence in (
+        ("gpt-4o-2024", "OpenAI Terms of Use"), ("gpt-oss-120b", sharelm.UNKNOWN), ("gpt-neox-20b", sharelm.UNKNOWN),
+        ("mistral-large-2402", sharelm.UNKNOWN), ("mistral-7b-instruct", "Apache-2.0"), ("falcon-180b", sharelm.UNKNOWN),
+        ("mpt-30b-chat", sharelm.UNKNOWN), ("llama3-8b", "Llama 3 Community License"), ("meta-llama/Llama-3.1-8B", "Llama 3.1 Community License"),
+        ("vicuna-13b-v1.5", "Llama 2 Community License"), ("o1-mini", "OpenAI Terms of Use"), ("olmo-7b", sharelm.UNKNOWN),
+    ):  # fmt: skip
+        assert sharelm.terms(model, "lmsys")["licence"] == licence, model
 
 
 def test_testimony_is_safe_from_retaliation_by_default() -> None:

@@ -6,7 +6,8 @@ Where each field goes, and why:
 - `text` of a message a model wrote (`synthetic` is true, or `model_name` is given) -> member `text` of part `context`,
   since it is third-party matter. Context is released only beside a person's own part, so such a contribution is kept
   and keeps the place of the replies to it, but is itself never released: it stands as a tombstone in its thread.
-- `text` of a message marked `deleted` -> nowhere: somebody took it back. The node stays, to hold its thread together.
+- `text` of a message marked `deleted` -> nowhere: somebody took it back. The node stays, to hold its thread together; one whose
+  text is null, as what may not be shown is written, is such a node too.
 - `message_id`, `parent_id`, `user_id`, `lang`, `created_date` -> the draft's own fields. They are not repeated in
   `context`: an id that is the same in every release would join one person's records across agreements.
 - `replies` -> contributions of their own. `events` -> each a contribution of whoever rated, ranked, labelled or
@@ -80,9 +81,9 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
 
 
 def _node(cutter: Cutter, node: Value, above: str | None, around: Fields, loose: bool = False) -> str:
-    external_id, parent, text = _string(node, "message_id"), _string(node, "parent_id"), node.get("text")
-    if external_id is None or text is None or not text.is_string:
-        raise Wrong("a message needs message_id and text, both strings")
+    external_id, parent, text = _string(node, "message_id"), _string(node, "parent_id"), node.members.get("text")
+    if external_id is None or text is None or not (text.is_string or text.is_null):
+        raise Wrong("a message needs message_id, a string, and text, a string or null")
     if above is not None and parent not in (None, above) and not loose:
         raise Wrong("parent_id names another message than the one this is a reply to")
     by_model = _is_true(node, "synthetic") or node.get("model_name") is not None
@@ -101,7 +102,9 @@ def _node(cutter: Cutter, node: Value, above: str | None, around: Fields, loose:
     for name in ("lang", "created_date"):
         if name in node.members:
             act.keep(node.members[name])
-    if deleted:
+    if text.is_null:
+        pass  # withheld where it was written: it holds its place
+    elif deleted:
         cutter.drop(text, "text of a deleted message")
     elif by_model:
         act.take("context", text, "text")

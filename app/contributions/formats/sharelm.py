@@ -4,6 +4,8 @@ Words of the user -> `text`, answers -> `context` with the licence that follows 
 `user_metadata` -> `profile`. In the data set every field is a string: a dialogue in one string is all `text`.
 """
 
+import re
+
 from app.contributions.formats import dialogue
 from app.contributions.formats.adapter import Adapter, Fields, Place, instant, language
 from app.contributions.formats.cutting import Cutter
@@ -22,13 +24,26 @@ _BY_SOURCE = {
     "wildchat": "ODC-BY-1.0", "hh-rlhf": "MIT", "babi": "CC-BY-3.0", "self-feeding": "CC-BY-4.0", "lmsys": "LMSYS-Chat-1M Dataset License",
     "open-assistant": "Apache-2.0", "oasst": "Apache-2.0", "prism": "CC-BY-NC-4.0", "collective": "MIT",
 }  # fmt: skip
-_BY_MODEL = {
-    "gpt": "OpenAI Terms of Use", "chatgpt": "OpenAI Terms of Use", "o1": "OpenAI Terms of Use", "claude": "Anthropic Terms of Service",
-    "gemini": "Google Generative AI Terms", "palm": "Google Generative AI Terms", "llama-3": "Llama 3 Community License",
-    "llama-2": "Llama 2 Community License", "llama": "LLaMA Non-commercial License", "vicuna": "LLaMA Non-commercial License",
-    "gemma": "Gemma Terms of Use", "mistral": "Apache-2.0", "mixtral": "Apache-2.0", "command": "CC-BY-NC-4.0",
-    "falcon": "Apache-2.0", "dolly": "MIT", "mpt": "Apache-2.0",
-}  # fmt: skip
+_LLAMA_1 = "LLaMA Non-commercial License"
+_BY_MODEL = tuple(
+    (re.compile(pattern), licence)
+    for pattern, licence in (
+        (r"(chat)?gpt-?(3\.5|4|5)|chatgpt|o[134](-|$)", "OpenAI Terms of Use"),
+        (r"claude", "Anthropic Terms of Service"),
+        (r"gemini|palm-2|bison", "Google Generative AI Terms"),
+        (r"gemma", "Gemma Terms of Use"),
+        (r"llama-?3\.1", "Llama 3.1 Community License"),
+        (r"llama-?3\.2", "Llama 3.2 Community License"),
+        (r"llama-?3\.3", "Llama 3.3 Community License"),
+        (r"llama-?3(-|$)", "Llama 3 Community License"),
+        (r"llama-?2(-|$)|vicuna-.*v1\.5", "Llama 2 Community License"),
+        (r"llama-(7|13|30|33|65)b|vicuna-.*v1\.[0-3]", _LLAMA_1),
+        (r"mistral-7b|mixtral-8x(7|22)b|falcon-(7|40)b", "Apache-2.0"),
+        (r"command-r", "CC-BY-NC-4.0"),
+        (r"dolly-v[12]", "MIT"),
+    )
+)
+"""Models whose terms are known by their names; any other is unknown, since models of one family differ."""
 UNKNOWN = "as the model's own licence says"
 
 
@@ -52,10 +67,11 @@ def _cut(cutter: Cutter, root: Value, fields: Fields, place: Place) -> None:
 def terms(model: str, source: str) -> dict[str, str]:
     """The licence of a row's model output: the model's, else the collection's that the row came from, else unknown."""
     bare = model.lower().rsplit("/", 1)[-1].replace("meta-", "")
-    for table, name in ((_BY_MODEL, bare), (_BY_SOURCE, source.lower())):
-        for start, licence in table.items():
-            if start in name if table is _BY_SOURCE else name.startswith(start):
-                return {"licence": licence, "holder": model or source}
+    known = next((licence for pattern, licence in _BY_MODEL if pattern.match(bare)), None)
+    if known is None and bare in ("", "unknown", "unknown-model"):  # a name that we do not know says that its terms are its own
+        known = next((licence for start, licence in _BY_SOURCE.items() if start in source.lower()), None)
+    if known is not None:
+        return {"licence": known, "holder": model or source}
     return {"licence": UNKNOWN, "holder": model or source or "unknown"}
 
 

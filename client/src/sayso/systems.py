@@ -52,13 +52,19 @@ def _node(path: list[Row]) -> Row:
     row = path[-1]
     said, content = shapes.words(row)
     context = shapes.opened(row, "context")
-    node = {
-        "message_id": row["record_id"], "parent_id": path[-2]["record_id"] if len(path) > 1 else None, "text": content,
-        "role": "prompter" if said == shapes.USER else said, "lang": row.get("language"),
-    }  # fmt: skip
-    more = context.items() if isinstance(context, dict) else ()
-    node |= {name: value for name, value in more if name not in node and name not in ("tree_state", "origin")}
-    return node | {"sayso": _beside(row | {"left_out": _why(row)}), "replies": []}
+    ids = {"message_id": row["record_id"], "parent_id": path[-2]["record_id"] if len(path) > 1 else None}
+    if _why(row) is not None:
+        # Its readers want a text and a role: none of the one, the other by the turn, and `deleted`, which they know.
+        turn = "assistant" if len(path) % 2 == 0 else "prompter"
+        return {**ids, "text": "", "role": turn, "lang": None, "deleted": True, "sayso": _beside(row | {"left_out": _why(row)}), "replies": []}
+    node = {**ids, "text": content, "role": "prompter" if said == shapes.USER else said, "lang": row.get("language")}
+    more = dict(context.items() if isinstance(context, dict) else ())
+    text = shapes.opened(row, "text")
+    if isinstance(text, dict):  # a message of another system's: what else it says, and what was said of it, stay with it
+        more = {name: value for name, value in text.items() if value != content} | more
+    more |= {name: value for name in ("judgment", "profile") if (value := shapes.opened(row, name)) is not None}
+    node |= {name: value for name, value in more.items() if name not in node and name not in ("tree_state", "origin")}
+    return node | {"sayso": _beside(row), "replies": []}
 
 
 def _of_the_tree(root: Row) -> Row:
@@ -155,7 +161,10 @@ def record(row: Row) -> Row:
     again. A part that is no object, or whose names are taken by another, stands under its own name."""
     parts = {part: value for part in _PARTS if (value := shapes.opened(row, part)) is not None}
     sides = [value for part in ("text", "context") if isinstance(value := parts.get(part), dict) and isinstance(value.get("conversation"), list)]
-    told = shapes.conversation(row) if sides else None
+    told = None
+    if len(sides) == 2:
+        mine, theirs = sides
+        told = shapes.dialogue(mine["conversation"], theirs["conversation"], theirs.get("conversation_order"))
     made: Row = {"conversation": told} if told else {}
     for part, value in parts.items():
         if told and any(value is side for side in sides):
