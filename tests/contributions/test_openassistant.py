@@ -130,6 +130,12 @@ def test_other_peoples_events_and_ids_stay_out():
     assert b"u-77" not in draft.parts["context"] and b"u-88" not in draft.parts["context"]
 
 
+def test_a_message_that_was_withheld_where_it_was_written_holds_its_place():
+    withheld = {"message_id": "m2", "parent_id": "m1", "text": None, "replies": [{"message_id": "m3", "text": "x"}]}
+    above, gone, reply = read([node(replies=[withheld])])
+    assert gone.parts.keys() == {"context"} and reply.parent == "m2" and above.parts["text"]
+
+
 def test_blank_lines_and_flat_files():
     flat = [node(), b"\n", b"", node(message_id="m2", parent_id="m1")]
     assert [(draft.external_id, draft.parent) for draft in read(flat)] == [("m1", None), ("m2", "m1")]
@@ -139,7 +145,7 @@ def test_blank_lines_and_flat_files():
     "line",
     [
         b"[]", b"{}", b"{", b'{"prompt": 1}', b'{"prompt": null}', b'{"a":1,"a":1}', node(message_id=7),
-        node(message_id=""), node(text=None), node(text=5), node(replies={}), node(replies=[1]), node(parent_id=3),
+        node(message_id=""), node(text=5), node(text=[]), node(replies={}), node(replies=[1]), node(parent_id=3),
         node(lang=["en"]), node(replies=[{"message_id": "m2", "parent_id": "elsewhere", "text": "secret"}]),
     ],
     ids=lambda line: ascii(line[:40]),
