@@ -17,6 +17,8 @@ from sqlmodel import Session
 from app.agreements import guard
 from app.consents.models import Consent
 from app.contributions.formats.cutting import Piece, Row, load_skeleton
+from app.contributions.formats.joining import joined
+from app.contributions.formats.plain import Plain
 from app.contributions.formats.registry import ADAPTERS, writers
 from app.contributions.formats.writing import Released, Spliced
 from app.contributions.hook_models import HookLine
@@ -42,7 +44,9 @@ _RECORD = ImportRecord.__table__  # type: ignore[attr-defined]
 _LINE = HookLine.__table__  # type: ignore[attr-defined]
 _KEY = IngestKey.__table__  # type: ignore[attr-defined]
 _AT_ONCE = 250
-_HOOKS = ""
+_HOOKS, _ALL = "", "all"
+_JOINED = {"label-studio": "annotations", "argilla": "responses"}
+"""Systems whose own import wants a record with everything that was said of it, though their hooks bring it piece by piece."""
 
 
 @dataclass
@@ -91,13 +95,15 @@ class Export:
 
     def plan(self) -> list[Part]:
         """The parts in the order they are written, oldest first. Raises NotFound (nothing_to_export)."""
+        if hasattr(self._writer, "write_plain"):
+            return [Part(_ALL, self._writer.lines)]
         with read(self._runtime.engine) as session:
             query = sa.select(_RUN.c.run).where(_RUN.c.platform_id == self._platform, _RUN.c.format == self._format)
             runs = list(session.execute(query.order_by(_RUN.c.started_at.desc(), _RUN.c.run)).scalars())
             parts = [part for run in runs if (part := self._look(session, run)) is not None]
             mine = sa.select(_LINE.c.contribution_id).where(_LINE.c.key_id.in_(self._keys())).limit(1)
             if session.execute(mine).first() is not None:
-                parts.insert(0, Part(_HOOKS, True))
+                parts.insert(0, Part(_HOOKS, not (self._spliced and self._format in _JOINED)))
         if not parts:
             raise NotFound("nothing_to_export", "Nothing of that format was imported or came through a hook of this platform's.")
         return parts[::-1]
@@ -133,7 +139,31 @@ class Export:
 
     def pieces(self, part: Part) -> Iterator[bytes]:
         """The bytes of one part; each record as it may be shown when its turn comes."""
-        return iter(self._told(part) if hasattr(self._writer, "tell") else self._writer.write(self._released(part)))
+        if part.run == _ALL:
+            return iter(self._writer.write_plain(self._all()))
+        if hasattr(self._writer, "tell"):
+            return self._told(part)
+        made = iter(self._writer.write(self._released(part)))
+        return made if part.run != _HOOKS or part.lines else joined(made, _JOINED[self._format])
+
+    def _all(self) -> Iterator[Plain]:
+        """Everything of the platform's, whichever way it came, in the order of its ids."""
+        after = ""
+        query = sa.select(_C.c.id, _C.c.kind, _C.c.language, _C.c.parent_id, _C.c.recorded_at).where(_C.c.platform_id == self._platform)
+        while True:
+            with read(self._runtime.engine) as session:
+                some = session.execute(query.where(_C.c.id > after).order_by(_C.c.id).limit(_AT_ONCE)).all()
+            if not some:
+                return
+            rows = self._rows([one.id for one in some])
+            self.count.records += len(some)
+            self.count.shown += len(rows)
+            self.count.withheld += len(some) - len(rows)
+            for one in some:
+                row = rows.get(one.id)
+                parts = None if row is None else row.parts
+                yield Plain(one.id, one.kind, one.language, one.parent_id, one.recorded_at.date().isoformat(), parts)
+            after = some[-1].id
 
     def _told(self, part: Part) -> Iterator[bytes]:
         """What is gone of one part, by a writer that tells only that. What a newer part has is told there."""

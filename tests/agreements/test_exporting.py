@@ -1,20 +1,25 @@
 """Writing back: a platform's own contributions in their system's shape, with tombstones where something may not be shown."""
 
+import io
 import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from sayso.models import RawJSON
 
 from app.agreements.exporting import Export
 from app.agreements.service import parse
+from app.contributions.formats.joining import joined
 from app.contributions.formats.registry import ADAPTERS, NAMES, writers
 from app.kit.errors import DomainError
 from tests.contributions.test_fastchat_hook import hook, logged, post, sent, vote
 from tests.contributions.test_importing import SAMPLES, job, perform, stored
+from tests.contributions.test_webhooks import Studio, annotation, studio_event, task
 from tests.faults.cuts import receipt_for_all
-from tests.support import SHOWN, WORDING, PlatformParty, Service, shell
+from tests.support import SHOWN, WORDING, PlatformParty, Service, consent, shell
 
 CONSENT = {"template": "evaluation-only", "basis": "explicit", "wording": WORDING, "language": "en", "shown_at": SHOWN}
 
@@ -84,6 +89,35 @@ def test_bounty_reports_are_written_as_avid_or_in_their_own_shape(service: Servi
     native = json.loads(written(service, platform, "odin", "native")[0])
     assert all(report["data_type"] == "AVID" for report in reports)
     assert isinstance(native, list | dict) and len(stored(service, platform)) == 2
+
+
+def test_everything_is_written_as_plain_rows_whichever_way_it_came(service: Service, platform: PlatformParty, tmp_path: Path) -> None:
+    given = platform.give(2, parts={"text": RawJSON('{"a":\n1.10}'), "judgment": 3}, consent=consent("evaluation-only"))
+    perform(service, platform, job("openassistant", trees(tmp_path / "x.jsonl", node("m1", "u1", "one", node("m2", "u2", "two"))), consent=CONSENT))
+    perform(service, platform, job("polis", SAMPLES / "polis" / "comments.csv"))
+    [lines] = written(service, platform, "generic", "jsonl")
+    rows = {row["id"]: row for row in map(json.loads, lines.splitlines())}
+    assert len(rows) == 6 and rows[given[0].id]["text"] == {"a": 1.10} and b'"text":{"a": 1.10}' in lines and rows[given[0].id]["judgment"] == 3
+    assert sorted(str(row["text"]) for row in rows.values() if row["kind"] == "message") == ["one", "two"]
+    bare = [row for row in rows.values() if row["tombstone"]]
+    assert [set(row) for row in bare] == [{"id", "kind", "parent", "tombstone"}] * 2 and {row["kind"] for row in bare} == {"statement"}
+    [packed] = written(service, platform, "generic", "parquet")
+    table = {row["id"]: row for row in pq.read_table(io.BytesIO(packed)).to_pylist()}
+    assert table.keys() == rows.keys() and table[given[0].id]["text"] == '{"a":\n1.10}'
+    assert all(table[own]["parent"] == row["parent"] and table[own]["tombstone"] == row["tombstone"] for own, row in rows.items())
+    assert table[bare[0]["id"]]["recorded_on"] is None and table[given[0].id]["recorded_on"] == service.clock.now().date().isoformat()
+    assert pq.read_table(io.BytesIO(b"".join(writers("generic")["parquet"].write_plain([])))).num_rows == 0  # type: ignore[index]
+
+
+def test_what_a_hook_brought_piece_by_piece_is_one_task_for_its_own_import(service: Service, platform: PlatformParty) -> None:
+    studio = Studio(service, platform, CONSENT)
+    for own in (11, 12):
+        studio.tell(studio_event(annotation=annotation(own)))
+    studio.tell(studio_event(task=task(2), annotation=annotation(13, of=2)))
+    [text] = written(service, platform, "label-studio")
+    found = json.loads(text)
+    assert [(one["id"], [given["id"] for given in one["annotations"]]) for one in found] == [(1, [11, 12]), (2, [13])]
+    assert list(joined([], "annotations")) == [b"[]\n"]
 
 
 def test_an_eval_log_is_not_rewritten_but_told_what_to_invalidate(service: Service, platform: PlatformParty, tmp_path: Path) -> None:

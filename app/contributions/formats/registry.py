@@ -1,5 +1,7 @@
 """Every adapter by its name. `generic` is made from a mapping and stands here by its name alone."""
 
+from typing import Any
+
 from app.contributions.formats import (
     argilla,
     avid,
@@ -22,6 +24,7 @@ from app.contributions.formats import (
     testimony,
 )  # fmt: skip
 from app.contributions.formats.adapter import Adapter
+from app.contributions.formats.plain import JsonLines, Parquet
 from app.contributions.formats.training import BATTLES, DPO, KTO, SFT
 from app.contributions.formats.writing import Spliced, Writer
 
@@ -39,11 +42,11 @@ _OTHERS: dict[str, dict[str, Writer]] = {
 }  # fmt: skip
 
 
-def writers(name: str) -> dict[str, Writer] | None:
+def writers(name: str) -> dict[str, Any] | None:
     """The writers of a format by shape: "" the usual one, `native`, `pairs`, `dpo` and such the others. Empty where it is only read; None
     where there is no such format."""
     if name == "generic":
-        return {"": Spliced()}
+        return {"": Spliced(), "jsonl": JsonLines(), "parquet": Parquet()}
     if name not in ADAPTERS:
         return None
     usual: Writer | None = ADAPTERS[name].writer
