@@ -5,6 +5,7 @@ import os
 import sys
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from app.importing_shell import consent_of
 from app.kit.clock import rfc3339
 from app.kit.errors import Invalid
 from app.kit.runtime import Runtime
-from app.parties import ingest_keys
+from app.parties import ingest_keys, service
 from app.parties.claims import encode_secret
 from app.parties.links import Links
 from app.parties.service import known_platform
@@ -37,6 +38,17 @@ def register(platforms: typer.Typer, perform: Perform) -> None:
             return f"{runtime.settings.public_url}/intake/{links.code(known_platform(session, platform).id, now)}"
 
         typer.echo(perform(act))
+
+    @platforms.command("new-secret")
+    def new_secret(
+        platform: Annotated[str, typer.Argument(help="Id of the platform, plt_….")],
+        keep_hours: Annotated[float, typer.Option(min=0, max=720, help="How long the secret before still counts; 0 ends it now.")] = 24.0,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Make another client secret, which is shown once. The one before goes on counting while you put the new one everywhere."""
+        secret = perform(lambda runtime, session, now: service.new_secret(session, platform, timedelta(hours=keep_hours), now=now))
+        told = f"client secret: {secret}\nKeep the secret; it is not shown again. The one before counts for {keep_hours:g} hours."
+        typer.echo(json.dumps({"client_id": platform, "client_secret": secret}) if as_json else told)
 
     group = typer.Typer(no_args_is_help=True, help="Write-only keys for systems that send their records by themselves.")
     platforms.add_typer(group, name="ingest-key")

@@ -17,6 +17,9 @@ class Platform(SQLModel, table=True):
     id: str = Field(primary_key=True, sa_type=IdType)
     name: str = Field(unique=True)
     secret_sha256: str
+    old_secret_sha256: str | None = None
+    """The one before, which counts until `old_secret_until`."""
+    old_secret_until: datetime | None = Field(default=None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
     suspended_at: datetime | None = Field(default=None, sa_type=Instant)
 

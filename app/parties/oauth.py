@@ -4,10 +4,8 @@ Platforms authenticate with a 256-bit secret (HTTP Basic), labs with `private_ke
 Authlib checks its own list of algorithms and the machine's clock; both checks are replaced by crypto/tokens.py.
 """
 
-import hmac
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClientError, OAuth2Request
@@ -29,8 +27,9 @@ from app.parties.models import Lab, LabKey, Platform
 class _Client(ClientMixin):  # type: ignore[misc]
     """A platform or a lab as Authlib sees it."""
 
-    def __init__(self, party: Platform | Lab, keys: list[LabKey]) -> None:
+    def __init__(self, party: Platform | Lab, keys: list[LabKey], now: datetime) -> None:
         self.party = party
+        self.now = now
         self.keys = keys
         self.proven_by: str | None = None
         """Thumbprint of the key whose assertion was taken."""
@@ -39,9 +38,7 @@ class _Client(ClientMixin):  # type: ignore[misc]
         return self.party.id
 
     def check_client_secret(self, client_secret: str) -> bool:
-        return isinstance(self.party, Platform) and hmac.compare_digest(
-            sha256(client_secret.encode()).hexdigest(), self.party.secret_sha256
-        )
+        return isinstance(self.party, Platform) and service.is_secret(self.party, client_secret, self.now)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method == ("client_secret_basic" if isinstance(self.party, Platform) else "private_key_jwt")
@@ -150,11 +147,11 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
             return None
         if is_id("platform", client_id):
             platform = self.session.get(Platform, client_id)
-            return _Client(platform, []) if platform and platform.suspended_at is None else None
+            return _Client(platform, [], self.now) if platform and platform.suspended_at is None else None
         if is_id("lab", client_id):
             lab = self.session.get(Lab, client_id)
             keys = self.session.exec(select(LabKey).where(LabKey.lab_id == client_id, LabKey.revoked_at == None)).all()
-            return _Client(lab, list(keys)) if lab else None
+            return _Client(lab, list(keys), self.now) if lab else None
         return None
 
     def save_token(self, token: Any, request: Any) -> None:

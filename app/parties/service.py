@@ -1,5 +1,6 @@
 """Platforms, labs and their keys: what an operator adds, and what authentication looks up."""
 
+import hmac
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,26 @@ def add_platform(session: Session, name: str, *, now: datetime) -> tuple[Platfor
     _add(session, platform)
     log.append(session, [log.institutional("admin.platform-added", platform.id, {"name": name}, now)], now)
     return platform, secret
+
+
+def new_secret(session: Session, platform_id: str, keep: timedelta, *, now: datetime) -> str:
+    """Another client secret of a platform's (256 bits, shown once); the one before counts for `keep` more, and the one before that no
+    more. Raises NotFound (not_found)."""
+    known_platform(session, platform_id)
+    platform = session.exec(for_update(select(Platform).where(Platform.id == platform_id), session)).one()
+    secret = b64u(os.urandom(32))
+    platform.old_secret_sha256, platform.old_secret_until = platform.secret_sha256, now + keep
+    platform.secret_sha256 = sha256(secret.encode()).hexdigest()
+    session.add(platform)
+    log.append(session, [log.institutional("admin.platform-secret-changed", platform.id, {"name": platform.name}, now)], now)
+    return secret
+
+
+def is_secret(platform: Platform, secret: str, now: datetime) -> bool:
+    """Whether a platform is known by it: its client secret, or the one before while that counts."""
+    given, late = sha256(secret.encode()).hexdigest(), platform.old_secret_until
+    is_old = platform.old_secret_sha256 is not None and hmac.compare_digest(given, platform.old_secret_sha256)
+    return hmac.compare_digest(given, platform.secret_sha256) or (is_old and late is not None and now < late)
 
 
 def add_lab(

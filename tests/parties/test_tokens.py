@@ -4,6 +4,7 @@ import base64
 import json
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ from tests.kit.refusals import (
     lab_token,
     refused,
 )
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, shell
 
 
 def refuse(service: Service, proof: str, **form: str) -> httpx.Response:
@@ -359,3 +360,33 @@ def test_the_servers_metadata_and_keys_are_public(service: Service) -> None:
     assert "none" not in found["token_endpoint_auth_signing_alg_values_supported"]
     [key] = accepted(get(service, "/.well-known/jwks.json"))["keys"]
     assert key["crv"] == "Ed25519" and "d" not in key
+
+
+# -- a platform's secret -----------------------------------------------------------------------------------------------
+def by_secret(service: Service, platform: PlatformParty, secret: str) -> httpx.Response:
+    return service.http.post(service.base + "/v1/oauth/token", data={"grant_type": "client_credentials"}, auth=(platform.id, secret))
+
+
+def test_a_platforms_secret_changes_without_a_gap(service: Service, platform: PlatformParty) -> None:
+    def change(keep: timedelta) -> str:
+        with write(service.runtime.engine) as session:
+            return parties.new_secret(session, platform.id, keep, now=service.clock.now())
+
+    first, second = platform.secret, change(timedelta(hours=24))
+    assert [by_secret(service, platform, one).status_code for one in (first, second)] == [200, 200]
+    third = change(timedelta(hours=1))
+    assert [by_secret(service, platform, one).status_code for one in (first, second, third)] == [401, 200, 200], "one before, and no more"
+    service.clock.offset = timedelta(hours=2)
+    assert [by_secret(service, platform, one).status_code for one in (second, third)] == [401, 200]
+    fourth = change(timedelta())
+    assert [by_secret(service, platform, one).status_code for one in (third, fourth)] == [401, 200], "ended at once"
+
+
+def test_the_command_prints_a_new_secret_once(tmp_path: Path) -> None:
+    run = shell(tmp_path / "data")
+    made = json.loads(run(["platforms", "add", "Here", "--json"]).stdout)
+    again = json.loads(run(["platforms", "new-secret", made["client_id"], "--json"]).stdout)
+    assert again["client_id"] == made["client_id"] and again["client_secret"] not in ("", made["client_secret"])
+    assert "counts for 0 hours" in run(["platforms", "new-secret", made["client_id"], "--keep-hours", "0"]).stdout
+    missing = run(["platforms", "new-secret", "plt_x"])
+    assert missing.exit_code == 2 and "not_found" in missing.stderr
