@@ -106,7 +106,8 @@ async def _take(format_: str, secret: str, request: Request) -> Done:
 def intake(runtime: RuntimeDep, session: ReadSessionDep, platform: ReadingPlatform) -> IntakeOut:
     """Every hook of the platform's with its counts. `python -m app platforms intake` gives a link to the same as a page."""
     hooks = intake_status.overview(session, platform.id, now=runtime.clock.now())
-    return IntakeOut(recorded=intake_status.recorded(session, platform.id), hooks=hooks)
+    recorded, imports = intake_status.recorded(session, platform.id), intake_status.imports(session, platform.id)
+    return IntakeOut(recorded=recorded, imports=imports, hooks=hooks)
 
 
 @router.get("/intake/refused", response_model=RefusedPage, summary="Lines that were refused, and why")

@@ -35,10 +35,22 @@ class HookOut(Out):
     """The same, the longest among the latest 100."""
 
 
+class ImportOut(Out):
+    """One file that was imported: so many of its records are done. `refused` counts by code what the database refused of them; what could
+    not be read is in the report of the command alone."""
+
+    format: str
+    started_at: Time
+    finished_at: Time | None
+    records: int
+    refused: dict[str, int]
+
+
 class IntakeOut(Out):
-    """`recorded` counts all contributions of the platform, whether they came by calls, imports or hooks."""
+    """`recorded` counts all contributions of the platform, whether they came by calls, imports or hooks; `imports` are the newest 20."""
 
     recorded: int
+    imports: list[ImportOut]
     hooks: list[HookOut]
 
 

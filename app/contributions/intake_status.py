@@ -8,13 +8,15 @@ from sqlmodel import Session, select
 from app.consents import wordings
 from app.contributions.formats.hooked import HOOKED
 from app.contributions.hook_models import HookLine, RefusedLine
-from app.contributions.hook_schemas import HookOut, RefusedLineOut
+from app.contributions.hook_schemas import HookOut, ImportOut, RefusedLineOut
+from app.contributions.import_models import ImportRefusal, ImportRun
 from app.contributions.models import Contribution
 from app.parties import ingest_keys
 from app.parties.models import IngestKey
 
 _DAY = timedelta(days=1)
 _LATEST = 100
+_IMPORTS = 20
 
 
 def overview(session: Session, platform_id: str, *, now: datetime) -> list[HookOut]:
@@ -26,6 +28,27 @@ def recorded(session: Session, platform_id: str) -> int:
     """How many contributions a platform recorded, in whatever way; those that were erased count too."""
     query = select(sa.func.count()).select_from(Contribution).where(Contribution.platform_id == platform_id)
     return int(session.exec(query).one())
+
+
+def imports(session: Session, platform_id: str) -> list[ImportOut]:
+    """A platform's newest imports, with what the database refused of each, by code."""
+    query = select(ImportRun).where(ImportRun.platform_id == platform_id).order_by(sa.desc(ImportRun.started_at)).limit(_IMPORTS)  # type: ignore[arg-type]
+    runs = list(session.exec(query))
+    counted = (
+        select(ImportRefusal.run, ImportRefusal.code, sa.func.count())
+        .where(ImportRefusal.platform_id == platform_id, ImportRefusal.run.in_([one.run for one in runs]))  # type: ignore[attr-defined]
+        .group_by(ImportRefusal.run, ImportRefusal.code)
+    )
+    refused: dict[str, dict[str, int]] = {}
+    for run, code, n in session.exec(counted):
+        refused.setdefault(run, {})[code] = n
+    return [
+        ImportOut(
+            format=one.format, started_at=one.started_at, finished_at=one.finished_at, records=one.records,
+            refused=dict(sorted(refused.get(one.run, {}).items())),
+        )
+        for one in runs
+    ]  # fmt: skip
 
 
 def _one(session: Session, key: IngestKey, now: datetime) -> HookOut:

@@ -40,7 +40,8 @@ def intake_page(
     lines = intake_status.refused_page(session, platform, before, PAGE + 1)
     following = cursors.make(listing, lines[PAGE - 1].id) if len(lines) > PAGE else None
     hooks, recorded = intake_status.overview(session, platform, now=now), intake_status.recorded(session, platform)
-    return page("intake.html", code=code, hooks=hooks, recorded=recorded, lines=lines[:PAGE], next=following, told=told)
+    imports = intake_status.imports(session, platform)
+    return page("intake.html", code=code, hooks=hooks, recorded=recorded, imports=imports, lines=lines[:PAGE], next=following, told=told)
 
 
 @intake_pages.post("/intake/{code}/retry")

@@ -131,6 +131,19 @@ def test_the_verifier_needs_no_http_library(forge, tmp_path):
     assert run.returncode == 0, run.stderr
 
 
+def test_platforms_need_nothing_that_only_labs_do() -> None:
+    code = (
+        "import sys\nfor name in ('zstandard', 'pyarrow', 'datasets', 'fsspec'): sys.modules[name] = None\n"
+        "import sayso, sayso.asgi, sayso.webhooks, sayso.guard, sayso.proofs\n"
+        "try: sayso.proofs.zstd()\nexcept sayso.proofs.Failed as error: print(error)"
+    )
+    import sayso
+
+    root = os.path.dirname(os.path.dirname(sayso.__file__))
+    run = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": root}, capture_output=True, text=True)
+    assert run.returncode == 0 and 'pip install "sayso[lab]"' in run.stdout, run.stderr
+
+
 @pytest.mark.parametrize("alg", ["Ed25519", "ES256"])
 def test_keygen_and_sign(alg, tmp_path, capsys):
     path = tmp_path / "key.json"

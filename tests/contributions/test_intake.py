@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from app.contributions.hooks import KEEP_CONTENT, forget_refused
+from app.contributions.import_models import ImportRefusal, ImportRun
 from app.kit.db import write
 from tests.contributions.fastchat_logger import post, sent, vote
 from tests.contributions.test_fastchat_hook import NOTICE, contributions, hook, reports
+from tests.contributions.test_importing import SAMPLES, job, perform
 from tests.kit.refusals import accepted, call, refused
 from tests.support import PlatformParty, Service, shell
 
@@ -24,7 +27,7 @@ def page(service: Service, platform: PlatformParty) -> str:
 
 def test_what_was_received_and_how_late(service: Service, platform: PlatformParty) -> None:
     token = service.token(platform)
-    assert accepted(call(service, "GET", "/v1/intake", token)) == {"recorded": 0, "hooks": []}
+    assert accepted(call(service, "GET", "/v1/intake", token)) == {"recorded": 0, "imports": [], "hooks": []}
     url, other = hook(service, platform), hook(service, platform, NOTICE)
     now = service.clock.now().timestamp()
     for n, age in enumerate((30.0, 300.0, 5.0)):
@@ -60,6 +63,18 @@ def test_a_refused_line_is_recorded_when_its_cause_is_gone(service: Service, pla
     assert row.content is None and row.wrapped is None
     refused(call(service, "POST", address, token, b""), 404, "refused_line_unknown")
     assert post(url, sent(vote("c1")))[1]["id"] == done["id"]
+
+
+def test_imports_are_told_with_what_was_refused_of_them(service: Service, platform: PlatformParty) -> None:
+    perform(service, platform, job("odin", SAMPLES / "odin.json"))
+    [told] = accepted(call(service, "GET", "/v1/intake", service.token(platform)))["imports"]
+    assert (told["format"], told["records"] > 0, told["refused"]) == ("odin", True, {}) and told["finished_at"]
+    with write(service.runtime.engine) as session:
+        run = session.exec(select(ImportRun)).one().run
+        session.add(ImportRefusal(platform_id=platform.id, run=run, at=0, draft=0, code="contribution_gone", detail="x"))
+    assert accepted(call(service, "GET", "/v1/intake", service.token(platform)))["imports"][0]["refused"] == {"contribution_gone": 1}
+    assert "1 contribution_gone" in service.http.get(page(service, platform)).text
+    assert accepted(call(service, "GET", "/v1/intake", service.token(service.platform())))["imports"] == []
 
 
 def give_policy(service: Service, platform: PlatformParty) -> None:

@@ -169,7 +169,5 @@ def _packed(raw: IO[bytes], pack: bool) -> Iterator[Any]:
     if not pack:
         yield raw
         return
-    import zstandard
-
-    with zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False) as file:
+    with proofs.zstd().ZstdCompressor(level=3).stream_writer(raw, closefd=False) as file:
         yield file

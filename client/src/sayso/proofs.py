@@ -11,6 +11,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, BinaryIO, NoReturn
 
@@ -286,10 +287,17 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes, what: str) -
         raise Failed(f"{what} does not hold") from error
 
 
+def zstd() -> Any:
+    """The library that packs shards. Raises Failed where it is not installed."""
+    try:
+        return import_module("zstandard")
+    except ImportError as error:
+        raise Failed('shards are packed with zstd: pip install "sayso[lab]"') from error
+
+
 def shard_lines(file: BinaryIO) -> Iterator[bytes]:
     """The lines of a zstd-compressed shard, each without its line break."""
-    import zstandard
-
+    zstandard = zstd()
     try:
         with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(file, read_across_frames=True) as reader:
             lines = io.BufferedReader(reader, 2**20)

@@ -34,8 +34,7 @@ def rewrite(path: Path, shard: local.Listed, unwanted: set[str]) -> tuple[set[st
 
 
 def _lines(source: BinaryIO, target: Path, unwanted: set[str]) -> set[str]:
-    import zstandard
-
+    zstandard = proofs.zstd()
     found: set[str] = set()
     with target.open("wb") as file, zstandard.ZstdCompressor(level=3).stream_writer(file) as packed:
         for line in proofs.shard_lines(source):
