@@ -24,7 +24,7 @@ from app.core.evaluation import LabFacts, parse_use
 from app.core.policy import parse_policy
 from app.core.templates import render_template
 from app.core.vocabulary import COUNTRIES
-from app.kit.bulk import Direct
+from app.kit.bulk import Direct, rows_of
 from app.kit.clock import micros
 from app.kit.db import make_engine, read, write
 from app.kit.ids import new_id
@@ -106,7 +106,7 @@ def select(engine: sa.Engine, book: PolicyBook) -> list[str]:
         found: list[str] = []
         whole = selection.eligible(use_id, USE, LAB, ALL, NOW, None, None, selection.present(session, use_id))
         query = sa.select(whole.subquery().c.id)
-        for rows in session.connection().execution_options(yield_per=_CHUNK).execute(query).partitions(_CHUNK):
+        for rows in rows_of(session, query, _CHUNK):
             found += [row[0] for row in rows]
         return found
 

@@ -25,7 +25,7 @@ _P = Policy.__table__  # type: ignore[attr-defined]
 NO_AGE = 100_000
 """`max_age` of a stretch without an end: more days than any record has."""
 _AT_ONCE = 5_000
-_MANY = 200
+_MANY = 10
 """From so many new verdicts on, PostgreSQL counts anew before they are joined."""
 _FEW = 5_000
 """Up to so many undecided policies are decided whether or not the selection needs them: finding out would cost more."""

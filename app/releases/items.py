@@ -18,7 +18,7 @@ from app.contributions.models import Contribution, ContributionPayload
 from app.core.evaluation import LabFacts, Use, evaluate, intersect, strictest_attribution
 from app.core.manifest import shard_bits, shard_of
 from app.crypto.commitment import record_id, rid_seed
-from app.kit.bulk import Direct
+from app.kit.bulk import Direct, rows_of
 from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -114,8 +114,7 @@ class Filling(ABC):
         with read(runtime.engine) as session:
             query = self._eligible(now, selection.present(session, self.use_id))
             self._choose_bits(session, query)
-            rows = session.connection().execute(query, execution_options={"yield_per": CHUNK})
-            for part in rows.partitions(CHUNK):
+            for part in rows_of(session, query, CHUNK):
                 self._insert(part)
         with write(runtime.engine) as session:
             together.drop_small_groups(session, self.release)
