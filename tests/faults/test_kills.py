@@ -25,8 +25,6 @@ from tests.support import ServerProcess, until
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 SEED = int(os.environ.get("SAYSO_TEST_SEED", random.randrange(2**32)))
-RESTART = 10.0
-"""Seconds within which the service must be ready again; a loaded machine of two cores has its share in them."""
 A_LIFE = 50
 """Kills of one installation: all that it holds is looked at after each, so that a longer life would spend its time on that."""
 ACTS = ("recorded", "withdrawn", "erased", "agreements", "cuts", "deliveries")
@@ -149,7 +147,6 @@ def test_killed_at_any_point_nothing_acknowledged_is_lost(backend: str, request:
         url = "" if backend == "sqlite" else new_database(request.getfixturevalue("postgres"))
         figures = _life(rng, url, min(A_LIFE, count - life * A_LIFE))
         print(json.dumps({"backend": backend, "seed": SEED, **figures}), flush=True)
-        assert figures["slowest restart"] < RESTART, figures
 
 
 def _life(rng: random.Random, database_url: str, count: int) -> dict[str, Any]:
