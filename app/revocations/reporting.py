@@ -100,7 +100,7 @@ def file(
     agreement = agreements.own_agreement(session, lab.id, agreement_id, lock=True)
     if (note is None) == (signed is None):
         raise Invalid("report_invalid", "Send `report` as an object, or `signed` as a JWS.")
-    told = _read(note if note is not None else _open(session, lab, str(signed)))
+    told = _read(note if note is not None else _open(session, lab, str(signed), now))
     body = canonical(note).decode() if note is not None else str(signed)
     if told.agreement != agreement.id:
         raise Invalid("report_invalid", "Name in the report the agreement that it is sent for.")
@@ -134,10 +134,10 @@ def file(
     return row
 
 
-def _open(session: Session, lab: Lab, token: str) -> Any:
+def _open(session: Session, lab: Lab, token: str, now: datetime) -> Any:
     """What a key of the lab's signed."""
     try:
-        return parse(open_signed(session, lab, token, TYP)[0], max_bytes=20_000)
+        return parse(open_signed(session, lab, token, TYP, now=now)[0], max_bytes=20_000)
     except StrictJSONError:
         raise Invalid("report_invalid", "Sign a JSON object.") from None
 

@@ -98,7 +98,7 @@ class Lab(Account):
     def sign(self, offer: Offer) -> Agreement:
         """Sign the offer's exact bytes; the service countersigns. Raises SaysoError."""
         if offer.terms.get("lab", {}).get("key") != self.key.thumbprint:
-            raise errors.KeyFileError("the offer was made to another key than this one")
+            raise errors.KeyFileError("the offer was made to another key than this one: sign with that, or ask anew with this")
         acceptance = self.key.sign("sayso-acceptance+jws", offer.raw)
         return self._transport.post(
             Agreement, f"/v1/offers/{name_in_path(offer.id)}/agreement", self._auth, {"acceptance": acceptance}
