@@ -213,12 +213,8 @@ def pull(arguments: argparse.Namespace) -> int:
 
     folder = Folder(_lab(arguments), arguments.directory, arguments.agreement)
     release = folder.pull(cut=arguments.cut, format=arguments.format, parallel=arguments.parallel, progress=None if arguments.quiet else _bar())
-    print(f"{release.id} is in {arguments.directory}. Check it: {_how(arguments.directory)}")
+    print(f"{release.id} is in {arguments.directory}. Check it: sayso verify {arguments.directory}")
     return 0
-
-
-def _how(directory: Path) -> str:
-    return f"sayso verify release {directory}/release.json --agreement {directory}/agreement.json --shards {directory}"
 
 
 def _bar() -> Callable[[int, int], None] | None:
@@ -256,6 +252,8 @@ def sync(arguments: argparse.Namespace) -> int:
             print(f"  {record}")
     for recall, state in done.answered.items():
         print(f"{recall} is {state}")
+    for label in done.labels:
+        print(plain(f"the release is labelled since: {label}"))
     for path in done.written:
         print(plain(f"{path} was made anew"))
     for path in done.stale:
