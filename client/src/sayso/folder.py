@@ -62,10 +62,11 @@ class Folder:
     def pull(
         self, *, cut: bool = False, release: Release | None = None, format: str | None = None, parallel: int = 4,
         progress: Callable[[int, int], object] | None = None, timeout: float = 600, poll: float = 1.0,
+        watch: Callable[[Release], object] | None = None,
     ) -> Release:  # fmt: skip
         """Bring the newest release into the directory, or with `cut` a new one, or that `release` and no other (ShardGone where
         it is no more); what is here already is not fetched again. With a `format` (jsonl+zstd, parquet) only a release of that
-        one will do.
+        one will do. `progress` is told bytes of how many, `watch` of a release while it is cut.
 
         A release of which a record was withdrawn while it was fetched is given up for one that is cut without it. At the end the
         directory holds the files of that release and no other's. Raises SaysoError.
@@ -78,7 +79,7 @@ class Folder:
         objections: list[dict[str, Any]] = []
         for attempt in range(_REDELIVERIES):
             if release is None:
-                release = self.lab.cut(self.agreement, format=format, timeout=timeout, poll=poll)
+                release = self.lab.cut(self.agreement, format=format, timeout=timeout, poll=poll, watch=watch)
             try:
                 delivery = self.lab.deliver(release)
                 self.lab.download(delivery, self.path, parallel=parallel, progress=progress)

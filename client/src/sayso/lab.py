@@ -113,10 +113,12 @@ class Lab(Account):
         return self._get(f"/v1/agreements/{name_in_path(agreement_id)}/file").content
 
     def cut(
-        self, agreement: Agreement | str, *, format: Literal["jsonl+zstd", "parquet"] | str | None = None, timeout: float = 600, poll: float = 1.0
-    ) -> Release:
+        self, agreement: Agreement | str, *, format: Literal["jsonl+zstd", "parquet"] | str | None = None, timeout: float = 600, poll: float = 1.0,
+        watch: Callable[[Release], object] | None = None,
+    ) -> Release:  # fmt: skip
         """Have a release cut and wait until it is published; with `timeout` 0 the answer is the release as queued. Without a
-        `format` it is that of the release before, JSON lines in a first one.
+        `format` it is that of the release before, JSON lines in a first one. `watch` is told of the release at each look, with its
+        `.progress`; `cancel` ends the cut.
 
         Raises:
             errors.TimedOut: after `timeout` seconds; the cut goes on, and `release` tells of it.
@@ -128,6 +130,8 @@ class Lab(Account):
         while release.state not in ("published", "superseded"):
             if release.state in ("failed", "cancelled"):
                 raise errors.ReleaseFailed(f"release {release.id} is {release.state}")
+            if watch is not None:
+                watch(release)
             if timeout == 0:
                 return release
             if self._transport.now() >= ends:
@@ -135,6 +139,11 @@ class Lab(Account):
             self._transport.sleep(poll)
             release = self.release(release.id)
         return release
+
+    def cancel(self, release: Release | str) -> Release:
+        """Give up a cut that is under way; one that was cancelled stays so. Raises SaysoError: `release_not_cutting` where it has ended."""
+        answer = self._transport.request("POST", f"/v1/releases/{name_in_path(_of(release))}/cancel", auth=self._auth, content=b"{}")
+        return read(Release, answer)
 
     def release(self, release_id: str) -> Release:
         """A release of this lab. Raises SaysoError."""

@@ -1,4 +1,4 @@
-"""`sayso request`, `sayso sign`, `sayso console`, `sayso pull`, `sayso view`, `sayso sync`, `sayso check`: what a lab does at a shell.
+"""`sayso request`, `sign`, `console`, `pull`, `cancel`, `view`, `sync`, `check`: what a lab does at a shell.
 
 Who is calling comes from --service, --client-id and --key, or SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY; a directory that was
 pulled into knows all of it but the key. The HTTP library is imported only by commands that need the network.
@@ -22,6 +22,7 @@ from sayso.views import NAMES
 
 if TYPE_CHECKING:
     from sayso.lab import Lab
+    from sayso.models import Release
 
 VARIABLES = ("SAYSO_SERVICE", "SAYSO_CLIENT_ID", "SAYSO_KEY")
 """Environment variables in place of --service, --client-id and --key."""
@@ -54,6 +55,9 @@ def add_arguments(commands: Any) -> None:
     pull.add_argument("--parallel", type=int, default=4, help="shards fetched at a time")
     pull.add_argument("--quiet", action="store_true", help="show no progress")
     _who(pull)
+    cancel = commands.add_parser("cancel", help="give up a cut that is under way")
+    cancel.add_argument("release", help="the release's id (rel_…)")
+    _who(cancel)
     view = commands.add_parser("view", help="write what is in a directory in another shape; sync keeps that file in step")
     view.add_argument("directory", type=Path)
     view.add_argument("name", choices=NAMES)
@@ -212,8 +216,24 @@ def pull(arguments: argparse.Namespace) -> int:
     from sayso.folder import Folder
 
     folder = Folder(_lab(arguments), arguments.directory, arguments.agreement)
-    release = folder.pull(cut=arguments.cut, format=arguments.format, parallel=arguments.parallel, progress=None if arguments.quiet else _bar())
+    bar, watch = (None, None) if arguments.quiet else (_bar(), _cutting)
+    release = folder.pull(cut=arguments.cut, format=arguments.format, parallel=arguments.parallel, progress=bar, watch=watch)
     print(f"{release.id} is in {arguments.directory}. Check it: sayso verify {arguments.directory}")
+    return 0
+
+
+def _cutting(release: "Release") -> None:
+    """Say on a terminal how far a cut is."""
+    if sys.stderr.isatty():
+        made = release.progress
+        how = f"{made['done']} of {made['of']} shards" if made else release.state
+        print(f"\r{release.id}: {how:30}", end="\r", file=sys.stderr, flush=True)
+
+
+def cancel(arguments: argparse.Namespace) -> int:
+    """Give up a cut."""
+    done = _lab(arguments).cancel(arguments.release)
+    print(f"{done.id} is {done.state}.")
     return 0
 
 
@@ -311,6 +331,6 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "request": request, "sign": sign, "console": console, "apply": apply, "delegate": delegate, "pull": pull, "view": view, "sync": sync,
-    "check": check,
+    "request": request, "sign": sign, "console": console, "apply": apply, "delegate": delegate, "pull": pull, "cancel": cancel, "view": view,
+    "sync": sync, "check": check,
 }  # fmt: skip

@@ -221,6 +221,8 @@ class Release(Answer):
     successor: str | None = None
     shards: list[dict[str, Any]] = []
     held_back: dict[str, Any] | None = None
+    progress: dict[str, int] | None = None
+    """While it is cut: how many shards are `done`, `of` how many."""
 
 
 class ReleasePage(Answer):
