@@ -1,9 +1,12 @@
 """Dissent goes along with the data: its words in the directory, its labels on the rows, and the verifier looks at both."""
 
+import html
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sayso import cli, errors, load, proofs
 from sayso.folder import Folder
@@ -11,7 +14,7 @@ from sayso.folder import Folder
 from tests.client.test_package import validated
 from tests.collectives.members import mandated, on_one_backend, pass_days
 from tests.collectives.test_deciding import ADOPT, union_of
-from tests.support import LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
 
 WORDS = "Testing <alone> is too much already.\n| We were not asked."
 
@@ -113,3 +116,23 @@ def test_later_labels_come_with_a_sync_and_stand_in_the_card(pulled: tuple[Folde
     with pytest.raises(errors.Damaged):
         folder.sync()
     assert _verified(folder) == 0
+
+
+def test_whoever_signs_reads_the_words(
+    pulled: tuple[Folder, Any, Any], platform: PlatformParty, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, report = pulled
+    lab = folder.lab
+    offer = str(lab.request(EVALUATION, {"platforms": [platform.id]}).offer)
+    monkeypatch.setattr("sayso.lab_cli._lab", lambda _: lab)  # by the service's clock, which was moved
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert cli.main(["sign", offer]) == 1
+    told = capsys.readouterr().err
+    assert "It signs no terms before you say yes." in told.splitlines()[0]
+    assert "    Testing <alone> is too much already." in told and "    | We were not asked." in told and "Delete what is recalled within" in told
+    window = httpx.Client(base_url=lab.base_url, follow_redirects=True)
+    window.get(lab.console())
+    page = html.unescape(window.get(f"/lab/offers/{offer}").text)
+    assert WORDS in page and report["text_sha256"] in page and "Delete what is recalled within 30 days of being told." in page
+    made = lab.sign(lab.offer(offer)).id
+    assert WORDS in html.unescape(window.get(f"/lab/agreements/{made}").text)

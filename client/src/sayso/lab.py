@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import httpx
 
-from sayso import errors, proofs
+from sayso import errors, proofs, terms
 from sayso.account import Account, name_in_path
 from sayso.download import Download
 from sayso.http import read
@@ -47,6 +47,14 @@ class Offer:
         """Every policy in plain sentences, each policy's together: a condition speaks of the rule before it."""
         told = dict.fromkeys(tuple(str(line) for line in policy["deed"]) for policy in self.terms["policies"])
         return [line for deed in told for line in deed]
+
+    def told(self, dissent: Mapping[str, str | None] | None = None) -> list[str]:
+        """All that a signature covers, in sentences: use, selection, terms, what is owed by when, the dissent with its words where they
+        are given (`Lab.dissent`). Raises SaysoError."""
+        try:
+            return terms.told(self.terms, dissent)
+        except proofs.Failed as error:
+            raise errors.TransportError(f"the offer could not be read: {error}") from error
 
 
 class Lab(Account):

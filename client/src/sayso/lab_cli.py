@@ -10,11 +10,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sayso import proofs, verify
+from sayso import proofs, terms, verify
 from sayso.errors import SaysoError
 from sayso.jws import PrivateKey
 from sayso.report import counted, plain
@@ -133,51 +133,54 @@ def request(arguments: argparse.Namespace) -> int:
 
 
 def sign(arguments: argparse.Namespace) -> int:
-    """Show the terms, ask, and only then touch the key. An id is fetched and answered; of a file the signature is printed."""
-    fetched = arguments.offer.startswith("off_") and not Path(arguments.offer).exists()
-    key = _key(arguments)
-    if fetched:
-        lab = _lab(arguments)
-        offered = lab.offer(arguments.offer)
-        data = offered.raw
-    else:
-        try:
-            data = Path(arguments.offer).read_bytes()
-        except OSError as error:
-            raise verify.Unreadable(f"{arguments.offer} cannot be read: {error.strerror}") from error
+    """Show all the terms, ask, and only then sign. Of a file the signature is printed, and the key is not read before the yes; an id has
+    to be fetched, for which the key says who is asking, and nothing else."""
+    if arguments.offer.startswith("off_") and not Path(arguments.offer).exists():
+        return _sign_fetched(arguments)
     try:
-        _show(data, key)
+        data = Path(arguments.offer).read_bytes()
+    except OSError as error:
+        raise verify.Unreadable(f"{arguments.offer} cannot be read: {error.strerror}") from error
+    try:
+        offer = proofs.parse(data, "the offer")
+        _show(terms.told(offer))
+        wanted = proofs.get(proofs.get(offer, "lab", dict), "key", str)
     except proofs.Failed as error:
         raise verify.Unreadable(str(error)) from error
-    if not arguments.yes:
-        print("Sign these terms? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print("Nothing was signed.", file=sys.stderr)
-            return 1
-    if not fetched:
-        print(key.sign("sayso-acceptance+jws", data))
-        return 0
-    agreement = lab.sign(offered)
-    print(agreement.id)
+    if not _agreed(arguments):
+        return 1
+    key = _key(arguments)
+    if key.thumbprint != wanted:
+        raise verify.Unreadable("the offer was made to another key: nothing was signed")
+    print(key.sign("sayso-acceptance+jws", data))
     return 0
 
 
-def _show(data: bytes, key: PrivateKey) -> None:
-    """Tell the terms in plain sentences. Raises Failed for what is not an offer to this key."""
-    offer = proofs.parse(data, "the offer")
-    if (offer.get("v"), offer.get("type")) != (1, "sayso-offer"):
-        raise proofs.Failed("this is not a sayso-offer of version 1")
-    lab = proofs.get(offer, "lab", dict)
-    if lab.get("key") != key.thumbprint:
-        raise proofs.Failed("the offer was made to another key")
-    policies = proofs.get(offer, "policies", list)
-    deeds = [proofs.get(policy, "deed", list) for policy in policies if isinstance(policy, dict)]
-    tell = [f"{lab.get('legal_name')} signs offer {offer.get('id')}:"]
-    tell += [str(line) for deed in dict.fromkeys(tuple(map(str, deed)) for deed in deeds) for line in deed]
-    dissent = offer.get("dissent")
-    if isinstance(dissent, list) and dissent:
-        tell.append(f"{len(dissent)} minority reports come with it: {', '.join(map(str, dissent))}")
-    for line in tell:
+def _sign_fetched(arguments: argparse.Namespace) -> int:
+    lab = _lab(arguments)
+    print("Your key proves who fetches this offer. It signs no terms before you say yes.", file=sys.stderr)
+    offered = lab.offer(arguments.offer)
+    _show(offered.told(lab.dissent(offered.id) if offered.terms.get("dissent") else None))
+    if offered.terms.get("lab", {}).get("key") != lab.key.thumbprint:
+        raise verify.Unreadable("the offer was made to another key: sign with that, or ask anew with this one")
+    if not _agreed(arguments):
+        return 1
+    print(lab.sign(offered).id)
+    return 0
+
+
+def _agreed(arguments: argparse.Namespace) -> bool:
+    if arguments.yes:
+        return True
+    print("Sign these terms? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was signed.", file=sys.stderr)
+    return False
+
+
+def _show(lines: Sequence[str]) -> None:
+    for line in lines:
         print(plain(line), file=sys.stderr)
 
 
