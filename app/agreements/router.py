@@ -33,7 +33,7 @@ from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.idempotency import Once
 from app.log import proofs
-from app.parties.auth import ReadingLab, WritingLab, WritingPlatform
+from app.parties.auth import LabWithKey, ReadingLab, WritingLab, WritingPlatform
 
 router = APIRouter(prefix="/v1", tags=["agreements"], route_class=StrictRoute)
 
@@ -67,14 +67,14 @@ def ask(
     asked: RequestIn,
     runtime: RuntimeDep,
     session: SessionDep,
-    lab: WritingLab,
+    found: LabWithKey,
     idempotency_key: IdempotencyHeader = None,
 ) -> RequestOut:
-    """Ask for a use over a selection. The answer is an offer to sign, a review (by whom, until when: read the request again),
+    """Ask for a use over a selection. The answer is an offer that the key signs which asked, a review (by whom, until when: read the request again),
     or a refusal with its reasons and the nearest way to yes."""
-    now = runtime.clock.now()
+    now, (lab, key) = runtime.clock.now(), found
     once = Once.of(lab.id, "requests", idempotency_key, asked.model_dump_json().encode())
-    request, _ = once.perform(session, now, lambda: service.request(session, runtime, lab, asked, now=now))
+    request, _ = once.perform(session, now, lambda: service.request(session, runtime, lab, asked, now=now, key=key))
     return _request(session.get_one(Request, request))
 
 

@@ -57,8 +57,9 @@ class _Layers:
         return [p for p in (self.base, self.standing, self.floor, *self.bound) if p is not None]
 
 
-def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, now: datetime) -> str:
-    """Decide a request once for each distinct policy; give its id. The answer is an offer, a review, or a refusal with reasons.
+def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, now: datetime, key: str | None = None) -> str:
+    """Decide a request once for each distinct policy; give its id. The answer is an offer, a review, or a refusal with reasons. An
+    offer is made to the lab's `key` that asked, by its thumbprint.
 
     Raises Invalid (use_invalid, policy_unknown_term, kind_unknown, ratings_only) or Forbidden (lab_blocked).
     """
@@ -73,7 +74,7 @@ def request(session: Session, runtime: Runtime, lab: Lab, asked: RequestIn, *, n
         raise Invalid("use_invalid", "`until` must be a day to come.")
     row = Request(
         id=new_id("request"), lab_id=lab.id, use_id=verdicts.use_row(session, use, verdicts.facts_of(lab)), selection=chosen,
-        mode=asked.mode, until=asked.until, state="submitted", created_at=now, answer={},
+        mode=asked.mode, until=asked.until, state="submitted", created_at=now, answer={"key": key},
     )  # fmt: skip
     session.add(row)
     session.flush()
@@ -100,7 +101,7 @@ def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use,
         # Records decide: not all of a group are old enough, or attested by the person.
         found = selection.eligible(row.use_id, use, lab.id, row.selection, now, None, None).subquery()
         count = session.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
-    row.answer = _answer(book, decisions, groups, permitted, count)
+    row.answer = {"key": row.answer.get("key"), **_answer(book, decisions, groups, permitted, count)}
     leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
     if not permitted:
         row.state, act = "refused", "request.refused"
@@ -110,7 +111,7 @@ def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use,
         leaf["until"] = rfc3339(row.review_until)
         runtime.jobs.enqueue(session, "review", row.id, delay=(row.review_until - now).total_seconds() + 1)
     else:
-        offer = _offer(session, runtime, lab, row, use, permitted, decisions, now)
+        offer = _offer(session, runtime, lab, row, use, permitted, decisions, now, row.answer["key"])
         row.state, act = "offered", "request.offered"
         row.answer = {**row.answer, "offer": offer.id}
         leaf["offer_sha256"] = offer.sha256
@@ -142,6 +143,7 @@ def amend(session: Session, runtime: Runtime, lab: Lab, agreement: Agreement, *,
     superseded. None where what was signed (there, or in an amended offer), or an amended offer that is still open, has them all.
 
     The agreement must be locked; nothing is logged. It goes on for what its own terms cover, whether or not the new offer is signed.
+    The offer is made to the key that signed the agreement, or where that is in use no more to another of the lab's.
     """
     offers = select(Offer).join(Agreement, sa.and_(Agreement.offer_id == Offer.id))
     said = [json.loads(o.body)["dissent"] for o in session.exec(offers.where(sa.or_(Offer.amends == agreement.id, Agreement.id == agreement.id)))]  # type: ignore[arg-type]
@@ -157,10 +159,13 @@ def amend(session: Session, runtime: Runtime, lab: Lab, agreement: Agreement, *,
     if _governing(permitted) <= signed and told <= {digest for listed in said for digest in listed}:
         return None
     before = amended(session, agreement.id, now, lock=True)
-    offer = _offer(session, runtime, lab, row, use, permitted, decisions, now, amends=agreement.id)
+    signer = session.get_one(Offer, agreement.offer_id).key_thumbprint
+    offer = _offer(session, runtime, lab, row, use, permitted, decisions, now, signer, amends=agreement.id)
     if before is not None:
         old, new = (json.loads(one.body) for one in (before, offer))
-        if old["dissent"] == new["dissent"] and [p["digest"] for p in old["policies"]] == [p["digest"] for p in new["policies"]]:
+        # One made to a key that is in use no more cannot be signed: it gives way to the same terms.
+        same = (old["lab"]["key"], old["dissent"]) == (new["lab"]["key"], new["dissent"])
+        if same and [p["digest"] for p in old["policies"]] == [p["digest"] for p in new["policies"]]:
             session.delete(offer)
             session.flush()
             return None
@@ -248,9 +253,10 @@ def _offer(
     permitted: list[_Layers],
     decisions: dict[int, Decision],
     now: datetime,
+    asked_by: str | None,
     amends: str | None = None,
 ) -> Offer:
-    key = parties.first_key(session, lab.id)
+    key = parties.key_for(session, lab.id, asked_by, now)
     if key is None:
         raise Forbidden("lab_blocked", "Register a key for the lab first.")
     book: PolicyBook = runtime.parts["policies"]

@@ -27,7 +27,7 @@ def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance
     Conflict (offer_not_open, dissent_changed).
     """
     offer = service.own_offer(session, lab.id, offer_id, lock=True)
-    _check(session, lab, offer, acceptance)
+    _check(session, lab, offer, acceptance, now)
     before = session.exec(select(Agreement).where(Agreement.offer_id == offer.id)).first()
     if before is not None:
         if before.acceptance == acceptance:
@@ -77,16 +77,16 @@ def sign(session: Session, runtime: Runtime, lab: Lab, offer_id: str, acceptance
     return agreement_id
 
 
-def _check(session: Session, lab: Lab, offer: Offer, acceptance: str) -> None:
+def _check(session: Session, lab: Lab, offer: Offer, acceptance: str, now: datetime) -> None:
     try:
         header = peek_header(acceptance)
     except BadSignature:
         raise Invalid("signature_invalid", "Send a compact JWS with typ sayso-acceptance+jws.") from None
     kid = header.get("kid")
-    key = parties.lab_key(session, lab.id, offer.key_thumbprint)
+    key = parties.lab_key(session, lab.id, offer.key_thumbprint, now)
     if kid != offer.key_thumbprint or key is None:
         raise Invalid(
-            "signature_wrong_key", "Sign with the key whose thumbprint stands in the offer's lab.key, named in kid."
+            "signature_wrong_key", "Sign with the key whose thumbprint stands in the offer's lab.key, named in kid, or ask anew with this one."
         )
     try:
         signed = verify_compact(acceptance, import_public(key.jwk), "sayso-acceptance+jws")

@@ -11,7 +11,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from app.core.canonical import b64u
+from app.core.canonical import b64u, unb64u
 
 # FAPI 2.0 section 5.4: no RS256, no none; `EdDSA` is the old name of Ed25519 (RFC 9864) and accepted in assertions only.
 ALGORITHMS = ["Ed25519", "ES256", "PS256"]
@@ -80,8 +80,10 @@ def import_public(jwk: dict[str, Any]) -> Key:
             return ECKey.import_key({k: jwk[k] for k in ("kty", "crv", "x", "y")})
         if jwk.get("kty") == "RSA":
             key = RSAKey.import_key({k: jwk[k] for k in ("kty", "n", "e")})
-            if key.raw_value.key_size < 2048:
-                raise BadKey("an RSA key needs at least 2048 bits")
+            if not 2048 <= key.raw_value.key_size <= 16_384:
+                raise BadKey("an RSA key needs at least 2048 bits, and at most 16384")
+            if any(b64u(unb64u(jwk[name])) != jwk[name] or unb64u(jwk[name])[:1] == b"\0" for name in ("n", "e")):
+                raise BadKey("write n and e as RFC 7518 does, without zeros in front")  # else one key had many thumbprints
             return key
     except (JoseError, ValueError, KeyError, TypeError, AttributeError):
         raise BadKey("the key could not be read") from None
@@ -95,8 +97,6 @@ def thumbprint(jwk: dict[str, Any]) -> str:
 
 def peek_header(token: str) -> dict[str, Any]:
     """The protected header of a compact JWS, unverified. Raises BadSignature."""
-    from app.core.canonical import unb64u
-
     try:
         header = json.loads(unb64u(token.split(".", 1)[0]))
         if isinstance(header, dict):

@@ -99,6 +99,15 @@ def verify_assertion(token: str, jwk: dict[str, Any], client_id: str, issuer: st
     return jti, int(exp)
 
 
+def is_by(token: str, jwk: dict[str, Any]) -> bool:
+    """Whether a client assertion was signed by this key, whatever it says."""
+    try:
+        verify_compact(token, import_public(jwk), peek_header(token).get("typ", ""), [*ALGORITHMS])
+    except BadSignature:
+        return False
+    return True
+
+
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

@@ -187,6 +187,7 @@ CODES: dict[str, str] = {
     "signature_wrong_payload": "What was signed are not the offer's bytes.",
     "agreement_not_in_force": "The agreement is suspended or ended.",
     "release_not_published": "The release is not published.",
+    "release_not_cutting": "Only a release that is being cut can be cancelled.",
     "request_not_in_review": "The request does not wait for a review.",
     "report_invalid": "The use report is not of its form, or says other than what it comes with.",
     "release_expired": "A permission in the release, or its agreement, has ended.",

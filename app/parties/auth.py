@@ -126,13 +126,13 @@ def _platform(found: str, session: Session) -> Platform:
     return platform
 
 
-def _lab(token: AccessToken, session: Session) -> Lab:
+def _lab(token: AccessToken, session: Session, now: datetime) -> Lab:
     lab = session.get(Lab, token.client) if is_id("lab", token.client) else None
     if lab is None:
         raise Unauthorised("token_wrong_party", "Use a lab's access token here.")
     key = None if token.key is None else session.get(LabKey, token.key)
-    if key is not None and key.revoked_at is not None:
-        raise Unauthorised("token_invalid", "The key that got this token was revoked; get a new token with another key.")
+    if key is not None and not service.counts(key, now):
+        raise Unauthorised("token_invalid", "The key that got this token is no longer in use; get a new token with another key.")
     return lab
 
 
@@ -142,7 +142,7 @@ def active_client(request: Request) -> str:
     runtime: Runtime = request.app.state.runtime
     token = _token(request)
     with read(runtime.engine) as session:
-        return (_platform(token.client, session) if is_id("platform", token.client) else _lab(token, session)).id
+        return (_platform(token.client, session) if is_id("platform", token.client) else _lab(token, session, runtime.clock.now())).id
 
 
 def receipt_from(request: Request, session: Session, *, revoked: bool = False) -> Receipt:
@@ -191,12 +191,13 @@ def platform_for_read(request: Request, session: ReadSessionDep) -> Platform:
 def lab_for_write(request: Request) -> Lab:
     runtime: Runtime = request.app.state.runtime
     with read(runtime.engine) as session:
-        return _lab(_token(request), session)
+        return _lab(_token(request), session, runtime.clock.now())
 
 
 @admits(LAB)
 def lab_for_read(request: Request, session: ReadSessionDep) -> Lab:
-    return _lab(_token(request), session)
+    runtime: Runtime = request.app.state.runtime
+    return _lab(_token(request), session, runtime.clock.now())
 
 
 @admits(LAB)
@@ -205,7 +206,7 @@ def lab_with_key(request: Request) -> tuple[Lab, str | None]:
     runtime: Runtime = request.app.state.runtime
     token = _token(request)
     with read(runtime.engine) as session:
-        return _lab(token, session), token.key
+        return _lab(token, session, runtime.clock.now()), token.key
 
 
 @admits(PERSON)

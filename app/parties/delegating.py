@@ -43,7 +43,7 @@ def delegate(session: Session, runtime: Runtime, lab: Lab, token: str, *, now: d
 
     Raises Invalid (signature_invalid, signature_wrong_key, delegation_invalid, key_invalid), Conflict (party_exists).
     """
-    body, by = open_signed(session, lab, token, TYP)
+    body, by = open_signed(session, lab, token, TYP, now=now)
     if by.delegated_by is not None:
         raise Invalid("signature_wrong_key", "Sign with a key of the institution, named in kid; a delegated one gives no keys.")
     try:
@@ -82,7 +82,7 @@ def end(session: Session, lab: Lab, print_: str, with_key: str | None, *, now: d
     asking = None if with_key is None else session.get(LabKey, with_key)
     if asking is None or (asking.delegated_by is not None) != (print_ == with_key):
         raise Forbidden("key_not_yours", "Use a token that another key of the institution got; a delegated key ends itself alone.")
-    row = service.lab_key(session, lab.id, print_)
+    row = service.lab_key(session, lab.id, print_, now)
     if row is None:
         raise NotFound("not_found", "Look at the key's thumbprint; the lab has no such key in use.")
     service.revoke_lab_key(session, row, now=now)

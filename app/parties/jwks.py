@@ -1,7 +1,8 @@
 """Keys that a lab publishes itself, at its `jwks_uri` (RFC 7517 section 5): read again every hour, and when a key is met that is not known.
 
-A key that stands there is one of the lab's; one that stands there no more is revoked. A document that cannot be had, or that holds no
-key, changes nothing: who breaks their web server must not lose their keys by it. A key that was revoked never comes back.
+A key that stands there is one of the lab's, whatever its `kid`; one that stands there no more is revoked. A document that cannot be
+had, or that holds no key, changes nothing: who breaks their web server must not lose their keys by it. A key that was revoked never
+comes back.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from sqlmodel import Session, select
 
 from app.core.strictjson import StrictJSONError, parse
 from app.crypto.signing import BadKey, BadSignature, peek_header, thumbprint
+from app.crypto.tokens import is_by
 from app.kit.db import for_update, read, write
 from app.kit.egress import AddressRefused, Egress, FetchFailed
 from app.kit.errors import Conflict, DomainError, Invalid
@@ -107,7 +109,7 @@ def look_at_all(runtime: Runtime, now: datetime) -> None:
 
 
 def meet(runtime: Runtime, form: dict[str, str]) -> None:
-    """Before a client assertion is looked at: where it names a key that is not known, of a lab that publishes its keys, read those."""
+    """Before a client assertion is looked at: where none of the known keys of a lab that publishes its keys made it, read those."""
     assertion = form.get("client_assertion", "")
     lab_id = form.get("client_id") or service.assertion_subject(assertion) if assertion else None
     if not isinstance(lab_id, str) or not is_id("lab", lab_id):
@@ -116,11 +118,12 @@ def meet(runtime: Runtime, form: dict[str, str]) -> None:
         kid = peek_header(assertion).get("kid")
     except BadSignature:
         return
-    if not isinstance(kid, str) or not kid.isascii() or not kid.isprintable():
-        return
     now = runtime.clock.now()
     with read(runtime.engine) as session:
         lab = session.get(Lab, lab_id)
-        if lab is None or lab.jwks_uri is None or session.get(LabKey, kid) is not None:
+        if lab is None or lab.jwks_uri is None:
             return
+        known = list(session.exec(select(LabKey).where(LabKey.lab_id == lab_id)))
+    if any(key.thumbprint == kid for key in known) or any(key.revoked_at is None and is_by(assertion, key.jwk) for key in known):
+        return
     look(runtime, now, lambda one: one.id == lab_id and (one.jwks_asked_at is None or now - one.jwks_asked_at >= AT_MOST))

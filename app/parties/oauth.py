@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from app.crypto.signing import BadSignature, peek_header
 from app.crypto.tokens import AccessToken, BadToken, issue_access_token, verify_access_token, verify_assertion
@@ -22,6 +22,14 @@ from app.kit.ids import is_id, random_id
 from app.kit.runtime import Runtime
 from app.parties import dpop, service
 from app.parties.models import Lab, LabKey, Platform
+
+
+def named(keys: list[LabKey], kid: object) -> list[LabKey]:
+    """The keys that an assertion may be by: the one of that thumbprint, or all where `kid` is a name of the lab's own. Names prove
+    nothing, and one may pass from key to key: the signature decides."""
+    if kid is not None and not isinstance(kid, str):
+        return []
+    return [key for key in keys if key.thumbprint == kid] or keys
 
 
 class _Client(ClientMixin):  # type: ignore[misc]
@@ -83,8 +91,8 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
             kid = peek_header(assertion).get("kid")
         except BadSignature:
             raise InvalidClientError(description="The assertion could not be read.") from None
-        keys = [k for k in client.keys if kid in (None, k.thumbprint)]
-        why = "no key of the client has that kid"
+        keys = named(client.keys, kid)
+        why = "no key of the client in use has that kid"
         for key in keys:
             try:
                 jti, exp = verify_assertion(
@@ -150,8 +158,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
             return _Client(platform, [], self.now) if platform and platform.suspended_at is None else None
         if is_id("lab", client_id):
             lab = self.session.get(Lab, client_id)
-            keys = self.session.exec(select(LabKey).where(LabKey.lab_id == client_id, LabKey.revoked_at == None)).all()
-            return _Client(lab, list(keys), self.now) if lab else None
+            return _Client(lab, service.keys_in_use(self.session, client_id, self.now), self.now) if lab else None
         return None
 
     def save_token(self, token: Any, request: Any) -> None:

@@ -176,21 +176,28 @@ def revoke_key_of(session: Session, lab_id: str, print_: str, *, now: datetime) 
     revoke_lab_key(session, row, now=now)
 
 
-def lab_key(session: Session, lab_id: str, print_: str) -> LabKey | None:
-    """The lab's key of that thumbprint, unless revoked; it is not revoked before the transaction ends."""
+def counts(key: LabKey, now: datetime) -> bool:
+    """Whether a key is in use: not revoked, and its day, if it has one, not over. The hourly chore revokes it after that."""
+    return key.revoked_at is None and (key.ends_at is None or key.ends_at > now)
+
+
+def keys_in_use(session: Session, lab_id: str, now: datetime) -> list[LabKey]:
+    """The institution's own keys first, the longest in use first: one published ahead of its day is the last to be taken."""
+    held = session.exec(select(LabKey).where(LabKey.lab_id == lab_id, LabKey.revoked_at == None)).all()
+    return sorted((key for key in held if counts(key, now)), key=lambda k: (k.delegated_by is not None, k.added_at, k.thumbprint))
+
+
+def lab_key(session: Session, lab_id: str, print_: str, now: datetime) -> LabKey | None:
+    """The lab's key of that thumbprint, if it is in use; it is not revoked before the transaction ends."""
     held = for_update(select(LabKey).where(LabKey.thumbprint == print_), session)
     key = session.exec(held.execution_options(populate_existing=True)).first()
-    return key if key is not None and key.lab_id == lab_id and key.revoked_at is None else None
+    return key if key is not None and key.lab_id == lab_id and counts(key, now) else None
 
 
-def first_key(session: Session, lab_id: str) -> LabKey | None:
-    """The lab's newest key in use."""
-    return session.exec(
-        select(LabKey)
-        .where(LabKey.lab_id == lab_id, LabKey.revoked_at == None)
-        .order_by(sa.desc(LabKey.added_at))
-        .limit(1)  # type: ignore[arg-type]
-    ).first()
+def key_for(session: Session, lab_id: str, wanted: str | None, now: datetime) -> LabKey | None:
+    """The key that an offer is made to: the `wanted` one if it is in use, else another of the lab's."""
+    keys = keys_in_use(session, lab_id, now)
+    return next((key for key in keys if key.thumbprint == wanted), keys[0] if keys else None)
 
 
 def releases_stopped(lab: Lab, now: datetime) -> bool:

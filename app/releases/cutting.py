@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -48,6 +49,10 @@ _ANEW: set[str] = set()
 """What `_finish` gives where everything must be selected again."""
 
 
+class _Cancelled(Exception):
+    """The release is not to be cut any more."""
+
+
 class Cut(Publishing):
     """One run of cutting one release."""
 
@@ -64,10 +69,13 @@ class Cut(Publishing):
         """Called before each attempt at the last transaction: where tests put a withdrawal."""
 
     def run(self) -> None:
-        """Cut, unless that was done. Leaves the release published, or cancelled where nothing may go to the lab any more."""
+        """Cut, unless that was done. Leaves the release published, or cancelled: nothing may go to the lab any more, or the lab wants
+        none; then nothing of it stays."""
         # A job picked up again after a restart must not run beside the first: they would share the release's items.
         with exclusive(self.runtime.engine, f"cut/{self.release}"):
-            self._run()
+            with suppress(_Cancelled):
+                self._run()
+            self._clear()
 
     def _run(self) -> None:
         self._tidy()  # before all: also a run that was killed just after it had published left its files
@@ -102,11 +110,20 @@ class Cut(Publishing):
     def clear(self) -> None:
         """Leave nothing of a cut that was given up: no file, no item."""
         with exclusive(self.runtime.engine, f"cut/{self.release}"):
-            with write(self.runtime.engine) as session:
-                state = session.exec(select(Release.state).where(Release.id == self.release)).first()
-                if state in ("failed", "cancelled"):
-                    session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
+            self._clear()
             self._tidy()
+
+    def _clear(self) -> None:
+        with read(self.runtime.engine) as session:
+            given_up = self._state(session) in ("failed", "cancelled")
+        if given_up:
+            with write(self.runtime.engine) as session:
+                session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
+            self.built.clear()
+            self._tidy()
+
+    def _state(self, session: Session) -> str | None:
+        return session.exec(select(Release.state).where(Release.id == self.release)).first()
 
     def tidy(self) -> None:
         """Wait for a run under way to end, then leave no file of the release that no shard refers to."""
@@ -119,7 +136,7 @@ class Cut(Publishing):
             shutil.rmtree(left, ignore_errors=True)
             left.unlink(missing_ok=True)
         with read(self.runtime.engine) as session:
-            state = session.exec(select(Release.state).where(Release.id == self.release)).first()
+            state = self._state(session)
             published = session.exec(select(Shard.sha256).where(Shard.release_id == self.release)).all()
         if state not in ("published", "superseded"):
             tree.drop(self.runtime.blobs, self.release)
@@ -152,6 +169,8 @@ class Cut(Publishing):
             for shard in sorted(shards):
                 # One moment: a payload and the key that opens it, which an erasure beside it may replace.
                 with self._reading(snapshot=True) as session:
+                    if self._state(session) != "cutting":
+                        raise _Cancelled
                     built = build_shard(session, *source, shard, *how, compressing)
                 self._keep(built)
 

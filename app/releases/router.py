@@ -31,6 +31,7 @@ from app.releases.schemas import (
     DeltaOut,
     HeldBack,
     LabelOut,
+    Progress,
     ReleaseFile,
     ReleaseOut,
     ReleasePage,
@@ -54,7 +55,7 @@ def request_cut(
     wanted = None if asked is None else asked.format
     once = Once.of(lab.id, f"agreements/{agreement}/releases", idempotency_key, (wanted or "").encode())
     release, _ = once.perform(session, now, lambda: service.request_cut(session, runtime, lab, agreement, now=now, form=wanted))
-    return _read(session, session.get_one(Release, release))
+    return _read(session, runtime, session.get_one(Release, release))
 
 
 @router.get("/ledger/shares", dependencies=[FOR_ANYBODY], response_model=SharesOut, summary="Who got what share of all that was released")
@@ -77,12 +78,19 @@ def list_releases(
     following = None if last is None else cursors.make(listing, last)
     if following:
         response.headers["Link"] = f'</v1/agreements/{agreement}/releases?cursor={following}>; rel="next"'
-    return ReleasePage(items=[_read(session, row) for row in rows], next=following)
+    return ReleasePage(items=[_read(session, runtime, row) for row in rows], next=following)
 
 
 @router.get("/releases/{release}", response_model=ReleaseOut, summary="Read a release")
-def read_release(release: str, session: ReadSessionDep, lab: ReadingLab) -> ReleaseOut:
-    return _read(session, service.own_release(session, lab.id, release))
+def read_release(release: str, runtime: RuntimeDep, session: ReadSessionDep, lab: ReadingLab) -> ReleaseOut:
+    return _read(session, runtime, service.own_release(session, lab.id, release))
+
+
+@router.post("/releases/{release}/cancel", response_model=ReleaseOut, summary="Give up a cut")
+def cancel(release: str, runtime: RuntimeDep, session: SessionDep, lab: WritingLab) -> ReleaseOut:
+    """End a cut before it is published. Cancelled twice is cancelled; what is published stays, and is ended by nothing but recalls."""
+    service.cancel(session, runtime, lab, release)
+    return _read(session, runtime, service.own_release(session, lab.id, release))
 
 
 @router.get("/releases/{release}/labels", response_model=list[LabelOut], summary="What is to be said of a release")
@@ -121,13 +129,15 @@ def _ticket(request: Request) -> str:
     return secret
 
 
-def _read(session: Session, row: Release) -> ReleaseOut:
+def _read(session: Session, runtime: Runtime, row: Release) -> ReleaseOut:
+    made = service.progress(session, runtime, row)
     shards = session.exec(select(Shard).where(Shard.release_id == row.id).order_by(Shard.shard)).all()  # type: ignore[arg-type]
     done = row.state in ("published", "superseded")
     return ReleaseOut(
         id=row.id, agreement=row.agreement_id, state=row.state, requested_at=row.requested_at, cut_at=row.cut_at, as_of=row.as_of,
         format=row.format, supersedes=row.supersedes, successor=service.successor(session, row),
         held_back=HeldBack(needs_new_terms="0" if row.needs_new_terms == 0 else rounded(row.needs_new_terms)) if done else None,
+        progress=None if made is None else Progress(done=made[0], of=made[1]),
         shards=[ShardOut(sha256=s.sha256, bytes=s.bytes, rows=s.rows, state=s.state) for s in shards],
     )  # fmt: skip
 

@@ -25,6 +25,13 @@ class ShardOut(Out):
     state: str
 
 
+class Progress(Out):
+    """How many shards of a cut are made. The last to be made may be empty, and is then passed over."""
+
+    done: int
+    of: int
+
+
 class ReleaseOut(Out):
     id: str
     agreement: str
@@ -36,6 +43,8 @@ class ReleaseOut(Out):
     supersedes: str | None
     successor: str | None
     held_back: HeldBack | None
+    progress: Progress | None
+    """While it is cut, once it is known how many shards there will be."""
     shards: list[ShardOut]
 
 

@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
-from app.kit.db import Instant, read, write
+from app.kit.db import Instant, for_update, read, write
 from app.kit.errors import Conflict, Forbidden, Gone, NotFound, Unauthorised, Unavailable
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
@@ -64,6 +64,31 @@ def cut_is_waiting(session: Session, agreement_id: str) -> bool:
     """Whether a cut that has not selected yet is queued: it will see what is committed now, and another would see no more."""
     waiting = select(Release.id).where(Release.agreement_id == agreement_id, Release.state == "cutting", Release.as_of == None)
     return session.exec(waiting).first() is not None
+
+
+def cancel(session: Session, runtime: Runtime, lab: Lab, release_id: str) -> None:
+    """The lab wants a cut no more: what is under way stops at its next shard, and nothing of it stays. Again: nothing happens.
+
+    Raises NotFound (not_found) or Conflict (release_not_cutting).
+    """
+    own_release(session, lab.id, release_id)
+    held = for_update(select(Release).where(Release.id == release_id), session).execution_options(populate_existing=True)
+    row = session.exec(held).one()
+    if row.state == "cancelled":
+        return
+    if row.state != "cutting":
+        raise Conflict("release_not_cutting", "Read the release again: its cut has ended.", state=row.state)
+    row.state = "cancelled"
+    session.add(row)
+    runtime.jobs.enqueue(session, "cut", release_id, key="cancelled")  # waits for the run under way, and clears up after it
+
+
+def progress(session: Session, runtime: Runtime, release: Release) -> tuple[int, int] | None:
+    """(shards made, of how many) while a release is cut; None before its records are looked for, and afterwards."""
+    bits = session.get_one(Agreement, release.agreement_id).shard_bits
+    if release.state != "cutting" or release.as_of is None or bits is None:
+        return None
+    return min(1 << bits, sum(1 for _ in runtime.blobs.names(f"releases/{release.id}"))), 1 << bits
 
 
 def cut(runtime: Runtime, release: str) -> None:

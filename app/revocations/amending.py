@@ -18,7 +18,7 @@ def amend(runtime: Runtime, agreement_id: str) -> None:
         now = runtime.clock.now()
         agreement = session.exec(for_update(select(Agreement).where(Agreement.id == agreement_id), session)).one()
         lab = session.get_one(Lab, agreement.lab_id)
-        if agreement.state != "in_force" or parties.releases_stopped(lab, now) or parties.first_key(session, lab.id) is None:
+        if agreement.state != "in_force" or parties.releases_stopped(lab, now) or not parties.keys_in_use(session, lab.id, now):
             return
         offer = agreements.amend(session, runtime, lab, agreement, now=now)
         if offer is None:

@@ -49,7 +49,7 @@ def attest(session: Session, lab: Lab, recall_id: str, token: str, *, now: datet
     Conflict (recall_state).
     """
     recall = recalls.own(session, lab, recall_id)
-    statement, key = _open(session, lab, token)
+    statement, key = _open(session, lab, token, now)
     told = (recall.id, recall.agreement_id, records_digest(recalls.records(session, recall.id)))
     if (statement.recall, statement.agreement, statement.records_sha256) != told:
         raise Invalid("signature_wrong_payload", "Sign the recall's id, its agreement and the digest of its records as its file has them.")
@@ -63,9 +63,9 @@ def attest(session: Session, lab: Lab, recall_id: str, token: str, *, now: datet
     return recalls.answer(session, lab, recall_id, _STATES[statement.outcome], now=now, attestation=token, leaf=leaf, models=statement.models)
 
 
-def _open(session: Session, lab: Lab, token: str) -> tuple[Statement, str]:
+def _open(session: Session, lab: Lab, token: str, now: datetime) -> tuple[Statement, str]:
     """The statement, and the thumbprint of the lab's key that signed it."""
-    payload, key = open_signed(session, lab, token, TYP)
+    payload, key = open_signed(session, lab, token, TYP, now=now)
     try:
         return Statement.model_validate(parse(payload, max_bytes=20_000)), key.thumbprint
     except (StrictJSONError, ValidationError):

@@ -8,6 +8,7 @@ from sqlmodel import Session, select
 
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
+from app.core.constraints import period_days
 from app.core.manifest import records_digest
 from app.kit.db import for_update, read, write
 from app.kit.errors import Conflict, NotFound
@@ -78,13 +79,9 @@ def open_forgotten(runtime: Runtime, now: datetime) -> None:
 
 
 def _period(session: Session, agreement: Agreement) -> timedelta:
-    """The shortest deletion period among the signed obligations."""
+    """The shortest period signed for deleting what was withdrawn; one that counts from the release says nothing of this."""
     _, terms = agreements.terms_of(session, agreement)
-    days = [
-        int(str(o["within"])[1:-1])
-        for o in terms["obligations"]
-        if o["kind"] == "delete" and str(o.get("within", "")).startswith("P")
-    ]
+    days = [period_days(o["within"]) for o in terms["obligations"] if o["kind"] == "delete" and o["event"] == "withdrawal"]
     return timedelta(days=min(days)) if days else DELETE_WITHIN
 
 

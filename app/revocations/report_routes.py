@@ -1,7 +1,7 @@
 """HTTP for use reports: a lab files them, a person reads in which models their work is."""
 
 from fastapi import APIRouter
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
@@ -20,9 +20,10 @@ router = APIRouter(prefix="/v1", tags=["revocations"], route_class=StrictRoute)
 @router.post("/agreements/{agreement}/reports", status_code=201, response_model=ReportOut, summary="Report a use")
 def report(agreement: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab) -> ReportOut:
     """For each model, and at least as often as the terms ask. What is missing on its day is public; thirty days later nothing new
-    goes to the lab until it comes. The same report again is the same report."""
+    goes to the lab until it comes. The same report again is the same report. A stage that the signed use does not cover (`beyond`) is
+    taken too, and is a breach in the public log (`use.breached`)."""
     row = reporting.file(session, runtime, lab, agreement, given.report, given.signed, given.records, now=runtime.clock.now())
-    return _report(row, session.get_one(Agreement, row.agreement_id))
+    return _report(session, row, session.get_one(Agreement, row.agreement_id))
 
 
 @router.get("/agreements/{agreement}/reports", response_model=ReportPage, summary="Our use reports")
@@ -30,12 +31,13 @@ def reports(agreement: str, session: ReadSessionDep, lab: ReadingLab) -> ReportP
     """In the order of the log."""
     row = agreements.own_agreement(session, lab.id, agreement)
     found = session.exec(select(UseReport).where(UseReport.agreement_id == row.id).order_by(UseReport.log_index))  # type: ignore[arg-type]
-    return ReportPage(items=[_report(one, row) for one in found])
+    return ReportPage(items=[_report(session, one, row) for one in found])
 
 
-def _report(row: UseReport, agreement: Agreement) -> ReportOut:
+def _report(session: Session, row: UseReport, agreement: Agreement) -> ReportOut:
+    beyond = reporting.beyond(row.stages, agreements.use_of(session, agreement))
     return ReportOut(
-        id=row.id, level=f"L{row.level}", model=row.model, version=row.version, stages=row.stages, records=row.records, root=row.root,  # type: ignore[arg-type]
+        id=row.id, level=f"L{row.level}", model=row.model, version=row.version, stages=row.stages, beyond=beyond, records=row.records, root=row.root,  # type: ignore[arg-type]
         sha256=row.sha256, log_index=row.log_index, received_at=row.received_at, next_due=agreement.report_due,
     )  # fmt: skip
 

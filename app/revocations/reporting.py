@@ -4,6 +4,9 @@ A report is a JSON object, for a model or for a stretch in which nothing was use
 lab as a compact JWS; L2, signed, with the ids of all records used, whose sorted tree has the root that was signed: so it can be
 said of each record, with a proof, whether the report counts it. It is what the lab says; that something was *not* used nobody
 can prove.
+
+A report of a stage that the signed use has no action for is taken all the same, since it is evidence; that it is a breach follows from
+the lab's own two signatures, so nobody has to find it: it stands in the log with the report.
 """
 
 import heapq
@@ -22,7 +25,9 @@ from sqlmodel import Session, select
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.contributions.models import Contribution
+from app.core import vocabulary as words
 from app.core.canonical import canonical, sha256_hex
+from app.core.evaluation import Use
 from app.core.strictjson import StrictJSONError, parse
 from app.crypto.commitment import record_id, rid_seed
 from app.kit.body import Id, In, Time
@@ -43,6 +48,12 @@ from app.revocations.models import UseReport
 TYP = "sayso-use-report+jws"
 _MOST = 100_000
 STAGES = ("pretrain", "sft", "reward", "dpo", "eval", "redteam", "safety", "retrieval")
+_NEEDS = {
+    "pretrain": ("pretrain",), "sft": ("fineTune",), "reward": ("rewardModel", "trainNonGenerative"), "dpo": ("preferenceTune",),
+    "eval": ("benchmark", "leaderboardDisplay", "safetyRedTeam"), "redteam": ("safetyRedTeam",), "retrieval": ("ground", "index"),
+    "safety": ("safetyRedTeam", "fineTune", "preferenceTune", "rewardModel", "trainNonGenerative"),
+}  # fmt: skip
+"""A stage, and the actions of which one must be signed for it: a stage that can be read in several ways is a breach in none of them."""
 Stage = Literal["pretrain", "sft", "reward", "dpo", "eval", "redteam", "safety", "retrieval"]
 Words = Annotated[str, StringConstraints(max_length=100)]
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -93,24 +104,25 @@ def file(
     session: Session, runtime: Runtime, lab: Lab, agreement_id: str, note: dict[str, Any] | None, signed: str | None,
     records: list[str] | None, *, now: datetime,
 ) -> UseReport:  # fmt: skip
-    """Take a report, and log it; the next is then due a whole interval later. The same again gives the report that is there.
+    """Take a report, and log it, with the breach that it tells of, if it does; the next is then due a whole interval later. The same
+    again gives the report that is there.
 
     Raises NotFound (not_found), Invalid (report_invalid, signature_invalid, signature_wrong_key).
     """
     agreement = agreements.own_agreement(session, lab.id, agreement_id, lock=True)
     if (note is None) == (signed is None):
         raise Invalid("report_invalid", "Send `report` as an object, or `signed` as a JWS.")
-    told = _read(note if note is not None else _open(session, lab, str(signed)))
-    body = canonical(note).decode() if note is not None else str(signed)
+    told = _read(note if note is not None else _open(session, lab, str(signed), now))
+    text = canonical(note).decode() if note is not None else str(signed)
     if told.agreement != agreement.id:
         raise Invalid("report_invalid", "Name in the report the agreement that it is sent for.")
-    digest = sha256_hex(body.encode())
+    digest = sha256_hex(text.encode())
     before = session.exec(select(UseReport).where(UseReport.agreement_id == agreement.id, UseReport.sha256 == digest)).first()
     if before is not None:
         return before
     releases = _releases(session, agreement, told.releases)
     row = UseReport(
-        id=random_id("report"), agreement_id=agreement.id, level=0 if signed is None else 1, body=body, sha256=digest,
+        id=random_id("report"), agreement_id=agreement.id, level=0 if signed is None else 1, body=text, sha256=digest,
         model=told.model.name if told.model else None, version=told.model.version if told.model else None, stages=list(told.stages),
         releases=told.releases, records=told.records_used, root=None, received_at=now, log_index=-1,
     )  # fmt: skip
@@ -128,16 +140,29 @@ def file(
         "agreement": agreement.id, "lab": lab.legal_name, "lab_id": lab.id, "level": f"L{row.level}", "report_sha256": digest,
         "model": row.model, "version": row.version, "stages": sorted(row.stages), "records": log.bucket(row.records), "root": row.root,
     }  # fmt: skip
-    index = log.append(session, [log.institutional("use.reported", row.id, leaf, now)], now)
+    leaves = [log.institutional("use.reported", row.id, leaf, now)]
+    use = agreements.use_of(session, agreement)
+    if further := beyond(row.stages, use):
+        body = {
+            "agreement": agreement.id, "lab": lab.legal_name, "lab_id": lab.id, "report_sha256": digest, "model": row.model,
+            "version": row.version, "stages": further, "signed": sorted(use.actions),
+        }  # fmt: skip
+        leaves.append(log.institutional("use.breached", row.id, body, now))
+    index = log.append(session, leaves, now)
     session.execute(sa.update(UseReport).where(UseReport.id == row.id).values(log_index=index))  # type: ignore[arg-type]
     session.refresh(row)
     return row
 
 
-def _open(session: Session, lab: Lab, token: str) -> Any:
+def beyond(stages: Iterable[str], use: Use) -> list[str]:
+    """The stages that no action of a signed use covers, sorted."""
+    return sorted(s for s in stages if not any(words.covers(wide, one) for wide in use.actions for one in _NEEDS[s]))
+
+
+def _open(session: Session, lab: Lab, token: str, now: datetime) -> Any:
     """What a key of the lab's signed."""
     try:
-        return parse(open_signed(session, lab, token, TYP)[0], max_bytes=20_000)
+        return parse(open_signed(session, lab, token, TYP, now=now)[0], max_bytes=20_000)
     except StrictJSONError:
         raise Invalid("report_invalid", "Sign a JSON object.") from None
 

@@ -179,6 +179,8 @@ class ReportOut(Out):
     model: str | None
     version: str | None
     stages: list[str]
+    beyond: list[str]
+    """Those that the signed use has no action for: a breach, which the public log tells of."""
     records: int
     root: str | None
     sha256: str

@@ -88,12 +88,17 @@ def _agreement(session: Session, row: Agreement, now: datetime) -> dict[str, Any
     }  # fmt: skip
 
 
-def _told(terms: dict[str, Any]) -> dict[str, Any]:
-    """Signed or offered terms as a page shows them. Each deed is of its policy as it stands in the offer."""
+def _told(terms: dict[str, Any], words: list[tuple[str, str | None]] | None = None) -> dict[str, Any]:
+    """Signed or offered terms as a page shows them. Each deed is of its policy as it stands in the offer; `words` are those of the
+    dissent by digest, None where they were erased."""
+    use = terms["use"]
     deeds = [beside(parse_policy(one["policy"]), telling.LANGUAGE) for one in terms["policies"]]
     selection = [(name, value if isinstance(value, list) else [value]) for name, value in terms["selection"].items() if value]
     return {
-        "use": telling.used(agreements.parse(terms["use"])), "deeds": list(dict.fromkeys(deeds)), "dissent": terms["dissent"],
+        "use": telling.used(agreements.parse(use)), "deeds": list(dict.fromkeys(deeds)),
+        "dissent": [(digest, None) for digest in terms["dissent"]] if words is None else words,
+        "owed": [telling.owed(duty) for duty in terms["obligations"]], "days": use.get("retention_days"), "openness": use.get("model_openness"),
+        "territory": use.get("territory"), "storage": use.get("storage"), "ethics": use.get("ethics_review"), "supersedes": terms.get("supersedes"),
         "policies": len(deeds), "selection": selection, "mode": terms["mode"], "until": terms["until"], "lab": terms["lab"],
     }  # fmt: skip
 
@@ -107,7 +112,8 @@ def offer_page(offer: str, request: Request, runtime: RuntimeDep, session: ReadS
     if came is not None:
         return RedirectResponse(f"/lab/agreements/{came}", 303, {"Cache-Control": "no-store"})
     over = row.state != "open" or row.expires_at <= runtime.clock.now()
-    return page("lab_offer.html", lab=lab, row=row, terms=_told(json.loads(row.body)), over=over, base=runtime.settings.public_url)
+    told = _told(json.loads(row.body), agreements.dissent_of(session, lab.id, row.id))
+    return page("lab_offer.html", lab=lab, row=row, terms=told, over=over, base=runtime.settings.public_url)
 
 
 @router.get("/lab/offers/{offer}/bytes")
@@ -141,7 +147,8 @@ def agreement_page(
     """What was signed, what is owed by when, what was released, what was recalled. Done tasks stand there with `?all=1`."""
     lab, now = _lab(request, runtime, session), runtime.clock.now()
     row = agreements.own_agreement(session, lab.id, agreement)
-    _, terms = agreements.terms_of(session, row)
+    offer, terms = agreements.terms_of(session, row)
+    words = agreements.dissent_of(session, lab.id, offer.id)
     released = session.exec(
         select(Release).where(Release.agreement_id == row.id).order_by(sa.desc(Release.id)).limit(MOST)  # type: ignore[arg-type]
     ).all()
@@ -150,7 +157,7 @@ def agreement_page(
     ).all()
     owed = duties.of_agreement(session, row, now=now)
     return page(
-        "lab_agreement.html", lab=lab, row=row, terms=_told(terms), releases=released, recalls=recalled, all=all == "1",
+        "lab_agreement.html", lab=lab, row=row, terms=_told(terms, words), releases=released, recalls=recalled, all=all == "1",
         tasks=[task for task in owed if all == "1" or task.state != "done"], done=sum(task.state == "done" for task in owed),
         base=runtime.settings.public_url, now=now,
     )  # fmt: skip

@@ -1,17 +1,20 @@
 """Dissent goes along with the data: its words in the directory, its labels on the rows, and the verifier looks at both."""
 
+import html
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from sayso import cli, proofs
+from sayso import cli, errors, load, proofs
 from sayso.folder import Folder
 
 from tests.client.test_package import validated
 from tests.collectives.members import mandated, on_one_backend, pass_days
 from tests.collectives.test_deciding import ADOPT, union_of
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
 
 WORDS = "Testing <alone> is too much already.\n| We were not asked."
 
@@ -81,3 +84,55 @@ def test_words_that_were_erased_go_from_the_directory_and_the_digest_stays(pulle
     assert not (folder.path / f"dissent/{digest}.txt").exists()
     assert f"`{digest}`: its author had the words erased" in (folder.path / "README.md").read_text()
     assert proofs.texts(folder.manifest(), "dissent") == [digest] and _verified(folder) == 0
+
+
+def test_later_labels_come_with_a_sync_and_stand_in_the_card(pulled: tuple[Folder, Any, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    import datasets
+
+    folder, _, _ = pulled
+    release = next(folder.lab.releases(folder.agreement))
+    until(lambda: {one["label"] for one in folder.lab.labels(release.id)} == {"contested", "dissent"})  # added by a job after the cut
+    folder.sync()
+    kept = json.loads((folder.path / "labels.json").read_text())
+    assert (kept["release"], kept["labels"]) == (release.id, folder.lab.labels(release.id))
+    assert "Labelled since it was cut: contested, dissent; `labels.json`" in (folder.path / "README.md").read_text()
+    for found in (load(folder.path), load(folder.path, streaming=True)):
+        assert isinstance(found, datasets.Dataset | datasets.IterableDataset)
+        assert found.info.description == "This release is labelled: contested, dissent."
+    assert folder.sync().labels == [], "told once"
+    (folder.path / "labels.json").unlink()
+    assert folder.sync().labels == ["contested", "dissent"]
+    more = [*kept["labels"], {"label": "withdrawn by <all>", "log_index": 7, "added_at": "2027-01-01T00:00:00Z"}]
+    folder.lab.labels = lambda _: more  # type: ignore[method-assign]
+    assert folder.sync().labels == ["withdrawn by <all>"] and "withdrawn by \\<all\\>" in (folder.path / "README.md").read_text()
+    for bad in ([{"label": 7}], [7], [{"label": "x", "log_index": "1", "added_at": ""}]):
+        folder.lab.labels = lambda _, bad=bad: bad  # type: ignore[method-assign,misc]
+        with pytest.raises(errors.Damaged):
+            folder.sync()
+    folder.lab.labels = lambda _: []  # type: ignore[method-assign]
+    folder.sync()
+    assert not (folder.path / "labels.json").exists() and "Labelled" not in (folder.path / "README.md").read_text()
+    (folder.path / "labels.json").write_text("[]")
+    with pytest.raises(errors.Damaged):
+        folder.sync()
+    assert _verified(folder) == 0
+
+
+def test_whoever_signs_reads_the_words(
+    pulled: tuple[Folder, Any, Any], platform: PlatformParty, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, report = pulled
+    lab = folder.lab
+    offer = str(lab.request(EVALUATION, {"platforms": [platform.id]}).offer)
+    monkeypatch.setattr("sayso.lab_cli._lab", lambda _: lab)  # by the service's clock, which was moved
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert cli.main(["sign", offer]) == 1
+    told = capsys.readouterr().err
+    assert "It signs no terms before you say yes." in told.splitlines()[0]
+    assert "    Testing <alone> is too much already." in told and "    | We were not asked." in told and "Delete what is recalled within" in told
+    window = httpx.Client(base_url=lab.base_url, follow_redirects=True)
+    window.get(lab.console())
+    page = html.unescape(window.get(f"/lab/offers/{offer}").text)
+    assert WORDS in page and report["text_sha256"] in page and "Delete what is recalled within 30 days of being told." in page
+    made = lab.sign(lab.offer(offer)).id
+    assert WORDS in html.unescape(window.get(f"/lab/agreements/{made}").text)

@@ -1,13 +1,17 @@
 """Keys and signatures, against another implementation of the same RFCs and against the published examples."""
 
+import base64
 import json
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as rsa_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jws as other
-from joserfc.jwk import import_key
+from joserfc.jwk import RSAKey, import_key
 from sayso import jws
 from sayso.errors import KeyFileError
-from sayso.jws import PrivateKey
+from sayso.jws import PrivateKey, b64u
 from sayso.proofs import Failed
 
 from tests.client.forge import Key
@@ -100,3 +104,50 @@ def test_key_files(tmp_path):
             PrivateKey.load(tmp_path / "bad")
     with pytest.raises(KeyFileError, match="does not belong"):
         PrivateKey.from_jwk({**key.private_jwk, "x": PrivateKey.generate().public_jwk["x"]})
+
+
+def unb64(text):
+    return base64.urlsafe_b64decode(text + "==")
+
+
+def _ps256(key, payload=b'{"v":1}', alg="PS256", **header):
+    head = {"alg": alg, "typ": "x", "kid": key.thumbprint(), **header}
+    return other.serialize_compact(head, payload, key, algorithms=[alg])
+
+
+@pytest.fixture(scope="module")
+def rsa():
+    return RSAKey.generate_key(2048)
+
+
+def test_rsa_signatures_are_checked_as_another_implementation_makes_them(rsa):
+    public = rsa.as_dict(private=False)
+    token = _ps256(rsa)
+    assert jws.check(token, public, "x")[1] == b'{"v":1}' and jws.thumbprint(public) == rsa.thumbprint()
+    head, payload, signature = token.split(".")
+    swapped = signature[:9] + ("A" if signature[9] != "A" else "B") + signature[10:]
+    for bad in (f"{head}.{payload}.{swapped}", f"{head}.e30.{signature}", _ps256(rsa, alg="RS256"), _ps256(rsa, alg="PS384"), _ps256(rsa, kid="k")):
+        with pytest.raises(Failed):
+            jws.check(bad, public, "x")
+    short = rsa.raw_value.sign(f"{head}.{payload}".encode(), PSS(MGF1(SHA256()), 20), SHA256())
+    with pytest.raises(Failed, match="does not hold"):  # another salt than the standard's
+        jws.check(f"{head}.{payload}.{b64u(short)}", public, "x")
+    ed = Key(1)
+    with pytest.raises(Failed):
+        jws.check(ed.jws("x", b"", lambda h: h.update(alg="PS256")), ed.jwk, "x")
+
+
+@pytest.mark.parametrize("change", [{"e": "AQ"}, {"e": "AA"}, {"e": "Ag"}, {"e": "AQAAAAE"}, {"n": "AQAB"}, {"n": 7}, {"n": ""}, {"e": None}])
+def test_rsa_keys_that_protect_nothing_are_refused(rsa, change):
+    with pytest.raises(Failed):
+        jws.check(_ps256(rsa), rsa.as_dict(private=False) | change, "x")
+    with pytest.raises(Failed):
+        jws.thumbprint(rsa.as_dict(private=False) | {"n": b64u(b"\0" + unb64(rsa.as_dict(private=False)["n"]))})
+    with pytest.raises(KeyFileError):
+        PrivateKey.from_jwk(rsa.as_dict(private=True) | {"d": b64u(b"\1" * 32)})
+
+
+def test_short_rsa_keys_are_refused():
+    short = RSAKey.import_key(rsa_key(65537, 1024))
+    with pytest.raises(Failed, match="2048"):
+        jws.thumbprint(short.as_dict(private=False))

@@ -1,5 +1,6 @@
 """The lab's commands against a real service: pull, sync, check, sign; withdrawals, kills and tampering in between."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jws
+from joserfc.jwk import RSAKey
 from sayso import cli, local
 from sayso.errors import Damaged, ShardGone
 from sayso.folder import Folder
 from sayso.jws import check
 
+from app.kit.db import write
+from app.parties import service as parties
+from tests.kit.refusals import accepted, ask_token, claims_for, get
 from tests.support import EVALUATION, ROOT, LabParty, PlatformParty, Service, rows_of, until
 
 
@@ -334,3 +340,77 @@ def test_what_is_missing_is_said(desk: Desk, tmp_path: Path, capsys: pytest.Capt
     assert desk.lab.sdk.recalls(desk.agreement).items[0].state == "notified"
     assert desk.pull() == 0 and desk.sync() == 0 and desk.verify() == 0
     assert len(desk.ids()) == 11
+
+
+def test_a_directory_is_verified_by_its_name_alone(desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def verified(*more: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = cli.main(["verify", *more, str(desk.folder)])
+        told = capsys.readouterr()
+        return code, told.out + told.err
+
+    assert verified()[0] == 2, "nothing was pulled"
+    assert desk.pull() == 0 and f"Check it: sayso verify {desk.folder}" in capsys.readouterr().out
+    code, told = verified()
+    assert code == 0 and "1 ok      manifest's signature" in told and "agreement governs" in told and told.endswith("This directory holds.\n")
+    first = next(desk.folder.glob("*.zst"))
+    before = first.read_bytes()
+    desk.withdraw()
+    assert desk.sync("--no-attest") == 0
+    code, told = verified("--json")
+    names = [step["name"] for step in json.loads(told)["steps"]]
+    assert code == 0 and any(name.startswith("recall rec_") or name.startswith("recall ") for name in names) and names[-1] == "nothing else is here"
+    first.write_bytes(before)
+    code, told = verified()
+    assert code == 1 and f"{first.name} is not of this release" in told, "a reader of the whole directory would take in what was recalled"
+    first.unlink()
+    # A recall that was kept and not applied.
+    desk.withdraw(1)
+    [_, late] = desk.lab.sdk.recalls(desk.agreement).items
+    kept = desk.folder / "recalls" / f"{late.id}.json"
+    kept.write_bytes(desk.lab.sdk.recall_file(late.id))
+    code, told = verified()
+    assert code == 1 and "was recalled and is still there" in told
+    assert desk.sync() == 0 and verified("directory")[0] == 0
+    # A recall from before the release was selected says nothing of it.
+    assert desk.pull("--cut") == 0 and kept.exists() and verified()[0] == 0
+    kept.write_bytes(kept.read_bytes().replace(late.records[0].encode(), b"0" * 64))
+    assert verified()[0] == 1
+    kept.unlink()
+    (desk.folder / "agreement.json").unlink()
+    assert verified()[0] == 2
+    code = cli.main(["verify", str(desk.folder / "release.json")])
+    assert code == 2 and "sayso verify release" in capsys.readouterr().err
+
+
+def test_a_lab_with_an_rsa_key_has_an_agreement_and_releases_that_verify(
+    desk: Desk, platform: PlatformParty, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service, rsa = desk.service, RSAKey.generate_key(2048)
+    public, kid = rsa.as_dict(private=False), rsa.thumbprint()
+    with write(service.runtime.engine) as session:
+        parties.add_lab_key(session, parties.known_lab(session, desk.lab.id), public, now=service.clock.now())
+
+    def signed(typ: str, payload: bytes) -> str:
+        return jws.serialize_compact({"alg": "PS256", "typ": typ, "kid": kid}, payload, rsa, algorithms=["PS256"])
+
+    token = accepted(ask_token(service, signed("JWT", json.dumps(claims_for(service, desk.lab)).encode())))["access_token"]
+    asked = {"use": EVALUATION, "selection": {"platforms": [platform.id]}}
+    offer = accepted(service.post("/v1/requests", asked, token), 201)["offer"]
+    acceptance = signed("sayso-acceptance+jws", get(service, f"/v1/offers/{offer}", token).content)
+    desk.agreement = accepted(service.post(f"/v1/offers/{offer}/agreement", {"acceptance": acceptance}, token), 201)["id"]
+    assert desk.pull() == 0 and cli.main(["verify", str(desk.folder)]) == 0
+    assert cli.main(["verify", "agreement", str(desk.folder / "agreement.json")]) == 0
+    assert f"key {kid}" in capsys.readouterr().out
+    desk.withdraw()
+    [recall] = desk.lab.sdk.recalls(desk.agreement).items
+    records = hashlib.sha256("\n".join(recall.records).encode()).hexdigest()
+    said = {
+        "v": 1, "type": "sayso-attestation", "recall": recall.id, "agreement": desk.agreement, "outcome": "deleted", "records_sha256": records,
+        "models": [], "at": "2026-11-29T00:00:00Z",
+    }  # fmt: skip
+    statement = signed("sayso-attestation+jws", json.dumps(said).encode())
+    accepted(service.post(f"/v1/recalls/{recall.id}/attestation", {"attestation": statement}, token))
+    told = json.loads(desk.lab.sdk.recall_file(recall.id))["attestation"]
+    assert told == statement and json.loads(check(told, public, "sayso-attestation+jws")[1]) == said
+    assert desk.sync() == 0 and cli.main(["verify", str(desk.folder)]) == 0

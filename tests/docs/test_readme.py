@@ -47,8 +47,14 @@ def test_the_snippets_run(tmp_path: Path) -> None:
         server.stop()
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert voted.returncode == 0 and "/c/" in voted.stdout, voted.stdout + voted.stderr
-    for sentence in ("This receipt holds.", "This agreement holds.", "This release holds.", "Labs must not name you."):
+    for sentence in ("This receipt holds.", "This agreement holds.", "This release holds.", "This directory holds.", "Labs must not name you."):
         assert sentence in done.stdout, done.stdout
+    # The lab's story: rows in memory, a withdrawal, and the sync that removes it.
+    loaded = re.search(r"^Dataset of (\d+) rows, such as \{", done.stdout, re.M)
+    left = re.search(r"^(\d+) rows are left$", done.stdout, re.M)
+    assert loaded and left and int(left[1]) == int(loaded[1]) - 1 > 0, done.stdout[-3000:]
+    assert "1 record removed" in done.stdout and "is attested" in done.stdout
+    assert "without 1 records that were recalled" in done.stdout
     assert "waiting=0, recorded=1" in done.stdout, "what was recorded without waiting arrived"
     assert '"contributions":1' in done.stdout and "release.delivered" in done.stdout
     assert "receipt" in (tmp_path / "var" / "try" / "mine.json").read_text("utf-8")

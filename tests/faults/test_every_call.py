@@ -158,6 +158,18 @@ def cut(w: World) -> Made:
     return lambda: Cut(w.service.runtime, one.release).run() or True, holds
 
 
+def cancel(w: World) -> Made:
+    w.platform.give(1)
+    one = queued(w.service, w.agreement)
+    token = w.lab.sdk._auth.header().removeprefix("Bearer ")
+
+    def holds() -> None:
+        found = outcome(w.service, one.release)
+        assert (found.state, found.items, found.blobs, found.leaves) == ("cancelled", {}, set(), [])
+
+    return lambda: w.post(f"/v1/releases/{one.release}/cancel", {}, token) and (one.run() or True), holds
+
+
 def ask_for_a_cut(w: World) -> Made:
     w.platform.give(1)
     agreement = w.agreement
@@ -292,7 +304,7 @@ def sweep(w: World) -> Made:
 
 FLOWS = [
     record, batch, redeem, withdraw, scope, erase_one, erase_everything, complete, floor, revoke_key, request_and_offer, sign,
-    ask_for_a_cut, cut, deliver, open_recall, sweep, rotate,
+    ask_for_a_cut, cut, cancel, deliver, open_recall, sweep, rotate,
 ]  # fmt: skip
 
 

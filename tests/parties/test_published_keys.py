@@ -15,7 +15,7 @@ from app.kit.errors import Conflict, Invalid
 from app.parties import jwks
 from app.parties import service as parties
 from app.parties.models import Lab, LabKey
-from tests.kit.refusals import accepted, ask_token, assertion, get, refused
+from tests.kit.refusals import accepted, ask_token, assertion, claims_for, get, refused
 from tests.log.grow import answering
 from tests.support import LabParty, Service, shell
 
@@ -99,6 +99,26 @@ def test_an_unknown_key_has_the_address_read_once_a_minute(service: Service, lab
         refused(ask_token(service, assertion(service, lab, stranger)), 401, "invalid_client")
     accepted(ask_token(service, assertion(service, lab, two)))
     assert place.asked == asked + 1
+
+
+def test_keys_count_by_the_names_that_the_lab_gave_them(service: Service, lab: LabParty, place: Place) -> None:
+    one, two, stranger = PrivateKey.generate(), PrivateKey.generate("ES256"), PrivateKey.generate("ES256")
+    place.put({**one.public_jwk, "kid": "2026-a"})
+    keys_from(service, lab, place)
+    claims = lambda: json.dumps(claims_for(service, lab)).encode()  # noqa: E731
+    asked = place.asked
+    service.clock.offset = timedelta(minutes=1)
+    accepted(ask_token(service, one.sign("JWT", claims(), kid="2026-a")))
+    assert place.asked == asked, "it is known, whatever it is called"
+    place.put({**one.public_jwk, "kid": "2026-a"}, {**two.public_jwk, "kid": "2026-b"})
+    accepted(ask_token(service, two.sign("JWT", claims(), kid="2026-b")))
+    assert place.asked == asked + 1, "read when none of those known fits"
+    refused(ask_token(service, stranger.sign("JWT", claims(), kid="2026-b")), 401, "invalid_client")
+    refused(ask_token(service, one.sign("JWT", claims(), kid=two.thumbprint)), 401, "invalid_client")
+    assert place.asked == asked + 1, "not twice in a minute"
+    place.put({**two.public_jwk, "kid": "2026-b"})
+    keys_from(service, lab, place)
+    refused(ask_token(service, one.sign("JWT", claims(), kid="2026-a")), 401, "invalid_client")
 
 
 @pytest.mark.parametrize(("status", "body"), [

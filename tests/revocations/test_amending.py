@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sayso.jws import check
+from sayso.jws import PrivateKey, check
+from sayso.lab import Lab
 
 from app.agreements.models import Offer
-from app.kit.db import read
+from app.kit.db import read, write
 from app.log.models import LogEntry
+from app.parties import service as parties
 from tests.kit.refusals import lab_token, refused
 from tests.releases.test_cut import OPEN_EVALUATION
 from tests.support import LabParty, PlatformParty, Service, until
@@ -66,3 +68,26 @@ def test_an_amended_offer_that_gave_way_to_a_newer_one_cannot_be_signed(service:
     assert list(offers(service, old.id).values()) == ["superseded", "open"]
     signed = lab.key.sign("sayso-acceptance+jws", first.raw)
     refused(service.post(f"/v1/offers/{first.id}/agreement", {"acceptance": signed}, lab_token(service, lab)), 409, "offer_not_open")
+
+
+def test_an_amended_offer_goes_to_the_key_that_signed_and_to_another_once_that_is_gone(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    one, _ = platform.give(2)
+    old = lab.agree(platform, OPEN_EVALUATION)
+    keys = {}
+    for name in ("next", "unused"):
+        keys[name] = PrivateKey.generate()
+        with write(service.runtime.engine) as session:
+            parties.add_lab_key(session, parties.known_lab(session, lab.id), keys[name].public_jwk, now=service.clock.now())
+    service.claim(one).scope(one.id, template="open-model-training-with-credit")
+    lab.sdk.cut(old, poll=0.05)
+    first = lab.sdk.offer(until(lambda: lab.sdk.agreement(old.id).amended_offer))
+    assert first.terms["lab"]["key"] == lab.key.thumbprint, "not the newest"
+    with write(service.runtime.engine) as session:
+        parties.revoke_key_of(session, lab.id, lab.key.thumbprint, now=service.clock.now())
+    service.runtime.jobs.run("amend", old.id)
+    after = Lab(service.base, lab.id, keys["next"])
+    further = after.offer(str(after.agreement(old.id).amended_offer))
+    assert further.terms["lab"]["key"] == keys["next"].thumbprint and list(offers(service, old.id).values()) == ["superseded", "open"]
+    assert after.sign(further).state == "in_force"

@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from app.agreements.models import Agreement
 from app.kit.clock import rfc3339
 from app.kit.db import read
 from app.releases.models import Recall, Release
-from app.revocations import duties
+from app.revocations import duties, recalls
 from tests.kit.refusals import get, lab_token, refused
 from tests.support import LabParty, PlatformParty, Service, consent, until
 
@@ -101,3 +102,27 @@ def test_duties_are_the_labs_own(service: Service, platform: PlatformParty, lab:
     path = f"/v1/agreements/{agreement.id}/duties"
     refused(get(service, path, lab_token(service, service.lab())), 404, "not_found")
     refused(get(service, path), 401, "token_missing")
+
+
+@pytest.mark.parametrize(("periods", "days"), [
+    ({"release": "P365D"}, 30), ({"withdrawal": "P30D", "release": "P10D"}, 30), ({"withdrawal": "P7D", "release": "P365D"}, 7), ({}, 30),
+])  # fmt: skip
+def test_a_recall_is_to_be_followed_within_the_period_signed_for_withdrawals(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch, periods: dict[str, str], days: int
+) -> None:
+    given = platform.give(2)
+    agreement = lab.agree(platform)
+    lab.sdk.deliver(lab.sdk.cut(agreement, poll=0.05))
+    real = recalls.agreements.terms_of
+    owed = [{"kind": "delete", "event": event, "within": within} for event, within in periods.items()]
+
+    def signed(session: Any, row: Any) -> Any:
+        offer, terms = real(session, row)
+        return offer, {**terms, "obligations": owed}
+
+    monkeypatch.setattr(recalls.agreements, "terms_of", signed)
+    service.claim(given[0]).withdraw()
+    until(lambda: lab.sdk.recalls(agreement).items)
+    with read(service.runtime.engine) as session:
+        [recall] = session.execute(sa.select(Recall).where(Recall.agreement_id == agreement.id)).scalars()  # type: ignore[arg-type]
+    assert recall.delete_by - recall.opened_at == timedelta(days=days)

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sayso import proofs
 from sayso.jws import check
 
 from app.agreements.models import Agreement
+from app.core.evaluation import parse_use
 from app.kit.db import read
-from app.revocations import deadlines
+from app.log.models import LogEntry
+from app.revocations import deadlines, reporting
 from tests.agreements.test_catalog import timely
 from tests.kit.refusals import accepted, get, refused
 from tests.revocations.test_deadlines import fast_lab  # noqa: F401
@@ -161,3 +164,43 @@ def test_who_got_nothing_owes_no_report(service: Service, platform: PlatformPart
         assert late.sdk.poll().sets == {} and late.sdk.cut(agreement, timeout=0).id
     finally:
         service.clock.offset = timedelta()
+
+
+def _leaves(held: Held, report: str) -> list[dict[str, Any]]:
+    with read(held.service.runtime.engine) as session:
+        query = sa.select(LogEntry.leaf).where(LogEntry.subject == report).order_by(LogEntry.log_index)  # type: ignore[call-overload]
+        return [json.loads(leaf) for leaf in session.execute(query).scalars()]
+
+
+def test_a_stage_that_was_not_signed_for_is_taken_and_is_a_breach_for_all_to_see(held: Held) -> None:
+    within = held.report(records_used=1, stages=["sft", "dpo", "reward", "safety"])
+    assert within.beyond == [] and [leaf["type"] for leaf in _leaves(held, within.id)] == ["use.reported"]
+    report = held.report(records_used=2, stages=["sft", "pretrain", "eval"], model="Wide")
+    assert report.beyond == ["eval", "pretrain"] and report.level == "L1"
+    told, breach = _leaves(held, report.id)
+    assert (told["type"], breach["type"]) == ("use.reported", "use.breached") and told["stages"] == ["eval", "pretrain", "sft"]
+    assert {name: breach[name] for name in ("lab", "agreement", "model", "stages", "signed", "report_sha256")} == {
+        "lab": held.lab.name, "agreement": held.agreement.id, "model": "Wide", "stages": ["eval", "pretrain"], "signed": ["fineTune"],
+        "report_sha256": told["report_sha256"],
+    }  # fmt: skip
+    listed = accepted(get(held.service, f"/v1/ledger?kind=reports&lab={held.lab.id}"))["items"]
+    assert {item["act"]["type"] for item in listed} >= {"use.reported", "use.breached"}
+    items = accepted(get(held.service, f"/v1/agreements/{held.agreement.id}/reports", held.token))["items"]
+    assert [item["beyond"] for item in items] == [[], ["eval", "pretrain"]]
+    # Sent again it is the same report, and one breach.
+    note = {**json.loads(_body(held)), "stages": ["retrieval"]}
+    path = f"/v1/agreements/{held.agreement.id}/reports"
+    first, second = (accepted(held.service.post(path, {"report": note}, held.token), 201) for _ in range(2))
+    assert first == second and first["beyond"] == ["retrieval"] and len(_leaves(held, first["id"])) == 2
+
+
+def test_every_stage_has_an_action_that_covers_it() -> None:
+    def beyond(*actions: str) -> list[str]:
+        return reporting.beyond(reporting.STAGES, parse_use({"actions": list(actions)}))
+
+    assert beyond("train", "evaluate", "augment") == []
+    assert beyond("evaluate") == ["dpo", "pretrain", "retrieval", "reward", "sft"]
+    assert beyond("benchmark") == ["dpo", "pretrain", "redteam", "retrieval", "reward", "safety", "sft"]
+    assert beyond("preferenceTune") == ["eval", "pretrain", "redteam", "retrieval", "reward", "sft"]
+    assert beyond("index") == sorted(set(reporting.STAGES) - {"retrieval"})
+    assert beyond("publishDataset") == sorted(reporting.STAGES)

@@ -1,4 +1,5 @@
-"""`sayso verify receipt|agreement|release|recall|holding|log`, `sayso recount`, `sayso keygen`, `sayso witness`, and what labs do: `lab_cli.py`.
+"""`sayso verify DIR`, `sayso verify receipt|agreement|release|recall|holding|log`, `sayso recount`, `sayso keygen`, `sayso witness`, and
+what labs do: `lab_cli.py`.
 
 Exit codes: 0 everything was checked and holds; 1 a check failed; 2 a file or the command line cannot be read;
 3 right so far, but not yet under a checkpoint of the log.
@@ -22,12 +23,13 @@ HELP = {
     "recall": "what a lab was told to delete",
     "holding": "whether releases hold a record of yours",
     "log": "a whole log: every entry, tile and root, against the checkpoints you kept",
+    "directory": "everything that `sayso pull` put into a directory; the word may be left out",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(_named(list(sys.argv[1:] if argv is None else argv)))
     try:
         if arguments.command == "verify":
             return _verify(arguments)
@@ -43,12 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return verify.UNREADABLE
 
 
+def _named(words: list[str]) -> list[str]:
+    """`verify DIR` is `verify directory DIR`."""
+    bare = words[:1] == ["verify"] and len(words) > 1 and words[1] not in (*HELP, "-h", "--help")
+    return [words[0], "directory", *words[1:]] if bare else words
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sayso", description="Check Sayso's files offline; sign offers, pull releases, keep them in step.")
     commands = parser.add_subparsers(dest="command", required=True)
-    kinds = commands.add_parser("verify", help="check a file offline").add_subparsers(dest="kind", required=True)
-    for kind in ("receipt", "agreement", "release", "recall", "holding", "log"):
-        one = kinds.add_parser(kind, help=HELP[kind])
+    kinds = commands.add_parser("verify", help="check a directory or a file offline").add_subparsers(dest="kind", required=True)
+    for kind, told in HELP.items():
+        one = kinds.add_parser(kind, help=told)
         if kind == "log":
             one.add_argument("file", metavar="URL|DIR", help="the log's address (…/v1/log), or a directory with a copy of its files")
             one.add_argument("--kept", type=Path, help="directory of checkpoints: those there are compared, this one joins them")
@@ -93,6 +101,8 @@ def _report(arguments: argparse.Namespace) -> Report:
     trust = (arguments.vkey, policy)
     if arguments.kind == "log":
         return logcheck.verify_log(arguments.file, *trust, arguments.kept)
+    if arguments.kind == "directory":
+        return verify.verify_directory(arguments.file, *trust)
     file = verify.load(arguments.file)
     if arguments.kind == "receipt":
         return verify.verify_receipt(file, *trust)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sayso import beside, disk, dissent, errors, local, package, proofs, verify
+from sayso import beside, disk, dissent, errors, labels, local, package, proofs, verify
 from sayso.lab import Lab
 from sayso.models import Delivery, Recall, Release
 from sayso.rewriting import rewrite
@@ -32,6 +32,8 @@ class Synced:
     """Shards that are not here although a recall names a record of theirs: pull again."""
     newer: str | None = None
     """A newer release, where there is one."""
+    labels: list[str] = field(default_factory=list)
+    """What is to be said of the release since this directory last looked."""
     written: list[str] = field(default_factory=list)
     """Files of views that were made anew."""
     stale: list[str] = field(default_factory=list)
@@ -60,10 +62,11 @@ class Folder:
     def pull(
         self, *, cut: bool = False, release: Release | None = None, format: str | None = None, parallel: int = 4,
         progress: Callable[[int, int], object] | None = None, timeout: float = 600, poll: float = 1.0,
+        watch: Callable[[Release], object] | None = None,
     ) -> Release:  # fmt: skip
         """Bring the newest release into the directory, or with `cut` a new one, or that `release` and no other (ShardGone where
         it is no more); what is here already is not fetched again. With a `format` (jsonl+zstd, parquet) only a release of that
-        one will do.
+        one will do. `progress` is told bytes of how many, `watch` of a release while it is cut.
 
         A release of which a record was withdrawn while it was fetched is given up for one that is cut without it. At the end the
         directory holds the files of that release and no other's. Raises SaysoError.
@@ -76,7 +79,7 @@ class Folder:
         objections: list[dict[str, Any]] = []
         for attempt in range(_REDELIVERIES):
             if release is None:
-                release = self.lab.cut(self.agreement, format=format, timeout=timeout, poll=poll)
+                release = self.lab.cut(self.agreement, format=format, timeout=timeout, poll=poll, watch=watch)
             try:
                 delivery = self.lab.deliver(release)
                 self.lab.download(delivery, self.path, parallel=parallel, progress=progress)
@@ -99,6 +102,7 @@ class Folder:
         self._sweep()
         beside.keep(self.path, objections)
         self._dissent()
+        self._labels(release.id)
         self._describe()
         self._note(release=release.id)
         self._views()
@@ -116,6 +120,12 @@ class Folder:
         if self.manifest()["dissent"] or (self.path / dissent.FOLDER).exists():
             words = self.lab.dissent(str(offer["id"]))
             dissent.keep(self.path, {digest: words.get(digest) for digest in proofs.texts(self.manifest(), "dissent")})
+
+    def _labels(self, release: str) -> list[str]:
+        """Bring what is to be said of the release, and give what is new in it."""
+        before = set(labels.codes(self.path))
+        labels.keep(self.path, release, self.lab.labels(release))
+        return [code for code in labels.codes(self.path) if code not in before]
 
     def _newest(self, wanted: str | None) -> Release | None:
         """The newest release that is published and whole, and of the wanted format."""
@@ -167,6 +177,7 @@ class Folder:
         for recall in told:
             done.answered[recall.id] = self._answer(recall, attest and not done.stale, outcome, models)
         self._dissent()
+        done.labels = self._labels(release)
         self._describe()
         self._refresh()
         if not done.stale:
@@ -293,7 +304,7 @@ class Folder:
         removed = {record for one in here.values() for record in one.removed}
         said = beside.without(self.path, removed)
         words = dissent.read(self.path, proofs.texts(json.loads(payload), "dissent"))
-        package.write(self.path, payload, self.offer(), files, self.rows(), len(removed), said, words)
+        package.write(self.path, payload, self.offer(), files, self.rows(), len(removed), said, words, labels.codes(self.path, file["id"]))
 
     def _views(self) -> "Refreshed":
         from sayso import derived

@@ -55,6 +55,8 @@ class PrivateKey:
         """The key in a private JWK (RFC 7517, RFC 8037). Raises KeyFileError."""
         try:
             proofs.thumbprint(jwk)  # refuses other kinds of keys
+            if jwk["kty"] == "RSA":
+                raise proofs.Failed("this client signs with Ed25519 and P-256 keys; RSA signatures it only checks")
             secret = proofs.unbase64(proofs.get(jwk, "d", str), "the key", url=True)
             if len(secret) != 32:
                 raise proofs.Failed("the key has not its length")

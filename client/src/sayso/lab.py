@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import httpx
 
-from sayso import errors, proofs
+from sayso import errors, proofs, terms
 from sayso.account import Account, name_in_path
 from sayso.download import Download
 from sayso.http import read
@@ -47,6 +47,14 @@ class Offer:
         """Every policy in plain sentences, each policy's together: a condition speaks of the rule before it."""
         told = dict.fromkeys(tuple(str(line) for line in policy["deed"]) for policy in self.terms["policies"])
         return [line for deed in told for line in deed]
+
+    def told(self, dissent: Mapping[str, str | None] | None = None) -> list[str]:
+        """All that a signature covers, in sentences: use, selection, terms, what is owed by when, the dissent with its words where they
+        are given (`Lab.dissent`). Raises SaysoError."""
+        try:
+            return terms.told(self.terms, dissent)
+        except proofs.Failed as error:
+            raise errors.TransportError(f"the offer could not be read: {error}") from error
 
 
 class Lab(Account):
@@ -98,7 +106,7 @@ class Lab(Account):
     def sign(self, offer: Offer) -> Agreement:
         """Sign the offer's exact bytes; the service countersigns. Raises SaysoError."""
         if offer.terms.get("lab", {}).get("key") != self.key.thumbprint:
-            raise errors.KeyFileError("the offer was made to another key than this one")
+            raise errors.KeyFileError("the offer was made to another key than this one: sign with that, or ask anew with this")
         acceptance = self.key.sign("sayso-acceptance+jws", offer.raw)
         return self._transport.post(
             Agreement, f"/v1/offers/{name_in_path(offer.id)}/agreement", self._auth, {"acceptance": acceptance}
@@ -113,10 +121,12 @@ class Lab(Account):
         return self._get(f"/v1/agreements/{name_in_path(agreement_id)}/file").content
 
     def cut(
-        self, agreement: Agreement | str, *, format: Literal["jsonl+zstd", "parquet"] | str | None = None, timeout: float = 600, poll: float = 1.0
-    ) -> Release:
+        self, agreement: Agreement | str, *, format: Literal["jsonl+zstd", "parquet"] | str | None = None, timeout: float = 600, poll: float = 1.0,
+        watch: Callable[[Release], object] | None = None,
+    ) -> Release:  # fmt: skip
         """Have a release cut and wait until it is published; with `timeout` 0 the answer is the release as queued. Without a
-        `format` it is that of the release before, JSON lines in a first one.
+        `format` it is that of the release before, JSON lines in a first one. `watch` is told of the release at each look, with its
+        `.progress`; `cancel` ends the cut.
 
         Raises:
             errors.TimedOut: after `timeout` seconds; the cut goes on, and `release` tells of it.
@@ -128,6 +138,8 @@ class Lab(Account):
         while release.state not in ("published", "superseded"):
             if release.state in ("failed", "cancelled"):
                 raise errors.ReleaseFailed(f"release {release.id} is {release.state}")
+            if watch is not None:
+                watch(release)
             if timeout == 0:
                 return release
             if self._transport.now() >= ends:
@@ -135,6 +147,11 @@ class Lab(Account):
             self._transport.sleep(poll)
             release = self.release(release.id)
         return release
+
+    def cancel(self, release: Release | str) -> Release:
+        """Give up a cut that is under way; one that was cancelled stays so. Raises SaysoError: `release_not_cutting` where it has ended."""
+        answer = self._transport.request("POST", f"/v1/releases/{name_in_path(_of(release))}/cancel", auth=self._auth, content=b"{}")
+        return read(Release, answer)
 
     def release(self, release_id: str) -> Release:
         """A release of this lab. Raises SaysoError."""

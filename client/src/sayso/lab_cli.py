@@ -1,4 +1,4 @@
-"""`sayso request`, `sayso sign`, `sayso console`, `sayso pull`, `sayso view`, `sayso sync`, `sayso check`: what a lab does at a shell.
+"""`sayso request`, `sign`, `console`, `pull`, `cancel`, `view`, `sync`, `check`: what a lab does at a shell.
 
 Who is calling comes from --service, --client-id and --key, or SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY; a directory that was
 pulled into knows all of it but the key. The HTTP library is imported only by commands that need the network.
@@ -10,11 +10,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sayso import proofs, verify
+from sayso import proofs, terms, verify
 from sayso.errors import SaysoError
 from sayso.jws import PrivateKey
 from sayso.report import counted, plain
@@ -22,6 +22,7 @@ from sayso.views import NAMES
 
 if TYPE_CHECKING:
     from sayso.lab import Lab
+    from sayso.models import Release
 
 VARIABLES = ("SAYSO_SERVICE", "SAYSO_CLIENT_ID", "SAYSO_KEY")
 """Environment variables in place of --service, --client-id and --key."""
@@ -54,6 +55,9 @@ def add_arguments(commands: Any) -> None:
     pull.add_argument("--parallel", type=int, default=4, help="shards fetched at a time")
     pull.add_argument("--quiet", action="store_true", help="show no progress")
     _who(pull)
+    cancel = commands.add_parser("cancel", help="give up a cut that is under way")
+    cancel.add_argument("release", help="the release's id (rel_…)")
+    _who(cancel)
     view = commands.add_parser("view", help="write what is in a directory in another shape; sync keeps that file in step")
     view.add_argument("directory", type=Path)
     view.add_argument("name", choices=NAMES)
@@ -129,51 +133,54 @@ def request(arguments: argparse.Namespace) -> int:
 
 
 def sign(arguments: argparse.Namespace) -> int:
-    """Show the terms, ask, and only then touch the key. An id is fetched and answered; of a file the signature is printed."""
-    fetched = arguments.offer.startswith("off_") and not Path(arguments.offer).exists()
-    key = _key(arguments)
-    if fetched:
-        lab = _lab(arguments)
-        offered = lab.offer(arguments.offer)
-        data = offered.raw
-    else:
-        try:
-            data = Path(arguments.offer).read_bytes()
-        except OSError as error:
-            raise verify.Unreadable(f"{arguments.offer} cannot be read: {error.strerror}") from error
+    """Show all the terms, ask, and only then sign. Of a file the signature is printed, and the key is not read before the yes; an id has
+    to be fetched, for which the key says who is asking, and nothing else."""
+    if arguments.offer.startswith("off_") and not Path(arguments.offer).exists():
+        return _sign_fetched(arguments)
     try:
-        _show(data, key)
+        data = Path(arguments.offer).read_bytes()
+    except OSError as error:
+        raise verify.Unreadable(f"{arguments.offer} cannot be read: {error.strerror}") from error
+    try:
+        offer = proofs.parse(data, "the offer")
+        _show(terms.told(offer))
+        wanted = proofs.get(proofs.get(offer, "lab", dict), "key", str)
     except proofs.Failed as error:
         raise verify.Unreadable(str(error)) from error
-    if not arguments.yes:
-        print("Sign these terms? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print("Nothing was signed.", file=sys.stderr)
-            return 1
-    if not fetched:
-        print(key.sign("sayso-acceptance+jws", data))
-        return 0
-    agreement = lab.sign(offered)
-    print(agreement.id)
+    if not _agreed(arguments):
+        return 1
+    key = _key(arguments)
+    if key.thumbprint != wanted:
+        raise verify.Unreadable("the offer was made to another key: nothing was signed")
+    print(key.sign("sayso-acceptance+jws", data))
     return 0
 
 
-def _show(data: bytes, key: PrivateKey) -> None:
-    """Tell the terms in plain sentences. Raises Failed for what is not an offer to this key."""
-    offer = proofs.parse(data, "the offer")
-    if (offer.get("v"), offer.get("type")) != (1, "sayso-offer"):
-        raise proofs.Failed("this is not a sayso-offer of version 1")
-    lab = proofs.get(offer, "lab", dict)
-    if lab.get("key") != key.thumbprint:
-        raise proofs.Failed("the offer was made to another key")
-    policies = proofs.get(offer, "policies", list)
-    deeds = [proofs.get(policy, "deed", list) for policy in policies if isinstance(policy, dict)]
-    tell = [f"{lab.get('legal_name')} signs offer {offer.get('id')}:"]
-    tell += [str(line) for deed in dict.fromkeys(tuple(map(str, deed)) for deed in deeds) for line in deed]
-    dissent = offer.get("dissent")
-    if isinstance(dissent, list) and dissent:
-        tell.append(f"{len(dissent)} minority reports come with it: {', '.join(map(str, dissent))}")
-    for line in tell:
+def _sign_fetched(arguments: argparse.Namespace) -> int:
+    lab = _lab(arguments)
+    print("Your key proves who fetches this offer. It signs no terms before you say yes.", file=sys.stderr)
+    offered = lab.offer(arguments.offer)
+    _show(offered.told(lab.dissent(offered.id) if offered.terms.get("dissent") else None))
+    if offered.terms.get("lab", {}).get("key") != lab.key.thumbprint:
+        raise verify.Unreadable("the offer was made to another key: sign with that, or ask anew with this one")
+    if not _agreed(arguments):
+        return 1
+    print(lab.sign(offered).id)
+    return 0
+
+
+def _agreed(arguments: argparse.Namespace) -> bool:
+    if arguments.yes:
+        return True
+    print("Sign these terms? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was signed.", file=sys.stderr)
+    return False
+
+
+def _show(lines: Sequence[str]) -> None:
+    for line in lines:
         print(plain(line), file=sys.stderr)
 
 
@@ -212,13 +219,25 @@ def pull(arguments: argparse.Namespace) -> int:
     from sayso.folder import Folder
 
     folder = Folder(_lab(arguments), arguments.directory, arguments.agreement)
-    release = folder.pull(cut=arguments.cut, format=arguments.format, parallel=arguments.parallel, progress=None if arguments.quiet else _bar())
-    print(f"{release.id} is in {arguments.directory}. Check it: {_how(arguments.directory)}")
+    bar, watch = (None, None) if arguments.quiet else (_bar(), _cutting)
+    release = folder.pull(cut=arguments.cut, format=arguments.format, parallel=arguments.parallel, progress=bar, watch=watch)
+    print(f"{release.id} is in {arguments.directory}. Check it: sayso verify {arguments.directory}")
     return 0
 
 
-def _how(directory: Path) -> str:
-    return f"sayso verify release {directory}/release.json --agreement {directory}/agreement.json --shards {directory}"
+def _cutting(release: "Release") -> None:
+    """Say on a terminal how far a cut is."""
+    if sys.stderr.isatty():
+        made = release.progress
+        how = f"{made['done']} of {made['of']} shards" if made else release.state
+        print(f"\r{release.id}: {how:30}", end="\r", file=sys.stderr, flush=True)
+
+
+def cancel(arguments: argparse.Namespace) -> int:
+    """Give up a cut."""
+    done = _lab(arguments).cancel(arguments.release)
+    print(f"{done.id} is {done.state}.")
+    return 0
 
 
 def _bar() -> Callable[[int, int], None] | None:
@@ -256,6 +275,8 @@ def sync(arguments: argparse.Namespace) -> int:
             print(f"  {record}")
     for recall, state in done.answered.items():
         print(f"{recall} is {state}")
+    for label in done.labels:
+        print(plain(f"the release is labelled since: {label}"))
     for path in done.written:
         print(plain(f"{path} was made anew"))
     for path in done.stale:
@@ -313,6 +334,6 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "request": request, "sign": sign, "console": console, "apply": apply, "delegate": delegate, "pull": pull, "view": view, "sync": sync,
-    "check": check,
+    "request": request, "sign": sign, "console": console, "apply": apply, "delegate": delegate, "pull": pull, "cancel": cancel, "view": view,
+    "sync": sync, "check": check,
 }  # fmt: skip

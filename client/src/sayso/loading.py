@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sayso import errors
+from sayso import errors, labels
 from sayso.folder import Folder, notes
 from sayso.jws import PrivateKey
 from sayso.lab import Lab
@@ -59,7 +59,8 @@ def load(
 
     Rows are in the order of record ids; parts are the JSON text that was recorded; tombstones are left out. With a `view` they are in
     its shape and order (`sayso.views`): only `trees` keeps tombstones there, and others leave out rows that say why in
-    `left_out`: `sayso view` writes all, with what they are counted by. Raises SaysoError.
+    `left_out`: `sayso view` writes all, with what they are counted by. What the release is labelled stands in `.info.description`.
+    Raises SaysoError.
     """
     if view not in VIEWS:
         raise errors.SaysoError(f"there is no view of that name: take one of {', '.join(VIEWS)}")
@@ -72,8 +73,12 @@ def load(
     features = datasets.Features({name: _feature(datasets, kind) for name, kind in VIEWS[view].items()})
     more = {"path": str(folder.path), "view": view}
     if streaming:
-        return datasets.IterableDataset.from_generator(_rows, features=features, gen_kwargs=more)
-    return datasets.Dataset.from_list(list(_rows(**more)), features=features)
+        found = datasets.IterableDataset.from_generator(_rows, features=features, gen_kwargs=more)
+    else:
+        found = datasets.Dataset.from_list(list(_rows(**more)), features=features)
+    if said := labels.codes(folder.path):
+        found.info.description = f"This release is labelled: {', '.join(said)}."
+    return found
 
 
 def _feature(datasets: Any, kind: Any) -> Any:

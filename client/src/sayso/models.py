@@ -221,6 +221,8 @@ class Release(Answer):
     successor: str | None = None
     shards: list[dict[str, Any]] = []
     held_back: dict[str, Any] | None = None
+    progress: dict[str, int] | None = None
+    """While it is cut: how many shards are `done`, `of` how many."""
 
 
 class ReleasePage(Answer):
@@ -259,12 +261,14 @@ class UseCheck(Answer):
 
 
 class UseReport(Answer):
-    """A use report as it was taken; `level` is L0, L1 or L2, `next_due` when the next is due."""
+    """A use report as it was taken; `level` is L0, L1 or L2, `next_due` when the next is due. `beyond` are stages that were not signed
+    for: the log tells of a breach."""
 
     id: str
     level: str
     log_index: int
     root: str | None = None
+    beyond: list[str] = []
     next_due: str | None = None
 
 

@@ -24,19 +24,27 @@ COLUMNS = {
     "judgment": "A vote, rating, ranking or label: exact JSON text as a string, or null.",
     "context": "Model output and other third-party matter: exact JSON text as a string, or null.",
     "profile": "Facts about the person: exact JSON text as a string, or null.",
+    "context_terms": "Licence and holder of `context`: an object, in Parquet its JSON text, or null.",
     "policies": "Digests of the policies that govern it; all of them hold.",
+    "allowed_uses": "The actions that were signed for: every policy of the record permits them.",
+    "obligations": "What is owed for it: a list of duties as JSON text.",
     "basis": "How the person agreed: explicit or notice.",
     "attested_by": "Who attested the consent: person or platform.",
     "attribution": "How to credit: named, pseudonym, collective or anonymous, or null where nobody is to be named.",
     "credit": "The name to give, or null.",
     "parent": "The record that it answers, or null.",
     "platform": "The platform that recorded it.",
+    "link": "The same for all records of one person in this release and no other, where every policy permits that; else null.",
+    "tombstone": "True where a record was and its place is kept: nothing but kind and parent is told of it.",
     "labels": "What was to be said of it at the cut: contested or dissent, where a decision that it rests on was, or met with, that.",
 }
+"""All that shards of either form may have; a release is described by those that its rows have (`Tally.columns`)."""
+_PLAIN = set(COLUMNS) - {"allowed_uses", "obligations", "link", "tombstone"}
+"""Of a release of JSON lines without a row."""
 _MOST_SAID = 50
 _EXCERPT = 300
 """Characters of a report in the card."""
-_LISTS = {"policies", "labels"}
+_LISTS = {"policies", "labels", "allowed_uses"}
 _MEDIA = {"jsonl+zstd": "application/zstd", "parquet": "application/x-parquet"}
 _CONTEXT = {
     "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column", "conformsTo": "dct:conformsTo",
@@ -64,16 +72,16 @@ class File:
 
 def write(
     folder: Path, payload: bytes, offer: dict[str, Any], files: list[File], rows: Iterable[dict[str, Any]], removed: int,
-    said: Sequence[dict[str, Any]] = (), words: Mapping[str, str | None] = MappingProxyType({}),
+    said: Sequence[dict[str, Any]] = (), words: Mapping[str, str | None] = MappingProxyType({}), labels: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Write all of them. `payload` are the manifest's signed bytes, `rows` are read once, `said` is what people say of records here,
-    `words` the dissent by its digests, None where it was erased."""
+    `words` the dissent by its digests, None where it was erased, `labels` what the release was labelled since the cut."""
     manifest = json.loads(payload)
     tally = Tally()
     for row in rows:
         tally.add(row)
     disk.write(folder / "manifest.json", payload)
-    disk.write(folder / "README.md", card(manifest, offer, files, tally, removed, said, words).encode())
+    disk.write(folder / "README.md", card(manifest, offer, files, tally, removed, said, words, labels).encode())
     disk.write(folder / "NOTICE", notice(manifest, offer, tally).encode())
     text = json.dumps(croissant(manifest, offer, files, tally, removed, words), indent=1, ensure_ascii=False)
     disk.write(folder / "croissant.json", (text + "\n").encode())
@@ -89,9 +97,16 @@ class Tally:
         self.unnamed: Counter[str] = Counter()
         self.third: Counter[tuple[str, str]] = Counter()
         self.labels: Counter[str] = Counter()
+        self._has: set[str] = set()
+
+    def columns(self, files: Sequence[File]) -> list[str]:
+        """The columns that the rows have; where there is no row, those of the form."""
+        parquet = any(file.format == "parquet" for file in files)
+        return [name for name in COLUMNS if name in (self._has or (COLUMNS if parquet else _PLAIN))]
 
     def add(self, row: dict[str, Any]) -> None:
         """Count a row; a tombstone says nothing of anybody."""
+        self._has |= row.keys()
         if row.get("tombstone") is True:
             return
         self.kinds[str(row.get("kind"))] += 1
@@ -127,7 +142,7 @@ def notice(manifest: dict[str, Any], offer: dict[str, Any], tally: Tally) -> str
 
 def card(
     manifest: dict[str, Any], offer: dict[str, Any], files: list[File], tally: Tally, removed: int, said: Sequence[dict[str, Any]] = (),
-    words: Mapping[str, str | None] = MappingProxyType({}),
+    words: Mapping[str, str | None] = MappingProxyType({}), labels: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """A dataset card in the form that Hugging Face reads: YAML before, then prose."""
     live = sum(tally.kinds.values())
@@ -148,6 +163,8 @@ def card(
         "It may be used by that lab, for what it signed, and is not to be passed on unless the terms say so.", "",
         "| kind | records |", "|---|---|", *(f"| {_cell(kind)} | {count} |" for kind, count in sorted(tally.kinds.items())), "",
     ]  # fmt: skip
+    if labels:
+        body += [f"Labelled since it was cut: {', '.join(_cell(label) for label in labels)}; `labels.json` says where in the log.", ""]
     if removed:
         body += [f"Recalled since, and not in these files: {counted(removed)}; `local.json` says which.", ""]
     body += [
@@ -158,9 +175,9 @@ def card(
         "## Owed", "", *(f"- {_duty(duty)}" for duty in manifest["obligations"]), *(["- nothing"] if not manifest["obligations"] else []), "",
         "## Dissent", "", *_dissent(manifest["dissent"], tally, words), "",
         *_objections(said),
-        "## Columns", "", *(f"- `{name}`: {text}" for name, text in COLUMNS.items()), "",
+        "## Columns", "", *(f"- `{name}`: {COLUMNS[name]}" for name in tally.columns(files)), "",
         "## Keep it in step", "",
-        "People can withdraw. `sayso sync DIR` removes what was recalled, `sayso verify release` proves what is here, "
+        "People can withdraw. `sayso sync DIR` removes what was recalled, `sayso verify DIR` proves what is here, "
         "and `NOTICE` names whom to credit.",
     ]  # fmt: skip
     # JSON is YAML, so no writer of YAML is needed, and nothing in a name can end the block.
@@ -218,10 +235,11 @@ def croissant(
                 "@type": "cr:RecordSet", "@id": "records", "name": "records", "key": {"@id": "records/record_id"},
                 "field": [
                     {
-                        "@type": "cr:Field", "@id": f"records/{name}", "name": name, "description": text, "dataType": "sc:Text",
+                        "@type": "cr:Field", "@id": f"records/{name}", "name": name, "description": COLUMNS[name],
+                        "dataType": "sc:Boolean" if name == "tombstone" else "sc:Text",
                         **({"repeated": True} if name in _LISTS else {}), "source": {**source, "extract": {"column": name}},
                     }
-                    for name, text in COLUMNS.items()
+                    for name in tally.columns(files)
                 ],
             }
         ]  # fmt: skip

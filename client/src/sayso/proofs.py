@@ -18,6 +18,8 @@ from typing import Any, BinaryIO, NoReturn
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicNumbers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -239,16 +241,19 @@ def check_checkpoint(note: str, vkey: str) -> str:
     return name
 
 
-# JWS compact serialization (RFC 7515) with Ed25519 (RFC 9864) and ES256, and thumbprints (RFC 7638).
+# JWS compact serialization (RFC 7515) with Ed25519 (RFC 9864), ES256 and PS256, and thumbprints (RFC 7638).
 
 
 def thumbprint(jwk: dict[str, Any]) -> str:
-    """RFC 7638 SHA-256 thumbprint of an Ed25519 or P-256 public key."""
-    names = {("OKP", "Ed25519"): ("crv", "kty", "x"), ("EC", "P-256"): ("crv", "kty", "x", "y")}
-    members = names.get((get(jwk, "kty", str), get(jwk, "crv", str)))
+    """RFC 7638 SHA-256 thumbprint of an Ed25519, P-256 or RSA public key."""
+    names = {("OKP", "Ed25519"): ("crv", "kty", "x"), ("EC", "P-256"): ("crv", "kty", "x", "y"), ("RSA", None): ("e", "kty", "n")}
+    kind = get(jwk, "kty", str)
+    members = names.get((kind, None if kind == "RSA" else get(jwk, "crv", str)))
     if members is None:
-        raise Failed("the key is neither Ed25519 nor P-256")
-    if any(len(unbase64(get(jwk, name, str), "the key", url=True)) != 32 for name in members[2:]):
+        raise Failed("the key is neither Ed25519, P-256 nor RSA")
+    if kind == "RSA":
+        _rsa(jwk)
+    elif any(len(unbase64(get(jwk, name, str), "the key", url=True)) != 32 for name in members[2:]):
         raise Failed("the key has not its length")
     digest = bytes.fromhex(canonical_sha256({name: jwk[name] for name in members}))
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -264,20 +269,35 @@ def open_jws(token: str, jwk: dict[str, Any], typ: str) -> tuple[dict[str, Any],
     if REFUSED_HEADERS & header.keys() or header.get("typ") != typ or header.get("kid") != kid:
         raise Failed(f"the signature's header is not that of a {typ} by this key")
     message = f"{parts[0]}.{parts[1]}".encode()
-    x = unbase64(jwk["x"], "the key", url=True)
     if header.get("alg") == "Ed25519" and jwk["kty"] == "OKP":
-        verify_ed25519(x, signature, message, f"the {typ} signature")
+        verify_ed25519(unbase64(jwk["x"], "the key", url=True), signature, message, f"the {typ} signature")
     elif header.get("alg") == "ES256" and jwk["kty"] == "EC" and len(signature) == 64:
-        y = unbase64(jwk["y"], "the key", url=True)
+        x, y = (unbase64(jwk[name], "the key", url=True) for name in "xy")
         try:
             key = EllipticCurvePublicNumbers(int.from_bytes(x), int.from_bytes(y), SECP256R1()).public_key()
             rs = encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
             key.verify(rs, message, ECDSA(SHA256()))
         except (InvalidSignature, ValueError) as error:
             raise Failed(f"the {typ} signature does not hold") from error
+    elif header.get("alg") == "PS256" and jwk["kty"] == "RSA":
+        try:  # RFC 7518 section 3.5: MGF1 with SHA-256, and a salt as long as the hash
+            _rsa(jwk).public_key().verify(signature, message, PSS(MGF1(SHA256()), 32), SHA256())
+        except (InvalidSignature, ValueError) as error:
+            raise Failed(f"the {typ} signature does not hold") from error
     else:
-        raise Failed("the signature's algorithm is not one this key may use (Ed25519 or ES256)")
+        raise Failed("the signature's algorithm is not one this key may use (Ed25519, ES256 or PS256)")
     return header, payload
+
+
+def _rsa(jwk: dict[str, Any]) -> RSAPublicNumbers:
+    """The numbers of an RSA public key of 2048 to 16384 bits, each written in its one form (RFC 7518 section 6.3.1)."""
+    raw = [unbase64(get(jwk, name, str), "the key", url=True) for name in "ne"]
+    n, e = (int.from_bytes(number) for number in raw)
+    if any(number[:1] in (b"", b"\0") for number in raw) or not 2048 <= n.bit_length() <= 16_384:
+        raise Failed("the RSA key has fewer than 2048 bits, or more than 16384")
+    if not 3 <= e < 2**32 or not e % 2:
+        raise Failed("the RSA key has an exponent of no use")
+    return RSAPublicNumbers(e, n)
 
 
 def verify_ed25519(public: bytes, signature: bytes, message: bytes, what: str) -> None:

@@ -48,6 +48,17 @@ def verify_release(
     return run(lambda report: _release(report, file, agreement, shards, Trust(vkey, policy)))
 
 
+def verify_directory(folder: Path, vkey: str | None = None, policy: Policy | None = None) -> Report:
+    """Check a directory that `sayso pull` filled: the release with its agreement and every row, every recall that was kept there, and
+    that nothing else lies beside them. Raises Unreadable where nothing was pulled."""
+    if not folder.is_dir():
+        raise Unreadable(f"{folder} is no directory; for a file say what it is: sayso verify release {folder}")
+    if not (folder / "release.json").exists():
+        raise Unreadable(f"nothing was pulled into {folder}: there is no release.json")
+    file, agreement = load(folder / "release.json"), load(folder / "agreement.json")
+    return run(lambda report: _directory(report, folder, file, agreement, Trust(vkey, policy)))
+
+
 def verify_recall(file: dict[str, Any], vkey: str | None = None, policy: Policy | None = None) -> Report:
     """Check a recall file: that these very records were recalled in the open, from whom, and when."""
     return run(lambda report: _recall(report, file, Trust(vkey, policy)))
@@ -157,8 +168,22 @@ def _agreement(report: Report, file: dict[str, Any], trust: Trust) -> dict[str, 
     return {"offer": offer, "offer_sha256": sha256(payload).hex(), "id": file["id"], "index": index}
 
 
+def _directory(report: Report, folder: Path, file: dict[str, Any], agreement: dict[str, Any], trust: Trust) -> None:
+    # First to last: what `_release` checks, with every recall that lies here and not those of local.json alone.
+    _release(report, file, agreement, folder, trust, whole=True)
+
+    # Then: no file of another release, or of before a recall was applied, which a reader of the whole directory would take in.
+    with report.step("nothing else is here") as step:
+        here = local.load(folder, file["id"])
+        wanted = {s.name(here[s.sha256].sha256 if s.sha256 in here else None) for s in local.listed(local.manifest_of(file))}
+        strange = sorted(path.name for path in folder.iterdir() if local.DIGEST.fullmatch(path.name.partition(".")[0]) and path.name not in wanted)
+        if strange:
+            raise Failed(f"{strange[0][:100]} is not of this release: sync or pull again")
+        step.detail = f"{len(wanted)} shards"
+
+
 def _release(
-    report: Report, file: dict[str, Any], agreement: dict[str, Any] | None, shards: Path | None, trust: Trust
+    report: Report, file: dict[str, Any], agreement: dict[str, Any] | None, shards: Path | None, trust: Trust, *, whole: bool = False
 ) -> None:
     # 1. The service signed the manifest.
     with report.step("manifest's signature") as step:
@@ -193,7 +218,7 @@ def _release(
     # 5. With the shards: every file and every row is what the manifest says.
     if shards is not None:
         here = local.load(shards, file["id"])
-        taken = _withdrawn(report, shards, here, manifest["agreement"], trust)
+        taken = _withdrawn(report, shards, here, manifest, trust, whole)
         with report.step("shards") as step:
             copy = shards / "manifest.json"  # the signed bytes once more, for people to read
             if copy.exists() and copy.read_bytes() != payload:
@@ -237,7 +262,7 @@ def _release(
                 raise Failed("the release was selected before the agreement was in the log")
 
 
-def _recall(report: Report, file: dict[str, Any], trust: Trust) -> None:
+def _recall(report: Report, file: dict[str, Any], trust: Trust) -> int | None:
     # 1. The leaf is of this recall, and its digest is that of the records listed.
     with report.step("leaf is of this recall") as step:
         _form(file, "sayso-recall")
@@ -252,24 +277,28 @@ def _recall(report: Report, file: dict[str, Any], trust: Trust) -> None:
         step.detail = f"{len(records)} records, from {get(body, 'lab', str)}, opened at {get(body, 'at', str)}"
 
     # 2 and 3. The leaf is in the log, under a checkpoint the log signed.
-    logged(report, file, leaf, trust)
+    return logged(report, file, leaf, trust)
 
 
 def _withdrawn(
-    report: Report, folder: Path, here: dict[str, local.Rewritten], agreement: str, trust: Trust
+    report: Report, folder: Path, here: dict[str, local.Rewritten], manifest: dict[str, Any], trust: Trust, whole: bool
 ) -> dict[str, set[str]]:
-    """The records of each recall that local.json rests on; every one of them is checked as a file of its own."""
+    """The records of each recall that local.json rests on, or with `whole` of each that lies here and came after the release was
+    selected; every one of them is checked as a file of its own."""
     told: dict[str, set[str]] = {}
-    for recall in sorted({name for one in here.values() for name in one.recalls}):
+    agreement, rested = manifest["agreement"], {name for one in here.values() for name in one.recalls}
+    for recall in sorted(rested | ({path.stem for path in (folder / "recalls").glob("*.json")} if whole else set())):
         with report.step(f"recall {recall} is kept") as step:
             try:
                 file = parse((folder / "recalls" / f"{recall}.json").read_bytes(), "the recall")
             except OSError as error:
                 raise Failed(f"recalls/{recall}.json cannot be read: {error.strerror}") from error
             same((get(file, "id", str), get(file, "agreement", str)), (recall, agreement), "the recall is of another agreement")
-            told[recall] = set(texts(file, "records"))
-            step.detail = f"{len(told[recall])} records"
-        _recall(report, file, trust)
+            records = set(texts(file, "records"))
+            step.detail = f"{len(records)} records"
+        index = _recall(report, file, trust)
+        if recall in rested or index is None or index >= manifest["as_of"]:
+            told[recall] = records
     return told
 
 
