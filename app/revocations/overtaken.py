@@ -15,6 +15,7 @@ from app.consents.models import Consent, Exclusion
 from app.core.canonical import b64u
 from app.core.merkle import leaf_hash
 from app.kit.journal import Journal, Line
+from app.log.guard import RESTORED
 from app.log.models import LogEntry
 from app.revocations.models import ConsentAct
 
@@ -28,6 +29,7 @@ _X = Exclusion.__table__  # type: ignore[attr-defined]
 def overtaken(session: Session, journal: Journal, line: Line) -> bool:
     """Whether `line` is to be settled instead of done. The caller holds the person's key row, or the platform's row."""
     kind = line["kind"]
+    line = _placed(journal, line)
     if kind == "scope":
         one = line["contributions"][0][0] if line["contributions"] else None
         return _after(journal, line, {*_chosen(session, line, one), *_taken_back(session, line, one)})
@@ -51,7 +53,15 @@ def overtaken(session: Session, journal: Journal, line: Line) -> bool:
 
 def standing_since(session: Session, journal: Journal, line: Line) -> bool:
     """Whether the person gave a standing consent after the line."""
+    line = _placed(journal, line)
     return _after(journal, line, _chosen(session, line, None))
+
+
+def _placed(journal: Journal, line: Line) -> Line:
+    """The line with the first index that an act after it can have: a restore since may have gone on from fewer leaves than it names."""
+    lines = journal.lines()
+    mine = next((at for at, noted in enumerate(lines) if noted["act"] == line["act"]), len(lines))
+    return {**line, "seq": min([line["seq"], *(noted["seq"] for noted in lines[mine:] if noted["kind"] == RESTORED)])}
 
 
 def _after(journal: Journal, line: Line, acts: Iterable[str | None]) -> bool:
