@@ -2,17 +2,21 @@
 
 import gzip
 import itertools
+import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from app.core import merkle
 from app.core.merkle import MAX_LEAF_BYTES
-from app.core.note import open_checkpoint, parse_vkey
+from app.core.note import open_checkpoint, parse_checkpoint, parse_note, parse_vkey
 from app.crypto.keyring import verify_ed25519
+from app.kit import journal
 from app.kit.db import is_sqlite, read, write
 from app.kit.errors import Invalid
 from app.kit.migrate import upgrade
@@ -20,9 +24,10 @@ from app.kit.runtime import Runtime
 from app.log import proofs, publisher
 from app.log import service as log
 from app.log.check import check
-from app.log.models import Checkpoint
+from app.log.models import Checkpoint, LogEntry
 from app.log.publisher import LogDamaged, Publisher
 from app.log.router import takes_gzip
+from app.log.witnesses import Witnesses
 from app.main import make_runtime
 from tests.kit.refusals import get, refused
 from tests.support import LabParty, PlatformParty, Service, until
@@ -51,51 +56,99 @@ class Killed(BaseException):
     """What stands for the end of the process: no handler of the code under test may catch it."""
 
 
+class Steps:
+    """Every step of publishing, in its order: each file of tiles, the second place, cosigning, the row, the checkpoint's file. Number
+    `at` is where the process ends: before a step, in the middle of writing, or after it."""
+
+    def __init__(self, runtime: Runtime, patch: pytest.MonkeyPatch, at: int) -> None:
+        self.at, self.met = at, []  # type: ignore[var-annotated]
+        blobs: Any = runtime.blobs
+        wrap = self._around
+        patch.setattr(blobs, "_write", wrap(blobs._write, lambda target, *_: f"file {target.name.partition('.')[0]}"))
+        patch.setattr(journal, "_put", self._torn(journal._put))
+        patch.setattr(runtime.journal, "_replace", wrap(runtime.journal._replace, lambda name, _: f"kept {name}"))
+        patch.setattr(Witnesses, "cosign", wrap(Witnesses.cosign, lambda *_: "cosigned"))
+        patch.setattr(publisher, "write", self._transaction)
+
+    def step(self, what: str) -> None:
+        self.met.append(what)
+        if len(self.met) == self.at:
+            raise Killed
+
+    def _around(self, real: Any, name: Any) -> Any:
+        def call(*args: Any) -> Any:
+            self.step("before " + name(*args))
+            done = real(*args)
+            self.step("after " + name(*args))
+            return done
+
+        return call
+
+    def _torn(self, real: Any) -> Any:
+        def call(file: Any, at: int, data: bytes) -> None:
+            self.step("before kept leaves")
+            real(file, at, data[: len(data) // 2])
+            self.step("half of kept leaves")
+            real(file, at, data)
+            self.step("after kept leaves")
+
+        return call
+
+    @contextmanager
+    def _transaction(self, engine: sa.Engine) -> Iterator[Any]:
+        self.step("before row")
+        with write(engine) as session:
+            yield session
+            self.step("before commit")
+        self.step("after row")
+
+
 @pytest.mark.parametrize("before, more", [(0, 0), (0, 3), (250, 10), (511, 300)])
 def test_a_publisher_killed_between_any_two_steps_is_followed_by_one_that_finishes(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, before: int, more: int
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: int, more: int
 ) -> None:
     if before:
         leaves(runtime, before)
         Publisher(runtime).publish()
     size = leaves(runtime, more) if more else before
-    put, entry = runtime.blobs.put, publisher.write
-    for k in itertools.count(1):  # one step further each time: files, and the transaction that publishes
-        steps = itertools.count(1)
+    places = {runtime.settings.data_dir / "blobs": tmp_path / "blobs then", runtime.settings.journal: tmp_path / "journal then"}
+    for place, then in places.items():
+        shutil.copytree(place, then)
 
-        def step() -> None:
-            if next(steps) == k:
-                raise Killed
+    def begun() -> None:
+        """What another process knows of the second place: nothing yet."""
+        runtime.journal._leaves = (0, 0)
 
-        def counted_put(name: str, data: bytes) -> None:
-            step()
-            put(name, data)
-            step()
-
-        def counted_write(engine: sa.Engine) -> object:
-            step()
-            return entry(engine)
-
+    for k in itertools.count(1):  # one step further each time
         with monkeypatch.context() as patch:
-            patch.setattr(runtime.blobs, "put", counted_put)
-            patch.setattr(publisher, "write", counted_write)
+            steps = Steps(runtime, patch, k)
+            begun()
             try:
                 Publisher(runtime).publish()
                 killed = False
             except Killed:
                 killed = True
+        begun()
         assert Publisher(runtime).publish() == size
-        assert check(runtime) == []
+        assert check(runtime) == [] and runtime.journal.kept() == size
         file = runtime.blobs.get("log/checkpoint").decode()
         with read(runtime.engine) as session:
             newest = publisher.last_checkpoint(session)
             assert newest is not None and newest.note == file and newest.size == size
+            kept = list(session.execute(sa.select(LogEntry.leaf).order_by(LogEntry.log_index)).scalars())  # type: ignore[call-overload]
+        assert list(runtime.journal.leaves()) == [bytes(leaf) for leaf in kept]
+        assert parse_checkpoint(parse_note(runtime.journal.checkpoint() or "").text) == parse_checkpoint(parse_note(file).text)
         if not killed:
             break
         with write(runtime.engine) as session:  # the same stretch once more, from the same start
             session.execute(sa.delete(Checkpoint).where(Checkpoint.size > before) if before else sa.delete(Checkpoint))  # type: ignore[arg-type]
-        runtime.blobs.delete("log/checkpoint")
-    assert k > 3
+        for place, then in places.items():
+            shutil.rmtree(place)
+            shutil.copytree(then, place)
+    wanted = {"after cosigned", "after kept checkpoint", "before commit", "after row", "before file checkpoint", "after file checkpoint"}
+    wanted |= {"half of kept leaves", "after kept leaves"} if more else set()
+    assert wanted <= set(steps.met) and (not more or len([s for s in steps.met if "file" in s]) >= 6), steps.met
+    assert k == len(steps.met) + 1
 
 
 def test_two_publishers_at_once_agree_on_every_checkpoint(runtime: Runtime) -> None:
