@@ -5,12 +5,13 @@ the same subject that came after the line overtake it: those that are themselves
 """
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from app.collectives.models import CollectiveAct
+from app.collectives.models import CollectiveAct, Mandate
 from app.consents.models import Consent, Exclusion
 from app.core.canonical import b64u
 from app.core.merkle import leaf_hash
@@ -21,6 +22,7 @@ from app.revocations.models import ConsentAct
 
 _ACT = ConsentAct.__table__  # type: ignore[attr-defined]
 _MINE = CollectiveAct.__table__  # type: ignore[attr-defined]
+_MANDATE = Mandate.__table__  # type: ignore[attr-defined]
 _CONSENT = Consent.__table__  # type: ignore[attr-defined]
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
 _X = Exclusion.__table__  # type: ignore[attr-defined]
@@ -38,7 +40,7 @@ def overtaken(session: Session, journal: Journal, line: Line) -> bool:
     if kind == "withdraw" and line["scope"] == "standing":
         return standing_since(session, journal, line)
     if kind == "mandate":
-        return _after(journal, line, _ended(session, line))
+        return _mandated(session, line) or _after(journal, line, _ended(session, line))
     if kind == "collective-policy":
         return _after(journal, line, _policies(session, journal, line))
     if kind == "lab-refusal":
@@ -109,6 +111,17 @@ def _excluded(session: Session, line: Line) -> bool:
     there: set[Any] = set(session.execute(mine).scalars())
     wanted = {None} if line["whole"] else {one[0] for one in line["contributions"]}
     return bool(wanted) and wanted <= there
+
+
+def _mandated(session: Session, line: Line) -> bool:
+    """Whether the same mandate stands already: sent again, it was given then."""
+    kinds = None if line["kinds"] is None else f",{','.join(line['kinds'])},"
+    query = sa.select(_MANDATE.c.id).where(
+        _MANDATE.c.contributor_id == line["contributor"], _MANDATE.c.collective_id == line["collective"], _MANDATE.c.ended_at.is_(None),
+        _MANDATE.c.contribution_id.is_not_distinct_from(line["one"]), _MANDATE.c.kinds.is_not_distinct_from(kinds),
+        _MANDATE.c.expires_on == date.fromisoformat(line["expires_on"]),
+    )  # fmt: skip
+    return session.execute(query.limit(1)).first() is not None
 
 
 def _ended(session: Session, line: Line) -> Iterable[str]:
