@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 import sqlalchemy as sa
+from sayso.logcheck import verify_log
 
 from app.core import merkle
 from app.core.merkle import MAX_LEAF_BYTES
@@ -30,7 +33,7 @@ from app.log.router import takes_gzip
 from app.log.witnesses import Witnesses
 from app.main import make_runtime
 from tests.kit.refusals import get, refused
-from tests.support import LabParty, PlatformParty, Service, until
+from tests.support import LabParty, PlatformParty, Service, rows_of, serving, until
 from tests.support import test_settings as settings_of
 
 
@@ -261,6 +264,41 @@ def test_bundles_are_compressed_for_whoever_takes_it_and_kept_forever(service: S
     missing = get(service, "/v1/log/tile/0/999")
     refused(missing, 404, "not_found")
     assert missing.headers["cache-control"] == "no-store"
+
+
+def test_a_bucket_serves_the_log_as_the_service_does(tmp_path: Path) -> None:
+    """From whose files a CDN is fed: with the headers that tlog-tiles asks for; what is not of the log is kept by nobody."""
+    with serving(settings_of(tmp_path, blob_url="memory:///"), "sqlite") as service:
+        platform, lab = service.platform(), service.lab()
+        given = platform.give(300)[0]
+        release = lab.sdk.cut(lab.agree(platform), poll=0.05)
+        paths = lab.sdk.download(lab.sdk.deliver(release), tmp_path / "lab")
+        assert sum(len(rows_of(path)) for path in paths) == 300
+        assert json.loads(service.claim(given).receipt_file(given.id))["cose"]
+        until(lambda: _size(service) == read_size(service))
+        blobs = service.runtime.blobs
+        store, names = blobs._store, set(blobs.names("log/"))
+        assert {"log/checkpoint", "log/tile/0/000", "log/tile/entries/000"} <= names and check(service.runtime) == []
+        for name in names:
+            there, here = obstore.get(store, name), get(service, "/v1/" + name)
+            assert bytes(there.bytes()) == here.content or name == "log/checkpoint"
+            told = {k.lower(): v for k, v in there.attributes.items()}
+            wanted = {k: here.headers[k] for k in ("content-type", "cache-control")}
+            assert told == wanted, name
+            assert wanted["cache-control"] == ("max-age=1" if name == "log/checkpoint" else "public, max-age=31536000, immutable")
+        shards = list(blobs.names("releases/"))
+        assert shards and all(obstore.get(store, name).attributes["Cache-Control"] == "private, no-store" for name in shards)
+        # The files alone are a log.
+        for name in names:
+            (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "copy" / name).write_bytes(blobs.get(name))
+        report = verify_log(str(tmp_path / "copy" / "log"), proofs.verifier_key(service.runtime))
+        assert report.ok, report.to_json()
+
+
+def read_size(service: Service) -> int:
+    with read(service.runtime.engine) as session:
+        return log.size(session)
 
 
 @pytest.mark.parametrize(
