@@ -64,7 +64,7 @@ def open_one(session: Session, runtime: Runtime, who: Acting, collective: str, g
     session.add(made)
     session.flush()
     runtime.jobs.enqueue(session, "campaign", made.id, key="deadline", delay=(given.deadline - now).total_seconds() + 1)
-    body = {"collective": row.id, "campaign": made.id, "terms_sha256": terms_sha256(made)}
+    body = {"collective": row.id, "campaign": made.id, "terms_sha256": terms_sha256(made), "capability": "receipt"}
     index = log.append(session, [log.personal("campaign.opened", made.id, body, person.sealer, now)], now)
     return keep_act(session, who, row.id, made.id, "campaign.opened", index, now)
 

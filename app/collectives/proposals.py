@@ -69,7 +69,7 @@ def propose(
     session.add(proposal)
     session.flush()
     runtime.jobs.enqueue(session, "deadline", proposal.id, key="freeze", delay=(freeze - now).total_seconds())
-    body = {"collective": collective, "proposal": proposal.id, "type": given.type, "text_sha256": proposal.text_sha256}
+    body = {"collective": collective, "proposal": proposal.id, "type": given.type, "text_sha256": proposal.text_sha256, "capability": "receipt"}
     index = log.append(session, [log.personal("proposal.opened", proposal.id, body, person.sealer, now)], now)
     keep_act(session, who, collective, proposal.id, "proposal.opened", index, now)
     return proposal.id
@@ -97,7 +97,7 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
         row.text, row.text_sha256, row.amended_index = text, digest, log.size(session)
     session.add(row)
     session.flush()
-    body = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256, "round": row.rounds}
+    body = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256, "round": row.rounds, "capability": "receipt"}
     act = random_id("act")
     index = log.append(session, [log.personal("proposal.amended", act, body, person.sealer, now)], now)
     keep_act(session, who, collective, act, "proposal.amended", index, now)
@@ -162,7 +162,7 @@ def _file(session: Session, who: Acting, person: Person, row: Proposal, kind: st
     report = MinorityReport(
         id=random_id("minority_report"), proposal_id=row.id, kind=kind, sha256=digest, log_index=-1, at=now
     )  # fmt: skip
-    body = {"collective": row.collective_id, "proposal": row.id, "report": report.id, "kind": kind, "text_sha256": digest}
+    body = {"collective": row.collective_id, "proposal": row.id, "report": report.id, "kind": kind, "text_sha256": digest, "capability": "receipt"}
     report.log_index = log.append(session, [log.personal("dissent.filed", report.id, body, person.sealer, now)], now)
     session.add(report)
     session.flush()
@@ -197,7 +197,7 @@ def withdraw_objection(session: Session, runtime: Runtime, who: Acting, collecti
     if session.get(ObjectionWithdrawn, objection) is not None:
         raise Conflict("proposal_state", "It was withdrawn before.", state=row.state)
     act = random_id("act")
-    body = {"collective": collective, "proposal": row.id, "objection": objection}
+    body = {"collective": collective, "proposal": row.id, "objection": objection, "capability": "receipt"}
     index = log.append(session, [log.personal("dissent.withdrawn", act, body, person.sealer, now)], now)
     session.add(ObjectionWithdrawn(report_id=objection, log_index=index))
     return keep_act(session, who, collective, act, "dissent.withdrawn", index, now)

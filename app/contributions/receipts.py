@@ -43,9 +43,7 @@ def receipt_file(session: Session, runtime: Runtime, row: Contribution) -> dict[
     """The receipt of a contribution's recording, for a claimed holder: with salt and rid_seed, and the consent as it stands now."""
     entry = queries.recorded_entry(session, row.id)
     file, rid_key = act_file(session, runtime, row.contributor_id, entry)
-    given = json.loads(file["act"])["consent"]
     file["rid_seed"] = b64u(rid_seed(rid_key, row.id))
-    file["evidence"] = {"kind": "platform" if given is None or given["attested_by"] == "platform" else "widget"}
     file["consent_receipt"] = _consents(session, runtime, row, str(json.loads(entry.leaf)["id"]), entry.log_index)
     return file
 
@@ -59,17 +57,26 @@ def act_file(session: Session, runtime: Runtime, contributor: str, entry: LogEnt
     policy = None if given is None or given.get("policy") is None else book.by_digest(given["policy"])
     wording = None if given is None else given.get("wording")
     told = None if wording is None or given is None else {"sha256": wording, "language": given["language"], **_read_at(session, runtime, wording)}
-    cose = proofs.cose_receipt(session, runtime, entry.log_index)
+    proof = proofs.evidence(session, runtime, entry.log_index)
+    cose = None if proof["tlog_proof"] is None else proofs.as_cose(runtime, proof["tlog_proof"])  # of the same checkpoint
     return {
         "v": 1, "type": "sayso-receipt", "act": payload.decode(), "payload_sha256": sha256_hex(payload), "salt": b64u(salt),
         "rid_seed": None,
-        **proofs.evidence(session, runtime, entry.log_index),
+        **proof,
         "policy": None if policy is None else {"digest": policy.digest, "text": policy.body.decode()},
         "wording": told,
-        "evidence": {"kind": "capability"},
+        "evidence": {"kind": _evidence(act)},
         "cose": None if cose is None else b64encode(cose).decode(),
         "consent_receipt": None,
     }, rid_key  # fmt: skip
+
+
+def _evidence(act: dict[str, Any]) -> str:
+    """How the act is known to be the person's, by what was committed: who attested the consent of a recording, or the capability."""
+    if act["type"] == "contribution.recorded":
+        return "platform" if act["consent"] is None or act["consent"]["attested_by"] == "platform" else "widget"
+    capability = str(act.get("capability", "receipt"))  # acts of before, which only a receipt could do, do not name it
+    return "capability" if capability == "receipt" else capability
 
 
 def _consents(session: Session, runtime: Runtime, row: Contribution, act: str, index: int) -> dict[str, Any] | None:

@@ -18,6 +18,10 @@ from app.kit.files import sync_directory
 _FEW = 16
 _AT_ONCE = 16
 """Requests to a remote store at a time."""
+Headers = Mapping[str, str]
+"""What a store shall send with a blob when a CDN or anybody reads it there: Content-Type, Cache-Control."""
+PRIVATE: Headers = {"Content-Type": "application/octet-stream", "Cache-Control": "private, no-store"}
+"""Of what nobody on the way shall keep: releases, and whatever is not said to be for everybody."""
 
 
 class BlobNotFound(KeyError):
@@ -31,6 +35,8 @@ class Blobs:
         self._store = store
         self._root = root
         """The directory of a local store: small blobs go there without the store's hop to a thread of its own."""
+        self._told = not isinstance(store, LocalStore)
+        """Whether the store keeps headers: files have none, and whoever serves a directory gives its own."""
 
     @classmethod
     def at(cls, url: str, data_dir: Path) -> "Blobs":
@@ -41,19 +47,19 @@ class Blobs:
         root.mkdir(parents=True, exist_ok=True)
         return cls(LocalStore(root), root)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, headers: Headers = PRIVATE) -> None:
         """Store one blob."""
-        self.put_all({name: data})
+        self.put_all({name: data}, headers)
 
-    def put_all(self, files: Mapping[str, bytes]) -> None:
+    def put_all(self, files: Mapping[str, bytes], headers: Headers = PRIVATE) -> None:
         """Store several. On local disks all are there after a power cut, with their names, once this has returned."""
         if self._root is None:
             if len(files) < _FEW:
                 for name, data in files.items():
-                    obstore.put(self._store, name, data)
+                    self._send(name, data, headers)
                 return
             with ThreadPoolExecutor(_AT_ONCE, "sayso-blobs") as pool:
-                for done in [pool.submit(obstore.put, self._store, name, data) for name, data in files.items()]:
+                for done in [pool.submit(self._send, name, data, headers) for name, data in files.items()]:
                     done.result()
             return
         named: set[Path] = set()
@@ -62,10 +68,13 @@ class Blobs:
         for directory in named:
             sync_directory(directory)
 
+    def _send(self, name: str, data: bytes | Path, headers: Headers) -> None:
+        obstore.put(self._store, name, data, attributes=dict(headers) if self._told else None)  # type: ignore[arg-type]
+
     def put_file(self, name: str, path: Path) -> None:
         """Store the file at `path` (streamed) under `name`, as durably as `put_all`."""
         if self._root is None:
-            obstore.put(self._store, name, path)
+            self._send(name, path, PRIVATE)
             return
         named: set[Path] = set()
         with path.open("rb") as source:

@@ -21,6 +21,8 @@ _HEAD = LogHead.__table__  # type: ignore[attr-defined]
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
 _CONSTRAINT = "ck_log_head_frozen"
 CLOSED = "the log is closed: run `python -m app restore`"
+RESTORED = "restored"
+"""The kind of the line that a restore writes: the lines before it tell of a history that ended with it."""
 
 
 def refusal(error: Exception) -> Unavailable | None:
@@ -44,15 +46,16 @@ def set_back(runtime: Runtime) -> str | None:
     journal = runtime.journal
     try:
         # In this order: a line is written while its index is still to be committed, so it is never beyond the size read after.
-        furthest = max((line.get("seq", 0) for line in journal.lines()), default=0)
+        lines = journal.lines()
         kept = journal.kept()
     except JournalDamaged as error:
         return str(error)
     with read(runtime.engine) as session:
         head = session.execute(sa.select(_HEAD)).one()
+        late = behind(session, head.size, lines, kept)
     if head.frozen_at is not None:
         return CLOSED
-    if furthest > head.size or kept > head.size:
+    if late:
         return "the database is behind its narrowing journal: run `python -m app restore`"
     if head.journal is None:
         if kept or journal.lines():
@@ -67,6 +70,21 @@ def set_back(runtime: Runtime) -> str | None:
     return None
 
 
+def behind(session: Session, size: int, lines: list[Line], kept: int) -> bool:
+    """Whether a database whose log has `size` leaves is at an earlier state than these lines and that many kept leaves.
+
+    A restore goes on from the leaves that were kept, which may be fewer than the lines before it name: those count no more. But the
+    last restore must itself be in the database, else this is a state from before it, however many leaves it has.
+    """
+    last = max((n for n, line in enumerate(lines) if line.get("kind") == RESTORED), default=None)
+    if last is not None:
+        mark = lines[last]
+        if dict(_prints(session, [int(mark["seq"])])) != {mark["seq"]: mark["leaf"]}:
+            return True
+        lines = lines[last + 1 :]
+    return kept > size or any(line.get("seq", 0) > size for line in lines)
+
+
 def unfinished(session: Session, journal: Journal, start: int = 0) -> list[Line]:
     """Acts that were noted from byte `start` on and never committed, in the order of their noting. Under the head's lock this is final.
 
@@ -74,6 +92,8 @@ def unfinished(session: Session, journal: Journal, start: int = 0) -> list[Line]
     """
     acts: dict[str, list[Line]] = {}
     for line in journal.lines(start):
+        if line["kind"] == RESTORED:
+            continue  # nothing to be done again: without its act the database is still set back
         acts.setdefault(str(line["act"]), []).append(line)
     wanted = {int(line["seq"]) for lines in acts.values() for line in lines if "seq" in line}
     found = dict(_prints(session, sorted(wanted)))

@@ -7,7 +7,7 @@ from sqlmodel import Session
 from app.core import merkle
 from app.core.cose import inclusion_receipt
 from app.core.note import key_id, parse_checkpoint, parse_note, vkey
-from app.core.tlogproof import format_proof
+from app.core.tlogproof import format_proof, parse_proof
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
 from app.log.publisher import last_checkpoint, read_tile
@@ -24,12 +24,15 @@ def tlog_proof(session: Session, runtime: Runtime, index: int) -> str | None:
 
 def cose_receipt(session: Session, runtime: Runtime, index: int) -> bytes | None:
     """The same proof as a COSE receipt (RFC 9942), signed by the log's key; None while no checkpoint covers the leaf."""
-    checkpoint = last_checkpoint(session)
-    if checkpoint is None or checkpoint.size <= index:
-        return None
-    value = parse_checkpoint(parse_note(checkpoint.note).text)
-    path = merkle.inclusion(index, value.size, lambda level, n, width: read_tile(runtime, level, n, width))
-    return inclusion_receipt(index, value.size, path, value.root, cose_kid(runtime).encode(), runtime.keys.log_sign)
+    proof = tlog_proof(session, runtime, index)
+    return None if proof is None else as_cose(runtime, proof)
+
+
+def as_cose(runtime: Runtime, tlog_proof: str) -> bytes:
+    """A tlog-proof of this log as a COSE receipt."""
+    proof = parse_proof(tlog_proof)
+    value = parse_checkpoint(parse_note(proof.checkpoint).text)
+    return inclusion_receipt(proof.index, value.size, proof.hashes, value.root, cose_kid(runtime).encode(), runtime.keys.log_sign)
 
 
 def cose_kid(runtime: Runtime) -> str:

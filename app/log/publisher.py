@@ -33,6 +33,9 @@ from app.log.witnesses import Disagreement, NoQuorum, Witnesses
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
 _CHUNK = 20_000
 _CHECKPOINT = "log/checkpoint"
+TILE = {"Content-Type": "application/octet-stream", "Cache-Control": "public, max-age=31536000, immutable"}
+NEWEST = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "max-age=1"}
+"""The headers of tiles and bundles, and of the checkpoint: from here and from a bucket the same (C2SP tlog-tiles)."""
 
 
 class LogDamaged(Exception):
@@ -90,7 +93,7 @@ class Publisher(Background):
                     return 0 if latest is None else latest.size
                 size, latest = self._look()
                 if latest is not None and self._behind:
-                    self._runtime.blobs.put(_CHECKPOINT, latest.note.encode())
+                    self._runtime.blobs.put(_CHECKPOINT, latest.note.encode(), NEWEST)
                 self._behind = False
                 if latest is not None:
                     self._integrated = max(self._integrated, latest.size)
@@ -204,7 +207,7 @@ class Publisher(Background):
             files["log/" + path] = merkle.entry_bundle(some)
         tiles = merkle.extend(start, merkle.leaf_hashes(leaves[start - first :]), self._tile)
         files |= {"log/" + merkle.tile_path(*tile): data for tile, data in tiles.items()}
-        self._runtime.blobs.put_all(files)
+        self._runtime.blobs.put_all(files, TILE)
         self._edge.update({tile: data for tile, data in tiles.items() if tile[2] < merkle.TILE_WIDTH})
         if len(self._edge) > 1000:
             self._edge = {tile: data for tile, data in tiles.items() if tile[2] < merkle.TILE_WIDTH}
@@ -221,7 +224,7 @@ class Publisher(Background):
         with suppress(IntegrityError), write(self._runtime.engine) as session:
             session.add(Checkpoint(size=size, note=note, published_at=self._runtime.clock.now()))
         self._signed = max(self._signed, size)
-        self._runtime.blobs.put(_CHECKPOINT, note.encode())
+        self._runtime.blobs.put(_CHECKPOINT, note.encode(), NEWEST)
 
     def _tile(self, level: int, index: int, width: int) -> bytes:
         known = self._edge.get((level, index, width))

@@ -18,14 +18,12 @@ from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
 from app.log import proofs
 from app.log.ledger import Chosen, page
-from app.log.publisher import Publisher, last_checkpoint, read_bundle, read_tile
+from app.log.publisher import NEWEST, TILE, Publisher, last_checkpoint, read_bundle, read_tile
 from app.log.schemas import LedgerPage, LogKey
 
 router = APIRouter(prefix="/v1", tags=["log"], route_class=StrictRoute, dependencies=[FOR_ANYBODY])
-_FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NEVER = {"Cache-Control": "no-store"}
 """What is not there now may be there in a second; nobody on the way shall remember that it was not."""
-_BYTES = "application/octet-stream"
 
 
 @router.get("/log/checkpoint", response_class=Response, summary="The newest checkpoint (C2SP tlog-checkpoint)")
@@ -33,7 +31,7 @@ def checkpoint(session: ReadSessionDep) -> Response:
     latest = last_checkpoint(session)
     if latest is None:
         raise NotFound("not_found", "No checkpoint is published yet; try again in a second.", headers=_NEVER)
-    return Response(latest.note, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "max-age=1"})
+    return Response(latest.note, headers=NEWEST)
 
 
 @router.get("/log/key", response_model=LogKey, summary="The log's verifier key (C2SP signed-note)")
@@ -69,14 +67,14 @@ def tile(
         data = read_tile(runtime, level, index, width)
     except (merkle.MerkleError, BlobNotFound):
         raise NotFound("not_found", "Ask for tiles that the newest checkpoint implies.", headers=_NEVER) from None
-    return Response(data, media_type=_BYTES, headers=_FOREVER)
+    return Response(data, headers=TILE)
 
 
 def _bundle(data: bytes, accepted: str) -> Response:
-    headers = {**_FOREVER, "Vary": "Accept-Encoding"}
+    headers = {**TILE, "Vary": "Accept-Encoding"}
     if takes_gzip(accepted):
-        return Response(gzip.compress(data, 6, mtime=0), media_type=_BYTES, headers={**headers, "Content-Encoding": "gzip"})
-    return Response(data, media_type=_BYTES, headers=headers)
+        return Response(gzip.compress(data, 6, mtime=0), headers={**headers, "Content-Encoding": "gzip"})
+    return Response(data, headers=headers)
 
 
 def takes_gzip(accepted: str) -> bool:

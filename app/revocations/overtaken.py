@@ -5,21 +5,24 @@ the same subject that came after the line overtake it: those that are themselves
 """
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from app.collectives.models import CollectiveAct
+from app.collectives.models import CollectiveAct, Mandate
 from app.consents.models import Consent, Exclusion
 from app.core.canonical import b64u
 from app.core.merkle import leaf_hash
 from app.kit.journal import Journal, Line
+from app.log.guard import RESTORED
 from app.log.models import LogEntry
 from app.revocations.models import ConsentAct
 
 _ACT = ConsentAct.__table__  # type: ignore[attr-defined]
 _MINE = CollectiveAct.__table__  # type: ignore[attr-defined]
+_MANDATE = Mandate.__table__  # type: ignore[attr-defined]
 _CONSENT = Consent.__table__  # type: ignore[attr-defined]
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
 _X = Exclusion.__table__  # type: ignore[attr-defined]
@@ -28,6 +31,7 @@ _X = Exclusion.__table__  # type: ignore[attr-defined]
 def overtaken(session: Session, journal: Journal, line: Line) -> bool:
     """Whether `line` is to be settled instead of done. The caller holds the person's key row, or the platform's row."""
     kind = line["kind"]
+    line = _placed(journal, line)
     if kind == "scope":
         one = line["contributions"][0][0] if line["contributions"] else None
         return _after(journal, line, {*_chosen(session, line, one), *_taken_back(session, line, one)})
@@ -36,7 +40,7 @@ def overtaken(session: Session, journal: Journal, line: Line) -> bool:
     if kind == "withdraw" and line["scope"] == "standing":
         return standing_since(session, journal, line)
     if kind == "mandate":
-        return _after(journal, line, _ended(session, line))
+        return _mandated(session, line) or _after(journal, line, _ended(session, line))
     if kind == "collective-policy":
         return _after(journal, line, _policies(session, journal, line))
     if kind == "lab-refusal":
@@ -51,7 +55,15 @@ def overtaken(session: Session, journal: Journal, line: Line) -> bool:
 
 def standing_since(session: Session, journal: Journal, line: Line) -> bool:
     """Whether the person gave a standing consent after the line."""
+    line = _placed(journal, line)
     return _after(journal, line, _chosen(session, line, None))
+
+
+def _placed(journal: Journal, line: Line) -> Line:
+    """The line with the first index that an act after it can have: a restore since may have gone on from fewer leaves than it names."""
+    lines = journal.lines()
+    mine = next((at for at, noted in enumerate(lines) if noted["act"] == line["act"]), len(lines))
+    return {**line, "seq": min([line["seq"], *(noted["seq"] for noted in lines[mine:] if noted["kind"] == RESTORED)])}
 
 
 def _after(journal: Journal, line: Line, acts: Iterable[str | None]) -> bool:
@@ -99,6 +111,17 @@ def _excluded(session: Session, line: Line) -> bool:
     there: set[Any] = set(session.execute(mine).scalars())
     wanted = {None} if line["whole"] else {one[0] for one in line["contributions"]}
     return bool(wanted) and wanted <= there
+
+
+def _mandated(session: Session, line: Line) -> bool:
+    """Whether the same mandate stands already: sent again, it was given then."""
+    kinds = None if line["kinds"] is None else f",{','.join(line['kinds'])},"
+    query = sa.select(_MANDATE.c.id).where(
+        _MANDATE.c.contributor_id == line["contributor"], _MANDATE.c.collective_id == line["collective"], _MANDATE.c.ended_at.is_(None),
+        _MANDATE.c.contribution_id.is_not_distinct_from(line["one"]), _MANDATE.c.kinds.is_not_distinct_from(kinds),
+        _MANDATE.c.expires_on == date.fromisoformat(line["expires_on"]),
+    )  # fmt: skip
+    return session.execute(query.limit(1)).first() is not None
 
 
 def _ended(session: Session, line: Line) -> Iterable[str]:

@@ -27,6 +27,7 @@ from app.kit.db import insert_or_ignore, read, write
 from app.kit.ids import random_id
 from app.kit.locks import exclusive
 from app.kit.runtime import Runtime
+from app.log import guard
 from app.log import service as log
 from app.log.models import LOST, Checkpoint, LogEntry, LogHead
 from app.log.proofs import verifier_key
@@ -85,16 +86,18 @@ def restore(runtime: Runtime, now: datetime) -> Restored:
 def _adopt(runtime: Runtime, now: datetime) -> Restored:
     journal = runtime.journal
     kept = journal.kept()
-    if not kept and not journal.lines():
+    lines = journal.lines()
+    if not kept and not lines:
         raise CannotRestore("The narrowing journal is empty. Set SAYSO_JOURNAL_DIR to the one that belonged to this database.")
     with read(runtime.engine) as session:
         head = session.execute(sa.select(_HEAD)).one()
         if head.journal not in (None, journal.identity):
             raise CannotRestore("This narrowing journal belongs to another database.")
         _compare(session, journal.leaves())
+        late = guard.behind(session, head.size, lines, kept)
     note = _checkpoint(runtime, kept)
     found = Restored(head.size)
-    if head.frozen_at is None and head.size >= kept and head.journal is not None:
+    if head.frozen_at is None and head.journal is not None and not late:
         return found  # nothing was set back
     with write(runtime.engine) as session:
         opened = {"frozen_at": None, "journal": journal.identity, "size": max(kept, head.size)}
@@ -112,7 +115,9 @@ def _adopt(runtime: Runtime, now: datetime) -> Restored:
             at, text = note
             insert_or_ignore(session, Checkpoint.__table__, {"size": at, "note": text, "published_at": now})  # type: ignore[attr-defined]
         body = {"from": head.size, "to": max(kept, head.size), "lost": {k: log.bucket(n) for k, n in sorted(found.lost.items())}}
-        log.append(session, [log.institutional("admin.restored", random_id("admin"), body, now)], now)
+        act = random_id("admin")
+        # With a line of its own: from here on the lines before it say nothing about how far the log must be.
+        log.append_narrowing(session, log.institutional("admin.restored", act, body, now), act, guard.RESTORED, now)
     return found
 
 

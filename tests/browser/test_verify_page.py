@@ -1,5 +1,6 @@
 """The page that checks a receipt: in a real browser, against the command line's verifier on the same files, whole and bent."""
 
+import base64
 import json
 import random
 from collections.abc import Callable
@@ -59,6 +60,18 @@ def test_it_says_what_the_command_says(service: Service, opened: Callable[..., P
     ]  # fmt: skip
     texts = [(json.dumps(one), "") for one in whole] + [(json.dumps(whole[0]), key) for key in (forge.vkey, Forge().vkey, "nonsense", "a+b+c")]
     texts += [(bent(json.dumps(whole[n % 2]), rng), "") for n in range(600)]
+    # What stands beside the proof: whole, of another leaf, waiting, and bent in every way.
+    beside, second = forge.receipt(beside=True), forge.receipt(beside=True)
+    people = [forge.receipt(act=lambda a, c=c: a.update(type="consent.revoked", capability=c)) for c in ("text", "receipt")]
+    whole = [beside, forge.receipt(beside=True, consented=False), forge.receipt(beside=True, pending=True), *people]
+    whole.append(beside | {"cose": second["cose"]})
+    whole += [one | {"evidence": {"kind": kind}} for one in (beside, *people) for kind in ("widget", "text", "capability", "passkey")]
+    whole += [Forge(before=n).receipt(beside=True) for n in (0, 23, 24, 300)]
+    texts += [(json.dumps(one), "") for one in whole] + [(json.dumps(beside), Forge().vkey)]
+    texts += [(bent(json.dumps(beside), rng), "") for _ in range(400)]
+    raw = base64.b64decode(beside["cose"])
+    for at in range(0, len(raw), 3):
+        texts.append((json.dumps(beside | {"cose": base64.b64encode(raw[:at] + bytes([raw[at] ^ 4]) + raw[at + 1 :]).decode()}), ""))
     page = opened(DESKTOP)
     page.goto(service.base + "/verify")
     run = "async (all) => { const out = []; for (const [text, key] of all) out.push(await verifyReceipt(text, key)); return out; }"
@@ -93,7 +106,7 @@ def test_a_person_checks_their_receipt(
     page.get_by_label("Your receipt").set_input_files(file)
     page.get_by_role("button", name="Check it").click()
     expect(page.get_by_role("heading", name="This receipt holds.")).to_be_visible()
-    expect(page.locator("#steps li")).to_have_count(6)
+    expect(page.locator("#steps li")).to_have_count(8)
     no_barriers(page)
     file.write_bytes(file.read_bytes().replace(b'"sayso-receipt"', b'"sayso-receipt" ').replace(b'\\"kind\\":\\"', b'\\"kind\\":\\"x', 1))
     page.get_by_label("Your receipt").set_input_files(file)

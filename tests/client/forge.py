@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import cbor2
 import zstandard
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -131,9 +132,9 @@ class Forge:
         return "\n".join(lines) + "\n\n" + note
 
     def receipt(
-        self, *, act: Edit = None, leaf: Edit = None, consented: bool = True, pending: bool = False
+        self, *, act: Edit = None, leaf: Edit = None, consented: bool = True, pending: bool = False, beside: bool = False
     ) -> dict[str, Any]:
-        """A claimed receipt of a recorded contribution."""
+        """A claimed receipt of a recorded contribution; with what stands `beside` the proof: a COSE receipt and a consent receipt."""
         policy = canonical({"@type": "Set", "permission": [{"action": "benchmark"}]})
         seed, salt = bytes(range(32)), bytes(range(32, 64))
         wording = sha256(b"May we?").hex()
@@ -167,17 +168,45 @@ class Forge:
         entry = {"v": 1, "type": "act", "id": body.get("act"), "day": "2026-11-24", "commitment": b64u(commitment)}
         if leaf:
             leaf(entry)
-        return {
+        logged = self.logged(entry, pending)
+        file = {
             "v": 1,
             "type": "sayso-receipt",
             "act": text.decode(),
             "payload_sha256": sha256(text).hex(),
             "salt": b64u(salt),
             "rid_seed": b64u(seed),
-            **self.logged(entry, pending),
+            **logged,
             "policy": {"digest": sha256(policy).hex(), "text": policy.decode()} if consented else None,
             "wording": {"sha256": wording, "language": "en"} if consented else None,
             "evidence": {"kind": "platform"},
+        }
+        if beside:
+            file["cose"] = None if pending else self.cose(logged["tlog_proof"])
+            file["consent_receipt"] = self.consent_receipt(body, len(self.leaves) - self.after - 1) if consented else None
+        return file
+
+    def cose(self, proof: str) -> str:
+        """The proof once more as a COSE receipt (RFC 9942), base64."""
+        lines, note = proof.split("\n\n", 1)
+        _, index, *hashes = lines.split("\n")
+        _, size, root = note.split("\n")[:3]
+        protected = cbor2.dumps({1: -19, 4: "+".join(self.vkey.split("+")[:2]).encode(), 395: 1}, canonical=True)
+        inner = cbor2.dumps([int(size), int(index.removeprefix("index ")), [base64.b64decode(item) for item in hashes]])
+        signature = self.log.sign(cbor2.dumps(["Signature1", protected, b"", base64.b64decode(root)]))
+        return b64(cbor2.dumps(cbor2.CBORTag(18, [protected, {396: {-1: [inner]}}, None, signature])))
+
+    def consent_receipt(self, act: dict[str, Any], index: int) -> dict[str, Any]:
+        """What the verifier reads of an ISO/IEC TS 27560 receipt: this act's consent, and one that was given later."""
+        one, given = act["contribution"], act["consent"] or {}
+        events = [
+            {"odrl:hasPolicy": given.get("policy"), "dct:source": {"dct:identifier": act.get("act"), "sayso:logIndex": index}},
+            {"odrl:hasPolicy": "0" * 64},
+        ]
+        return {
+            "@id": f"https://sayso.example/v1/contributions/{one}/receipt",
+            "dct:identifier": act.get("act"),
+            "dpv:hasRecordOfActivity": [{"dct:subject": one, "dpv:hasConsentStatus": events}],
         }
 
     def offer(self, edit: Edit = None) -> bytes:

@@ -110,7 +110,7 @@ def test_files_that_are_not_there(tmp_path, capsys):
 
 
 def test_names_in_a_file_cannot_write_to_the_terminal(forge, tmp_path, capsys):
-    path = write(tmp_path / "r.json", forge.receipt(act=lambda act: act.update(type="\x1b[2J\u202efake")))
+    path = write(tmp_path / "r.json", forge.receipt(act=lambda act: act.update(type="\x1b[2J\u202efake")) | {"evidence": {"kind": "capability"}})
     assert cli.main(["verify", "receipt", path]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\u202e" not in shown

@@ -13,7 +13,7 @@ import pytest
 from sayso import cli, logcheck, verify
 from sayso.witnessing import parse_policy
 
-from tests.client.forge import Key, b64, canonical, sha256, tree, vkey
+from tests.client.forge import Key, b64, b64u, canonical, sha256, tree, vkey
 from tests.client.test_verify import code, failed_at
 
 ORIGIN = "log.example/sayso"
@@ -22,7 +22,7 @@ KEY = Key(1)
 
 def leaf(n: int, note: str = "") -> bytes:
     if n % 3:
-        return canonical({"v": 1, "type": "act", "id": f"act_{n}", "day": "2026-11-24", "commitment": "x" * 43})
+        return canonical({"v": 1, "type": "act", "id": f"act_{n:026}", "day": "2026-11-24", "commitment": b64u(sha256(b"%d" % n))})
     return canonical({"v": 1, "type": "release.cut", "id": f"rel_{n}", "note": note})
 
 
@@ -150,6 +150,53 @@ def test_kept_checkpoints_show_a_rewritten_history_and_a_log_that_was_set_back(t
 def test_entries_of_no_class_are_refused(entry, tmp_path):
     folder = lay(tmp_path / "log", [leaf(0), entry])
     assert failed_at(logcheck.verify_log(str(folder), vkey(KEY))) == "entries and tiles"
+
+
+def act(**other):
+    whole = {"v": 1, "type": "act", "id": "act_" + "0" * 26, "day": "2026-11-24", "commitment": b64u(sha256(b"x"))}
+    return canonical(whole | other)
+
+
+SAID = b64u(sha256(b"x"))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        act(commitment="It was Ada, and here is why: she said so"), act(commitment="two words that are of that very length, yes"),
+        act(commitment=SAID[:-1]), act(commitment=SAID + "A"), act(commitment=SAID[:-1] + "B"), act(commitment=SAID[:-1] + "="),
+        act(commitment="+" + SAID[1:]), act(commitment=None), act(commitment=[SAID]), act(commitment={"of": SAID}),
+        act(day="2026-11-24T10:00:00Z"), act(day="2026-11-24 10:00"), act(day="2026-13-01"), act(day="2026-11-32"), act(day="26-11-24"),
+        act(day=20261124), act(day="2026-11-2٤"), act(id="act_1"), act(id="con_" + "0" * 26), act(id="act_" + "0" * 25 + "i"),
+        act(id="act_" + "0" * 27), act(id="act_8" + "0" * 25), act(id="Ada Lovelace"), act(id=7), act(v=True), act(v=2), act(v="1"),
+        act(v=1).replace(b'"v":1', b'"v":1.0'), act(v=1).replace(b'"v":1', b'"v":1e0'), act(subject="ctr_1"), act(type="Act"),
+        act().replace(b",", b", "), act() + b" ", act() + b"\n", b" " + act(), act().replace(b'"act"', b'"\\u0061ct"'),
+        json.dumps(json.loads(act())).encode(), json.dumps(dict(reversed(json.loads(act()).items())), separators=(",", ":")).encode(),
+    ],
+)  # fmt: skip
+def test_a_persons_act_has_one_form_and_room_for_nothing_else(entry, tmp_path):
+    assert code(logcheck.verify_log(str(lay(tmp_path / "log", [act()])), vkey(KEY))) == verify.VERIFIED
+    assert failed_at(logcheck.verify_log(str(lay(tmp_path / "log", [leaf(0), entry])), vkey(KEY))) == "entries and tiles"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b'{"id":"rel_1","type":"release.cut","v":1.0}', b'{"id":"rel_1","type":"release.cut","v":true}',
+        b'{"id":"rel_1","type":5,"v":1}', b'{"id":"rel_1","type":"","v":1}', b'{"id":"rel_1","type":"said anything","v":1}',
+        b'{"id":"rel_1","type":null,"v":1}', b'{"id":5,"type":"release.cut","v":1}', b'{"id":"","type":"release.cut","v":1}',
+        b'{"type":"release.cut","v":1}', b'{"id":"rel_1","n":1.5,"type":"release.cut","v":1}',
+        b'{"id":"rel_1","n":NaN,"type":"release.cut","v":1}', b'{"id":"rel_1","n":9007199254740993,"type":"release.cut","v":1}',
+        b'{"id":"rel_1","n":-0,"type":"release.cut","v":1}', b'{"id":"rel_1","n":"\\u00e9","type":"release.cut","v":1}',
+        b'{"id":"rel_1","n":"\\ud800","type":"release.cut","v":1}', b'{"id":"rel_1","type":"release.cut", "v":1}',
+        b'{"type":"release.cut","id":"rel_1","v":1}', b'\xef\xbb\xbf{"id":"rel_1","type":"release.cut","v":1}',
+        b'{"id":"rel_1","n":' + b"[" * 1900 + b"]" * 1900 + b',"type":"release.cut","v":1}',
+    ],
+)  # fmt: skip
+def test_an_organisations_act_stands_in_its_one_form(entry, tmp_path):
+    right = '{"id":"rel_1","n":["é\\n",-1,true,null],"type":"release.cut","v":1}'.encode()
+    assert code(logcheck.verify_log(str(lay(tmp_path / "log", [right])), vkey(KEY))) == verify.VERIFIED
+    assert failed_at(logcheck.verify_log(str(lay(tmp_path / "log", [leaf(0), entry])), vkey(KEY))) == "entries and tiles"
 
 
 @pytest.fixture

@@ -373,3 +373,17 @@ def test_giving_the_same_mandate_twice_at_once_and_again_is_one(service: Service
         service.post(f"/v1/collectives/{mine.id}/mandates", body, member._auth._secret, Idempotency_Key="0123456789abcdef") for _ in range(3)
     ]
     assert len({accepted(a, 201)["id"] for a in answers}) == 1 == len(mine.me()["mandates"])
+
+
+def test_a_mandate_that_was_sent_again_before_the_next_start_is_one(service: Service, platform: PlatformParty) -> None:
+    (founder, _), (member, _) = people(service, platform, 2)
+    mine = joined(founded(founder), member)
+    dies(service, lambda: mandated(service, mine, days=30, kinds=["rating", "label"]))
+    mandated(service, mine, days=30, kinds=["label", "rating"])
+    finished(service)
+    assert len(mine.me()["mandates"]) == 1
+    # Another mandate is not the same one: of both, each that was noted is done.
+    dies(service, lambda: mandated(service, mine, days=31))
+    mandated(service, mine, days=32)
+    finished(service)
+    assert len(mine.me()["mandates"]) == 3

@@ -14,9 +14,11 @@ from jsonschema import Draft202012Validator
 from sayso import cli, verify
 from sayso.contributor import Contributor
 
+from app.contributions.models import Contribution
 from app.core import merkle
 from app.core.note import parse_checkpoint, parse_note
 from app.core.tlogproof import parse_proof
+from app.kit.db import read, write
 from tests.kit.refusals import accepted, get, refused
 from tests.support import ROOT, PlatformParty, Service, consent, serving, until
 from tests.support import test_settings as settings_of
@@ -217,6 +219,45 @@ def test_every_act_after_the_first_gives_a_receipt_too(service: Service, platfor
         refused(get(service, f"/v1/contributions/me/acts/{name}/receipt", stranger.receipt), 404, "not_found")
     refused(get(service, "/v1/contributions/me/acts?cursor=x", mine.receipt), 400, "cursor_invalid")
     assert get(service, "/v1/contributions/me/acts").status_code == 401
+
+
+def test_the_evidence_of_an_act_is_what_was_committed_with_it(service: Service, platform: PlatformParty) -> None:
+    linked, told = platform.give(2)
+    service.http.post(linked.claim_url + "/withdraw", follow_redirects=True).raise_for_status()
+    with write(service.runtime.engine) as session:
+        from app.revocations import service as revocations
+        from app.revocations.acting import Holder
+        from app.revocations.schemas import RevocationIn
+
+        of = session.get_one(Contribution, told.id).contributor_id
+        asked = RevocationIn(scope="contribution", ids=[told.id])
+        revocations.withdraw(session, service.runtime, Holder(of, None), asked, now=service.clock.now(), by="platform")
+    for given, kind in ((linked, "claim-link"), (told, "webhook")):
+        person = service.claim(given)
+        [act] = person.acts()
+        file = proven(lambda: person.act_file(act["id"]))
+        assert file["evidence"] == {"kind": kind} and json.loads(file["act"])["capability"] == kind
+        assert verify.verify_receipt(file).exit_code == verify.VERIFIED
+        for other in ("capability", "passkey", "platform"):
+            assert verify.verify_receipt(file | {"evidence": {"kind": other}}).exit_code == verify.FAILED
+
+
+def test_the_proof_and_its_cose_form_are_of_one_checkpoint(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where another is published while the file is made."""
+    from app.log import proofs
+
+    [given] = platform.give(1)
+    person = service.claim(given)
+    proven(lambda: person.receipt_file(given.id))
+    with read(service.runtime.engine) as session:
+        before = proofs.last_checkpoint(session)
+    platform.give(1)
+    until(lambda: int(get(service, "/v1/log/checkpoint").text.split("\n")[1]) > before.size)
+    with read(service.runtime.engine) as session:
+        turns = iter([before, proofs.last_checkpoint(session)] * 50)
+    monkeypatch.setattr(proofs, "last_checkpoint", lambda session: next(turns))
+    report = verify.verify_receipt(json.loads(person.receipt_file(given.id)))
+    assert report.exit_code == verify.VERIFIED, report.to_json()
 
 
 def test_pages_of_acts_follow_each_other(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:

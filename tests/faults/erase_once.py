@@ -1,15 +1,20 @@
 """A service of its own in a directory: somebody gives, is released, downloaded, and erased. Says what there was to be found.
 
 Arguments: directory, `secure` or `insecure` (SQLite told not to overwrite what it deletes), `contribution` or `all`. Among the
-log's lines comes `told`, when told.json says what the person's things looked like, waits for a line, and then `completed`.
+log's lines comes `told`, when told.json says what the person's things looked like, waits for a line, and then `completed`, and
+waits again: the files are looked at while the process lives, which at its end would delete the write-ahead log. What can be exported
+lies in exports/before and exports/after.
 """
 
+import io
 import json
 import os
 import sqlite3
 import sys
+import zipfile
 from pathlib import Path
 
+import httpx
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlmodel import select
@@ -19,9 +24,11 @@ from app.kit.db import read
 from app.log.models import LogEntry
 from app.parties.models import Contributor as Person
 from app.parties.models import DataKey
+from tests.agreements.test_exporting import CONSENT, node, written
+from tests.contributions.test_importing import job, perform
 from tests.faults.cuts import receipt_for_all
 from tests.revocations.test_erasure import completed
-from tests.support import Service, serving, test_settings
+from tests.support import PlatformParty, Service, serving, test_settings
 
 CANARY = "canary7f3a"
 
@@ -37,6 +44,12 @@ def story(service: Service, directory: Path, scope: str) -> None:
     holder = receipt_for_all(service, platform, f"{CANARY} person")
     holder.scope(given.id, template="evaluation-only", credit=f"{CANARY} credit")
     objected = holder.object(given.id, f"{CANARY} objection")["id"]
+    trees = directory / "trees.jsonl"
+    said = f"{CANARY} imported" if scope == "all" else "imported, and stays"
+    root = {"message_id": "m1", "user_id": f"{CANARY} person", "text": said, "lang": "en", "replies": []}
+    trees.write_text("".join(json.dumps({"message_tree_id": p["message_id"], "prompt": p}) + "\n" for p in (root, node("m2", "u2", "others"))))
+    perform(service, platform, job("openassistant", trees, consent=CONSENT))
+    export(service, platform, holder.receipt, directory / "exports" / "before")
     agreement = lab.agree(platform)
     release = lab.sdk.cut(agreement, poll=0.05)
     lab.sdk.download(lab.sdk.deliver(release), directory / "lab")
@@ -65,7 +78,21 @@ def story(service: Service, directory: Path, scope: str) -> None:
     done = holder.erase("all") if scope == "all" else holder.erase(contribution=given.id)
     completed(service, done.id)
     lab.sdk.cut(agreement, poll=0.05)
+    export(service, platform, holder.receipt, directory / "exports" / "after")
     os.write(1, b"\ncompleted\n")
+    sys.stdin.readline()
+
+
+def export(service: Service, platform: PlatformParty, receipt: str, out: Path) -> None:
+    """What `python -m app export` writes, and what is in the person's ZIP, if their receipt still opens one."""
+    out.mkdir(parents=True)
+    for n, part in enumerate(written(service, platform, "openassistant")):
+        (out / f"export-{n}.jsonl").write_bytes(part)
+    answer = httpx.get(service.base + "/r/everything", cookies={"sayso_receipt": receipt})
+    if answer.status_code == 200:
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
+            for n, name in enumerate(file.namelist()):
+                (out / f"zip-{n}").write_bytes(name.encode() + b"\n" + file.read(name))
 
 
 def _consent() -> object:

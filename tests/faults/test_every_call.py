@@ -3,8 +3,6 @@ it was; nothing is done by half; and the same request again, with nothing failin
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -19,48 +17,13 @@ from app.revocations import completion, recalls, replay
 from tests.conftest import new_database, started
 from tests.faults.breaking import Breaking, breaking
 from tests.faults.cuts import outcome, queued, receipt_for_all
+from tests.faults.narrowing import FLOWS as NARROWING
 from tests.faults.state import State
+from tests.faults.world import Made, World
 from tests.kit.refusals import body
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, serving, test_settings
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
-Made = tuple[Callable[[], Any], Callable[[], None]]
-"""What is tried (and tried again), and what must hold once it was answered."""
-
-
-@dataclass
-class World:
-    service: Service
-    platform: PlatformParty
-    lab: LabParty
-    n: int = 0
-    release: Any = None
-    _agreement: Any = None
-
-    @property
-    def agreement(self) -> Any:
-        """One for all tries: standing, over what the platform has."""
-        if self._agreement is None:
-            self._agreement = self.lab.agree(self.platform, mode="standing", until="2099-01-01")
-        return self._agreement
-
-    def name(self) -> str:
-        self.n += 1
-        return f"{self.platform.id} {self.n}"
-
-    def post(self, path: str, sent: Any, secret: str, key: str | None = None, status: tuple[int, ...] = (200, 201, 202)) -> bool:
-        """Whether it was answered as done; what it may answer otherwise is that it was not."""
-        answer = self.service.post(path, sent, secret, **({"Idempotency_Key": key} if key else {}))
-        if answer.status_code in status:
-            return True
-        assert answer.status_code >= 500, answer.text
-        return False
-
-    def count(self, sql: str, **values: Any) -> int:
-        with State(self.service.runtime.settings.database) as state:
-            return int(state.column(sql, **values)[0])
-
-
 def record(w: World) -> Made:
     name, token = w.name(), w.service.token(w.platform)
     sent = body(external_id=name, contributor=name)
@@ -304,7 +267,7 @@ def sweep(w: World) -> Made:
 
 FLOWS = [
     record, batch, redeem, withdraw, scope, erase_one, erase_everything, complete, floor, revoke_key, request_and_offer, sign,
-    ask_for_a_cut, cut, cancel, deliver, open_recall, sweep, rotate,
+    ask_for_a_cut, cut, cancel, deliver, open_recall, sweep, rotate, *NARROWING,
 ]  # fmt: skip
 
 

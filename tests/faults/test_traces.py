@@ -35,17 +35,20 @@ class Erased:
     told: dict[str, Any]
     logs: bytes
     backup: Path
+    seen: Path
+    """The data directory, or a copy of it from the moment at which the erasure was completed, the write-ahead log with it."""
+    exports: Path
 
     @property
     def data(self) -> Path:
         return self.directory / "data"
 
     def files(self) -> dict[str, bytes]:
-        """Every byte that the service keeps (the lab's own copy is not the service's), shards decompressed too."""
-        found = {"logs": self.logs}
-        for path in self.data.rglob("*"):
+        """Every byte that the service keeps (the lab's own copy is not the service's) and exports, shards decompressed too."""
+        found = {"logs": self.logs} | {f"exports/{path.name}": path.read_bytes() for path in self.exports.iterdir()}
+        for path in self.seen.rglob("*"):
             if path.is_file():
-                data = found[str(path.relative_to(self.data))] = path.read_bytes()
+                data = found[str(path.relative_to(self.seen))] = path.read_bytes()
                 if "releases" in path.parts:
                     found[f"{path.name} decompressed"] = zstandard.ZstdDecompressor().decompressobj().decompress(data)
         return found
@@ -80,17 +83,22 @@ def play(directory: Path, secure: str, scope: str) -> Erased:
         live.backup(copy)
     for connection in (live, copy):
         connection.close()
-    before = Erased(directory, told, b"", backup)
+    before = Erased(directory, told, b"", backup, directory / "data", directory / "exports" / "before")
     missing = {name for name in told["found"] if not any(t.startswith(name + " in sayso.db") for t in before.traces())}
     assert not missing, f"the search does not find what is there: {missing}"
     assert any("decompressed" in t for t in before.traces()), "nor in a shard"
+    assert any("exports/zip" in t for t in before.traces()), "nor in the person's ZIP"
+    assert scope != "all" or any("exports/export" in t for t in before.traces()), "nor in an export"
     running.stdin.write(b"\n")
     running.stdin.flush()
     until(lambda line: line == b"completed\n")
+    shutil.copytree(directory / "data", directory / "then")  # while the process lives: at its end SQLite deletes the write-ahead log
+    assert (directory / "then" / "sayso.db-wal").stat().st_size > 0
     running.stdin.close()
     rest = running.stdout.read()
     assert running.wait(60) == 0
-    return Erased(directory, told, b"".join(lines) + rest + running.stderr.read(), backup)
+    logs = b"".join(lines) + rest + running.stderr.read()
+    return Erased(directory, told, logs, backup, directory / "then", directory / "exports" / "after")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +119,8 @@ def erased(request: pytest.FixtureRequest) -> Erased:
 
 def test_no_byte_of_it_is_left(erased: Erased) -> None:
     assert erased.traces() == set()
+    assert Erased(**{**vars(erased), "seen": erased.data}).traces() == set(), "nor when the process has ended"
+    assert any(name.startswith("exports/export") for name in erased.files())
     assert erased.logs, "the log was looked at"
 
 

@@ -1,12 +1,14 @@
-"""Local blobs: on disk with their names before a put returns, whole or not there."""
+"""Local blobs: on disk with their names before a put returns, whole or not there. Those of a bucket: with their headers."""
 
 import os
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
+from obstore.store import LocalStore, MemoryStore
 
-from app.kit.blobs import BlobNotFound, Blobs
+from app.kit.blobs import PRIVATE, BlobNotFound, Blobs
 
 
 @pytest.fixture
@@ -59,3 +61,33 @@ def test_one_that_cannot_be_written_leaves_what_was_there(tmp_path: Path, monkey
     assert blobs.get("a") == b"before" and list(blobs.names("")) == ["a"]
     with pytest.raises(BlobNotFound):
         blobs.get("b")
+
+
+# -- a bucket ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("many", [1, 40])
+def test_a_bucket_is_told_what_it_shall_send_with_each(tmp_path: Path, many: int) -> None:
+    store = MemoryStore()
+    blobs = Blobs(store)
+    public = {"Content-Type": "text/plain", "Cache-Control": "max-age=1"}
+    files = {f"log/{n}": b"%d" % n for n in range(many)}
+    blobs.put_all(files, public)
+    source = tmp_path / "shard"
+    source.write_bytes(b"z" * 100)
+    blobs.put_file("releases/one", source)
+    blobs.put("work", b"x")
+    assert {name: blobs.get(name) for name in blobs.names("log/")} == files
+    assert all(dict(obstore.get(store, name).attributes) == public for name in files)
+    for name in ("releases/one", "work"):
+        assert dict(obstore.get(store, name).attributes) == PRIVATE, "unless it is said to be for everybody"
+    assert blobs.size("releases/one") == 100 and blobs.read("releases/one", 10, 13) == b"zzz"
+    blobs.delete("work")
+    blobs.delete("work")
+    for read in (blobs.get, blobs.size, lambda name: blobs.read(name, 0, 1)):
+        with pytest.raises(BlobNotFound):
+            read("work")
+
+
+def test_a_directory_by_its_address_keeps_no_headers(tmp_path: Path) -> None:
+    blobs = Blobs(LocalStore(tmp_path))
+    blobs.put("log/one", b"x", {"Content-Type": "text/plain"})
+    assert blobs.get("log/one") == b"x" == (tmp_path / "log" / "one").read_bytes()

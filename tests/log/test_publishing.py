@@ -2,17 +2,24 @@
 
 import gzip
 import itertools
+import json
+import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
 import sqlalchemy as sa
+from sayso.logcheck import verify_log
 
 from app.core import merkle
 from app.core.merkle import MAX_LEAF_BYTES
-from app.core.note import open_checkpoint, parse_vkey
+from app.core.note import open_checkpoint, parse_checkpoint, parse_note, parse_vkey
 from app.crypto.keyring import verify_ed25519
+from app.kit import journal
 from app.kit.db import is_sqlite, read, write
 from app.kit.errors import Invalid
 from app.kit.migrate import upgrade
@@ -20,12 +27,13 @@ from app.kit.runtime import Runtime
 from app.log import proofs, publisher
 from app.log import service as log
 from app.log.check import check
-from app.log.models import Checkpoint
+from app.log.models import Checkpoint, LogEntry
 from app.log.publisher import LogDamaged, Publisher
 from app.log.router import takes_gzip
+from app.log.witnesses import Witnesses
 from app.main import make_runtime
 from tests.kit.refusals import get, refused
-from tests.support import LabParty, PlatformParty, Service, until
+from tests.support import LabParty, PlatformParty, Service, rows_of, serving, until
 from tests.support import test_settings as settings_of
 
 
@@ -51,51 +59,99 @@ class Killed(BaseException):
     """What stands for the end of the process: no handler of the code under test may catch it."""
 
 
+class Steps:
+    """Every step of publishing, in its order: each file of tiles, the second place, cosigning, the row, the checkpoint's file. Number
+    `at` is where the process ends: before a step, in the middle of writing, or after it."""
+
+    def __init__(self, runtime: Runtime, patch: pytest.MonkeyPatch, at: int) -> None:
+        self.at, self.met = at, []  # type: ignore[var-annotated]
+        blobs: Any = runtime.blobs
+        wrap = self._around
+        patch.setattr(blobs, "_write", wrap(blobs._write, lambda target, *_: f"file {target.name.partition('.')[0]}"))
+        patch.setattr(journal, "_put", self._torn(journal._put))
+        patch.setattr(runtime.journal, "_replace", wrap(runtime.journal._replace, lambda name, _: f"kept {name}"))
+        patch.setattr(Witnesses, "cosign", wrap(Witnesses.cosign, lambda *_: "cosigned"))
+        patch.setattr(publisher, "write", self._transaction)
+
+    def step(self, what: str) -> None:
+        self.met.append(what)
+        if len(self.met) == self.at:
+            raise Killed
+
+    def _around(self, real: Any, name: Any) -> Any:
+        def call(*args: Any) -> Any:
+            self.step("before " + name(*args))
+            done = real(*args)
+            self.step("after " + name(*args))
+            return done
+
+        return call
+
+    def _torn(self, real: Any) -> Any:
+        def call(file: Any, at: int, data: bytes) -> None:
+            self.step("before kept leaves")
+            real(file, at, data[: len(data) // 2])
+            self.step("half of kept leaves")
+            real(file, at, data)
+            self.step("after kept leaves")
+
+        return call
+
+    @contextmanager
+    def _transaction(self, engine: sa.Engine) -> Iterator[Any]:
+        self.step("before row")
+        with write(engine) as session:
+            yield session
+            self.step("before commit")
+        self.step("after row")
+
+
 @pytest.mark.parametrize("before, more", [(0, 0), (0, 3), (250, 10), (511, 300)])
 def test_a_publisher_killed_between_any_two_steps_is_followed_by_one_that_finishes(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, before: int, more: int
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: int, more: int
 ) -> None:
     if before:
         leaves(runtime, before)
         Publisher(runtime).publish()
     size = leaves(runtime, more) if more else before
-    put, entry = runtime.blobs.put, publisher.write
-    for k in itertools.count(1):  # one step further each time: files, and the transaction that publishes
-        steps = itertools.count(1)
+    places = {runtime.settings.data_dir / "blobs": tmp_path / "blobs then", runtime.settings.journal: tmp_path / "journal then"}
+    for place, then in places.items():
+        shutil.copytree(place, then)
 
-        def step() -> None:
-            if next(steps) == k:
-                raise Killed
+    def begun() -> None:
+        """What another process knows of the second place: nothing yet."""
+        runtime.journal._leaves = (0, 0)
 
-        def counted_put(name: str, data: bytes) -> None:
-            step()
-            put(name, data)
-            step()
-
-        def counted_write(engine: sa.Engine) -> object:
-            step()
-            return entry(engine)
-
+    for k in itertools.count(1):  # one step further each time
         with monkeypatch.context() as patch:
-            patch.setattr(runtime.blobs, "put", counted_put)
-            patch.setattr(publisher, "write", counted_write)
+            steps = Steps(runtime, patch, k)
+            begun()
             try:
                 Publisher(runtime).publish()
                 killed = False
             except Killed:
                 killed = True
+        begun()
         assert Publisher(runtime).publish() == size
-        assert check(runtime) == []
+        assert check(runtime) == [] and runtime.journal.kept() == size
         file = runtime.blobs.get("log/checkpoint").decode()
         with read(runtime.engine) as session:
             newest = publisher.last_checkpoint(session)
             assert newest is not None and newest.note == file and newest.size == size
+            kept = list(session.execute(sa.select(LogEntry.leaf).order_by(LogEntry.log_index)).scalars())  # type: ignore[call-overload]
+        assert list(runtime.journal.leaves()) == [bytes(leaf) for leaf in kept]
+        assert parse_checkpoint(parse_note(runtime.journal.checkpoint() or "").text) == parse_checkpoint(parse_note(file).text)
         if not killed:
             break
         with write(runtime.engine) as session:  # the same stretch once more, from the same start
             session.execute(sa.delete(Checkpoint).where(Checkpoint.size > before) if before else sa.delete(Checkpoint))  # type: ignore[arg-type]
-        runtime.blobs.delete("log/checkpoint")
-    assert k > 3
+        for place, then in places.items():
+            shutil.rmtree(place)
+            shutil.copytree(then, place)
+    wanted = {"after cosigned", "after kept checkpoint", "before commit", "after row", "before file checkpoint", "after file checkpoint"}
+    wanted |= {"half of kept leaves", "after kept leaves"} if more else set()
+    assert wanted <= set(steps.met) and (not more or len([s for s in steps.met if "file" in s]) >= 6), steps.met
+    assert k == len(steps.met) + 1
 
 
 def test_two_publishers_at_once_agree_on_every_checkpoint(runtime: Runtime) -> None:
@@ -208,6 +264,41 @@ def test_bundles_are_compressed_for_whoever_takes_it_and_kept_forever(service: S
     missing = get(service, "/v1/log/tile/0/999")
     refused(missing, 404, "not_found")
     assert missing.headers["cache-control"] == "no-store"
+
+
+def test_a_bucket_serves_the_log_as_the_service_does(tmp_path: Path) -> None:
+    """From whose files a CDN is fed: with the headers that tlog-tiles asks for; what is not of the log is kept by nobody."""
+    with serving(settings_of(tmp_path, blob_url="memory:///"), "sqlite") as service:
+        platform, lab = service.platform(), service.lab()
+        given = platform.give(300)[0]
+        release = lab.sdk.cut(lab.agree(platform), poll=0.05)
+        paths = lab.sdk.download(lab.sdk.deliver(release), tmp_path / "lab")
+        assert sum(len(rows_of(path)) for path in paths) == 300
+        assert json.loads(service.claim(given).receipt_file(given.id))["cose"]
+        until(lambda: _size(service) == read_size(service))
+        blobs = service.runtime.blobs
+        store, names = blobs._store, set(blobs.names("log/"))
+        assert {"log/checkpoint", "log/tile/0/000", "log/tile/entries/000"} <= names and check(service.runtime) == []
+        for name in names:
+            there, here = obstore.get(store, name), get(service, "/v1/" + name)
+            assert bytes(there.bytes()) == here.content or name == "log/checkpoint"
+            told = {k.lower(): v for k, v in there.attributes.items()}
+            wanted = {k: here.headers[k] for k in ("content-type", "cache-control")}
+            assert told == wanted, name
+            assert wanted["cache-control"] == ("max-age=1" if name == "log/checkpoint" else "public, max-age=31536000, immutable")
+        shards = list(blobs.names("releases/"))
+        assert shards and all(obstore.get(store, name).attributes["Cache-Control"] == "private, no-store" for name in shards)
+        # The files alone are a log.
+        for name in names:
+            (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "copy" / name).write_bytes(blobs.get(name))
+        report = verify_log(str(tmp_path / "copy" / "log"), proofs.verifier_key(service.runtime))
+        assert report.ok, report.to_json()
+
+
+def read_size(service: Service) -> int:
+    with read(service.runtime.engine) as session:
+        return log.size(session)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import sqlalchemy as sa
 from sayso.errors import SaysoError
 from sqlmodel import select
 
-from app.contributions.models import Contribution
+from app.contributions.models import Contribution, ContributionPayload
 from app.crypto.commitment import record_id, rid_seed
 from app.kit.db import read, write
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
 from app.parties import contributors
+from app.parties.models import Contributor as Person
 from app.releases.models import Shard
 from app.revocations import completion
 from app.revocations.models import Erasure
@@ -25,7 +26,7 @@ from tests.faults.cuts import outcome, queued, receipt_for_all
 from tests.kit.refusals import refused
 from tests.releases.test_downloads import SlowReader, big_release
 from tests.revocations.test_erasure import completed, key_of, row_of
-from tests.support import LabParty, PlatformParty, Service, shards_of, until
+from tests.support import LabParty, PlatformParty, Service, consent, shards_of, until
 
 
 # -- beside other things -----------------------------------------------------------------------------------------------
@@ -113,6 +114,66 @@ def test_with_a_reader_open_it_is_requested_and_completes_when_the_reader_ends(
         until(lambda: _attempts(service, done.id) > 1, 30)
         assert holder.erasure(done.id).state == "requested"
     completed(service, done.id)
+
+
+def _rows_on_disk(service: Service, *relations: str) -> bytes:
+    """Every row, dead or alive, in the files of these tables and indexes (PostgreSQL), as whoever reads the disk by pages finds them."""
+    found = bytearray()
+    with service.runtime.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("CHECKPOINT"))
+        for relation in relations:
+            read_all = sa.text("SELECT pg_read_binary_file(pg_relation_filepath(:relation))")
+            data = bytes(connection.execute(read_all, {"relation": relation}).scalar_one())
+            for page in (data[at : at + 8192] for at in range(0, len(data), 8192)):
+                lower = int.from_bytes(page[12:14], "little")
+                for at in range(24, lower, 4):  # line pointers: 15 bits of offset, 2 of state, 15 of length
+                    pointer = int.from_bytes(page[at : at + 4], "little")
+                    found += page[pointer & 0x7FFF : (pointer & 0x7FFF) + (pointer >> 17)] + b"\0" * 8
+    return bytes(found)
+
+
+def test_no_row_on_disk_confirms_a_guess_or_names_the_person(
+    service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if service.backend == "sqlite":
+        pytest.skip("tests/faults/test_traces.py looks at every byte of SQLite's files")
+    monkeypatch.setattr(completion, "PATIENCE", 2.0)
+    monkeypatch.setattr(completion, "_AGAIN", 0.5)
+    given = platform.sdk.record(
+        external_id="on disk", kind="statement", contributor="person on disk", context_ref="https://x.example/7f3a-on-disk",
+        parts={"text": "words on disk"}, consent=consent(),
+    )  # fmt: skip
+    with write(service.runtime.engine) as session:  # so many that VACUUM would leave one dead entry in an index for later
+        many = sa.text("INSERT INTO contributor SELECT 'filling ' || n, :platform, sha256(n::text::bytea), 0 FROM generate_series(1, 9000) n")
+        session.execute(many, {"platform": platform.id})
+    holder = receipt_for_all(service, platform, "person on disk")
+    row = row_of(service, given.id)
+    with read(service.runtime.engine) as session:
+        payload = session.get_one(ContributionPayload, given.id)
+        person = session.get_one(Person, row.contributor_id)
+    key = key_of(service, row.contributor_id)
+    assert key is not None
+    things = {
+        "mac of the body": bytes(row.body_mac or b""), "context reference": b"7f3a-on-disk", "sealed text": bytes(payload.text or b""),
+        "pseudonym": bytes(person.pseudonym or b""), "wrapped key": bytes(key.wrapped),
+    }  # fmt: skip
+    assert all(len(what) >= 12 for what in things.values())
+    tables = ("contribution", "contribution_payload", "contributor", "uq_contributor_platform_id_pseudonym", "data_key")
+
+    def there() -> set[str]:
+        rows = _rows_on_disk(service, *tables)
+        return {name for name, what in things.items() if what in rows}
+
+    assert there() == set(things)
+    with read(service.runtime.engine, snapshot=True) as session:
+        assert session.execute(sa.select(sa.func.count()).select_from(Contribution)).scalar_one() > 0  # type: ignore[arg-type]
+        done = holder.erase("all")
+        until(lambda: _attempts(service, done.id) > 1, 30)
+        assert there() == set(things), "deleted, and still there while somebody may read it"
+    completed(service, done.id)
+    assert there() == set()
+    with write(service.runtime.engine) as session:
+        session.execute(sa.delete(Person).where(Person.id.startswith("filling ")))  # type: ignore[attr-defined]
 
 
 def test_erasures_that_wait_for_a_reader_keep_no_release_waiting(

@@ -68,7 +68,7 @@ function parse(text, what) {
   return whole;
 }
 
-const KINDS = { text: (v) => typeof v === "string", integer: (v) => typeof v === "number", object: (v) => v instanceof Map, nothing: (v) => v === null };
+const KINDS = { text: (v) => typeof v === "string", integer: (v) => typeof v === "number", object: (v) => v instanceof Map, list: Array.isArray, nothing: (v) => v === null };
 function get(value, name, ...kinds) {
   const found = value.get(name);
   if (!value.has(name) || !kinds.some((kind) => KINDS[kind](found))) fail(`\`${name}\` is missing or of the wrong kind`);
@@ -161,6 +161,63 @@ function form(value, kind) {
   if (get(value, "v", "integer") !== 1 || get(value, "type", "text") !== kind) fail(`this is not a ${kind} of version 1`);
 }
 
+const asObject = (value) => (value instanceof Map ? value : fail("a list holds something that is not an object"));
+
+// What an act says of how it is known to be the person's: a recording by who attested the consent, any other by its capability.
+function evidenceOf(act) {
+  if (act.get("type") === "contribution.recorded") {
+    const consent = act.get("consent") ?? null;
+    const attested = consent === null ? "platform" : get(asObject(consent), "attested_by", "text");
+    return attested === "person" ? "widget" : attested;
+  }
+  if (!act.has("capability")) return "capability"; // acts of before, which only a receipt could do, do not name it
+  const capability = get(act, "capability", "text");
+  return capability === "receipt" ? "capability" : capability;
+}
+
+// A CBOR head in its shortest form (RFC 8949 section 4.2.1), and a byte string.
+function head(major, n) {
+  if (n < 24) return [major << 5 | n];
+  const width = [0, 1, 2, 3].find((one) => BigInt(n) < 1n << BigInt(8 << one));
+  const digits = Array.from({ length: 1 << width }, (_, i) => Number(BigInt(n) >> BigInt(8 * ((1 << width) - 1 - i)) & 255n));
+  return [major << 5 | 24 + width, ...digits];
+}
+const octets = (bytes) => join(head(2, bytes.length), bytes);
+
+// All of a COSE receipt but its signature follows from the proof beside it: these bytes are written and compared.
+async function checkCose(text, proof, key) {
+  const raw = unbase64(text, "the COSE receipt");
+  const keyed = join([0xa3, 1, 0x32, 4], octets(utf8.encode(`${key.name}+${hex(key.keyId)}`)), [0x19, 1, 0x8b, 1]);
+  const path = proof.path.map(octets);
+  const inner = join([0x83], head(0, proof.size), head(0, proof.index), head(4, path.length), ...path);
+  const front = join([0xd2, 0x84], octets(keyed), [0xa1, 0x19, 1, 0x8c, 0xa1, 0x20, 0x81], octets(inner), [0xf6], head(2, 64));
+  if (raw.length !== front.length + 64 || !equal(raw.slice(0, front.length), front)) fail("the COSE receipt is not of the proof in this file");
+  const signed = join([0x84], head(3, 10), utf8.encode("Signature1"), octets(keyed), octets([]), octets(proof.root));
+  const found = await crypto.subtle.importKey("raw", key.public, { name: "Ed25519" }, false, ["verify"]);
+  if (!await crypto.subtle.verify({ name: "Ed25519" }, found, raw.slice(-64), signed)) fail("the log's signature on the COSE receipt does not hold");
+}
+
+function checkConsent(found, act, proof) {
+  if (get(act, "type", "text") !== "contribution.recorded") fail("a consent receipt stands beside an act that is no recording");
+  const one = get(act, "contribution", "text"), given = act.get("consent") ?? null;
+  same(get(found, "dct:identifier", "text"), act.get("act"), "the consent receipt is of another act");
+  if (!get(found, "@id", "text").endsWith(`/v1/contributions/${one}/receipt`)) fail("the consent receipt is of another contribution");
+  const events = [];
+  for (const record of get(found, "dpv:hasRecordOfActivity", "list").map(asObject)) {
+    for (const event of get(record, "dpv:hasConsentStatus", "list").map(asObject)) {
+      const source = event.has("dct:source") ? get(event, "dct:source", "object") : new Map();
+      if (source.get("dct:identifier") !== act.get("act")) continue;
+      same(get(record, "dct:subject", "text"), one, "the consent receipt tells of this act under another contribution");
+      events.push([event, source]);
+    }
+  }
+  if (events.length !== (given === null ? 0 : 1)) fail("the consent receipt does not tell of this act's consent once");
+  for (const [event, source] of events) {
+    same(get(event, "odrl:hasPolicy", "text"), asObject(given).get("policy"), "the consent receipt names another policy than the act");
+    if (proof) same(get(source, "sayso:logIndex", "integer"), proof.index, "the consent receipt names another place in the log");
+  }
+}
+
 async function receipt(text, vkey, step) {
   let file, act, actText, leaf;
   await step("act matches its digest", async () => {
@@ -171,7 +228,7 @@ async function receipt(text, vkey, step) {
     same(hex(await sha256(utf8.encode(actText))), get(file, "payload_sha256", "text"), "the act is not the text of its digest");
     same(get(act, "v", "integer"), 1, "the act is of a version this verifier does not know");
     const evidence = get(get(file, "evidence", "object"), "kind", "text");
-    if (!["platform", "widget", "capability", "passkey"].includes(evidence)) fail("the evidence is of a kind this verifier does not know");
+    same(evidence, evidenceOf(act), "the evidence is not of the kind that the act itself names");
     return `${get(act, "type", "text")} ${get(act, "act", "text")} at ${get(act, "at", "text")}, evidence ${evidence}`;
   });
   await step("leaf commits to the act", async () => {
@@ -225,6 +282,17 @@ async function receipt(text, vkey, step) {
     if (raw && raw.length !== 32) fail("the seed is not 32 bytes");
     same(raw && hex(await sha256(raw)), bound, "the seed is not the one the act binds");
     return bound ? "" : "the act has no record id";
+  });
+  await step("COSE receipt is the same proof", async () => {
+    if ((file.get("cose") ?? null) === null) return "the file has none";
+    if (!proof) fail("the file has a COSE receipt and no proof that it could be of");
+    await checkCose(get(file, "cose", "text"), proof, await parseVkey(vkey || file.get("vkey")));
+    return "";
+  });
+  await step("consent receipt is of this act", async () => {
+    if ((file.get("consent_receipt") ?? null) === null) return "the file has none";
+    checkConsent(get(file, "consent_receipt", "object"), act, proof);
+    return "this act, its contribution and its policy; whatever else it tells is the service's word and was not checked";
   });
 }
 

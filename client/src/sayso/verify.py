@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sayso import dissent, local, proofs
+from sayso import cose, dissent, local, proofs
 from sayso import rows as rows_of
 from sayso.proofs import Failed, as_object, get, parse, same, sha256, texts
 from sayso.report import FAILED, PENDING, UNREADABLE, VERIFIED, Report, Step, Unreadable, load, run
@@ -73,8 +73,7 @@ def _receipt(report: Report, file: dict[str, Any], trust: Trust) -> None:
         same(sha256(text.encode()).hex(), get(file, "payload_sha256", str), "the act is not the text of its digest")
         same(get(act, "v", int), 1, "the act is of a version this verifier does not know")
         evidence = get(get(file, "evidence", dict), "kind", str)
-        if evidence not in ("platform", "widget", "capability", "passkey"):
-            raise Failed("the evidence is of a kind this verifier does not know")
+        same(evidence, _evidence(act), "the evidence is not of the kind that the act itself names")
         step.detail = f"{get(act, 'type', str)} {get(act, 'act', str)} at {get(act, 'at', str)}, evidence {evidence}"
 
     # 2. The leaf commits to this act: only who has the salt can show it, and only for this text.
@@ -116,6 +115,35 @@ def _receipt(report: Report, file: dict[str, Any], trust: Trust) -> None:
             raise Failed("the seed is not 32 bytes")
         same(None if raw is None else sha256(raw).hex(), bound, "the seed is not the one the act binds")
         step.detail = "" if bound else "the act has no record id"
+
+    # 7. The COSE receipt, if there is one, is the same proof of the same leaf, signed by the same key.
+    with report.step("COSE receipt is the same proof") as step:
+        proof = None if file["tlog_proof"] is None else proofs.parse_proof(file["tlog_proof"])
+        if file.get("cose") is None:
+            step.detail = "the file has none"
+        elif proof is None:
+            raise Failed("the file has a COSE receipt and no proof that it could be of")
+        else:
+            index, path, note, size, root = proof
+            cose.check(get(file, "cose", str), index, size, path, root, _key(note, file["vkey"], trust))
+
+    # 8. The consent receipt, if there is one, tells of this act what the act says.
+    with report.step("consent receipt is of this act") as step:
+        if file.get("consent_receipt") is None:
+            step.detail = "the file has none"
+        else:
+            cose.check_consent(get(file, "consent_receipt", dict), act, proof and proof[0])
+            step.detail = "this act, its contribution and its policy; whatever else it tells is the service's word and was not checked"
+
+
+def _evidence(act: dict[str, Any]) -> str:
+    """What an act says of how it is known to be the person's: a recording by who attested the consent, any other by its capability."""
+    if act.get("type") == "contribution.recorded":
+        consent = act.get("consent")
+        attested = "platform" if consent is None else get(as_object(consent), "attested_by", str)
+        return "widget" if attested == "person" else attested
+    capability = act.get("capability", "receipt")  # acts of before, which only a receipt could do, do not name it
+    return "capability" if capability == "receipt" else get(act, "capability", str)
 
 
 def _agreement(report: Report, file: dict[str, Any], trust: Trust) -> dict[str, Any]:
@@ -324,11 +352,18 @@ def logged(report: Report, file: dict[str, Any], leaf: bytes, trust: Trust, leas
 
 def by_log(note: str, own: str, trust: Trust) -> str:
     """Whose signature the checkpoint bears, as a sentence. With a policy that names logs, the key is one of them."""
-    given = [trust.vkey] if trust.vkey else (trust.policy.logs if trust.policy else [])
-    origin = proofs.parse_head(note)[0]
-    key = next((k for k in given if k.split("+")[0] == origin), (given or [own])[0])
-    whose = "the key you gave" if given else "the file's own key: compare it with one from elsewhere"
+    key = _key(note, own, trust)
+    whose = "the key you gave" if _given(trust) else "the file's own key: compare it with one from elsewhere"
     return f"{proofs.check_checkpoint(note, key)}, {whose} ({key})"
+
+
+def _given(trust: Trust) -> list[str]:
+    return [trust.vkey] if trust.vkey else (trust.policy.logs if trust.policy else [])
+
+
+def _key(note: str, own: str, trust: Trust) -> str:
+    origin = proofs.parse_head(note)[0]
+    return next((k for k in _given(trust) if k.split("+")[0] == origin), (_given(trust) or [own])[0])
 
 
 def by_witnesses(note: str, policy: Policy) -> str:

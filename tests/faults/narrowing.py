@@ -1,0 +1,223 @@
+"""The flows that narrow, beside withdrawal, terms and erasure: each made to fail in tests/faults/test_every_call.py."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sayso.errors import SaysoError
+
+from app.collectives import service as collectives
+from app.collectives.queries import collective_of
+from app.kit.db import write
+from app.kit.errors import Conflict
+from app.parties import service as parties
+from app.revocations import recalls
+from tests.collectives.members import founded, in_days, joined
+from tests.faults.cuts import receipt_for_all
+from tests.faults.world import Made, World
+
+_OR_DONE = (200, 201, 409)
+"""409 where the commit was done and its answer lost: what must hold is looked at all the same."""
+
+
+def _member(w: World) -> tuple[Any, str]:
+    """The collective as a new member of it meets it, and the contributor's id."""
+    if "union" not in w.kept:
+        w.platform.give(1, contributor="founder " + w.platform.id)
+        w.kept["union"] = founded(receipt_for_all(w.service, w.platform, "founder " + w.platform.id))
+        w.kept["policy"] = w.kept["union"].read()["policy"]
+    name = w.name()
+    [given] = w.platform.give(1, contributor=name)
+    mine = joined(w.kept["union"], receipt_for_all(w.service, w.platform, name))
+    return mine, w.column("SELECT contributor_id FROM contribution WHERE id = :id", id=given.id)[0]
+
+
+def mandate(w: World) -> Made:
+    mine, person = _member(w)
+    key, sent = w.name(), {"expires_on": in_days(w.service, 100), "policy": w.kept["policy"]}
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM mandate WHERE contributor_id = :id AND ended_at IS NULL", id=person) == 1
+
+    return lambda: w.post(f"/v1/collectives/{mine.id}/mandates", sent, mine._person.receipt, key, _OR_DONE), holds
+
+
+def mandate_end(w: World) -> Made:
+    mine, person = _member(w)
+    made = mine.give_mandate(in_days(w.service, 100), w.kept["policy"])["id"]
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM mandate WHERE contributor_id = :id AND ended_at IS NULL", id=person) == 0
+        assert w.count("SELECT count(*) FROM collective_act WHERE contributor_id = :id AND type = 'mandate.ended'", id=person) == 1
+
+    return lambda: w.delete(f"/v1/collectives/{mine.id}/mandates/{made}", mine._person.receipt, _OR_DONE), holds
+
+
+def leave(w: World) -> Made:
+    mine, person = _member(w)
+    mine.give_mandate(in_days(w.service, 100), w.kept["policy"])
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM membership WHERE contributor_id = :id AND left_at IS NULL", id=person) == 0
+        assert w.count("SELECT count(*) FROM mandate WHERE contributor_id = :id AND ended_at IS NULL", id=person) == 0
+        assert w.count("SELECT count(*) FROM collective_act WHERE contributor_id = :id AND type = 'membership.ended'", id=person) == 1
+
+    return lambda: w.delete(f"/v1/collectives/{mine.id}/members/me", mine._person.receipt, (*_OR_DONE, 404)), holds
+
+
+def lab_refusal(w: World) -> Made:
+    """As an outcome does it."""
+    _member(w)
+    union, lab = w.kept["union"].id, w.service.lab().id
+
+    def act() -> bool:
+        with write(w.service.runtime.engine) as session:
+            collectives.set_refusal(session, collective_of(session, union, lock=True), lab, True, union, now=w.service.clock.now())
+        return True
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM lab_refusal WHERE lab_id = :id", id=lab) == 1
+
+    return act, holds
+
+
+def lab_block(w: World) -> Made:
+    lab = w.service.lab()
+
+    def act() -> bool:
+        try:
+            with write(w.service.runtime.engine) as session:
+                parties.block_lab(session, lab.id, "tried", now=w.service.clock.now())
+        except Conflict:
+            return True
+        return True
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM lab WHERE id = :id AND blocked_at IS NOT NULL", id=lab.id) == 1
+        assert w.count("SELECT count(*) FROM log_entry WHERE subject = :id AND type = 'admin.lab-blocked'", id=lab.id) == 1
+
+    return act, holds
+
+
+def _person(w: World) -> tuple[Any, Any, str]:
+    name = w.name()
+    [given] = w.platform.give(1, contributor=name)
+    contributor = w.column("SELECT contributor_id FROM contribution WHERE id = :id", id=given.id)[0]
+    return receipt_for_all(w.service, w.platform, name), given, contributor
+
+
+def standing_withdrawal(w: World) -> Made:
+    holder, _, person = _person(w)
+    holder.scope(template="evaluation-only")
+    key = w.name()
+    standing = "SELECT count(*) FROM consent WHERE contributor_id = :id AND contribution_id IS NULL AND state = 'current'"
+    assert w.count(standing, id=person) == 1
+
+    def holds() -> None:
+        assert w.count(standing, id=person) == 0
+        assert w.count("SELECT count(*) FROM consent_act WHERE contributor_id = :id AND type = 'consent.withdrawn'", id=person) == 1
+
+    return lambda: w.post("/v1/revocations", {"scope": "standing"}, holder.receipt, key, _OR_DONE), holds
+
+
+def purpose_withdrawal(w: World) -> Made:
+    holder, _, person = _person(w)
+    key, sent = w.name(), {"scope": "purpose", "purpose": "dpv:ScientificResearch"}
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM exclusion WHERE contributor_id = :id AND contribution_id IS NULL", id=person) == 1
+
+    return lambda: w.post("/v1/revocations", sent, holder.receipt, key, _OR_DONE), holds
+
+
+def objection(w: World) -> Made:
+    holder, given, person = _person(w)
+    key, sent = w.name(), {"statement": "Not for this.", "language": "en"}
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM objection WHERE contributor_id = :id AND statement IS NOT NULL", id=person) == 1
+
+    return lambda: w.post(f"/v1/contributions/{given.id}/objections", sent, holder.receipt, key, _OR_DONE), holds
+
+
+def objection_taken_back(w: World) -> Made:
+    holder, given, person = _person(w)
+    made = holder.object(given.id, "Not for this.")["id"]
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM objection WHERE contributor_id = :id AND statement IS NOT NULL", id=person) == 0
+        assert w.count("SELECT count(*) FROM consent_act WHERE contributor_id = :id AND type = 'objection.withdrawn'", id=person) == 1
+
+    return lambda: w.delete(f"/v1/contributions/{given.id}/objections/{made}", holder.receipt, _OR_DONE), holds
+
+
+def platform_default(w: World) -> Made:
+    if "wording" not in w.kept:
+        w.kept["wording"] = w.platform.sdk.register_wording("Labs may test models with it.", "en")
+    w.platform.sdk.end_default()
+    shown = (w.service.clock.now() - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sent = {"default": {"template": "evaluation-only", "wording": w.kept["wording"], "shown_at": shown}}
+    token = w.service.token(w.platform)
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM platform_default WHERE platform_id = :id", id=w.platform.id) == 1
+
+    return lambda: w.put("/v1/platforms/me/default", sent, token), holds
+
+
+def platform_default_ended(w: World) -> Made:
+    _, _ = platform_default(w)
+    shown = (w.service.clock.now() - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    w.platform.sdk.set_default(template="evaluation-only", wording=w.kept["wording"], shown_at=shown)
+    token = w.service.token(w.platform)
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM platform_default WHERE platform_id = :id", id=w.platform.id) == 0
+
+    return lambda: w.put("/v1/platforms/me/default", {"default": None}, token), holds
+
+
+def _recall(w: World) -> str:
+    """A recall of one more record of one release."""
+    if "held" not in w.kept:
+        w.kept["held"] = w.platform.give(60)
+        w.kept["agreement"] = w.lab.agree(w.platform)
+        w.lab.sdk.cut(w.kept["agreement"], poll=0.05)
+    known = set(w.column("SELECT id FROM recall"))
+    w.service.claim(w.kept["held"].pop()).withdraw()
+    recalls.open_batch(w.service.runtime, w.kept["agreement"].id)
+    [made] = set(w.column("SELECT id FROM recall")) - known
+    return str(made)
+
+
+def acknowledge(w: World) -> Made:
+    recall, token = _recall(w), w.lab.sdk._auth.header().removeprefix("Bearer ")
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM recall WHERE id = :id AND state = 'acknowledged'", id=recall) == 1
+        assert w.count("SELECT count(*) FROM log_entry WHERE subject = :id AND type = 'recall.acknowledged'", id=recall) == 1
+
+    return lambda: w.post(f"/v1/recalls/{recall}/acknowledgement", {}, token, None, _OR_DONE), holds
+
+
+def attest(w: World) -> Made:
+    recall = _recall(w)
+
+    def act() -> bool:
+        try:
+            w.lab.sdk.attest(recall)
+        except SaysoError as error:
+            return getattr(error, "status", 500) == 409
+        return True
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM recall WHERE id = :id AND state = 'attested' AND attestation IS NOT NULL", id=recall) == 1
+        assert w.count("SELECT count(*) FROM log_entry WHERE subject = :id AND type = 'recall.attested'", id=recall) == 1
+
+    return act, holds
+
+
+FLOWS: list[Callable[[World], Made]] = [
+    mandate, mandate_end, leave, lab_refusal, lab_block, standing_withdrawal, purpose_withdrawal, objection, objection_taken_back,
+    platform_default, platform_default_ended, acknowledge, attest,
+]  # fmt: skip

@@ -1,0 +1,59 @@
+"""What the write flows that are made to fail act in, and how a try is answered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.state import State
+from tests.support import LabParty, PlatformParty, Service
+
+Made = tuple[Callable[[], Any], Callable[[], None]]
+"""What is tried (and tried again), and what must hold once it was answered."""
+
+
+@dataclass
+class World:
+    service: Service
+    platform: PlatformParty
+    lab: LabParty
+    n: int = 0
+    release: Any = None
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What one flow's tries share."""
+    _agreement: Any = None
+
+    @property
+    def agreement(self) -> Any:
+        """One for all tries: standing, over what the platform has."""
+        if self._agreement is None:
+            self._agreement = self.lab.agree(self.platform, mode="standing", until="2099-01-01")
+        return self._agreement
+
+    def name(self) -> str:
+        self.n += 1
+        return f"{self.platform.id} {self.n}"
+
+    def post(self, path: str, sent: Any, secret: str, key: str | None = None, status: tuple[int, ...] = (200, 201, 202)) -> bool:
+        """Whether it was answered as done; what it may answer otherwise is that it was not."""
+        return self._told(self.service.post(path, sent, secret, **({"Idempotency_Key": key} if key else {})), status)
+
+    def put(self, path: str, sent: Any, secret: str) -> bool:
+        """`post` for what is set."""
+        return self._told(self.service.http.put(self.service.base + path, json=sent, headers={"Authorization": f"Bearer {secret}"}), (200,))
+
+    def delete(self, path: str, secret: str, status: tuple[int, ...]) -> bool:
+        """`post` for what is ended."""
+        return self._told(self.service.http.delete(self.service.base + path, headers={"Authorization": f"Bearer {secret}"}), status)
+
+    def _told(self, answer: Any, status: tuple[int, ...]) -> bool:
+        if answer.status_code in status:
+            return True
+        assert answer.status_code >= 500, answer.text
+        return False
+
+    def column(self, sql: str, **values: Any) -> list[Any]:
+        with State(self.service.runtime.settings.database) as state:
+            return state.column(sql, **values)
+
+    def count(self, sql: str, **values: Any) -> int:
+        return int(self.column(sql, **values)[0])
