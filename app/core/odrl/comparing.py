@@ -25,7 +25,7 @@ from app.core.odrl.model import Concerned, Condition, Constraint, Policy, Rule
 from app.core.odrl.operators import compare, holds
 from app.core.odrl.state import Memberships, State
 from app.core.odrl.values import Day, Duration, Literal, Moment, NotOfKind, Value, shown, typed
-from app.core.truth import NO, YES
+from app.core.truth import MISSING, NO, YES, some
 
 CONFLICT, UNKNOWN, COMPATIBLE = "conflict", "unknown", "compatible"
 _RANK = {CONFLICT: 0, UNKNOWN: 1, COMPATIBLE: 2}
@@ -93,6 +93,7 @@ def _permission(
         return reach
     sure = every_ban = _product(_holding(rule, asked, offer, parts), _holding(wanted, asked, offer, parts))
     doubts = [reach] if reach.verdict == UNKNOWN else []
+    nameless = _nameless(rule, asked, parts)
     for ban in bans:
         hit = _reach(ban, asked, offer, parts, forbids=True)
         if hit.verdict == CONFLICT:
@@ -101,12 +102,15 @@ def _permission(
         escapes = _escaping(ban, asked, offer, parts)
         if not escapes and escapes is not None and hit.verdict == COMPATIBLE:
             return _Found(CONFLICT, "action", "It is prohibited.")
-        if hit.verdict == UNKNOWN:
-            doubts.append(_Found(UNKNOWN, hit.operand, "Whether a prohibition concerns it is not known."))
-        else:
+        unsure = hit.operand if hit.verdict == UNKNOWN else _nameless(ban, asked, parts)
+        if unsure:
+            doubts.append(_Found(UNKNOWN, unsure, "Whether a prohibition concerns it is not known."))
+        if hit.verdict == COMPATIBLE:
             sure = _product(sure, escapes)
-        every_ban = _product(every_ban, escapes)
+        every_ban = _product(every_ban, _escaping(ban, asked, offer, parts, perhaps=True))
     found = _best(sure, parts)
+    if found.verdict == CONFLICT and nameless:
+        return _Found(UNKNOWN, nameless, f"What has no name may be the {nameless} asked for.", found.operands)
     if found.verdict != COMPATIBLE or not doubts:
         return found
     if reach.verdict == COMPATIBLE and _best(every_ban, parts).verdict == COMPATIBLE:
@@ -123,10 +127,20 @@ def _holding(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> l
     return branches
 
 
-def _escaping(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> list[_Branch] | None:
+def _nameless(rule: Rule, asked: Request, parts: Memberships) -> str:
+    """The role in which a rule has something without a name, which may be what is asked for; empty if there is none."""
+    for name, listed, one in (("target", rule.targets, asked.target), ("assignee", rule.assignees, asked.assignee)):
+        if one is not None and any(parts.concerns(other, one) == MISSING for other in listed):
+            return name
+    return ""
+
+
+def _escaping(
+    rule: Rule, asked: Request, offer: Policy, parts: Memberships, *, perhaps: bool = False
+) -> list[_Branch] | None:
     """The ways in which it does not: a constraint is false, or of every action (asset, party) that it is about a refinement is."""
     ways = [_any(rule.constraints, NO)]
-    for group in _refined(rule, asked, offer, parts):
+    for group in _refined(rule, asked, offer, parts, perhaps=perhaps):
         fails: list[_Branch] | None = [()]
         for refinements in group:
             fails = _product(fails, _any(refinements, NO))
@@ -134,13 +148,19 @@ def _escaping(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> 
     return _union(ways)
 
 
-def _refined(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> Iterator[list[Sequence[Condition]]]:
-    """The refinements of each action, asset and party of a rule that the request is about, as `deciding.py` finds them."""
+def _refined(
+    rule: Rule, asked: Request, offer: Policy, parts: Memberships, *, perhaps: bool = False
+) -> Iterator[list[Sequence[Condition]]]:
+    """The refinements of each action, asset and party of a rule that the request is about, as `deciding.py` finds them;
+    with `perhaps`, also of those without a name, which it may be about."""
     wider = odrl.wider(asked.action, offer.included)
+    least = MISSING if perhaps else YES
     groups = (
         [one.refinements for one in rule.actions if one.iri in wider],
-        [one.refinements for one in rule.targets if asked.target is None or parts.concerns(one, asked.target)],
-        [one.refinements for one in rule.assignees if asked.assignee is None or parts.concerns(one, asked.assignee)],
+        *(
+            [one.refinements for one in listed if about is None or parts.concerns(one, about) >= least]
+            for listed, about in ((rule.targets, asked.target), (rule.assignees, asked.assignee))
+        ),
     )
     return (list(group) for group in groups if group)
 
@@ -167,9 +187,10 @@ def _among(listed: Iterable[Concerned], one: str | None, parts: Memberships) -> 
         return COMPATIBLE
     if one is None:
         return UNKNOWN
-    if any(parts.concerns(other, one) for other in those):
+    reached = some(parts.concerns(other, one) for other in those)
+    if reached == YES:
         return COMPATIBLE
-    return UNKNOWN if any(other.collection for other in those) else CONFLICT
+    return UNKNOWN if reached == MISSING or any(other.collection for other in those) else CONFLICT
 
 
 # --- conditions as alternatives, each a list of comparisons with the truth that they must have ---
@@ -189,10 +210,10 @@ def _any(conditions: Iterable[Condition], truth: int) -> list[_Branch] | None:
 def _union(ways: Iterable[list[_Branch] | None]) -> list[_Branch] | None:
     """The alternatives of all; None once there are too many to look at."""
     found: list[_Branch] = []
-    for some in ways:
-        if some is None or len(found) + len(some) > MAX_BRANCHES:
+    for way in ways:
+        if way is None or len(found) + len(way) > MAX_BRANCHES:
             return None
-        found += some
+        found += way
     return found
 
 

@@ -53,12 +53,12 @@ def read_request(policy: Policy) -> Request:
         why = "A request names one action, and at most one target and one assignee; ask for several one by one."
         raise OdrlError("odrl_request_invalid", why, rule.where)
     target, assignee = (next(iter(found), None) for found in (rule.targets, rule.assignees))
-    return Request(
-        policy.uid,
-        rule.actions[0].iri,
-        target.iri if target else None,
-        assignee.iri if assignee else None,
-    )
+    return Request(policy.uid, rule.actions[0].iri, _name(target), _name(assignee))
+
+
+def _name(one: Concerned | None) -> str | None:
+    """Who or what is meant; without a name it might be anyone, as where nothing is stated."""
+    return None if one is None or one.iri.startswith("_:") else one.iri
 
 
 class Decider:
@@ -185,26 +185,22 @@ class Decider:
         return dict(zip(("action", "target", "assignee"), (_SATISFACTION[one] for one in found), strict=True))
 
     def _concerns(self, listed: Sequence[Concerned], asked: str | None) -> int:
-        if not listed:
-            return YES
-        if asked is None:
-            return MISSING
-        return YES if any(self._parts.concerns(one, asked) for one in listed) else NO
+        return some(self._parts.concerns(one, asked) for one in listed) if listed else YES
 
     def _refined(self, rule: Rule, request: Request) -> tuple[int, list[dict[str, Any]]]:
-        """The refinements of that action, asset and party of the rule which the request is about."""
+        """The refinements of that action, asset and party of the rule which the request is about, or may be about."""
         wider = odrl.wider(request.action, self._policy.included)
-        groups: list[list[Action | Concerned]] = [
-            [one for one in rule.actions if one.iri in wider],
-            [one for one in rule.targets if request.target is None or self._parts.concerns(one, request.target)],
-            [one for one in rule.assignees if request.assignee is None or self._parts.concerns(one, request.assignee)],
+        groups: list[list[tuple[Action | Concerned, int]]] = [
+            [(one, YES) for one in rule.actions if one.iri in wider],
+            [(one, self._parts.concerns(one, request.target)) for one in rule.targets],
+            [(one, self._parts.concerns(one, request.assignee)) for one in rule.assignees],
         ]
         verdicts, reports = [], []
         for group in groups:
-            checked = [self._all(one.refinements) for one in group]
+            checked = [(concerned, self._all(one.refinements)) for one, concerned in group if concerned != NO]
             if checked:
-                verdicts.append(some(one.verdict for one in checked))
-            reports += [report for one in checked for report in one.reports]
+                verdicts.append(some(min(concerned, one.verdict) for concerned, one in checked))
+            reports += [report for _, one in checked for report in one.reports]
         return every(verdicts), reports
 
     # --- duties ---

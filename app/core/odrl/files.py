@@ -8,7 +8,7 @@ from app.core.odrl.building import Built, build_policies, incomplete, only_polic
 from app.core.odrl.comparing import compare_policies
 from app.core.odrl.deciding import Decider, DutyMode, read_request
 from app.core.odrl.graph import read_graph
-from app.core.odrl.inheritance import merged
+from app.core.odrl.inheritance import lineage, merged
 from app.core.odrl.limits import MAX_FILES, Finding, OdrlError, too_large
 from app.core.odrl.model import Policy
 from app.core.odrl.profile import translated
@@ -52,14 +52,22 @@ def _built(
     return found
 
 
-def _chosen(found: list[tuple[str, list[Built]]], what: str) -> tuple[str, Policy]:
-    """The policy meant: the one that no other inherits from; if there are several, the first file's."""
+def _chosen(found: list[tuple[str, list[Built]]], what: str) -> tuple[str, Policy, list[tuple[str, Finding]]]:
+    """The policy meant: the one that no other inherits from; if there are several, the first file's.
+
+    With the file that it is in, and what was found wrong with it and with those that it inherits from, each with its file.
+    """
     everything = [built for _, listed in found for built in listed]
     inherited = {parent for built in everything for parent in built.policy.parents}
     first = next(((n, listed) for n, listed in found if any(b.policy.uid not in inherited for b in listed)), found[0])
     with _naming(first[0]):
         root = only_policy([one for one in first[1] if one.policy.uid not in inherited] or first[1], what)
-        return first[0], merged(root, everything)
+        policy = merged(root, everything)
+    line = {id(one) for one in lineage(root, everything)}
+    return (
+        first[0], policy,
+        [(name, finding) for name, listed in found for built in listed if id(built) in line for finding in built.findings],
+    )  # fmt: skip
 
 
 def read_policy(files: Sequence[File], profiles: Iterable[str] = (), what: str = "policy") -> Policy:
@@ -89,7 +97,7 @@ def validate(files: Sequence[File], profiles: Iterable[str] = ()) -> dict[str, A
     try:
         if not found:
             raise unread[0][1]
-        name, policy = _chosen(found, "policy")
+        name, policy, _ = _chosen(found, "policy")
         uid, kind = policy.uid, policy.type
         # What could not be read is not missing as well.
         told = tuple(error.where for _, error in unread)
@@ -116,12 +124,13 @@ def evaluate(
 
     Raises OdrlError: whatever of the three cannot be read, with its file.
     """
-    policy = read_policy(files, profiles)
+    name, policy, findings = _chosen(_built(files, profiles), "policy")
+    findings += [(name, finding) for finding in incomplete(policy)]
     facts = read_facts(state)
     with _naming(request[0]):
         asked = read_request(read_policy([request], profiles, "request"))
     report = Decider(policy, facts, mode).decide(asked)
-    return {**report, "notes": [finding.to_json() for finding in incomplete(policy)]}
+    return {**report, "notes": [{**finding.to_json(), "file": file} for file, finding in findings]}
 
 
 def compatible(

@@ -19,13 +19,7 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
         OdrlError: odrl_inherit_unknown, odrl_inherit_cycle, odrl_too_large, odrl_policy_ambiguous (two policies with
             the uid of a parent), and whatever leaves no reading of one of the policies.
     """
-    by_uid: dict[str, Built] = {}
-    for one in given:
-        if one.policy.uid in by_uid and by_uid[one.policy.uid] is not one:
-            raise OdrlError("odrl_policy_ambiguous", "Two policies have the same uid.", one.policy.where)
-        by_uid[one.policy.uid] = one
-    line: list[Policy] = []
-    _collect(root, by_uid, [], line, set())
+    line = [one.policy for one in lineage(root, given)]
     policy = line[0]
     shared = [one.shared for one in line]
     rules = tuple(_filled(rule, shared) for one in line for rule in one.rules)
@@ -46,6 +40,18 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
     )
 
 
+def lineage(root: Built, given: Sequence[Built]) -> list[Built]:
+    """The policy, its parents, theirs and so on, each once. Raises OdrlError as `merged` does."""
+    by_uid: dict[str, Built] = {}
+    for one in given:
+        if one.policy.uid in by_uid and by_uid[one.policy.uid] is not one:
+            raise OdrlError("odrl_policy_ambiguous", "Two policies have the same uid.", one.policy.where)
+        by_uid[one.policy.uid] = one
+    line: list[Built] = []
+    _collect(root, by_uid, [], line, set())
+    return line
+
+
 def _filled(rule: Rule, shared: Sequence[Rule]) -> Rule:
     """The rule with what its policy and the parents say for all rules, beside its own."""
     return replace(
@@ -57,7 +63,7 @@ def _filled(rule: Rule, shared: Sequence[Rule]) -> Rule:
     )
 
 
-def _collect(one: Built, by_uid: Mapping[str, Built], path: list[str], line: list[Policy], seen: set[str]) -> None:
+def _collect(one: Built, by_uid: Mapping[str, Built], path: list[str], line: list[Built], seen: set[str]) -> None:
     policy = one.usable()
     if policy.uid in path:
         raise OdrlError("odrl_inherit_cycle", "A policy inherits from itself.", policy.where)
@@ -66,7 +72,7 @@ def _collect(one: Built, by_uid: Mapping[str, Built], path: list[str], line: lis
     if policy.uid in seen:
         return
     seen.add(policy.uid)
-    line.append(policy)
+    line.append(one)
     for parent in policy.parents:
         if parent not in by_uid:
             raise OdrlError(

@@ -234,10 +234,12 @@ class Parts:
                 source or refinements or {_O + "PartyCollection", _O + "AssetCollection"} & set(one.types)
             )
             uid = self.uid(one)
-            if uid.startswith("_:") and source is None:
-                self.error(
-                    "odrl_property_missing", f"`{name}` needs a uid, or a source if it is a collection.", one.where
+            if uid.startswith("_:") and (source is None or source.text.startswith("_:")):
+                why = (
+                    f"`{name}` needs a uid, or a source if it is a collection. It is read as one of which nobody can say whether "
+                    "it is, or holds, what a request is about."
                 )
+                self.error("odrl_property_missing", why, one.where)
             found.append(Concerned(uid, None if source is None else source.text, collection, refinements))
         return tuple(dict.fromkeys(found))
 

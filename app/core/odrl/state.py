@@ -10,6 +10,7 @@ from app.core.odrl.context import BUNDLED, Context, pointer
 from app.core.odrl.graph import context_iri, native
 from app.core.odrl.limits import MAX_FACTS, OdrlError, too_large
 from app.core.odrl.values import Iri, Literal, NotOfKind, Value, typed
+from app.core.truth import MISSING, NO, YES
 
 KEYS = ("@context", "now", "values", "partOf", "duties")
 DUTY_STATES = ("not-set", "fulfilled", "violated")
@@ -65,10 +66,17 @@ class Memberships:
             self._found[iri] = frozenset(found)
         return self._found[iri]
 
-    def concerns(self, one: "Named", asked: str) -> bool:
-        """Whether an asset or party that a rule names is the one asked about, or one that it is part of."""
+    def concerns(self, one: "Named", asked: str | None) -> int:
+        """Whether an asset or party that a rule names is the one asked about, or one that it is part of.
+
+        Of something without a name nobody can say what it is, or who belongs to it: it may always be the one asked about.
+        """
+        if asked is None:
+            return MISSING
         above = self.above(asked)
-        return one.iri in above or (one.source is not None and one.source in above)
+        if one.iri in above or (one.source is not None and one.source in above):
+            return YES
+        return MISSING if all(name is None or name.startswith("_:") for name in (one.iri, one.source)) else NO
 
     def reaches(self, one: str, other: str) -> bool:
         """Whether `one` is part of `other`."""
