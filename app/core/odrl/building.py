@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.graph import Graph, Node
 from app.core.odrl.limits import Finding, OdrlError
-from app.core.odrl.model import Policy, Rule
+from app.core.odrl.model import Concerned, Policy, Rule
 from app.core.odrl.rules import Parts
 from app.core.odrl.values import Iri
 
@@ -40,14 +40,46 @@ class Built:
         return self.policy
 
 
-def build_policies(graph: Graph, profiles: Iterable[str] = ()) -> list[Built]:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What an asset or a party says of a policy: that it is the target, or the assignee or assigner, of all its rules."""
+
+    role: str
+    policy: str
+    graph: Graph
+    node: Node
+
+
+_LINKS = {"hasPolicy": "target", "assigneeOf": "assignee", "assignerOf": "assigner"}
+
+
+def links_of(graph: Graph) -> list[Link]:
+    """What the assets and parties of a graph say of policies (Information Model, 2.2.3 and 2.3.3).
+
+    Raises OdrlError (odrl_iri_invalid).
+    """
+    found = []
+    for node in graph:
+        for name, role in _LINKS.items():
+            for value in node.properties.get(_O + name, ()):
+                if not isinstance(value, Iri):
+                    raise OdrlError("odrl_iri_invalid", f"`{name}` names a policy.", node.at[_O + name])
+                found.append(Link(role, value.text, graph, node))
+    return found
+
+
+def build_policies(graph: Graph, profiles: Iterable[str] = (), links: Iterable[Link] | None = None) -> list[Built]:
     """All policies of a graph in the order in which they stand; `profiles` are those known beside the core profile.
+    `links` come from all documents that are read together, and from this one alone if they are not given.
 
     Raises OdrlError (odrl_too_large, odrl_cycle) where building has to stop; all else is in the findings.
     """
     # The service's own profile is not among them: its policies are read strictly and come in their standard form.
     known = {odrl.CORE_PROFILE, odrl.ODRL, *profiles}
-    return [_policy(graph, node, known) for node in graph if _is_policy(node)]
+    by_policy: dict[str, list[Link]] = {}
+    for link in links_of(graph) if links is None else links:
+        by_policy.setdefault(link.policy, []).append(link)
+    return [_policy(graph, node, known, by_policy) for node in graph if _is_policy(node)]
 
 
 def _is_policy(node: Node) -> bool:
@@ -56,7 +88,7 @@ def _is_policy(node: Node) -> bool:
     )
 
 
-def _policy(graph: Graph, node: Node, known: set[str]) -> Built:
+def _policy(graph: Graph, node: Node, known: set[str], links: Mapping[str, list[Link]]) -> Built:
     parts = Parts(graph)
     parts.check_properties(node, _POLICY, "a policy")
     kind = _kind(parts, node)
@@ -71,11 +103,13 @@ def _policy(graph: Graph, node: Node, known: set[str]) -> Built:
         if iri == _O + name
         for one in parts.nodes(node, name)
     )
+    uid = parts.uid(node)
     policy = Policy(
-        parts.uid(node),
+        uid,
         kind,
         node.where,
         shared,
+        _linked(parts, node, [link for name in dict.fromkeys((node.id, uid)) for link in links.get(name, ())]),
         rules,
         frozenset(_conflicts(parts, node)),
         tuple(one.text for one in node.properties.get(_O + "profile", ())),
@@ -90,6 +124,21 @@ def _policy(graph: Graph, node: Node, known: set[str]) -> Built:
     )
     _check(parts, node, policy, known)
     return Built(policy, tuple(parts.findings))
+
+
+def _linked(parts: Parts, node: Node, links: Iterable[Link]) -> Rule:
+    """What is the target, assignee or assigner of all rules because it says so itself."""
+    found: dict[str, dict[Concerned, None]] = {role: {} for role in _LINKS.values()}
+    for link in links:
+        if _is_policy(link.node):  # a policy is an asset, too
+            thing = Concerned(parts.uid(link.node))
+        else:
+            thing = Parts(link.graph, parts.findings).party_or_asset(link.node, link.role)
+        found[link.role][thing] = None
+    return Rule(
+        "", "permission", node.where, targets=tuple(found["target"]), assignees=tuple(found["assignee"]),
+        assigners=tuple(one.iri for one in found["assigner"]),
+    )  # fmt: skip
 
 
 def _kind(parts: Parts, node: Node) -> str:

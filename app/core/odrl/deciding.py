@@ -209,10 +209,12 @@ class Decider:
         constraints = self._all(duty.constraints)
         deontic = self._state.duties.get(duty.uid, "not-set")
         below = [self._duty(one) for one in duty.consequences]
-        if deontic == "fulfilled":
+        if any(self._state.duties.get(one.uid) == "violated" for one in duty.consequences):
+            deontic = "violated"  # what was to make good for the duty was failed as well
+        elif deontic == "fulfilled":
             # A consequence that the state speaks of has come due: the duty was failed first, and both must be done.
-            open_ones = [one.deontic for one in below if one.uid in self._state.duties and one.deontic != "fulfilled"]
-            deontic = "violated" if "violated" in open_ones else "not-set" if open_ones else deontic
+            due = any(one.uid in self._state.duties and one.deontic != "fulfilled" for one in below)
+            deontic = "not-set" if due else deontic
         consequences = [one.report for one in below]
         report = {
             "uid": duty.uid,

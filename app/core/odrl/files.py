@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from app.core.odrl.building import Built, build_policies, incomplete, only_policy
+from app.core.odrl.building import Built, Link, build_policies, incomplete, links_of, only_policy
 from app.core.odrl.comparing import compare_policies
 from app.core.odrl.deciding import Decider, DutyMode, read_request
-from app.core.odrl.graph import read_graph
+from app.core.odrl.graph import Graph, read_graph
 from app.core.odrl.inheritance import lineage, merged
 from app.core.odrl.limits import MAX_FILES, Finding, OdrlError, too_large
 from app.core.odrl.model import Policy
@@ -34,21 +34,27 @@ def _built(
 ) -> list[tuple[str, list[Built]]]:
     if len(files) > MAX_FILES:
         raise too_large("files", MAX_FILES)
-    found = []
-    for name, data in files:
+    graphs: list[tuple[str, Graph]] = []
+    links: list[Link] = []
+    for number, (name, data) in enumerate(files, 1):
         with _naming(name):
             document = read_json(data)
             unread: list[OdrlError] | None = None if problems is None else []
             try:
-                graph = read_graph(translated(document), unread)
+                graph = read_graph(translated(document), unread, number)
+                links += links_of(graph)
             except OdrlError as error:
                 if problems is None or error.code == "odrl_too_large":
                     raise
                 problems.append((name, error))
                 continue
-            found.append((name, build_policies(graph, profiles)))
+            graphs.append((name, graph))
             if problems is not None:
                 problems += [(name, error) for error in unread or ()]
+    found = []
+    for name, graph in graphs:
+        with _naming(name):
+            found.append((name, build_policies(graph, profiles, links)))
     return found
 
 

@@ -22,7 +22,10 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
     line = [one.policy for one in lineage(root, given)]
     policy = line[0]
     shared = [one.shared for one in line]
-    rules = tuple(_filled(rule, shared) for one in line for rule in one.rules)
+    linked = _linked(line)
+    rules = tuple(
+        _filled(rule, [*shared, *(said for said, below in linked if one.uid in below)]) for one in line for rule in one.rules
+    )
     if sum(1 for rule in rules for _ in rule.below()) > MAX_RULES:
         raise too_large("rules in a policy", MAX_RULES, policy.where)
     limits = sum(1 for r in rules for one in r.below() for listed in conditions_of(one) for _ in atoms(listed))
@@ -30,7 +33,7 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
         raise too_large("constraints in a policy", MAX_CONSTRAINTS, policy.where)
     return replace(
         policy,
-        shared=_filled(Rule("", "permission", policy.where), shared),
+        shared=_filled(Rule("", "permission", policy.where), [*shared, policy.linked]),
         rules=rules,
         conflicts=frozenset(name for one in line for name in one.conflicts),
         profiles=tuple(dict.fromkeys(name for one in line for name in one.profiles)),
@@ -38,6 +41,24 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
         implied=_together([one.implied for one in line]),
         parts={key: frozenset(values) for key, values in _together([one.parts for one in line]).items()},
     )
+
+
+def _linked(line: Sequence[Policy]) -> list[tuple[Rule, set[str]]]:
+    """What assets and parties say of the policies, with those whose rules it is about: the policy and all that it inherits."""
+    parents = {one.uid: one.parents for one in line}
+    found = []
+    for one in line:
+        if not (one.linked.targets or one.linked.assignees or one.linked.assigners):
+            continue
+        reached: set[str] = set()
+        waiting = [one.uid]
+        while waiting:
+            uid = waiting.pop()
+            if uid not in reached:
+                reached.add(uid)
+                waiting += parents[uid]
+        found.append((one.linked, reached))
+    return found
 
 
 def lineage(root: Built, given: Sequence[Built]) -> list[Built]:

@@ -79,13 +79,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy. `shared` is what it says for all its rules, which `inheritance.merged` writes into each;
+    """A policy. `shared` is what it says for all its rules, `linked` what assets and parties say of all of them;
+    `inheritance.merged` writes both into each;
     `included` and `implied` are what it says of actions of other vocabularies, `parts` what of collections."""
 
     uid: str
     type: str
     where: str
     shared: Rule
+    linked: Rule
     rules: tuple[Rule, ...]
     conflicts: frozenset[str]
     profiles: tuple[str, ...]

@@ -30,7 +30,7 @@ _BELOW = {
     "obligation": frozenset({"consequence"}),
     "duty": frozenset({"consequence"}),
 }
-_CONSTRAINT = frozenset(odrl.listed("uid leftOperand operator rightOperand rightOperandReference dataType unit status"))
+_CONSTRAINT = frozenset(odrl.listed("uid leftOperand operator rightOperand rightOperandReference dataType datatype unit status"))
 _LOGICAL = frozenset({"uid", *odrl.LOGICAL})
 _CONCERNED = frozenset(odrl.listed("uid partOf source refinement hasPolicy assigneeOf assignerOf scope"))
 _ACTION = frozenset(odrl.listed("uid refinement includedIn implies"))
@@ -39,9 +39,9 @@ _ACTION = frozenset(odrl.listed("uid refinement includedIn implies"))
 class Parts:
     """Builds the parts of the nodes of a graph and keeps what is wrong with them."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, findings: list[Finding] | None = None) -> None:
         self.graph = graph
-        self.findings: list[Finding] = []
+        self.findings: list[Finding] = [] if findings is None else findings
         self._rules = self._constraints = 0
         self._hopeless = False
 
@@ -105,6 +105,8 @@ class Parts:
         given = node.properties.get(_O + "uid", ())
         if len(given) > 1 or (given and not node.blank and given[0].text != node.id):
             self.error("odrl_property_repeated", "A thing has one uid.", node.at[_O + "uid"], fatal=True)
+        if given and given[0].text.startswith("_:"):
+            self.error("odrl_iri_invalid", "A uid is an IRI, no label of a blank node.", node.at[_O + "uid"], fatal=True)
         return given[0].text if given else node.id
 
     # --- constraints ---
@@ -178,11 +180,16 @@ class Parts:
 
     def _typed(self, node: Node, right: tuple[Value, ...], kind: str) -> tuple[Value, ...]:
         """The right values with the type that `dataType` gives those without one; each must be of its type."""
-        given = next(iter(node.properties.get(_O + "dataType", ())), None)
+        # The standard's context writes `dataType` out as odrl:datatype; the vocabulary has it as odrl:dataType. Both are one.
+        types = [(name, one) for name in ("dataType", "datatype") for one in node.properties.get(_O + name, ())]
+        names = {one.iri if isinstance(one, Literal) and one.iri else one.text for _, one in types}
+        if len(names) > 1:
+            self.error("odrl_property_repeated", "A constraint has one `dataType`.", node.at[_O + types[0][0]], fatal=True)
+        given = min(names, default=None)
         found: list[Value] = []
         for value in right:
             if isinstance(value, Literal) and given is not None and value.datatype == odrl.XSD + "string":
-                value = Literal(value.text, given.text, value.iri)
+                value = Literal(value.text, given, value.iri)
             found.append(value)
             where = node.at[_O + "rightOperand"]
             if isinstance(value, Iri):
@@ -225,23 +232,22 @@ class Parts:
 
     def concerned(self, node: Node, name: str) -> tuple[Concerned, ...]:
         """The parties or assets that a property names."""
-        found = []
-        for one in self.nodes(node, name):
-            self.check_properties(one, _CONCERNED, "a party or an asset")
-            source = next(iter(one.properties.get(_O + "source", ())), None)
-            refinements = self.conditions(one, "refinement")
-            collection = bool(
-                source or refinements or {_O + "PartyCollection", _O + "AssetCollection"} & set(one.types)
+        return tuple(dict.fromkeys(self.party_or_asset(one, name) for one in self.nodes(node, name)))
+
+    def party_or_asset(self, node: Node, name: str) -> Concerned:
+        """The party or asset that a node is, in the role that `name` says."""
+        self.check_properties(node, _CONCERNED, "a party or an asset")
+        source = next(iter(node.properties.get(_O + "source", ())), None)
+        refinements = self.conditions(node, "refinement")
+        collection = bool(source or refinements or {_O + "PartyCollection", _O + "AssetCollection"} & set(node.types))
+        uid = self.uid(node)
+        if uid.startswith("_:") and (source is None or source.text.startswith("_:")):
+            why = (
+                f"`{name}` needs a uid, or a source if it is a collection. It is read as one of which nobody can say whether "
+                "it is, or holds, what a request is about."
             )
-            uid = self.uid(one)
-            if uid.startswith("_:") and (source is None or source.text.startswith("_:")):
-                why = (
-                    f"`{name}` needs a uid, or a source if it is a collection. It is read as one of which nobody can say whether "
-                    "it is, or holds, what a request is about."
-                )
-                self.error("odrl_property_missing", why, one.where)
-            found.append(Concerned(uid, None if source is None else source.text, collection, refinements))
-        return tuple(dict.fromkeys(found))
+            self.error("odrl_property_missing", why, node.where)
+        return Concerned(uid, None if source is None else source.text, collection, refinements)
 
     # --- rules ---
 
