@@ -251,6 +251,24 @@ NEVER = {
         )
     ],
     "context alone": [rule("train", ["context"]), rule("evaluate", ["text"])],
+    "context for another purpose": [
+        rule("train", ["context"], limit("purpose", "isAnyOf", ["dpv:Marketing"])),
+        rule("train", ["text"], limit("purpose", "isAnyOf", ["dpv:AcademicResearch"])),
+    ],
+    "context for another kind of lab": [
+        rule("train", ["context", "profile"], limit("recipient", "isAnyOf", ["company"])),
+        rule("train", ["judgment"], limit("recipient", "isAnyOf", ["academic"])),
+    ],
+    "context before the text": [
+        rule("train", ["context"], limit("dateTime", "lt", "2027-01-01")),
+        rule("train", ["text"], limit("dateTime", "gteq", "2027-01-01")),
+    ],
+    "context of other records": [
+        rule("train", ["context"], limit("delayPeriod", "lt", "P30D")),
+        rule("train", ["text"], limit("delayPeriod", "gteq", "P30D")),
+    ],
+    "context of the wider action": [rule("train", ["context"]), rule("train", ["text"], limit("dateTime", "lt", "2000-01-01"))],
+    "before the first day": [rule("train", ["text"], limit("dateTime", "lt", "2000-01-01"))],
 }
 
 
@@ -279,6 +297,19 @@ def test_shadowed_permissions():
 
 def test_context_beside_text_is_fine():
     assert policy(rule("train", ["text"]), rule("fineTune", ["context"])).permission
+    research, science = (limit("purpose", "isAnyOf", [f"dpv:{one}"]) for one in ("ResearchAndDevelopment", "ScientificResearch"))
+    assert policy(rule("train", ["text"], research), rule("fineTune", ["context"], science)).permission
+    assert policy(rule("pretrain", ["text"]), rule("train", ["context"])).permission
+    assert policy(rule("train", ["text"], limit("dateTime", "lt", "2000-01-02"))).permission
+
+
+def test_context_beside_text_that_is_prohibited():
+    science = limit("purpose", "isAnyOf", ["dpv:ScientificResearch"])
+    rules = [rule("train", ["text"]), rule("train", ["context"], science)]
+    error = refused(odrl(rules, [ban("train", science, target=["text"])]))
+    assert error.code == "policy_never_permits" and "prohibition of train" in error.message
+    assert policy(*rules, prohibition=[ban("fineTune", science, target=["text"])]).permission
+    assert policy(*rules, rule("train", ["judgment"]), prohibition=[ban("train", science, target=["text"])]).permission
 
 
 def test_attestation_is_one_for_actions_that_overlap():

@@ -54,6 +54,15 @@ def answers(made):
     return {row.action: row.answers[0].answer for row in table([made]).rows}
 
 
+def test_context_is_promised_only_where_something_of_the_persons_own_is_open_beside_it():
+    science, sale = (limit("purpose", "isAnyOf", [f"dpv:{one}"]) for one in ("ScientificResearch", "Marketing"))
+    made = policy(rule("train", ["context"], science), rule("pretrain", ["text"]), rule("fineTune", ["text"], sale))
+    cells = {row.action: row.answers[0] for row in table([made]).rows}
+    assert cells["pretrain"].parts == ("text", "context")
+    assert cells["fineTune"].parts == ("text",)  # for another purpose than the context
+    assert cells["rewardModel"].parts == ("text",) and cells["trainNonGenerative"].answer == "no"
+
+
 def test_the_three_answers():
     made = policy(
         rule("evaluate", ["text"]),
