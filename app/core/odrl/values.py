@@ -186,6 +186,11 @@ def _end(start: date, duration: Duration) -> Fraction:
     return first * 86_400 + duration.seconds
 
 
+def lengths(duration: Duration) -> tuple[Fraction, ...]:
+    """How long a duration is in seconds, from each of the days by which durations are compared."""
+    return tuple(_end(start, duration) - start.toordinal() * 86_400 for start in _STARTS)
+
+
 def order(left: Any, right: Any) -> int | None:
     """-1, 0 or 1 as `left` is less than, equal to or greater than `right`, both from `typed`; None if neither is so."""
     if isinstance(left, Duration):
