@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.graph import Graph, Node
-from app.core.odrl.limits import Finding, OdrlError
-from app.core.odrl.model import Concerned, Policy, Rule
+from app.core.odrl.limits import MAX_PROBLEMS, Finding, OdrlError
+from app.core.odrl.model import Concerned, Policy, Rule, comparisons
 from app.core.odrl.rules import Parts
-from app.core.odrl.values import Iri
+from app.core.odrl.state import State
+from app.core.odrl.values import Iri, Literal
 
 _O = odrl.ODRL
 _RULES = ("permission", "prohibition", "obligation")
@@ -229,6 +230,16 @@ def incomplete(policy: Policy) -> tuple[Finding, ...]:
         why = "Without `conflict` the whole policy is void as soon as a permission and a prohibition meet."
         found.append(Finding("warning", OdrlError("odrl_conflict_unset", why, policy.where)))
     return tuple(found)
+
+
+def in_any_unit(policy: Policy, state: State) -> tuple[Finding, ...]:
+    """The constraints with a unit for which the state gives values that do not say theirs."""
+    why = "The value of the state does not say its unit: it is read in this one, and not at all where the policy has several."
+    return tuple(
+        Finding("warning", OdrlError("odrl_unit_unread", why, one.where))
+        for one in comparisons(policy)
+        if one.unit is not None and any(isinstance(value, Literal) and not value.unit for value in state.of(one.left))
+    )[:MAX_PROBLEMS]
 
 
 def only_policy(built: list[Built], what: str) -> Built:

@@ -19,10 +19,10 @@ from typing import Literal as OneOf
 
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.limits import OdrlError
-from app.core.odrl.model import Action, Concerned, Condition, Constraint, Policy, Rule
+from app.core.odrl.model import Action, Concerned, Condition, Constraint, Policy, Rule, comparisons
 from app.core.odrl.operators import holds
 from app.core.odrl.state import Memberships, State
-from app.core.odrl.values import Iri, Value, shown
+from app.core.odrl.values import Iri, Literal, Value, shown
 from app.core.truth import MISSING, NO, YES, every, exactly_one, opposite, some
 
 DutyMode = OneOf["strict", "eventual"]
@@ -68,6 +68,9 @@ class Decider:
         self._policy, self._state, self._mode = policy, state, mode
         self._parts = Memberships(state.part_of, policy.parts)
         self._now: Value | None = state.now
+        self._units: dict[str, set[str]] = {}
+        for one in comparisons(policy):
+            self._units.setdefault(one.left, set()).update({one.unit} if one.unit is not None else ())
 
     def decide(self, request: Request) -> dict[str, Any]:
         """The report: decision, why, conflict, request and the rules in the policy's order. Plain JSON values."""
@@ -244,8 +247,9 @@ class Decider:
     def _condition(self, one: Condition) -> tuple[int, dict[str, Any]]:
         if isinstance(one, Constraint):
             given = self._state.of(one.left)
-            verdict = holds(self._at_last(one), given, self._parts.reaches)
+            verdict = holds(self._at_last(one), given, self._parts.reaches) if self._in_unit(one, given) else MISSING
             return verdict, {
+                **({} if one.unit is None else {"unit": one.unit}),
                 "uid": one.uid,
                 "leftOperand": one.left,
                 "operator": odrl.ODRL + one.operator,
@@ -267,6 +271,12 @@ class Decider:
             "satisfaction": _SATISFACTION[verdict],
             "constraints": [report for _, report in below],
         }
+
+    def _in_unit(self, one: Constraint, given: tuple[Value, ...]) -> bool:
+        """Whether the values count in the unit of the constraint. Nothing is converted; a value that does not say counts in the
+        one unit that the policy has for the operand, and in none if it has several."""
+        units = {value.unit for value in given if isinstance(value, Literal)}
+        return units <= {one.unit or ""} or (units <= {one.unit or "", ""} and len(self._units[one.left]) <= 1)
 
     def _at_last(self, one: Constraint) -> Constraint:
         """The constraint with odrl:policyUsage, the time when the policy is used, filled in."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from app.core.odrl.building import Built, Link, build_policies, incomplete, links_of, only_policy
+from app.core.odrl.building import Built, Link, build_policies, in_any_unit, incomplete, links_of, only_policy
 from app.core.odrl.comparing import compare_policies
 from app.core.odrl.deciding import Decider, DutyMode, read_request
 from app.core.odrl.graph import Graph, read_graph
@@ -131,8 +131,8 @@ def evaluate(
     Raises OdrlError: whatever of the three cannot be read, with its file.
     """
     name, policy, findings = _chosen(_built(files, profiles), "policy")
-    findings += [(name, finding) for finding in incomplete(policy)]
     facts = read_facts(state)
+    findings += [(name, finding) for finding in (*incomplete(policy), *in_any_unit(policy, facts))]
     with _naming(request[0]):
         asked = read_request(read_policy([request], profiles, "request"))
     report = Decider(policy, facts, mode).decide(asked)

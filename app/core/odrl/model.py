@@ -13,7 +13,8 @@ RuleType = OneOf["permission", "prohibition", "obligation", "duty"]
 class Constraint:
     """One comparison. `right` is empty where the value is only referred to, which is never fetched.
 
-    `kind` says how values without a type of their own are compared ("time", "duration", "number" or "").
+    `kind` says how values without a type of their own are compared ("time", "duration", "number" or ""). `unit` is the one in
+    which the right value counts.
     """
 
     uid: str
@@ -116,3 +117,11 @@ def conditions_of(rule: Rule) -> Iterator[tuple[Condition, ...]]:
     yield rule.constraints
     yield from (action.refinements for action in rule.actions)
     yield from (one.refinements for one in (*rule.targets, *rule.assignees))
+
+
+def comparisons(policy: Policy) -> Iterator[Constraint]:
+    """All comparisons of a policy's rules, and of their duties, remedies and consequences."""
+    for rule in policy.rules:
+        for below in rule.below():
+            for listed in conditions_of(below):
+                yield from atoms(listed)

@@ -171,6 +171,9 @@ class Parts:
         if len(right) > 1 and name in odrl.ORDERING:
             why = f"`{name}` takes one value; a list goes with isAnyOf, isAllOf or isNoneOf."
             self.error("odrl_property_repeated", why, node.at[_O + "rightOperand"], fatal=True)
+        if _O + "status" in node.properties:
+            why = "`status` is not looked at: how things stand is asked of the state of the world."
+            self.warning("odrl_status_unread", why, node.at[_O + "status"])
         kind = odrl.OPERAND_KINDS.get(left.text, "")
         unit = next(iter(node.properties.get(_O + "unit", ())), None)
         return Constraint(

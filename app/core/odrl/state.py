@@ -147,14 +147,13 @@ def _value(given: Any, context: Context, where: str) -> Value:
     if isinstance(given, dict):
         if set(given) == {"@id"} and isinstance(given["@id"], str):
             return Iri(context.iri(given["@id"], where))
-        if set(given) <= {"@value", "@type"} and "@value" in given:
-            kind = given.get("@type")
+        if set(given) <= {"@value", "@type", "unit"} and "@value" in given:
+            kind, unit = given.get("@type"), given.get("unit")
             text = native(given["@value"], where)
-            if kind is None:
-                return text
-            if isinstance(kind, str):
-                return Literal(text.text, context.iri(kind, where, named=True))
-        raise OdrlError("odrl_state_invalid", 'Write a value, {"@id": …} or {"@value": …, "@type": …}.', where)
+            if isinstance(kind, str | None) and isinstance(unit, str | None):
+                datatype = text.datatype if kind is None else context.iri(kind, where, named=True)
+                return Literal(text.text, datatype, unit="" if unit is None else context.iri(unit, where))
+        raise OdrlError("odrl_state_invalid", 'Write a value, {"@id": …} or {"@value": …, "@type": …, "unit": …}.', where)
     if isinstance(given, list):
         raise OdrlError("odrl_state_invalid", "A list of values holds no lists.", where)
     return native(given, where)
