@@ -16,9 +16,10 @@ from app.core.narrowing import narrows
 from app.core.policy import PolicyError, parse_policy
 from app.core.preview import table
 from tests.core.policy_cases import DAY, DAYS, FACTS, RAW, RECORD_AGES, USES, ask, ban, limit, odrl, owed, policy, rule
+from tests.core.sizes import examples
 
 TEMPLATES = Path(__file__).parents[2] / "policies" / "templates"
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @QUICK

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.graph import Graph, Node
 from app.core.odrl.limits import MAX_PROBLEMS, Finding, OdrlError
-from app.core.odrl.model import Concerned, Policy, Rule, comparisons
+from app.core.odrl.model import Concerned, Policy, Rule, comparisons, placed
 from app.core.odrl.rules import Parts
 from app.core.odrl.state import State
 from app.core.odrl.values import Iri, Literal
@@ -92,6 +92,10 @@ def _is_policy(node: Node) -> bool:
 def _policy(graph: Graph, node: Node, known: set[str], links: Mapping[str, list[Link]]) -> Built:
     parts = Parts(graph)
     parts.check_properties(node, _POLICY, "a policy")
+    twice = parts.differs(node, ("action", "target", "relation", "output", "function", "conflict", *odrl.FUNCTIONS))
+    if twice is not None:
+        why = "Two objects with one uid say different things for all rules of a policy: give each policy its own uid."
+        parts.error("odrl_property_repeated", why, twice, fatal=True)
     kind = _kind(parts, node)
     shared = Rule(
         "", "permission", node.where, parts.actions(node), parts.concerned(node, "target"),
@@ -215,6 +219,13 @@ def incomplete(policy: Policy) -> tuple[Finding, ...]:
     for rule in (one for top in policy.rules for one in top.below()):
         if not rule.actions:
             error("odrl_property_missing", f"A {rule.type} needs an action. It is read as every action.", rule.where)
+        for action in rule.actions if rule.type == "prohibition" else ():
+            if not placed(action, policy):
+                why = (
+                    f"Of what the prohibited action {action.iri[:200]} is part is not known, so it may concern whatever is asked for. "
+                    "Say it with `includedIn`."
+                )
+                found.append(Finding("warning", OdrlError("odrl_action_unplaced", why, rule.where)))
         if not rule.targets and rule.type in ("permission", "prohibition"):
             error("odrl_property_missing", f"A {rule.type} needs a target. It is read as every asset.", rule.where)
         for role in wanted if rule.type != "duty" else ():

@@ -19,7 +19,7 @@ from app.core.odrl import vocabulary as odrl
 from app.core.odrl.candidates import Candidates, candidates, shown_as
 from app.core.odrl.deciding import Request, read_request
 from app.core.odrl.limits import OdrlError
-from app.core.odrl.model import Concerned, Condition, Constraint, Policy, Rule
+from app.core.odrl.model import Concerned, Condition, Constraint, Policy, Rule, placed, reached
 from app.core.odrl.operators import compare, holds
 from app.core.odrl.state import Memberships, State
 from app.core.odrl.values import Value, shown
@@ -92,14 +92,14 @@ def _permission(
     doubts = [reach] if reach.verdict == UNKNOWN else []
     nameless = _nameless(rule, asked, parts)
     for ban in bans:
-        hit = _reach(ban, asked, offer, parts, forbids=True)
+        hit = _reach(ban, asked, offer, parts)
         if hit.verdict == CONFLICT:
             continue
         # The request is possible where the prohibition does not hold.
         escapes = _escaping(ban, asked, offer, parts)
         if not escapes and escapes is not None and hit.verdict == COMPATIBLE:
             return _Found(CONFLICT, "action", "It is prohibited.")
-        unsure = hit.operand if hit.verdict == UNKNOWN else _nameless(ban, asked, parts)
+        unsure = hit.operand if hit.verdict == UNKNOWN else _unsure(ban, asked, offer, parts)
         if unsure:
             doubts.append(_Found(UNKNOWN, unsure, "Whether a prohibition concerns it is not known."))
         if hit.verdict == COMPATIBLE:
@@ -122,6 +122,13 @@ def _holding(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> l
     for group in _refined(rule, asked, offer, parts):
         branches = _product(branches, _union(_all(refinements, YES) for refinements in group))
     return branches
+
+
+def _unsure(ban: Rule, asked: Request, offer: Policy, parts: Memberships) -> str:
+    """As `_nameless`, for a prohibition, which may also name an action that has no place among the others."""
+    wider = reached(asked.action, ban, offer)
+    unplaced = any(not placed(one, offer) for one in ban.actions if one.iri not in wider)
+    return "action" if unplaced else _nameless(ban, asked, parts)
 
 
 def _nameless(rule: Rule, asked: Request, parts: Memberships) -> str:
@@ -149,11 +156,11 @@ def _refined(
     rule: Rule, asked: Request, offer: Policy, parts: Memberships, *, perhaps: bool = False
 ) -> Iterator[list[Sequence[Condition]]]:
     """The refinements of each action, asset and party of a rule that the request is about, as `deciding.py` finds them;
-    with `perhaps`, also of those without a name, which it may be about."""
-    wider = odrl.wider(asked.action, offer.included)
+    with `perhaps`, also of those without a name, and of actions without a place, which it may be about."""
+    wider = reached(asked.action, rule, offer)
     least = MISSING if perhaps else YES
     groups = (
-        [one.refinements for one in rule.actions if one.iri in wider],
+        [one.refinements for one in rule.actions if one.iri in wider or (perhaps and not placed(one, offer))],
         *(
             [one.refinements for one in listed if about is None or parts.concerns(one, about) >= least]
             for listed, about in ((rule.targets, asked.target), (rule.assignees, asked.assignee))
@@ -162,14 +169,14 @@ def _refined(
     return (list(group) for group in groups if group)
 
 
-def _reach(rule: Rule, asked: Request, offer: Policy, parts: Memberships, *, forbids: bool = False) -> _Found:
+def _reach(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> _Found:
     """Whether a rule concerns the action, asset and party of the request at all."""
-    wider = odrl.wider(asked.action, offer.included)
-    if forbids:
-        wider = wider.union(*(odrl.wider(one, offer.included) for one in offer.implied.get(asked.action, ())))
-    if rule.actions and not any(one.iri in wider for one in rule.actions):
-        return _Found(CONFLICT, "action", "The action asked for is not offered.")
+    wider = reached(asked.action, rule, offer)
     worst = _Found(COMPATIBLE, "", "Values exist that satisfy both sides.")
+    if rule.actions and not any(one.iri in wider for one in rule.actions):
+        if rule.type != "prohibition" or all(placed(one, offer) for one in rule.actions):
+            return _Found(CONFLICT, "action", "The action asked for is not offered.")
+        worst = _Found(UNKNOWN, "action", "Of what a prohibited action is part is not known.")
     for name, listed, one in (("target", rule.targets, asked.target), ("assignee", rule.assignees, asked.assignee)):
         verdict = _among(listed, one, parts)
         if _RANK[verdict] < _RANK[worst.verdict]:

@@ -19,7 +19,7 @@ from typing import Literal as OneOf
 
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.limits import OdrlError
-from app.core.odrl.model import Action, Concerned, Condition, Constraint, Policy, Rule, comparisons
+from app.core.odrl.model import Action, Concerned, Condition, Constraint, Policy, Rule, comparisons, placed, reached
 from app.core.odrl.operators import holds
 from app.core.odrl.state import Memberships, State
 from app.core.odrl.values import Iri, Literal, Value, shown
@@ -68,6 +68,9 @@ class Decider:
         self._policy, self._state, self._mode = policy, state, mode
         self._parts = Memberships(state.part_of, policy.parts)
         self._now: Value | None = state.now
+        self._unplaced = {
+            one.iri for rule in policy.rules if rule.type == "prohibition" for one in rule.actions if not placed(one, policy)
+        }
         self._units: dict[str, set[str]] = {}
         for one in comparisons(policy):
             self._units.setdefault(one.left, set()).update({one.unit} if one.unit is not None else ())
@@ -178,23 +181,26 @@ class Decider:
 
     def _matches(self, rule: Rule, request: Request) -> dict[str, str]:
         """Whether the rule concerns what is asked: for action, target and assignee a word of `_SATISFACTION`."""
-        wider = odrl.wider(request.action, self._policy.included)
-        if rule.type == "prohibition":  # to do something is also to do what it implies
-            wider = wider.union(
-                *(odrl.wider(one, self._policy.included) for one in self._policy.implied.get(request.action, ()))
-            )
-        action = YES if not rule.actions or any(one.iri in wider for one in rule.actions) else NO
+        wider = reached(request.action, rule, self._policy)
+        action = some(self._covers(rule, one, wider) for one in rule.actions) if rule.actions else YES
         found = (action, self._concerns(rule.targets, request.target), self._concerns(rule.assignees, request.assignee))
         return dict(zip(("action", "target", "assignee"), (_SATISFACTION[one] for one in found), strict=True))
+
+    def _covers(self, rule: Rule, action: Action, wider: frozenset[str]) -> int:
+        """Whether an action of a rule is the one asked for, or a wider one. What is prohibited and has no place in the tree of
+        actions may be wider than anything."""
+        if action.iri in wider:
+            return YES
+        return MISSING if rule.type == "prohibition" and action.iri in self._unplaced else NO
 
     def _concerns(self, listed: Sequence[Concerned], asked: str | None) -> int:
         return some(self._parts.concerns(one, asked) for one in listed) if listed else YES
 
     def _refined(self, rule: Rule, request: Request) -> tuple[int, list[dict[str, Any]]]:
         """The refinements of that action, asset and party of the rule which the request is about, or may be about."""
-        wider = odrl.wider(request.action, self._policy.included)
+        wider = reached(request.action, rule, self._policy)
         groups: list[list[tuple[Action | Concerned, int]]] = [
-            [(one, YES) for one in rule.actions if one.iri in wider],
+            [(one, self._covers(rule, one, wider)) for one in rule.actions],
             [(one, self._parts.concerns(one, request.target)) for one in rule.targets],
             [(one, self._parts.concerns(one, request.assignee)) for one in rule.assignees],
         ]

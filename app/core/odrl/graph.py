@@ -30,6 +30,8 @@ class Node:
     types: list[str] = field(default_factory=list)
     properties: dict[str, list[Value]] = field(default_factory=dict)
     at: dict[str, str] = field(default_factory=dict)
+    said: dict[str, dict[str, list[Value]]] = field(default_factory=dict)
+    """The properties as each object of this name says them: pointer of the object -> property -> values."""
 
     @property
     def blank(self) -> bool:
@@ -126,7 +128,7 @@ class _Reader:
                 raise OdrlError("odrl_jsonld_unsupported", "This keyword has no place in a node.", at)
             else:
                 with self._noting():
-                    self._property(node, term, given, context, at)
+                    self._property(node, term, given, context, at, where)
         return Iri(node.id)
 
     def _named(self, obj: dict[str, Any], keyed: list[tuple[str, Term | None]], context: Context, where: str) -> Node:
@@ -157,11 +159,13 @@ class _Reader:
             raise OdrlError("odrl_iri_invalid", "A @type is a string.", where)
         return self._iri(given, context, where, named=True)
 
-    def _property(self, node: Node, term: Term, given: Any, context: Context, where: str) -> None:
+    def _property(self, node: Node, term: Term, given: Any, context: Context, where: str, within: str) -> None:
         values = node.properties.setdefault(term.iri, [])
         node.at.setdefault(term.iri, where)
+        said = node.said.setdefault(within, {}).setdefault(term.iri, [])
         seen = set(values)
         for value in self._values(given, term, context, where):
+            said.append(value)
             if value not in seen:
                 seen.add(value)
                 values.append(value)

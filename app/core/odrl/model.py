@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal as OneOf
 
+from app.core import vocabulary as words
+from app.core.odrl import vocabulary as odrl
 from app.core.odrl.values import Value
 
 RuleType = OneOf["permission", "prohibition", "obligation", "duty"]
@@ -125,3 +127,18 @@ def comparisons(policy: Policy) -> Iterator[Constraint]:
         for below in rule.below():
             for listed in conditions_of(below):
                 yield from atoms(listed)
+
+
+def placed(action: Action, policy: Policy) -> bool:
+    """Whether it is known of what an action is part: it is one of the standard or of this service's own profile, or the
+    policy says so."""
+    return odrl.placed(action.iri, policy.included, words.PROFILE + "#")
+
+
+def reached(action: str, rule: Rule, policy: Policy) -> frozenset[str]:
+    """The actions that a rule may name to concern an action: itself and all that it is part of. To do something is also to do
+    what it implies, which matters where that is prohibited."""
+    wider = odrl.wider(action, policy.included)
+    if rule.type != "prohibition":
+        return wider
+    return wider.union(*(odrl.wider(one, policy.included) for one in policy.implied.get(action, ())))

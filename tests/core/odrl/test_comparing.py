@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from app.core.odrl.files import compatible
 from app.core.odrl.limits import OdrlError
 from tests.core.odrl.odrl_cases import EX, as_file, compare, day, decide, limit, policy, request, rule, state
+from tests.core.sizes import examples
 
 O = "http://www.w3.org/ns/odrl/2/"  # noqa: E741
 A, B, C = ({"@id": EX + name} for name in "abc")
@@ -155,6 +156,16 @@ def test_what_is_offered_at_all(given, asked, expected):
     assert compare(given, asked) == expected
 
 
+def test_a_prohibited_action_without_a_place_is_unknown():
+    wish = EX + "wish"
+    assert compare(offer(prohibition=[rule(wish)]), asks()) == ("unknown", "action")
+    assert compare(offer(prohibition=[rule([wish, "read"])]), asks()) == ("conflict", "action")
+    assert compare(offer(action=wish, prohibition=[rule(wish)]), asks(action=wish)) == ("conflict", "action")
+    refined = {"rdf:value": {"@id": wish}, "refinement": [limit("purpose", "eq", A)]}
+    assert compare(offer(prohibition=[rule(refined)]), asks(limit("purpose", "eq", B))) == ("compatible", None)
+    assert compare(offer(prohibition=[rule(refined)]), asks(limit("purpose", "eq", A))) == ("unknown", "action")
+
+
 def test_the_best_of_several_permissions_counts():
     given = policy(rule("print"), rule(constraint=[limit("purpose", "eq", A)]), kind="Offer", assigner=EX + "owner")
     assert compare(given, asks(limit("purpose", "eq", A))) == ("compatible", None)
@@ -220,7 +231,7 @@ def test_a_prohibition_of_several_values_together_leaves_the_sets_that_lack_one(
     assert compare(given, asks(*some)) == ("conflict", O + "purpose")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @over(TERMS, TERMS, TERMS, st.integers(-1, 10), st.sets(st.sampled_from("abcd"), min_size=1, max_size=4))
 def test_no_state_satisfies_what_is_called_a_conflict(offered, asked, banned, half, purposes):
     """Of one value an operand, and of several where a side asks what several values are together."""
@@ -237,7 +248,7 @@ def test_no_state_satisfies_what_is_called_a_conflict(offered, asked, banned, ha
         assert verdict == "compatible" or (verdict == "unknown" and half % 2)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @over(TERMS, TERMS)
 def test_the_example_given_for_compatible_is_one(offered, asked):
     found = compatible([as_file(offer(*offered))], [as_file(asks(*asked))])
@@ -267,7 +278,7 @@ VALUES = {
 }  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @over(st.data(), st.sampled_from(sorted(VALUES)))
 def test_no_value_near_the_named_ones_makes_a_conflict_wrong(data, operand):
     """Each order, of one operand: what is called a conflict is so for any other value, and what is compatible has its example."""
@@ -320,7 +331,7 @@ ACTIONS = st.lists(
 WHAT = st.lists(REFINED, min_size=1, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @over(WHAT, ACTIONS, st.none() | WHAT, ACTIONS, st.sampled_from(LANGUAGES))
 def test_what_a_refined_rule_gives_is_what_it_decides(targets, actions, banned, banned_actions, asked):
     """Compatible exactly where some language is permitted: those that are named, and one that nobody names."""

@@ -212,6 +212,7 @@ REFUSED = [
     (policy(rule(), **{"@context": [CONTEXT, {"@import": EX}]}), "odrl_jsonld_unsupported"),
     (policy(EX + "nothing-is-said-of-it"), "odrl_property_missing"),
     (policy({}), "odrl_property_missing"),
+    (policy(rule("@:")), "odrl_iri_invalid"),
     (policy(rule(duty=[EX + "nor-of-it"])), "odrl_property_missing"),
     (policy(rule(constraint=[EX + "nor-of-it"])), "odrl_property_missing"),
     (policy(rule(), **{"@reverse": {}}), "odrl_jsonld_unsupported"),

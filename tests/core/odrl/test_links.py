@@ -6,7 +6,20 @@ import pytest
 
 from app.core.odrl.files import validate
 from app.core.odrl.limits import OdrlError
-from tests.core.odrl.odrl_cases import CONTEXT, DUTY, EX, as_file, check, compare, decide, policy, request, rule, state
+from tests.core.odrl.odrl_cases import (
+    CONTEXT,
+    DUTY,
+    EX,
+    as_file,
+    check,
+    compare,
+    decide,
+    limit,
+    policy,
+    request,
+    rule,
+    state,
+)
 
 
 def graph(*nodes):
@@ -116,3 +129,67 @@ def test_a_duty_with_a_name_is_one_in_all_files():
     child = policy(rule("read", duty=[DUTY]), inheritFrom=EX + "parent")
     given = [child, policy(rule("print", duty=[DUTY]), uid=EX + "parent")]
     assert decide(given, request("print"), state(duties={EX + "duty": "fulfilled"}))["decision"] == "permit"
+
+
+# --- two things of one name ---
+
+
+def twice(one, other, **more):
+    return policy({"uid": EX + "1", **one}, {"uid": EX + "1", **other}, **more)
+
+
+A, B = {"action": "print", "target": EX + "a"}, {"action": "play", "target": EX + "b"}
+SOON = {"constraint": [limit("dateTime", "lt", "2030-01-01")]}
+COUNTED = {"constraint": [limit("count", "lt", 5)]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(A, B), (A, {**A, "action": "play"}), (A, {**A, "target": EX + "b"}), (A, {**A, **SOON}), ({**A, **SOON}, {**A, **COUNTED}),
+     ({**A, "duty": [DUTY]}, A), ({**A, "assignee": EX + "alice"}, {**A, "assignee": EX + "bob"})],
+)  # fmt: skip
+def test_two_rules_with_one_uid_are_refused(one, other):
+    with pytest.raises(OdrlError) as refused:
+        decide(twice(one, other), request("play", target=EX + "a"))
+    assert (refused.value.code, refused.value.where) == ("odrl_property_repeated", "/permission/1")
+    assert ("error", "odrl_property_repeated", "/permission/1") in check(twice(one, other))[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(A, A), ({**A, **SOON}, {**A, **SOON}), ({**A, "duty": [{"action": "inform", **SOON}]}, {**A, "duty": [{"action": "inform", **SOON}]}),
+     ({"action": "print"}, {"target": EX + "a"}), (A, {})],
+)  # fmt: skip
+def test_one_rule_may_be_said_twice_or_in_pieces(one, other):
+    assert decide(twice(one, other), request("print", target=EX + "b"))["decision"] == "deny"
+    check_ = check(twice(one, other))
+    assert check_ == (True, [])
+
+
+def test_a_constraint_or_a_policy_that_is_two_is_refused():
+    same = {"uid": EX + "c", "leftOperand": "purpose", "operator": "isAnyOf"}
+    given = policy(*({**rule(), "constraint": [{**same, "rightOperand": {"@id": EX + one}}]} for one in "ab"))
+    shorthand = {"@context": CONTEXT, "@graph": [
+        {"uid": EX + "p", "@type": "Set", "target": EX + one, "permission": [{"action": action}]} for one, action in (("a", "print"), ("b", "play"))
+    ]}  # fmt: skip
+    for made in (given, shorthand):
+        with pytest.raises(OdrlError) as refused:
+            decide(made)
+        assert refused.value.code == "odrl_property_repeated"
+
+
+def test_two_descriptions_of_one_asset_count_together_and_are_told():
+    english, french = ({"uid": EX + "x", "refinement": [limit("language", "eq", one)]} for one in ("en", "fr"))
+    given = policy(rule(target=english), prohibition=[rule(target=french)], conflict="prohibit")
+    report = decide(given, facts=state({"language": "fr"}))
+    assert report["decision"] == "deny" and [note["code"] for note in report["notes"]] == ["odrl_property_repeated"]
+    assert check(given)[0] is True
+
+
+def test_descriptions_that_go_round_in_circles_are_compared_in_the_end():
+    ring = [
+        {"@id": f"_:{n}", "partOf": [{"@id": f"_:{(n + step) % 40}"} for step in (1, 7)], "refinement": [{"@id": f"_:{n}"}]} for n in range(40)
+    ]
+    nodes = [{"@id": EX + "1", "action": "print", "target": {"@id": f"_:{n}"}} for n in (0, 1)]
+    with pytest.raises(OdrlError):
+        decide({"@context": CONTEXT, "@graph": [*ring, *nodes, {"@id": EX + "p", "@type": "Set", "permission": {"@id": EX + "1"}}]})
