@@ -44,9 +44,10 @@ def _book(runtime: Runtime) -> PolicyBook:
     return book
 
 
-def _shown(stored: StoredPolicy) -> PolicyOut:
+def _shown(stored: StoredPolicy, language: str = "en") -> PolicyOut:
     body: dict[str, Any] = json.loads(stored.body)
-    return PolicyOut(digest=stored.digest, uid=stored.terms.uid, policy=body, deed=list(deed(stored.terms)))
+    told = service.wording_lines(stored, language)
+    return PolicyOut(digest=stored.digest, uid=stored.terms.uid, policy=body, deed=list(told))
 
 
 @router.get("/policies", dependencies=[FOR_ANYBODY], response_model=list[TemplateOut], summary="The templates")
@@ -100,20 +101,25 @@ def preview(given: PreviewIn, runtime: RuntimeDep) -> PreviewOut:
 def read_policy(
     digest: str,
     runtime: RuntimeDep,
+    response: Response,
     accept: Annotated[str | None, Header(max_length=1000)] = None,
     accept_language: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Any:
-    """By `Accept`: this JSON, the policy as JSON-LD, or its deed as a page or as text. The deed follows `Accept-Language`."""
+    """By `Accept`: this JSON, the policy as JSON-LD, or its deed as a page or as text. The deed follows `Accept-Language`.
+
+    In a language that no native reader has reviewed each sentence of `deed` is followed by the English one.
+    """
     stored = _book(runtime).by_digest(digest)
     form = negotiate.media_type(accept, ["application/json", *RENDERINGS])
-    if form == "application/json":
-        return _shown(stored)
     language = negotiate.language(accept_language, list(CATALOGS), "en")
-    body = RENDERINGS[form](stored.terms, language)
-    headers = {"Vary": "Accept, Accept-Language", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    if form.startswith("text/"):
+    headers = {"Vary": "Accept, Accept-Language"}
+    if form != "application/ld+json":
         headers["Content-Language"] = language
-    return Response(body, media_type=form, headers=headers)
+    if form == "application/json":
+        response.headers.update(headers)
+        return _shown(stored, language)
+    headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    return Response(RENDERINGS[form](stored.terms, language), media_type=form, headers=headers)
 
 
 class _LinkedData(JSONResponse):

@@ -135,6 +135,21 @@ class Region(NamedTuple):
             and self.group >= other.group
         )
 
+    def joined(self, other: "Region") -> "Region | None":
+        """What satisfies both, of what a use, a lab, a day and an age are; None if nothing does."""
+        if self.apart(other):
+            return None
+        allowed = {**other.allowed, **self.allowed}
+        for operand in self.allowed.keys() & other.allowed.keys():
+            allowed[operand] = self.allowed[operand] & other.allowed[operand]
+        starts = [day for day in (self.start, other.start) if day is not None]
+        ends = [day for day in (self.end, other.end) if day is not None]
+        youngest = max(self.min_age, other.min_age)
+        oldest = min((age for age in (self.max_age, other.max_age) if age is not None), default=None)
+        if oldest is not None and youngest >= oldest:
+            return None
+        return Region(allowed, max(starts, default=None), min(ends, default=None), youngest, oldest)
+
     def apart(self, other: "Region") -> bool:
         """True only if nothing can satisfy both."""
         return (

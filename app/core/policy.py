@@ -173,7 +173,7 @@ class Policy(Strict):
             # Otherwise one decision would need a part mask for each kind of record and each size of its group.
             if any((o.region.attested if what == "attestation" else o.region.group) != asked for o in near):
                 raise invalid(f"{what} must be the same in every permission that concerns {rule.action}")
-        shadow = never_fires(rule, self.prohibition)
+        shadow = never_fires(rule, self.permission, self.prohibition)
         if shadow:
             raise invalid(f"{rule.action} can never be permitted: {shadow}", "policy_never_permits")
 

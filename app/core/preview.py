@@ -120,7 +120,7 @@ def _relation(one: Policy, two: Policy) -> Literal["same", "narrower", "wider", 
 def _cell(policy: Policy, action: str, language: str) -> Cell:
     bans = [ban for ban in policy.prohibition if words.touches(action, ban.action)]
     given = [rule for rule in policy.permission if words.covers(rule.action, action)]
-    alive = [rule for rule in given if _may_fire(rule, action, bans)]
+    alive = [rule for rule in given if _may_fire(policy, rule, action, bans)]
     catalog = CATALOGS[language]
     parts = 0
     for rule in alive:
@@ -150,10 +150,10 @@ def _banned(bans: Sequence[Prohibition]) -> int:
     return mask
 
 
-def _may_fire(rule: Permission, action: str, bans: Sequence[Prohibition]) -> bool:
+def _may_fire(policy: Policy, rule: Permission, action: str, bans: Sequence[Prohibition]) -> bool:
     """Whether the permission can take effect for this very action, which may be narrower than the one it names."""
     alone = rule if rule.action == action else rule.model_copy(update={"action": action})
-    return never_fires(alone, bans, exactly=True) is None
+    return never_fires(alone, policy.permission, bans, exactly=True) is None
 
 
 def _sentences(policy: Policy, rules: Sequence[Rule], owed: bool, language: str) -> tuple[str, ...]:

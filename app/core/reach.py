@@ -1,7 +1,8 @@
 """Whether a permission can ever take effect beside the prohibitions of its policy.
 
 A use may be chosen freely, so a permission is dead only if every action, purpose, kind of lab, place, openness and day that
-it covers meets prohibitions that together take all its parts. Values that the same prohibitions concern are alike, so one
+it covers meets prohibitions that together take all its parts, or, where it opens nothing of the person's own, lacks another
+permission for a part of these beside which the rest is released. Values that the same prohibitions concern are alike, so one
 of each sort is tried. Where that still makes too many cases the permission is taken for alive: nothing is ever released
 because of this answer, which only keeps people from a policy that says less than it seems to.
 """
@@ -28,44 +29,66 @@ class _Rule(Protocol):
     def mask(self) -> int: ...
 
 
-def never_fires(rule: _Rule, prohibitions: Sequence[_Rule], *, exactly: bool = False) -> str | None:
+def never_fires(
+    rule: _Rule, permissions: Sequence[_Rule], prohibitions: Sequence[_Rule], *, exactly: bool = False
+) -> str | None:
     """Why the permission `rule` can never take effect, as half a sentence; None if it can (or may).
 
-    With `exactly` it is asked for the action that the rule names alone, and not for the narrower ones besides.
+    `permissions` are all of the policy: one that opens only context or profile needs another that opens text or judgment to
+    the same use. With `exactly` it is asked for the action that the rule names alone, and not for the narrower ones besides.
     """
-    bans = [ban for ban in prohibitions if words.touches(rule.action, ban.action) and ban.mask & rule.mask]
-    if not bans:
-        return None
+    if not _days(rule.region, ()):
+        return f"its days are over before {FIRST_DAY}, the first day there is"
     actions = {rule.action} if exactly else words.narrower_actions(rule.action)
-    if all(_shut(rule, action, bans) for action in actions):
-        named = sorted({ban.action for ban in bans})
-        return f"the prohibition of {' and '.join(named)} holds whenever it would be"
-    return None
+    if any(_fires(rule, action, permissions, prohibitions) for action in actions):
+        return None
+    if not any(_fires(rule, action, permissions, ()) for action in actions):
+        return (
+            f"{' and '.join(words.part_names(rule.mask))} are released only beside text or judgment, and no permission opens "
+            "these to the same use"
+        )
+    bans = [ban for ban in prohibitions if any(words.touches(action, ban.action) for action in actions)]
+    named = sorted({ban.action for ban in bans if ban.mask & (rule.mask | words.OWN_PARTS)})
+    return f"the prohibition of {' and '.join(named)} holds whenever it would be"
 
 
-def _shut(rule: _Rule, action: str, bans: Sequence[_Rule]) -> bool:
+def _fires(rule: _Rule, action: str, permissions: Iterable[_Rule], bans: Iterable[_Rule]) -> bool:
+    """Whether some use of this very action is given a part of the rule."""
     concerned = [ban for ban in bans if words.touches(action, ban.action)]
-    if not concerned:
+    if rule.mask & words.OWN_PARTS and _some_case(rule.region, concerned, (rule.mask & words.OWN_PARTS,)):
+        return True
+    beside = rule.mask & ~words.OWN_PARTS
+    if not beside:
         return False
-    operands = [o for o in words.NARROWER if any(o in ban.region.allowed for ban in concerned)]
+    for other in permissions:
+        own = other.mask & words.OWN_PARTS
+        if own and words.covers(other.action, action):
+            both = rule.region.joined(other.region)
+            if both is not None and _some_case(both, concerned, (beside, own)):
+                return True
+    return False
+
+
+def _some_case(region: Region, bans: Sequence[_Rule], wanted: tuple[int, ...]) -> bool:
+    """Whether in some case that a region leaves open the prohibitions leave something of each of the masks."""
+    bans = [ban for ban in bans if any(ban.mask & mask for mask in wanted)]
     choices: list[list[tuple[bool, ...]]] = []
-    for operand in operands:
-        open_to = rule.region.allowed.get(operand, frozenset(words.NARROWER[operand]))
-        choices.append(sorted({_hit_by(operand, value, concerned) for value in open_to}))
-    choices.append(sorted({_on(day, concerned) for day in _days(rule.region, concerned)}))
+    for operand in (o for o in words.NARROWER if any(o in ban.region.allowed for ban in bans)):
+        open_to = region.allowed.get(operand, frozenset(words.NARROWER[operand]))
+        choices.append(sorted({_hit_by(operand, value, bans) for value in open_to}))
+    choices.append(sorted({_on(day, bans) for day in _days(region, bans)}))
     cases = 1
     for choice in choices:
         cases *= len(choice)
-    if cases * len(concerned) > MOST_WORK:
-        return False
+    if cases * len(bans) > MOST_WORK:
+        return True
     for case in product(*choices):
-        left = rule.mask
-        for ban, hits in zip(concerned, zip(*case, strict=True), strict=True):
-            if all(hits):
-                left &= ~ban.mask
-        if left:
-            return False
-    return True
+        shut = 0
+        for ban, hits in zip(bans, zip(*case, strict=True), strict=True):
+            shut |= ban.mask if all(hits) else 0
+        if all(mask & ~shut for mask in wanted):
+            return True
+    return False
 
 
 def _hit_by(operand: str, value: str, bans: Sequence[_Rule]) -> tuple[bool, ...]:

@@ -59,6 +59,13 @@ def test_the_language_follows_the_reader_with_english_beside_what_nobody_reviewe
     page = get(service, stored, Accept="text/html", Accept_Language="es").text
     assert '<html lang="es">' in page and page.count('lang="en"') == len(deed(made))
     assert get(service, stored, Accept="text/plain", Accept_Language="tlh").headers["content-language"] == "en"
+    plain = get(service, stored, Accept_Language="es")
+    assert plain.headers["content-language"] == "es" and plain.json() == {
+        **stored, "deed": [told for line in beside(made, "es") for told in (line.text, line.english)]
+    }  # fmt: skip
+    assert get(service, stored, Accept_Language="tlh").json() == stored
+    for form in ("application/json", "application/ld+json", "text/html", "text/plain"):
+        assert get(service, stored, Accept=form).headers["vary"] == "Accept, Accept-Language"
 
 
 def test_a_form_that_is_not_there(service: Service, stored: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from app.core import vocabulary as words
 from app.core.deed import CATALOGS, Atom, atoms, beside, deed, sentence
 from app.core.policy import Permission, PolicyError, Prohibition, parse_policy
 from tests.core.policy_cases import RAW, ban, limit, owed, policy, rule
+from tests.core.sizes import examples
 
 
 @pytest.mark.parametrize("language", CATALOGS)
@@ -40,7 +41,7 @@ def test_english_is_the_only_language_that_was_reviewed():
 
 
 @pytest.mark.parametrize("language", CATALOGS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(RAW)
 def test_one_sentence_an_atom_and_one_atom_a_sentence(language, obj):
     made = parse_policy(obj)

@@ -28,6 +28,7 @@ from tests.core.policy_cases import (
     parsed_or_none,
     rule,
 )
+from tests.core.sizes import examples
 
 EXAMPLES = 20_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 200
 
@@ -132,7 +133,7 @@ def test_every_constraint_of_the_profile_and_every_obligation_takes_each_yes_awa
     assert len(said_yes(parse_policy({**BARE, "prohibition": [{"action": "reIdentify"}]}))) == everything
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(WIDE, BANS, DUTIES)
 def test_a_further_prohibition_or_obligation_never_adds_a_yes(obj, rule_, duty):
     before = set(said_yes(parse_policy(obj)))

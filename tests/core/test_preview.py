@@ -16,9 +16,10 @@ from app.core.narrowing import narrows
 from app.core.policy import PolicyError, parse_policy
 from app.core.preview import table
 from tests.core.policy_cases import DAY, DAYS, FACTS, RAW, RECORD_AGES, USES, ask, ban, limit, odrl, owed, policy, rule
+from tests.core.sizes import examples
 
 TEMPLATES = Path(__file__).parents[2] / "policies" / "templates"
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @QUICK
@@ -52,6 +53,15 @@ def test_every_sentence_of_an_answer_stands_in_the_deed(obj, language):
 
 def answers(made):
     return {row.action: row.answers[0].answer for row in table([made]).rows}
+
+
+def test_context_is_promised_only_where_something_of_the_persons_own_is_open_beside_it():
+    science, sale = (limit("purpose", "isAnyOf", [f"dpv:{one}"]) for one in ("ScientificResearch", "Marketing"))
+    made = policy(rule("train", ["context"], science), rule("pretrain", ["text"]), rule("fineTune", ["text"], sale))
+    cells = {row.action: row.answers[0] for row in table([made]).rows}
+    assert cells["pretrain"].parts == ("text", "context")
+    assert cells["fineTune"].parts == ("text",)  # for another purpose than the context
+    assert cells["rewardModel"].parts == ("text",) and cells["trainNonGenerative"].answer == "no"
 
 
 def test_the_three_answers():

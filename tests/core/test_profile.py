@@ -15,6 +15,7 @@ from app.core.profile import context, json_schema, ontology
 from app.core.templates import render_template
 from app.policy_cli import documents
 from tests.core.policy_cases import RAW, limit, odrl, owed, rule
+from tests.core.sizes import examples
 from tests.core.test_policy import GOOD, INVALID, UNKNOWN, at
 
 ROOT = Path(__file__).parents[2] / "policies"
@@ -50,7 +51,7 @@ def test_the_ontology_has_the_trees():
     assert {one["sayso:of"] for one in nodes[words.PROFILE]["sayso:limit"]} == set(LIMITS)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(RAW)
 def test_the_schema_takes_what_the_parser_takes(obj):
     written = {key: value for key, value in obj.items() if value != []}

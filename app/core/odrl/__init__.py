@@ -11,5 +11,6 @@ open, the ODRL Community Group's draft "ODRL Formal Semantics". Values in, value
     operators.py     the twelve operators over values.py
     deciding.py      a request -> decision and report
     comparing.py     an offer and a request -> conflict, compatible or unknown
+    candidates.py    values of one operand to try
     profile.py       a policy of this service's own profile -> the same inputs
 """

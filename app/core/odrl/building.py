@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.graph import Graph, Node
-from app.core.odrl.limits import Finding, OdrlError
-from app.core.odrl.model import Policy, Rule
+from app.core.odrl.limits import MAX_PROBLEMS, Finding, OdrlError
+from app.core.odrl.model import Concerned, Policy, Rule, comparisons, placed
 from app.core.odrl.rules import Parts
-from app.core.odrl.values import Iri
+from app.core.odrl.state import State
+from app.core.odrl.values import Iri, Literal
 
 _O = odrl.ODRL
 _RULES = ("permission", "prohibition", "obligation")
@@ -40,14 +41,46 @@ class Built:
         return self.policy
 
 
-def build_policies(graph: Graph, profiles: Iterable[str] = ()) -> list[Built]:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What an asset or a party says of a policy: that it is the target, or the assignee or assigner, of all its rules."""
+
+    role: str
+    policy: str
+    graph: Graph
+    node: Node
+
+
+_LINKS = {"hasPolicy": "target", "assigneeOf": "assignee", "assignerOf": "assigner"}
+
+
+def links_of(graph: Graph) -> list[Link]:
+    """What the assets and parties of a graph say of policies (Information Model, 2.2.3 and 2.3.3).
+
+    Raises OdrlError (odrl_iri_invalid).
+    """
+    found = []
+    for node in graph:
+        for name, role in _LINKS.items():
+            for value in node.properties.get(_O + name, ()):
+                if not isinstance(value, Iri):
+                    raise OdrlError("odrl_iri_invalid", f"`{name}` names a policy.", node.at[_O + name])
+                found.append(Link(role, value.text, graph, node))
+    return found
+
+
+def build_policies(graph: Graph, profiles: Iterable[str] = (), links: Iterable[Link] | None = None) -> list[Built]:
     """All policies of a graph in the order in which they stand; `profiles` are those known beside the core profile.
+    `links` come from all documents that are read together, and from this one alone if they are not given.
 
     Raises OdrlError (odrl_too_large, odrl_cycle) where building has to stop; all else is in the findings.
     """
     # The service's own profile is not among them: its policies are read strictly and come in their standard form.
     known = {odrl.CORE_PROFILE, odrl.ODRL, *profiles}
-    return [_policy(graph, node, known) for node in graph if _is_policy(node)]
+    by_policy: dict[str, list[Link]] = {}
+    for link in links_of(graph) if links is None else links:
+        by_policy.setdefault(link.policy, []).append(link)
+    return [_policy(graph, node, known, by_policy) for node in graph if _is_policy(node)]
 
 
 def _is_policy(node: Node) -> bool:
@@ -56,9 +89,13 @@ def _is_policy(node: Node) -> bool:
     )
 
 
-def _policy(graph: Graph, node: Node, known: set[str]) -> Built:
+def _policy(graph: Graph, node: Node, known: set[str], links: Mapping[str, list[Link]]) -> Built:
     parts = Parts(graph)
     parts.check_properties(node, _POLICY, "a policy")
+    twice = parts.differs(node, ("action", "target", "relation", "output", "function", "conflict", *odrl.FUNCTIONS))
+    if twice is not None:
+        why = "Two objects with one uid say different things for all rules of a policy: give each policy its own uid."
+        parts.error("odrl_property_repeated", why, twice, fatal=True)
     kind = _kind(parts, node)
     shared = Rule(
         "", "permission", node.where, parts.actions(node), parts.concerned(node, "target"),
@@ -71,11 +108,13 @@ def _policy(graph: Graph, node: Node, known: set[str]) -> Built:
         if iri == _O + name
         for one in parts.nodes(node, name)
     )
+    uid = parts.uid(node)
     policy = Policy(
-        parts.uid(node),
+        uid,
         kind,
         node.where,
         shared,
+        _linked(parts, node, [link for name in dict.fromkeys((node.id, uid)) for link in links.get(name, ())]),
         rules,
         frozenset(_conflicts(parts, node)),
         tuple(one.text for one in node.properties.get(_O + "profile", ())),
@@ -90,6 +129,21 @@ def _policy(graph: Graph, node: Node, known: set[str]) -> Built:
     )
     _check(parts, node, policy, known)
     return Built(policy, tuple(parts.findings))
+
+
+def _linked(parts: Parts, node: Node, links: Iterable[Link]) -> Rule:
+    """What is the target, assignee or assigner of all rules because it says so itself."""
+    found: dict[str, dict[Concerned, None]] = {role: {} for role in _LINKS.values()}
+    for link in links:
+        if _is_policy(link.node):  # a policy is an asset, too
+            thing = Concerned(parts.uid(link.node))
+        else:
+            thing = Parts(link.graph, parts.findings).party_or_asset(link.node, link.role)
+        found[link.role][thing] = None
+    return Rule(
+        "", "permission", node.where, targets=tuple(found["target"]), assignees=tuple(found["assignee"]),
+        assigners=tuple(one.iri for one in found["assigner"]),
+    )  # fmt: skip
 
 
 def _kind(parts: Parts, node: Node) -> str:
@@ -165,6 +219,13 @@ def incomplete(policy: Policy) -> tuple[Finding, ...]:
     for rule in (one for top in policy.rules for one in top.below()):
         if not rule.actions:
             error("odrl_property_missing", f"A {rule.type} needs an action. It is read as every action.", rule.where)
+        for action in rule.actions if rule.type == "prohibition" else ():
+            if not placed(action, policy):
+                why = (
+                    f"Of what the prohibited action {action.iri[:200]} is part is not known, so it may concern whatever is asked for. "
+                    "Say it with `includedIn`."
+                )
+                found.append(Finding("warning", OdrlError("odrl_action_unplaced", why, rule.where)))
         if not rule.targets and rule.type in ("permission", "prohibition"):
             error("odrl_property_missing", f"A {rule.type} needs a target. It is read as every asset.", rule.where)
         for role in wanted if rule.type != "duty" else ():
@@ -180,6 +241,16 @@ def incomplete(policy: Policy) -> tuple[Finding, ...]:
         why = "Without `conflict` the whole policy is void as soon as a permission and a prohibition meet."
         found.append(Finding("warning", OdrlError("odrl_conflict_unset", why, policy.where)))
     return tuple(found)
+
+
+def in_any_unit(policy: Policy, state: State) -> tuple[Finding, ...]:
+    """The constraints with a unit for which the state gives values that do not say theirs."""
+    why = "The value of the state does not say its unit: it is read in this one, and not at all where the policy has several."
+    return tuple(
+        Finding("warning", OdrlError("odrl_unit_unread", why, one.where))
+        for one in comparisons(policy)
+        if one.unit is not None and any(isinstance(value, Literal) and not value.unit for value in state.of(one.left))
+    )[:MAX_PROBLEMS]
 
 
 def only_policy(built: list[Built], what: str) -> Built:

@@ -2,8 +2,8 @@
 
 Every operand that either side limits is a set of values. The answer is `compatible` with an example of values that satisfy
 both sides, `conflict` with the operand for which there can be none, or `unknown` where that rests on facts nobody gave, such
-as which place lies in which. Candidates are the values that the two sides name, those between and beyond them, and one that
-nobody names; the operators of `operators.py` decide. An operand has one value, unless a side speaks of several at once with
+as which place lies in which. Candidates (`candidates.py`) are the values that the two sides name, those between and beyond them,
+and one that nobody names; the operators of `operators.py` decide. An operand has one value, unless a side speaks of several at once with
 `isAllOf`: then sets of the candidates are looked at too. So `isAnyOf` research against `isAnyOf` marketing is a conflict,
 though a state that gives both purposes together would satisfy each. For operators that order or list values that is complete;
 `isA`, `isPartOf` and `hasPart` depend on facts, so a missing example proves nothing there.
@@ -11,21 +11,19 @@ though a state that gives both purposes together would satisfy each. For operato
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal, localcontext
-from fractions import Fraction
-from itertools import pairwise, product
+from itertools import product
 from math import prod
 from typing import Any
 
 from app.core.odrl import vocabulary as odrl
+from app.core.odrl.candidates import Candidates, candidates, shown_as
 from app.core.odrl.deciding import Request, read_request
 from app.core.odrl.limits import OdrlError
-from app.core.odrl.model import Concerned, Condition, Constraint, Policy, Rule
+from app.core.odrl.model import Concerned, Condition, Constraint, Policy, Rule, placed, reached
 from app.core.odrl.operators import compare, holds
 from app.core.odrl.state import Memberships, State
-from app.core.odrl.values import Day, Duration, Literal, Moment, NotOfKind, Value, shown, typed
-from app.core.truth import NO, YES
+from app.core.odrl.values import Value, shown
+from app.core.truth import MISSING, NO, YES, some
 
 CONFLICT, UNKNOWN, COMPATIBLE = "conflict", "unknown", "compatible"
 _RANK = {CONFLICT: 0, UNKNOWN: 1, COMPATIBLE: 2}
@@ -37,7 +35,6 @@ MAX_WORK = 2_000_000
 """Values tried times values that they are compared with, for one operand."""
 MAX_SHOWN = 32
 """Of so many values of a set it is asked whether the set needs them."""
-_NOBODYS = Literal("\x00 a value that neither side names", odrl.XSD + "string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +90,24 @@ def _permission(
         return reach
     sure = every_ban = _product(_holding(rule, asked, offer, parts), _holding(wanted, asked, offer, parts))
     doubts = [reach] if reach.verdict == UNKNOWN else []
+    nameless = _nameless(rule, asked, parts)
     for ban in bans:
-        hit = _reach(ban, asked, offer, parts, forbids=True)
+        hit = _reach(ban, asked, offer, parts)
         if hit.verdict == CONFLICT:
             continue
         # The request is possible where the prohibition does not hold.
         escapes = _escaping(ban, asked, offer, parts)
         if not escapes and escapes is not None and hit.verdict == COMPATIBLE:
             return _Found(CONFLICT, "action", "It is prohibited.")
-        if hit.verdict == UNKNOWN:
-            doubts.append(_Found(UNKNOWN, hit.operand, "Whether a prohibition concerns it is not known."))
-        else:
+        unsure = hit.operand if hit.verdict == UNKNOWN else _unsure(ban, asked, offer, parts)
+        if unsure:
+            doubts.append(_Found(UNKNOWN, unsure, "Whether a prohibition concerns it is not known."))
+        if hit.verdict == COMPATIBLE:
             sure = _product(sure, escapes)
-        every_ban = _product(every_ban, escapes)
+        every_ban = _product(every_ban, _escaping(ban, asked, offer, parts, perhaps=True))
     found = _best(sure, parts)
+    if found.verdict == CONFLICT and nameless:
+        return _Found(UNKNOWN, nameless, f"What has no name may be the {nameless} asked for.", found.operands)
     if found.verdict != COMPATIBLE or not doubts:
         return found
     if reach.verdict == COMPATIBLE and _best(every_ban, parts).verdict == COMPATIBLE:
@@ -123,10 +124,27 @@ def _holding(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> l
     return branches
 
 
-def _escaping(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> list[_Branch] | None:
+def _unsure(ban: Rule, asked: Request, offer: Policy, parts: Memberships) -> str:
+    """As `_nameless`, for a prohibition, which may also name an action that has no place among the others."""
+    wider = reached(asked.action, ban, offer)
+    unplaced = any(not placed(one, offer) for one in ban.actions if one.iri not in wider)
+    return "action" if unplaced else _nameless(ban, asked, parts)
+
+
+def _nameless(rule: Rule, asked: Request, parts: Memberships) -> str:
+    """The role in which a rule has something without a name, which may be what is asked for; empty if there is none."""
+    for name, listed, one in (("target", rule.targets, asked.target), ("assignee", rule.assignees, asked.assignee)):
+        if one is not None and any(parts.concerns(other, one) == MISSING for other in listed):
+            return name
+    return ""
+
+
+def _escaping(
+    rule: Rule, asked: Request, offer: Policy, parts: Memberships, *, perhaps: bool = False
+) -> list[_Branch] | None:
     """The ways in which it does not: a constraint is false, or of every action (asset, party) that it is about a refinement is."""
     ways = [_any(rule.constraints, NO)]
-    for group in _refined(rule, asked, offer, parts):
+    for group in _refined(rule, asked, offer, parts, perhaps=perhaps):
         fails: list[_Branch] | None = [()]
         for refinements in group:
             fails = _product(fails, _any(refinements, NO))
@@ -134,25 +152,31 @@ def _escaping(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> 
     return _union(ways)
 
 
-def _refined(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> Iterator[list[Sequence[Condition]]]:
-    """The refinements of each action, asset and party of a rule that the request is about, as `deciding.py` finds them."""
-    wider = odrl.wider(asked.action, offer.included)
+def _refined(
+    rule: Rule, asked: Request, offer: Policy, parts: Memberships, *, perhaps: bool = False
+) -> Iterator[list[Sequence[Condition]]]:
+    """The refinements of each action, asset and party of a rule that the request is about, as `deciding.py` finds them;
+    with `perhaps`, also of those without a name, and of actions without a place, which it may be about."""
+    wider = reached(asked.action, rule, offer)
+    least = MISSING if perhaps else YES
     groups = (
-        [one.refinements for one in rule.actions if one.iri in wider],
-        [one.refinements for one in rule.targets if asked.target is None or parts.concerns(one, asked.target)],
-        [one.refinements for one in rule.assignees if asked.assignee is None or parts.concerns(one, asked.assignee)],
+        [one.refinements for one in rule.actions if one.iri in wider or (perhaps and not placed(one, offer))],
+        *(
+            [one.refinements for one in listed if about is None or parts.concerns(one, about) >= least]
+            for listed, about in ((rule.targets, asked.target), (rule.assignees, asked.assignee))
+        ),
     )
     return (list(group) for group in groups if group)
 
 
-def _reach(rule: Rule, asked: Request, offer: Policy, parts: Memberships, *, forbids: bool = False) -> _Found:
+def _reach(rule: Rule, asked: Request, offer: Policy, parts: Memberships) -> _Found:
     """Whether a rule concerns the action, asset and party of the request at all."""
-    wider = odrl.wider(asked.action, offer.included)
-    if forbids:
-        wider = wider.union(*(odrl.wider(one, offer.included) for one in offer.implied.get(asked.action, ())))
-    if rule.actions and not any(one.iri in wider for one in rule.actions):
-        return _Found(CONFLICT, "action", "The action asked for is not offered.")
+    wider = reached(asked.action, rule, offer)
     worst = _Found(COMPATIBLE, "", "Values exist that satisfy both sides.")
+    if rule.actions and not any(one.iri in wider for one in rule.actions):
+        if rule.type != "prohibition" or all(placed(one, offer) for one in rule.actions):
+            return _Found(CONFLICT, "action", "The action asked for is not offered.")
+        worst = _Found(UNKNOWN, "action", "Of what a prohibited action is part is not known.")
     for name, listed, one in (("target", rule.targets, asked.target), ("assignee", rule.assignees, asked.assignee)):
         verdict = _among(listed, one, parts)
         if _RANK[verdict] < _RANK[worst.verdict]:
@@ -167,9 +191,10 @@ def _among(listed: Iterable[Concerned], one: str | None, parts: Memberships) -> 
         return COMPATIBLE
     if one is None:
         return UNKNOWN
-    if any(parts.concerns(other, one) for other in those):
+    reached = some(parts.concerns(other, one) for other in those)
+    if reached == YES:
         return COMPATIBLE
-    return UNKNOWN if any(other.collection for other in those) else CONFLICT
+    return UNKNOWN if reached == MISSING or any(other.collection for other in those) else CONFLICT
 
 
 # --- conditions as alternatives, each a list of comparisons with the truth that they must have ---
@@ -189,10 +214,10 @@ def _any(conditions: Iterable[Condition], truth: int) -> list[_Branch] | None:
 def _union(ways: Iterable[list[_Branch] | None]) -> list[_Branch] | None:
     """The alternatives of all; None once there are too many to look at."""
     found: list[_Branch] = []
-    for some in ways:
-        if some is None or len(found) + len(some) > MAX_BRANCHES:
+    for way in ways:
+        if way is None or len(found) + len(way) > MAX_BRANCHES:
             return None
-        found += some
+        found += way
     return found
 
 
@@ -263,45 +288,42 @@ def _operand(wanted: Sequence[_Wanted], parts: Memberships) -> tuple[str, Any, s
         return UNKNOWN, None, "A value is only referred to, and nothing is fetched."
     several = [one for one in wanted if one.constraint.operator == "isAllOf"]
     ways = prod(len(one.constraint.right) for one in several if one.truth == NO)
-    named = {value for one in wanted for value in one.constraint.right}
+    named = dict.fromkeys(value for one in wanted for value in one.constraint.right)
     each, work = sum(len(one.constraint.right) for one in wanted), 0
-    for candidate in _candidates(wanted, parts):
+    kind = wanted[0].constraint.kind
+    possible, perhaps = candidates(list(named), kind), None
+    for candidate, sure in _tried(wanted, parts, possible):
         work += each * len(candidate)
         if work > MAX_WORK or (several and (len(named) > MAX_VALUES or ways > MAX_BRANCHES)):
             return UNKNOWN, None, "More values would have to be tried than are looked at."
-        if _satisfied(wanted, candidate, parts):
-            return COMPATIBLE, [_example(value) for value in candidate], "Both sides allow this value."
+        if (sure or perhaps is None) and _satisfied(wanted, candidate, parts):
+            perhaps = [shown_as(value) or shown(value) for value in candidate]
+            if sure:
+                return COMPATIBLE, perhaps, "Both sides allow this value."
     if any(one.constraint.operator in odrl.RELATING for one in wanted):
         return UNKNOWN, None, "It depends on what is part of what, which is not known."
-    if any(compare(a, b, wanted[0].constraint.kind) is None for a in named for b in named):
+    if any(compare(a, b, kind) is None for a in named for b in named):
         return UNKNOWN, None, "The values of the two sides cannot be compared."
+    if perhaps is not None:
+        return UNKNOWN, perhaps, "Both sides allow this value, and it is not sure that it is one of this operand."
+    if not possible.complete:
+        return UNKNOWN, None, "The values of the two sides are too near, or too far out, to say what lies between or beyond."
     return CONFLICT, None, "No value satisfies both sides."
-
-
-def _example(value: Value) -> Any:
-    return "any value that neither side names" if value is _NOBODYS else shown(value)
 
 
 def _satisfied(wanted: Iterable[_Wanted], values: tuple[Value, ...], parts: Memberships) -> bool:
     return all(holds(one.constraint, values, parts.reaches) == one.truth for one in wanted)
 
 
-def _candidates(wanted: Sequence[_Wanted], parts: Memberships) -> Iterator[tuple[Value, ...]]:
-    single = list(_single([one.constraint for one in wanted]))
-    for value in single:
-        yield (value,)
-    if any(one.constraint.operator == "isAllOf" for one in wanted):
-        yield from _together(wanted, single, parts)
-
-
-def _single(constraints: Sequence[Constraint]) -> Iterator[Value]:
-    values = list(dict.fromkeys(value for one in constraints for value in one.right))
-    yield from values
-    kinds = {value.kind if isinstance(value, Literal) else "" for value in values} | {constraints[0].kind}
-    for kind in sorted(kinds - {""}):
-        yield from _between(values, kind)
-    if kinds <= {""}:
-        yield _NOBODYS
+def _tried(wanted: Sequence[_Wanted], parts: Memberships, found: Candidates) -> Iterator[tuple[tuple[Value, ...], bool]]:
+    """Values, and sets of them where a side speaks of several at once; with whether they are sure to be values of the operand."""
+    several = any(one.constraint.operator == "isAllOf" for one in wanted)
+    for singles, sure in ((found.strong, True), (found.weak, False)):
+        for value in singles:
+            yield (value,), sure
+        if several and singles:
+            everything = singles if sure else (*found.strong, *singles)
+            yield from ((one, sure) for one in _together(wanted, everything, parts))
 
 
 def _together(wanted: Sequence[_Wanted], single: Iterable[Value], parts: Memberships) -> Iterator[tuple[Value, ...]]:
@@ -329,57 +351,3 @@ def _together(wanted: Sequence[_Wanted], single: Iterable[Value], parts: Members
 def _grows(one: _Wanted) -> bool:
     """Whether a set that satisfies the comparison still does so with further values."""
     return (one.truth == YES) == (one.constraint.operator != "isNoneOf")
-
-
-def _between(values: Sequence[Value], kind: str) -> Iterator[Literal]:
-    """Literals of a kind below, between and above those given."""
-    read = []
-    for value in values:
-        if isinstance(value, Literal):
-            try:
-                read.append(typed(value.text, kind))
-            except NotOfKind:
-                continue
-    if kind == "boolean":
-        yield from (Literal(text, odrl.XSD + "boolean") for text in ("true", "false"))
-    elif kind == "number":
-        numbers = sorted(set(read)) or [Decimal(0)]
-        for number in (numbers[0] - 1, *((a + b) / 2 for a, b in pairwise(numbers)), numbers[-1] + 1):
-            yield Literal(f"{number:f}", odrl.XSD + "decimal")
-    elif kind == "time":
-        edges = sorted({second for one in read for second in _edges(one)})
-        middles = ((a + b) / 2 for a, b in pairwise(edges))
-        for second in (*edges, *middles, *(edges[:1] and [edges[0] - 1]), *(edges[-1:] and [edges[-1] + 1])):
-            if _FIRST < second < _LAST:
-                yield Literal(_moment(second), odrl.XSD + "dateTime")
-    elif kind == "duration":
-        lengths: list[Fraction] = sorted(
-            {one.seconds + one.months * 2_629_746 for one in read if isinstance(one, Duration)}
-        )
-        beyond = [length + 10**8 for length in lengths[-1:]]
-        between = [(a + b) / 2 for a, b in pairwise(lengths)]
-        for length in (Fraction(0), *between, *beyond):
-            if length >= 0:
-                yield Literal(f"PT{int(length)}S", odrl.XSD + "duration")
-
-
-_FIRST, _LAST = date(1, 1, 2).toordinal() * 86_400, date(9989, 1, 1).toordinal() * 86_400
-
-
-def _edges(one: Any) -> Iterator[Fraction]:
-    """A time; or the first and the last second of a day."""
-    if isinstance(one, Moment):
-        yield one.seconds
-    elif isinstance(one, Day):
-        start = Fraction(one.number * 86_400 - one.zone * 60)
-        yield from (start, start + 86_399)
-
-
-def _moment(seconds: Fraction) -> str:
-    day, rest = divmod(seconds, 86_400)
-    whole, finer = divmod(rest, 1)
-    with localcontext(prec=40):
-        digits = f"{Decimal(finer.numerator) / Decimal(finer.denominator):.24f}"[2:].rstrip("0")
-    hour, minute, second = whole // 3600, whole % 3600 // 60, whole % 60
-    text = f"{date.fromordinal(int(day)).isoformat()}T{hour:02}:{minute:02}:{second:02}"
-    return f"{text}.{digits}Z" if digits else text + "Z"

@@ -157,7 +157,7 @@ def check_iri(iri: str, where: str) -> None:
     """Raises OdrlError unless `iri` is absolute and ASCII: letters of other scripts can look like those of this one."""
     if len(iri) > MAX_IRI:
         raise too_large("characters in an IRI", MAX_IRI, where)
-    if iri.startswith(("_:", "@")):
+    if iri.startswith("_:") or iri in KEYWORDS:
         return
     if not iri.isascii():
         raise OdrlError(

@@ -19,10 +19,10 @@ from typing import Literal as OneOf
 
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.limits import OdrlError
-from app.core.odrl.model import Action, Concerned, Condition, Constraint, Policy, Rule
+from app.core.odrl.model import Action, Concerned, Condition, Constraint, Policy, Rule, comparisons, placed, reached
 from app.core.odrl.operators import holds
 from app.core.odrl.state import Memberships, State
-from app.core.odrl.values import Iri, Value, shown
+from app.core.odrl.values import Iri, Literal, Value, shown
 from app.core.truth import MISSING, NO, YES, every, exactly_one, opposite, some
 
 DutyMode = OneOf["strict", "eventual"]
@@ -53,12 +53,12 @@ def read_request(policy: Policy) -> Request:
         why = "A request names one action, and at most one target and one assignee; ask for several one by one."
         raise OdrlError("odrl_request_invalid", why, rule.where)
     target, assignee = (next(iter(found), None) for found in (rule.targets, rule.assignees))
-    return Request(
-        policy.uid,
-        rule.actions[0].iri,
-        target.iri if target else None,
-        assignee.iri if assignee else None,
-    )
+    return Request(policy.uid, rule.actions[0].iri, _name(target), _name(assignee))
+
+
+def _name(one: Concerned | None) -> str | None:
+    """Who or what is meant; without a name it might be anyone, as where nothing is stated."""
+    return None if one is None or one.iri.startswith("_:") else one.iri
 
 
 class Decider:
@@ -68,6 +68,12 @@ class Decider:
         self._policy, self._state, self._mode = policy, state, mode
         self._parts = Memberships(state.part_of, policy.parts)
         self._now: Value | None = state.now
+        self._unplaced = {
+            one.iri for rule in policy.rules if rule.type == "prohibition" for one in rule.actions if not placed(one, policy)
+        }
+        self._units: dict[str, set[str]] = {}
+        for one in comparisons(policy):
+            self._units.setdefault(one.left, set()).update({one.unit} if one.unit is not None else ())
 
     def decide(self, request: Request) -> dict[str, Any]:
         """The report: decision, why, conflict, request and the rules in the policy's order. Plain JSON values."""
@@ -175,36 +181,35 @@ class Decider:
 
     def _matches(self, rule: Rule, request: Request) -> dict[str, str]:
         """Whether the rule concerns what is asked: for action, target and assignee a word of `_SATISFACTION`."""
-        wider = odrl.wider(request.action, self._policy.included)
-        if rule.type == "prohibition":  # to do something is also to do what it implies
-            wider = wider.union(
-                *(odrl.wider(one, self._policy.included) for one in self._policy.implied.get(request.action, ()))
-            )
-        action = YES if not rule.actions or any(one.iri in wider for one in rule.actions) else NO
+        wider = reached(request.action, rule, self._policy)
+        action = some(self._covers(rule, one, wider) for one in rule.actions) if rule.actions else YES
         found = (action, self._concerns(rule.targets, request.target), self._concerns(rule.assignees, request.assignee))
         return dict(zip(("action", "target", "assignee"), (_SATISFACTION[one] for one in found), strict=True))
 
-    def _concerns(self, listed: Sequence[Concerned], asked: str | None) -> int:
-        if not listed:
+    def _covers(self, rule: Rule, action: Action, wider: frozenset[str]) -> int:
+        """Whether an action of a rule is the one asked for, or a wider one. What is prohibited and has no place in the tree of
+        actions may be wider than anything."""
+        if action.iri in wider:
             return YES
-        if asked is None:
-            return MISSING
-        return YES if any(self._parts.concerns(one, asked) for one in listed) else NO
+        return MISSING if rule.type == "prohibition" and action.iri in self._unplaced else NO
+
+    def _concerns(self, listed: Sequence[Concerned], asked: str | None) -> int:
+        return some(self._parts.concerns(one, asked) for one in listed) if listed else YES
 
     def _refined(self, rule: Rule, request: Request) -> tuple[int, list[dict[str, Any]]]:
-        """The refinements of that action, asset and party of the rule which the request is about."""
-        wider = odrl.wider(request.action, self._policy.included)
-        groups: list[list[Action | Concerned]] = [
-            [one for one in rule.actions if one.iri in wider],
-            [one for one in rule.targets if request.target is None or self._parts.concerns(one, request.target)],
-            [one for one in rule.assignees if request.assignee is None or self._parts.concerns(one, request.assignee)],
+        """The refinements of that action, asset and party of the rule which the request is about, or may be about."""
+        wider = reached(request.action, rule, self._policy)
+        groups: list[list[tuple[Action | Concerned, int]]] = [
+            [(one, self._covers(rule, one, wider)) for one in rule.actions],
+            [(one, self._parts.concerns(one, request.target)) for one in rule.targets],
+            [(one, self._parts.concerns(one, request.assignee)) for one in rule.assignees],
         ]
         verdicts, reports = [], []
         for group in groups:
-            checked = [self._all(one.refinements) for one in group]
+            checked = [(concerned, self._all(one.refinements)) for one, concerned in group if concerned != NO]
             if checked:
-                verdicts.append(some(one.verdict for one in checked))
-            reports += [report for one in checked for report in one.reports]
+                verdicts.append(some(min(concerned, one.verdict) for concerned, one in checked))
+            reports += [report for _, one in checked for report in one.reports]
         return every(verdicts), reports
 
     # --- duties ---
@@ -213,10 +218,12 @@ class Decider:
         constraints = self._all(duty.constraints)
         deontic = self._state.duties.get(duty.uid, "not-set")
         below = [self._duty(one) for one in duty.consequences]
-        if deontic == "fulfilled":
+        if any(self._state.duties.get(one.uid) == "violated" for one in duty.consequences):
+            deontic = "violated"  # what was to make good for the duty was failed as well
+        elif deontic == "fulfilled":
             # A consequence that the state speaks of has come due: the duty was failed first, and both must be done.
-            open_ones = [one.deontic for one in below if one.uid in self._state.duties and one.deontic != "fulfilled"]
-            deontic = "violated" if "violated" in open_ones else "not-set" if open_ones else deontic
+            due = any(one.uid in self._state.duties and one.deontic != "fulfilled" for one in below)
+            deontic = "not-set" if due else deontic
         consequences = [one.report for one in below]
         report = {
             "uid": duty.uid,
@@ -246,8 +253,9 @@ class Decider:
     def _condition(self, one: Condition) -> tuple[int, dict[str, Any]]:
         if isinstance(one, Constraint):
             given = self._state.of(one.left)
-            verdict = holds(self._at_last(one), given, self._parts.reaches)
+            verdict = holds(self._at_last(one), given, self._parts.reaches) if self._in_unit(one, given) else MISSING
             return verdict, {
+                **({} if one.unit is None else {"unit": one.unit}),
                 "uid": one.uid,
                 "leftOperand": one.left,
                 "operator": odrl.ODRL + one.operator,
@@ -269,6 +277,12 @@ class Decider:
             "satisfaction": _SATISFACTION[verdict],
             "constraints": [report for _, report in below],
         }
+
+    def _in_unit(self, one: Constraint, given: tuple[Value, ...]) -> bool:
+        """Whether the values count in the unit of the constraint. Nothing is converted; a value that does not say counts in the
+        one unit that the policy has for the operand, and in none if it has several."""
+        units = {value.unit for value in given if isinstance(value, Literal)}
+        return units <= {one.unit or ""} or (units <= {one.unit or "", ""} and len(self._units[one.left]) <= 1)
 
     def _at_last(self, one: Constraint) -> Constraint:
         """The constraint with odrl:policyUsage, the time when the policy is used, filled in."""

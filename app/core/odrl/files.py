@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from app.core.odrl.building import Built, build_policies, incomplete, only_policy
+from app.core.odrl.building import Built, Link, build_policies, in_any_unit, incomplete, links_of, only_policy
 from app.core.odrl.comparing import compare_policies
 from app.core.odrl.deciding import Decider, DutyMode, read_request
-from app.core.odrl.graph import read_graph
-from app.core.odrl.inheritance import merged
+from app.core.odrl.graph import Graph, read_graph
+from app.core.odrl.inheritance import lineage, merged
 from app.core.odrl.limits import MAX_FILES, Finding, OdrlError, too_large
 from app.core.odrl.model import Policy
 from app.core.odrl.profile import translated
@@ -34,32 +34,46 @@ def _built(
 ) -> list[tuple[str, list[Built]]]:
     if len(files) > MAX_FILES:
         raise too_large("files", MAX_FILES)
-    found = []
-    for name, data in files:
+    graphs: list[tuple[str, Graph]] = []
+    links: list[Link] = []
+    for number, (name, data) in enumerate(files, 1):
         with _naming(name):
             document = read_json(data)
             unread: list[OdrlError] | None = None if problems is None else []
             try:
-                graph = read_graph(translated(document), unread)
+                graph = read_graph(translated(document), unread, number)
+                links += links_of(graph)
             except OdrlError as error:
                 if problems is None or error.code == "odrl_too_large":
                     raise
                 problems.append((name, error))
                 continue
-            found.append((name, build_policies(graph, profiles)))
+            graphs.append((name, graph))
             if problems is not None:
                 problems += [(name, error) for error in unread or ()]
+    found = []
+    for name, graph in graphs:
+        with _naming(name):
+            found.append((name, build_policies(graph, profiles, links)))
     return found
 
 
-def _chosen(found: list[tuple[str, list[Built]]], what: str) -> tuple[str, Policy]:
-    """The policy meant: the one that no other inherits from; if there are several, the first file's."""
+def _chosen(found: list[tuple[str, list[Built]]], what: str) -> tuple[str, Policy, list[tuple[str, Finding]]]:
+    """The policy meant: the one that no other inherits from; if there are several, the first file's.
+
+    With the file that it is in, and what was found wrong with it and with those that it inherits from, each with its file.
+    """
     everything = [built for _, listed in found for built in listed]
     inherited = {parent for built in everything for parent in built.policy.parents}
     first = next(((n, listed) for n, listed in found if any(b.policy.uid not in inherited for b in listed)), found[0])
     with _naming(first[0]):
         root = only_policy([one for one in first[1] if one.policy.uid not in inherited] or first[1], what)
-        return first[0], merged(root, everything)
+        policy = merged(root, everything)
+    line = {id(one) for one in lineage(root, everything)}
+    return (
+        first[0], policy,
+        [(name, finding) for name, listed in found for built in listed if id(built) in line for finding in built.findings],
+    )  # fmt: skip
 
 
 def read_policy(files: Sequence[File], profiles: Iterable[str] = (), what: str = "policy") -> Policy:
@@ -89,7 +103,7 @@ def validate(files: Sequence[File], profiles: Iterable[str] = ()) -> dict[str, A
     try:
         if not found:
             raise unread[0][1]
-        name, policy = _chosen(found, "policy")
+        name, policy, _ = _chosen(found, "policy")
         uid, kind = policy.uid, policy.type
         # What could not be read is not missing as well.
         told = tuple(error.where for _, error in unread)
@@ -116,12 +130,13 @@ def evaluate(
 
     Raises OdrlError: whatever of the three cannot be read, with its file.
     """
-    policy = read_policy(files, profiles)
+    name, policy, findings = _chosen(_built(files, profiles), "policy")
     facts = read_facts(state)
+    findings += [(name, finding) for finding in (*incomplete(policy), *in_any_unit(policy, facts))]
     with _naming(request[0]):
         asked = read_request(read_policy([request], profiles, "request"))
     report = Decider(policy, facts, mode).decide(asked)
-    return {**report, "notes": [finding.to_json() for finding in incomplete(policy)]}
+    return {**report, "notes": [{**finding.to_json(), "file": file} for file, finding in findings]}
 
 
 def compatible(

@@ -4,6 +4,7 @@ What is not read is refused, never dropped: a name without a meaning, a context 
 JSON-LD that policies have no use for (`@reverse`, `@nest`, scoped contexts).
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from app.core.odrl.limits import MAX_NODES, MAX_PROBLEMS, MAX_TEXT, OdrlError, t
 from app.core.odrl.values import Iri, Literal, Value
 
 _XSD = odrl.XSD
+_LABEL = re.compile(r"_:[A-Za-z0-9_.-]+\Z", re.ASCII)
 _IGNORED = frozenset({"@context", "@index", "@direction", "@version", "@protected"})
 
 
@@ -28,6 +30,8 @@ class Node:
     types: list[str] = field(default_factory=list)
     properties: dict[str, list[Value]] = field(default_factory=dict)
     at: dict[str, str] = field(default_factory=dict)
+    said: dict[str, dict[str, list[Value]]] = field(default_factory=dict)
+    """The properties as each object of this name says them: pointer of the object -> property -> values."""
 
     @property
     def blank(self) -> bool:
@@ -49,8 +53,11 @@ class Graph:
         return iter(self.nodes.values())
 
 
-def read_graph(document: Any, problems: list[OdrlError] | None = None) -> Graph:
+def read_graph(document: Any, problems: list[OdrlError] | None = None, number: int = 1) -> Graph:
     """The graph of a parsed JSON-LD document.
+
+    What has no name is named by its place: `_:/permission/0/duty/0`. Of several documents that are read together the second
+    gives `_:2/permission/0/duty/0`, and `_:2#b0` for its own `_:b0`: `number` keeps such names apart.
 
     With a list for `problems`, what makes one property unreadable goes there and the property is left without a value, so
     that all of them are told at once; such a graph is for validation alone.
@@ -61,7 +68,7 @@ def read_graph(document: Any, problems: list[OdrlError] | None = None) -> Graph:
     """
     if not isinstance(document, dict | list):
         raise OdrlError("odrl_jsonld_unsupported", "A policy is a JSON object, or an array of them.")
-    reader = _Reader(problems)
+    reader = _Reader(problems, number)
     with suppress(_Enough):
         for number, one in enumerate(document if isinstance(document, list) else [document]):
             where = f"/{number}" if isinstance(document, list) else ""
@@ -76,9 +83,10 @@ class _Enough(Exception):
 
 
 class _Reader:
-    def __init__(self, problems: list[OdrlError] | None) -> None:
+    def __init__(self, problems: list[OdrlError] | None, number: int) -> None:
         self.graph = Graph()
         self._problems = problems
+        self._number = "" if number == 1 else str(number)
         self._objects = 0
 
     @contextmanager
@@ -120,7 +128,7 @@ class _Reader:
                 raise OdrlError("odrl_jsonld_unsupported", "This keyword has no place in a node.", at)
             else:
                 with self._noting():
-                    self._property(node, term, given, context, at)
+                    self._property(node, term, given, context, at, where)
         return Iri(node.id)
 
     def _named(self, obj: dict[str, Any], keyed: list[tuple[str, Term | None]], context: Context, where: str) -> Node:
@@ -129,7 +137,7 @@ class _Reader:
             raise OdrlError("odrl_jsonld_unsupported", "A node has one @id (or uid).", where)
         if names and not isinstance(names[0], str):
             raise OdrlError("odrl_iri_invalid", "An @id (or uid) is a string.", where)
-        name = context.iri(names[0], where) if names else f"_:{where}"
+        name = self._iri(names[0], context, where) if names else f"_:{self._number}{where}"
         node = self.graph.nodes.get(name)
         if node is None:
             node = self.graph.nodes[name] = Node(name, where)
@@ -137,16 +145,27 @@ class _Reader:
             node.where = where  # it was only referred to before
         return node
 
+    def _iri(self, text: str, context: Context, where: str, *, named: bool = False) -> str:
+        """As `Context.iri`; a blank node's label is told apart from those of other documents, and from places."""
+        found = context.iri(text, where, named=named)
+        if not found.startswith("_:"):
+            return found
+        if not _LABEL.match(found):
+            raise OdrlError("odrl_iri_invalid", "A blank node is written `_:` and ASCII letters, digits, `_`, `-` and `.`.", where)
+        return f"_:{self._number}#{found[2:]}" if self._number else found
+
     def _type(self, given: Any, context: Context, where: str) -> str:
         if not isinstance(given, str):
             raise OdrlError("odrl_iri_invalid", "A @type is a string.", where)
-        return context.iri(given, where, named=True)
+        return self._iri(given, context, where, named=True)
 
-    def _property(self, node: Node, term: Term, given: Any, context: Context, where: str) -> None:
+    def _property(self, node: Node, term: Term, given: Any, context: Context, where: str, within: str) -> None:
         values = node.properties.setdefault(term.iri, [])
         node.at.setdefault(term.iri, where)
+        said = node.said.setdefault(within, {}).setdefault(term.iri, [])
         seen = set(values)
         for value in self._values(given, term, context, where):
+            said.append(value)
             if value not in seen:
                 seen.add(value)
                 values.append(value)
@@ -171,10 +190,10 @@ class _Reader:
     def _scalar(self, given: Any, term: Term, context: Context, where: str) -> Value:
         if isinstance(given, str):
             if term.coerce in ("@id", "@vocab"):
-                return Iri(context.iri(given, where, named=term.coerce == "@vocab"))
+                return Iri(self._iri(given, context, where, named=term.coerce == "@vocab"))
             name = term.iri[len(odrl.ODRL) :] if term.iri.startswith(odrl.ODRL) else ""
             if name in odrl.NAMED or name in odrl.LINKED:  # "odrl:action": "odrl:use" says no type, and means one thing
-                return Iri(context.iri(given, where, named=name in odrl.NAMED))
+                return Iri(self._iri(given, context, where, named=name in odrl.NAMED))
             _check_text(given, where)
             return Literal(given, term.coerce or _XSD + "string", context_iri(given, context))
         if term.coerce in ("@id", "@vocab"):

@@ -19,16 +19,13 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
         OdrlError: odrl_inherit_unknown, odrl_inherit_cycle, odrl_too_large, odrl_policy_ambiguous (two policies with
             the uid of a parent), and whatever leaves no reading of one of the policies.
     """
-    by_uid: dict[str, Built] = {}
-    for one in given:
-        if one.policy.uid in by_uid and by_uid[one.policy.uid] is not one:
-            raise OdrlError("odrl_policy_ambiguous", "Two policies have the same uid.", one.policy.where)
-        by_uid[one.policy.uid] = one
-    line: list[Policy] = []
-    _collect(root, by_uid, [], line, set())
+    line = [one.policy for one in lineage(root, given)]
     policy = line[0]
     shared = [one.shared for one in line]
-    rules = tuple(_filled(rule, shared) for one in line for rule in one.rules)
+    linked = _linked(line)
+    rules = tuple(
+        _filled(rule, [*shared, *(said for said, below in linked if one.uid in below)]) for one in line for rule in one.rules
+    )
     if sum(1 for rule in rules for _ in rule.below()) > MAX_RULES:
         raise too_large("rules in a policy", MAX_RULES, policy.where)
     limits = sum(1 for r in rules for one in r.below() for listed in conditions_of(one) for _ in atoms(listed))
@@ -36,7 +33,7 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
         raise too_large("constraints in a policy", MAX_CONSTRAINTS, policy.where)
     return replace(
         policy,
-        shared=_filled(Rule("", "permission", policy.where), shared),
+        shared=_filled(Rule("", "permission", policy.where), [*shared, policy.linked]),
         rules=rules,
         conflicts=frozenset(name for one in line for name in one.conflicts),
         profiles=tuple(dict.fromkeys(name for one in line for name in one.profiles)),
@@ -44,6 +41,36 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
         implied=_together([one.implied for one in line]),
         parts={key: frozenset(values) for key, values in _together([one.parts for one in line]).items()},
     )
+
+
+def _linked(line: Sequence[Policy]) -> list[tuple[Rule, set[str]]]:
+    """What assets and parties say of the policies, with those whose rules it is about: the policy and all that it inherits."""
+    parents = {one.uid: one.parents for one in line}
+    found = []
+    for one in line:
+        if not (one.linked.targets or one.linked.assignees or one.linked.assigners):
+            continue
+        reached: set[str] = set()
+        waiting = [one.uid]
+        while waiting:
+            uid = waiting.pop()
+            if uid not in reached:
+                reached.add(uid)
+                waiting += parents[uid]
+        found.append((one.linked, reached))
+    return found
+
+
+def lineage(root: Built, given: Sequence[Built]) -> list[Built]:
+    """The policy, its parents, theirs and so on, each once. Raises OdrlError as `merged` does."""
+    by_uid: dict[str, Built] = {}
+    for one in given:
+        if one.policy.uid in by_uid and by_uid[one.policy.uid] is not one:
+            raise OdrlError("odrl_policy_ambiguous", "Two policies have the same uid.", one.policy.where)
+        by_uid[one.policy.uid] = one
+    line: list[Built] = []
+    _collect(root, by_uid, [], line, set())
+    return line
 
 
 def _filled(rule: Rule, shared: Sequence[Rule]) -> Rule:
@@ -57,7 +84,7 @@ def _filled(rule: Rule, shared: Sequence[Rule]) -> Rule:
     )
 
 
-def _collect(one: Built, by_uid: Mapping[str, Built], path: list[str], line: list[Policy], seen: set[str]) -> None:
+def _collect(one: Built, by_uid: Mapping[str, Built], path: list[str], line: list[Built], seen: set[str]) -> None:
     policy = one.usable()
     if policy.uid in path:
         raise OdrlError("odrl_inherit_cycle", "A policy inherits from itself.", policy.where)
@@ -66,7 +93,7 @@ def _collect(one: Built, by_uid: Mapping[str, Built], path: list[str], line: lis
     if policy.uid in seen:
         return
     seen.add(policy.uid)
-    line.append(policy)
+    line.append(one)
     for parent in policy.parents:
         if parent not in by_uid:
             raise OdrlError(

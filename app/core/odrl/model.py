@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal as OneOf
 
+from app.core import vocabulary as words
+from app.core.odrl import vocabulary as odrl
 from app.core.odrl.values import Value
 
 RuleType = OneOf["permission", "prohibition", "obligation", "duty"]
@@ -13,7 +15,8 @@ RuleType = OneOf["permission", "prohibition", "obligation", "duty"]
 class Constraint:
     """One comparison. `right` is empty where the value is only referred to, which is never fetched.
 
-    `kind` says how values without a type of their own are compared ("time", "duration", "number" or "").
+    `kind` says how values without a type of their own are compared ("time", "duration", "number" or ""). `unit` is the one in
+    which the right value counts.
     """
 
     uid: str
@@ -79,13 +82,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy. `shared` is what it says for all its rules, which `inheritance.merged` writes into each;
+    """A policy. `shared` is what it says for all its rules, `linked` what assets and parties say of all of them;
+    `inheritance.merged` writes both into each;
     `included` and `implied` are what it says of actions of other vocabularies, `parts` what of collections."""
 
     uid: str
     type: str
     where: str
     shared: Rule
+    linked: Rule
     rules: tuple[Rule, ...]
     conflicts: frozenset[str]
     profiles: tuple[str, ...]
@@ -114,3 +119,26 @@ def conditions_of(rule: Rule) -> Iterator[tuple[Condition, ...]]:
     yield rule.constraints
     yield from (action.refinements for action in rule.actions)
     yield from (one.refinements for one in (*rule.targets, *rule.assignees))
+
+
+def comparisons(policy: Policy) -> Iterator[Constraint]:
+    """All comparisons of a policy's rules, and of their duties, remedies and consequences."""
+    for rule in policy.rules:
+        for below in rule.below():
+            for listed in conditions_of(below):
+                yield from atoms(listed)
+
+
+def placed(action: Action, policy: Policy) -> bool:
+    """Whether it is known of what an action is part: it is one of the standard or of this service's own profile, or the
+    policy says so."""
+    return odrl.placed(action.iri, policy.included, words.PROFILE + "#")
+
+
+def reached(action: str, rule: Rule, policy: Policy) -> frozenset[str]:
+    """The actions that a rule may name to concern an action: itself and all that it is part of. To do something is also to do
+    what it implies, which matters where that is prohibited."""
+    wider = odrl.wider(action, policy.included)
+    if rule.type != "prohibition":
+        return wider
+    return wider.union(*(odrl.wider(one, policy.included) for one in policy.implied.get(action, ())))

@@ -2,11 +2,13 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.graph import Graph, Node
 from app.core.odrl.limits import (
     MAX_CONSTRAINTS,
+    MAX_DEPTH,
     MAX_NESTING,
     MAX_PROBLEMS,
     MAX_RULES,
@@ -30,7 +32,8 @@ _BELOW = {
     "obligation": frozenset({"consequence"}),
     "duty": frozenset({"consequence"}),
 }
-_CONSTRAINT = frozenset(odrl.listed("uid leftOperand operator rightOperand rightOperandReference dataType unit status"))
+_TOLD = tuple(sorted({*_RULE, "duty", "remedy", "consequence"} - {"uid"}))
+_CONSTRAINT = frozenset(odrl.listed("uid leftOperand operator rightOperand rightOperandReference dataType datatype unit status"))
 _LOGICAL = frozenset({"uid", *odrl.LOGICAL})
 _CONCERNED = frozenset(odrl.listed("uid partOf source refinement hasPolicy assigneeOf assignerOf scope"))
 _ACTION = frozenset(odrl.listed("uid refinement includedIn implies"))
@@ -39,11 +42,14 @@ _ACTION = frozenset(odrl.listed("uid refinement includedIn implies"))
 class Parts:
     """Builds the parts of the nodes of a graph and keeps what is wrong with them."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, findings: list[Finding] | None = None) -> None:
         self.graph = graph
-        self.findings: list[Finding] = []
+        self.findings: list[Finding] = [] if findings is None else findings
         self._rules = self._constraints = 0
         self._hopeless = False
+        self._twice: dict[tuple[str, tuple[str, ...]], str | None] = {}
+        self._signs: dict[str, int] = {}
+        self._meanings: dict[Any, int] = {}
 
     # --- what is wrong ---
 
@@ -79,6 +85,47 @@ class Parts:
                 why = f"`{name}` has no place in {what}."
                 self.error("odrl_property_unexpected", why, node.at[iri], known=sorted(allowed - {"uid"}), fatal=True)
 
+    # --- one name, two things ---
+
+    def differs(self, node: Node, names: Iterable[str]) -> str | None:
+        """Where a second object of the same name says another value for one of the properties than the first; None if nowhere."""
+        if len(node.said) < 2:
+            return None
+        key = (node.id, tuple(names))
+        if key not in self._twice:
+            self._twice[key] = None
+            for name in key[1]:
+                told = [(where, one[_O + name]) for where, one in node.said.items() if _O + name in one]
+                if len({frozenset(map(self._sign, values)) for _, values in told}) > 1:
+                    self._twice[key] = told[1][0]
+                    break
+        return self._twice[key]
+
+    def _told_twice(self, node: Node, what: str) -> None:
+        """A warning: a thing that many rules name may be described in several places, and all of it counts in each."""
+        twice = self.differs(node, ("refinement", "source"))
+        if twice is not None and not any(one.error.where == twice for one in self.findings):
+            why = f"Two objects with one uid say different things of {what}: all of it counts wherever it is named."
+            self.warning("odrl_property_repeated", why, twice)
+
+    def _told_once(self, node: Node, names: Iterable[str], what: str) -> None:
+        twice = self.differs(node, names)
+        if twice is not None:
+            why = f"Two objects with one uid say different things of {what}: give each its own uid."
+            self.error("odrl_property_repeated", why, twice, fatal=True)
+
+    def _sign(self, value: Value, depth: int = 0) -> Any:
+        """What a value means: the same for two nodes without a name of which the same is said."""
+        if isinstance(value, Literal) or not value.text.startswith("_:") or depth > MAX_DEPTH:
+            return value
+        found = self._signs.get(value.text)
+        if found is None:
+            self._signs[value.text] = -1 - len(self._signs)  # where it is met again inside of itself
+            node = self.graph.node(value)
+            said = frozenset((iri, frozenset(self._sign(v, depth + 1) for v in values)) for iri, values in node.properties.items())
+            found = self._signs[value.text] = self._meanings.setdefault((said, frozenset(node.types)), len(self._meanings))
+        return found
+
     def nodes(self, node: Node, name: str) -> list[Node]:
         """The nodes that a property names; a literal there is an error."""
         found = []
@@ -105,6 +152,8 @@ class Parts:
         given = node.properties.get(_O + "uid", ())
         if len(given) > 1 or (given and not node.blank and given[0].text != node.id):
             self.error("odrl_property_repeated", "A thing has one uid.", node.at[_O + "uid"], fatal=True)
+        if given and given[0].text.startswith("_:"):
+            self.error("odrl_iri_invalid", "A uid is an IRI, no label of a blank node.", node.at[_O + "uid"], fatal=True)
         return given[0].text if given else node.id
 
     # --- constraints ---
@@ -126,6 +175,7 @@ class Parts:
         if not joined:
             return self._comparison(node)
         self.check_properties(node, _LOGICAL, "a logical constraint")
+        self._told_once(node, odrl.LOGICAL, "a logical constraint")
         if len(joined) > 1:
             self.error("odrl_property_repeated", "A logical constraint has one operator.", node.where, fatal=True)
             return None
@@ -136,6 +186,7 @@ class Parts:
 
     def _comparison(self, node: Node) -> Constraint | None:
         self.check_properties(node, _CONSTRAINT, "a constraint")
+        self._told_once(node, ("rightOperand", "rightOperandReference", "unit"), "a constraint")
         left, operator = self.one(node, "leftOperand", "A constraint"), self.one(node, "operator", "A constraint")
         right = tuple(node.properties.get(_O + "rightOperand", ()))
         if len(right) > MAX_VALUES:
@@ -169,6 +220,9 @@ class Parts:
         if len(right) > 1 and name in odrl.ORDERING:
             why = f"`{name}` takes one value; a list goes with isAnyOf, isAllOf or isNoneOf."
             self.error("odrl_property_repeated", why, node.at[_O + "rightOperand"], fatal=True)
+        if _O + "status" in node.properties:
+            why = "`status` is not looked at: how things stand is asked of the state of the world."
+            self.warning("odrl_status_unread", why, node.at[_O + "status"])
         kind = odrl.OPERAND_KINDS.get(left.text, "")
         unit = next(iter(node.properties.get(_O + "unit", ())), None)
         return Constraint(
@@ -178,11 +232,16 @@ class Parts:
 
     def _typed(self, node: Node, right: tuple[Value, ...], kind: str) -> tuple[Value, ...]:
         """The right values with the type that `dataType` gives those without one; each must be of its type."""
-        given = next(iter(node.properties.get(_O + "dataType", ())), None)
+        # The standard's context writes `dataType` out as odrl:datatype; the vocabulary has it as odrl:dataType. Both are one.
+        types = [(name, one) for name in ("dataType", "datatype") for one in node.properties.get(_O + name, ())]
+        names = {one.iri if isinstance(one, Literal) and one.iri else one.text for _, one in types}
+        if len(names) > 1:
+            self.error("odrl_property_repeated", "A constraint has one `dataType`.", node.at[_O + types[0][0]], fatal=True)
+        given = min(names, default=None)
         found: list[Value] = []
         for value in right:
             if isinstance(value, Literal) and given is not None and value.datatype == odrl.XSD + "string":
-                value = Literal(value.text, given.text, value.iri)
+                value = Literal(value.text, given, value.iri)
             found.append(value)
             where = node.at[_O + "rightOperand"]
             if isinstance(value, Iri):
@@ -208,6 +267,7 @@ class Parts:
         found = []
         for one in self.nodes(node, "action"):
             self.check_properties(one, _ACTION, "an action")
+            self._told_twice(one, "an action")
             value = one.properties.get(odrl.RDF + "value", ())
             if len(value) > 1 or (one.blank and not value):
                 code = "odrl_property_repeated" if value else "odrl_property_missing"
@@ -225,21 +285,23 @@ class Parts:
 
     def concerned(self, node: Node, name: str) -> tuple[Concerned, ...]:
         """The parties or assets that a property names."""
-        found = []
-        for one in self.nodes(node, name):
-            self.check_properties(one, _CONCERNED, "a party or an asset")
-            source = next(iter(one.properties.get(_O + "source", ())), None)
-            refinements = self.conditions(one, "refinement")
-            collection = bool(
-                source or refinements or {_O + "PartyCollection", _O + "AssetCollection"} & set(one.types)
+        return tuple(dict.fromkeys(self.party_or_asset(one, name) for one in self.nodes(node, name)))
+
+    def party_or_asset(self, node: Node, name: str) -> Concerned:
+        """The party or asset that a node is, in the role that `name` says."""
+        self.check_properties(node, _CONCERNED, "a party or an asset")
+        self._told_twice(node, "a party or an asset")
+        source = next(iter(node.properties.get(_O + "source", ())), None)
+        refinements = self.conditions(node, "refinement")
+        collection = bool(source or refinements or {_O + "PartyCollection", _O + "AssetCollection"} & set(node.types))
+        uid = self.uid(node)
+        if uid.startswith("_:") and (source is None or source.text.startswith("_:")):
+            why = (
+                f"`{name}` needs a uid, or a source if it is a collection. It is read as one of which nobody can say whether "
+                "it is, or holds, what a request is about."
             )
-            uid = self.uid(one)
-            if uid.startswith("_:") and source is None:
-                self.error(
-                    "odrl_property_missing", f"`{name}` needs a uid, or a source if it is a collection.", one.where
-                )
-            found.append(Concerned(uid, None if source is None else source.text, collection, refinements))
-        return tuple(dict.fromkeys(found))
+            self.error("odrl_property_missing", why, node.where)
+        return Concerned(uid, None if source is None else source.text, collection, refinements)
 
     # --- rules ---
 
@@ -251,6 +313,15 @@ class Parts:
         if not node.types and not node.properties:
             why = f"Nothing is said of this {role}: write it out, or give it a @type if it is meant to concern everything."
             self.error("odrl_property_missing", why, node.where, fatal=True)
+        twice = self.differs(node, _TOLD)
+        # Of two whole rules what only one of them limits or asks for would hold for the other as well.
+        whole = {where: {_O + name for name in _TOLD} & one.keys() for where, one in node.said.items() if _O + "action" in one}
+        if twice is None and whole:
+            first = next(iter(whole.values()))
+            twice = next((where for where, names in whole.items() if names != first), None)
+        if twice is not None:
+            why = f"Two objects with one uid say different things of a {role}: give each rule its own uid."
+            self.error("odrl_property_repeated", why, twice, fatal=True)
         below = _BELOW[kind] if role not in ("consequence", "remedy") else frozenset()
         self.check_properties(node, _RULE | below, f"a {role}")
         wrong = {_O + one for one in _CLASS.values()} - {_O + _CLASS[kind]}

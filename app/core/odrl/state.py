@@ -10,6 +10,7 @@ from app.core.odrl.context import BUNDLED, Context, pointer
 from app.core.odrl.graph import context_iri, native
 from app.core.odrl.limits import MAX_FACTS, OdrlError, too_large
 from app.core.odrl.values import Iri, Literal, NotOfKind, Value, typed
+from app.core.truth import MISSING, NO, YES
 
 KEYS = ("@context", "now", "values", "partOf", "duties")
 DUTY_STATES = ("not-set", "fulfilled", "violated")
@@ -65,10 +66,17 @@ class Memberships:
             self._found[iri] = frozenset(found)
         return self._found[iri]
 
-    def concerns(self, one: "Named", asked: str) -> bool:
-        """Whether an asset or party that a rule names is the one asked about, or one that it is part of."""
+    def concerns(self, one: "Named", asked: str | None) -> int:
+        """Whether an asset or party that a rule names is the one asked about, or one that it is part of.
+
+        Of something without a name nobody can say what it is, or who belongs to it: it may always be the one asked about.
+        """
+        if asked is None:
+            return MISSING
         above = self.above(asked)
-        return one.iri in above or (one.source is not None and one.source in above)
+        if one.iri in above or (one.source is not None and one.source in above):
+            return YES
+        return MISSING if all(name is None or name.startswith("_:") for name in (one.iri, one.source)) else NO
 
     def reaches(self, one: str, other: str) -> bool:
         """Whether `one` is part of `other`."""
@@ -139,14 +147,13 @@ def _value(given: Any, context: Context, where: str) -> Value:
     if isinstance(given, dict):
         if set(given) == {"@id"} and isinstance(given["@id"], str):
             return Iri(context.iri(given["@id"], where))
-        if set(given) <= {"@value", "@type"} and "@value" in given:
-            kind = given.get("@type")
+        if set(given) <= {"@value", "@type", "unit"} and "@value" in given:
+            kind, unit = given.get("@type"), given.get("unit")
             text = native(given["@value"], where)
-            if kind is None:
-                return text
-            if isinstance(kind, str):
-                return Literal(text.text, context.iri(kind, where, named=True))
-        raise OdrlError("odrl_state_invalid", 'Write a value, {"@id": …} or {"@value": …, "@type": …}.', where)
+            if isinstance(kind, str | None) and isinstance(unit, str | None):
+                datatype = text.datatype if kind is None else context.iri(kind, where, named=True)
+                return Literal(text.text, datatype, unit="" if unit is None else context.iri(unit, where))
+        raise OdrlError("odrl_state_invalid", 'Write a value, {"@id": …} or {"@value": …, "@type": …, "unit": …}.', where)
     if isinstance(given, list):
         raise OdrlError("odrl_state_invalid", "A list of values holds no lists.", where)
     return native(given, where)

@@ -39,11 +39,13 @@ class Iri:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A text with its data type. `iri` is what the text would be as a name with a prefix, where it could be one."""
+    """A text with its data type. `iri` is what the text would be as a name with a prefix, where it could be one; `unit` is the
+    one in which a value of the state counts, where it says so."""
 
     text: str
     datatype: str
     iri: str = ""
+    unit: str = ""
 
     @property
     def kind(self) -> str:
@@ -62,6 +64,8 @@ def shown(value: Value) -> Any:
     """A value as the report shows it: plain strings as they are, others with their type."""
     if isinstance(value, Iri):
         return {"@id": value.text}
+    if value.unit:
+        return {"@value": value.text, "@type": value.datatype, "unit": value.unit}
     if value.datatype == XSD + "string":
         return value.text
     return {"@value": value.text, "@type": value.datatype}
@@ -184,6 +188,11 @@ def _end(start: date, duration: Duration) -> Fraction:
     turns, year = divmod(year, 400)
     first = date(year + 400, month + 1, 1).toordinal() - date(400, 1, 1).toordinal() + turns * 146_097
     return first * 86_400 + duration.seconds
+
+
+def lengths(duration: Duration) -> tuple[Fraction, ...]:
+    """How long a duration is in seconds, from each of the days by which durations are compared."""
+    return tuple(_end(start, duration) - start.toordinal() * 86_400 for start in _STARTS)
 
 
 def order(left: Any, right: Any) -> int | None:

@@ -116,6 +116,12 @@ def same(iri: str) -> str:
     return SAME_AS.get(iri, iri)
 
 
+def placed(action: str, declared: Mapping[str, Iterable[str]], own: str) -> bool:
+    """Whether it is known of what an action is part: one of the standard, of the profile whose names begin with `own`, or one
+    of which a policy says so."""
+    return any(one in INCLUDED_IN or one.startswith(own) for one in wider(action, declared))
+
+
 def wider(action: str, declared: Mapping[str, Iterable[str]]) -> frozenset[str]:
     """The action and all that it is part of; `declared` adds `includedIn` facts about actions of other vocabularies."""
     found: set[str] = set()

@@ -14,6 +14,7 @@ from tests.core.odrl.odrl_cases import (
     MEMBER,
     NOW,
     TRUE,
+    check,
     day,
     decide,
     limit,
@@ -84,7 +85,39 @@ def test_a_policy_cannot_rearrange_the_standards_own_actions():
     assert decide(given, request("sell"))["decision"] == "deny"
 
 
-def test_what_an_action_implies_must_not_be_prohibited():
+def test_a_prohibited_action_without_a_place_may_be_any():
+    wish = EX + "wish"
+    given = policy(rule("use"), prohibition=[rule(wish)], conflict="prohibit")
+    report = decide(given)
+    assert report["decision"] == "indeterminate"
+    assert [note["code"] for note in report["notes"]] == ["odrl_action_unplaced"]
+    assert check(given) == (True, [("warning", "odrl_action_unplaced", "/prohibition/0")])
+    assert decide(given, request(wish))["decision"] == "deny"
+    # What is said of it settles it, as does a permission that wins.
+    for place, decision in (("odrl:sell", "permit"), ("odrl:transfer", "permit"), (EX + "elsewhere", "indeterminate")):
+        facts = {"@id": wish, "includedIn": {"@id": place}}
+        assert decide({"@context": CONTEXT, "@graph": [given, facts]})["decision"] == decision
+    assert decide(policy(rule("use"), prohibition=[rule(wish)], conflict="perm"))["decision"] == "permit"
+    assert decide(policy(rule("use"), prohibition=[rule(wish, target=EX + "y")], conflict="prohibit"))["decision"] == "permit"
+    refined = {"rdf:value": {"@id": wish}, "refinement": [limit("count", "gt", 5)]}
+    given = policy(rule("use"), prohibition=[rule(refined)], conflict="prohibit")
+    assert decide(given, facts=state({"count": 3}))["decision"] == "permit"
+    assert decide(given, facts=state({"count": 7}))["decision"] == "indeterminate"
+    # As a permission it is what it is.
+    assert decide(policy(rule(wish)))["decision"] == "deny"
+
+
+def test_what_an_action_implies_is_prohibited_as_far_as_it_is_refined():
+    refined = {"rdf:value": {"@id": "odrl:print"}, "refinement": [limit("count", "gt", 5)]}
+    given = {"@context": CONTEXT, "@graph": [
+        policy(rule("use"), rule(EX + "copy"), prohibition=[rule(refined)], conflict="prohibit"),
+        {"@id": EX + "copy", "implies": {"@id": "odrl:print"}},
+    ]}  # fmt: skip
+    for count, decision in ((3, "permit"), (7, "deny")):
+        assert decide(given, request(EX + "copy"), state({"count": count}))["decision"] == decision
+
+
+def test_what_an_action_implies_must_must_not_be_prohibited():
     tells = {"@id": EX + "stream", "implies": "odrl:reproduce"}
     rules = {"permission": [rule(EX + "stream")], "prohibition": [rule("reproduce")], "conflict": "prohibit"}
     asked = request(EX + "stream")

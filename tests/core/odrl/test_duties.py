@@ -86,11 +86,14 @@ CONSEQUENCE = {**DUTY, "consequence": [{"uid": EX + "fine", "action": "compensat
         ("violated", "fulfilled", "violated"),  # the original is owed still
         ("violated", None, "violated"),
         ("not-set", "fulfilled", "not-set"),
+        ("not-set", "violated", "violated"),
+        (None, "violated", "violated"),
     ],
 )
 @pytest.mark.parametrize("place", ["duty", "obligation"])
 def test_a_duty_and_its_consequence(duty, fine, deontic, place):
-    facts = state(duties={EX + "duty": duty} | ({EX + "fine": fine} if fine else {}))
+    said = {EX + "duty": duty, EX + "fine": fine}
+    facts = state(duties={name: told for name, told in said.items() if told})
     if place == "duty":
         report = decide(policy(rule(duty=[CONSEQUENCE])), facts=facts)
         assert report["rules"][0]["duties"][0]["deontic"] == deontic
@@ -99,6 +102,17 @@ def test_a_duty_and_its_consequence(duty, fine, deontic, place):
         report = decide(policy(rule(), obligation=[CONSEQUENCE]), facts=facts)
         assert report["rules"][0]["deontic"] == deontic
         assert report["decision"] == ("permit" if deontic == "fulfilled" else "permit_with_obligations")
+
+
+@pytest.mark.parametrize("duty", [None, "not-set", "fulfilled", "violated"])
+@pytest.mark.parametrize("fine", [None, "not-set", "fulfilled", "violated"])
+def test_a_failed_consequence_stops_a_permission_also_where_duties_may_come_later(duty, fine):
+    said = {EX + "duty": duty, EX + "fine": fine}
+    facts = state(duties={name: told for name, told in said.items() if told})
+    report = decide(policy(rule(duty=[CONSEQUENCE])), facts=facts, mode="eventual")
+    failed = "violated" in (duty, fine)
+    done = duty == "fulfilled" and fine in (None, "fulfilled")
+    assert report["decision"] == ("deny" if failed else "permit" if done else "permit_with_obligations")
 
 
 @pytest.mark.parametrize(("limits", "active"), [([], True), ([TRUE], True), ([FALSE], False), ([OPEN], True)])

@@ -212,6 +212,7 @@ REFUSED = [
     (policy(rule(), **{"@context": [CONTEXT, {"@import": EX}]}), "odrl_jsonld_unsupported"),
     (policy(EX + "nothing-is-said-of-it"), "odrl_property_missing"),
     (policy({}), "odrl_property_missing"),
+    (policy(rule("@:")), "odrl_iri_invalid"),
     (policy(rule(duty=[EX + "nor-of-it"])), "odrl_property_missing"),
     (policy(rule(constraint=[EX + "nor-of-it"])), "odrl_property_missing"),
     (policy(rule(), **{"@reverse": {}}), "odrl_jsonld_unsupported"),
@@ -334,6 +335,33 @@ def test_the_bundled_contexts_are_the_only_ones():
     assert sorted(BUNDLED) == [
         CONTEXT, "https://sayso.example/ns/profile/v1/context.jsonld", "https://www.w3.org/ns/odrl.jsonld"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {O + "datatype": [{"@id": "http://www.w3.org/2001/XMLSchema#integer"}]},
+        {O + "dataType": [{"@id": "http://www.w3.org/2001/XMLSchema#integer"}]},
+        {O + "datatype": [{"@id": "http://www.w3.org/2001/XMLSchema#integer"}], O + "dataType": [{"@id": "http://www.w3.org/2001/XMLSchema#integer"}]},
+        {"odrl:datatype": "xsd:integer"},
+        {"datatype": "xsd:integer"},
+        {"dataType": {"@id": "xsd:integer"}},
+    ],
+)
+def test_a_data_type_in_every_form(given):
+    # A text would not be in order with another.
+    limited = {"leftOperand": {"@id": EX + "operand"}, "operator": "lt", "rightOperand": "10", **given}
+    found = decide(policy(rule(constraint=[limited])), facts=state({EX + "operand": "9"}))
+    assert (found["decision"], found["notes"]) == ("permit", [])
+    shown = found["rules"][0]["constraints"][0]["rightOperand"]
+    assert shown == [{"@value": "10", "@type": "http://www.w3.org/2001/XMLSchema#integer"}]
+
+
+def test_two_data_types_are_one_too_many():
+    limited = limit(EX + "operand", "lt", "10", **{O + "datatype": {"@id": "xsd:integer"}, "dataType": "xsd:decimal"})
+    with pytest.raises(OdrlError) as refused:
+        decide(policy(rule(constraint=[limited])))
+    assert refused.value.code == "odrl_property_repeated"
 
 
 def test_a_rule_of_which_only_the_class_is_said_concerns_everything():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.odrl.odrl_cases import EX, NOW, day, decide, limit, policy, request, rule, state
+from tests.core.odrl.odrl_cases import EX, NOW, check, day, decide, limit, policy, request, rule, state
 
 A, B, C = {"@id": EX + "a"}, {"@id": EX + "b"}, {"@id": EX + "c"}
 OPERAND = EX + "operand"
@@ -176,3 +176,52 @@ def test_a_request_proves_nothing_by_its_own_constraints():
     given = policy(rule(constraint=[limit("purpose", "eq", {"@id": EX + "good"})]))
     asked = request(constraint=[limit("purpose", "eq", {"@id": EX + "good"})])
     assert decide(given, asked)["decision"] == "indeterminate"
+
+
+EUR, USD = EX + "EUR", EX + "USD"
+PAID = limit("payAmount", "lteq", 5, unit=EUR)
+
+
+def paid(value, unit=None):
+    return {"payAmount": {"@value": value, **({"unit": unit} if unit else {})}}
+
+
+@pytest.mark.parametrize(
+    ("limits", "facts", "decision", "noted"),
+    [
+        ([PAID], paid(3, EUR), "permit", 0),
+        ([PAID], paid(9, EUR), "deny", 0),
+        ([PAID], paid(3, USD), "indeterminate", 0),  # nothing is converted
+        ([PAID], paid(9, USD), "indeterminate", 0),
+        ([PAID], paid(3), "permit", 1),  # read in the only unit there is, and said
+        ([PAID], {"payAmount": 3}, "permit", 1),
+        ([PAID], {"payAmount": [3, {"@value": 4, "unit": USD}]}, "indeterminate", 1),
+        ([PAID], {}, "indeterminate", 0),
+        ([{"or": [PAID, limit("payAmount", "lteq", 6, unit=USD)]}], {"payAmount": 3}, "indeterminate", 2),
+        ([{"or": [PAID, limit("payAmount", "lteq", 6, unit=USD)]}], paid(6, USD), "permit", 0),
+        ([limit("payAmount", "lteq", 5)], paid(3, USD), "indeterminate", 0),
+        ([limit("payAmount", "lteq", 5)], paid(3), "permit", 0),
+    ],
+)
+def test_a_value_counts_in_its_unit_and_is_never_taken_for_another(limits, facts, decision, noted):
+    report = decide(policy(rule(constraint=limits)), facts=state(facts))
+    assert report["decision"] == decision
+    assert [note["code"] for note in report["notes"]] == ["odrl_unit_unread"] * noted
+    if limits == [PAID]:
+        assert report["rules"][0]["constraints"][0]["unit"] == EUR
+
+
+def test_a_prohibition_in_another_unit_counts():
+    ban = rule(constraint=[limit("payAmount", "lt", 5, unit=EUR)])
+    given = policy(rule(), prohibition=[ban], conflict="prohibit")
+    assert decide(given, facts=state(paid(9, EUR)))["decision"] == "permit"
+    assert decide(given, facts=state(paid(9, USD)))["decision"] == "indeterminate"
+
+
+def test_the_status_of_a_constraint_is_said_not_to_be_looked_at():
+    given = policy(rule(constraint=[limit("count", "lteq", 5, status=9)]))
+    report = decide(given, facts=state({"count": 3}))
+    assert report["decision"] == "permit"
+    assert [(note["code"], note["where"]) for note in report["notes"]] == [("odrl_status_unread", "/permission/0/constraint/0/status")]
+    assert check(given) == (True, [("warning", "odrl_status_unread", "/permission/0/constraint/0/status")])
+    assert decide(given)["decision"] == "indeterminate"  # the status is no value

@@ -32,6 +32,7 @@ from tests.core.policy_cases import (
     owed,
     rule,
 )
+from tests.core.sizes import examples
 
 
 def policy_of(document):
@@ -64,7 +65,7 @@ def own(made, use, facts, day, record=None):
 RECORDS = st.none() | st.builds(Record, st.sampled_from(RECORD_AGES), st.booleans(), st.sampled_from([1, 2, 9, 10]))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(RAW.map(parse_policy), USES, FACTS, DAYS, RECORDS)
 def test_both_evaluators_permit_the_same(made, use, facts, day, record):
     assert generic(made, use, facts, day, record) == own(made, use, facts, day, record)
@@ -95,7 +96,7 @@ def drawn_from(made, draw):
     return use, LabFacts(value("recipient", "academic"), value("spatial", "DE"))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(PERMITTING, st.data(), DAYS, RECORDS)
 def test_both_evaluators_permit_the_same_where_something_is_permitted(made, data, day, record):
     """Uses drawn from the policy itself, since most uses at random are denied by both for the same plain reason."""
