@@ -107,7 +107,7 @@ def test_the_command(
 
     monkeypatch.setattr(Cut, "_run", lambda self: None)
     with pytest.raises(ReleaseFailed, match="is cancelled"):
-        lab.sdk.cut(agreement, poll=0.02, watch=watch)
+        lab.sdk.cut(agreement, poll=0.02, watch=watch, timeout=20)
     assert looks == ["cutting"]
     with read(service.runtime.engine) as session:
         assert session.get_one(Agreement, agreement.id).state == "in_force"
