@@ -1,7 +1,8 @@
 """10,000 bent proofs, 10,000 rejections, by the service's arithmetic and by the verifier's, and no exception but the declared one.
 
 Each case is a proof that holds, bent in one of the ways proofs get bent: a bit flipped, a hash dropped, doubled, moved,
-swapped with another, replaced; index, size or old size changed; leaf or root changed. `make soak` bends ten times as many.
+swapped with another, replaced; index, size or old size changed; leaf or root changed. `make soak` bends ten times as many. Only what
+was rejected counts: a proof that was bent into another one that holds, of the same true statement, is passed over, and that is rare.
 """
 
 import base64
@@ -204,7 +205,7 @@ def test_bent_receipts_texts() -> None:
 
 def test_bent_proofs_of_presence_and_absence() -> None:
     """A holding: what is bent must fail, and an absent record must never be shown present, nor a present one absent."""
-    picks, done = random.Random(4), 0
+    picks, ways, still = random.Random(4), Counter[str](), Counter[str]()
     ids = sorted(sha256(b"id %d" % n).digest() for n in range(100))
     hashes = [merkle.leaf_hash(item) for item in ids]
     root = merkle.root(hashes).hex()
@@ -225,7 +226,7 @@ def test_bent_proofs_of_presence_and_absence() -> None:
     absent = [bytes(32), b"\xff" * 32, *(sha256(b"no %d" % n).digest() for n in range(20))]
     files = [file(record) for record in [*picks.sample(ids, 20), ids[0], ids[-1], *absent]]
     assert all(holding.verify_holding(one).exit_code == verify.VERIFIED for one in files)
-    while done < COUNT:
+    while ways.total() < COUNT:
         good = picks.choice(files)
         bent = copy.deepcopy(good)
         way = picks.choice(["claim", "record", "neighbours", "path", "size", "index", "other", "root"])
@@ -255,13 +256,17 @@ def test_bent_proofs_of_presence_and_absence() -> None:
         record = bytes.fromhex(bent["record_id"])
         if bent == good or (canonical(bent["shown"]) == canonical(good["shown"]) and way in ("neighbours", "path", "index", "other")):
             continue
-        done += 1
         report = holding.verify_holding(bent)
-        if report.exit_code == verify.VERIFIED:  # only what is true can still hold: an unbent proof by another way
+        if report.exit_code == verify.VERIFIED:
+            # Only what is true can still hold: the unbent proof of a neighbour, or a size of which the way to the root has the same turns.
             assert bent["present"] is (record in ids), (way, bent)
             assert way in ("neighbours", "size"), (way, bent)
-        else:
-            assert report.exit_code == verify.FAILED
+            still[way] += 1
+            continue
+        assert report.exit_code == verify.FAILED
+        ways[way] += 1
+    assert set(ways) == {"claim", "record", "neighbours", "path", "size", "index", "other", "root"}
+    assert min(ways.values()) > COUNT // 50 and still.total() < COUNT // 20, (ways, still)
 
 
 def could_be(good: dict[str, object], record: bytes) -> bool:
