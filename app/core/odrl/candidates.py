@@ -6,6 +6,7 @@ that satisfies all comparisons is `weak` where it is none that the operand is su
 were named, a length below zero, a whole day that comes neither before nor after a time in it, a number where texts were named.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +21,7 @@ from app.core.odrl.vocabulary import XSD
 
 _NOBODYS = Literal("\x00 a value that neither side names", XSD + "string")
 _DAY = 86_400
+_EASY = 64  # lengths between which one that needs no calendar is looked for
 _FIRST, _LAST = date(YEARS[0], 1, 2).toordinal() * _DAY, date(YEARS[1], 12, 30).toordinal() * _DAY
 # Data type of whole numbers -> its least and greatest value.
 _WHOLE: dict[str, tuple[int | None, int | None]] = {
@@ -44,8 +46,8 @@ def shown_as(value: Value) -> str | None:
     return "any value that neither side names" if value is _NOBODYS else None
 
 
-def candidates(values: Sequence[Value], kind: str) -> Candidates:
-    """What to try where an operand of this kind is compared with these values."""
+def candidates(values: Sequence[Value], kind: str, *, ordered: bool = True) -> Candidates:
+    """What to try where an operand of this kind is compared with these values; `ordered` if by less and more, too."""
     found = _Found()
     found.strong += values
     kinds = {value.kind if isinstance(value, Literal) else "" for value in values} | {kind}
@@ -55,11 +57,14 @@ def candidates(values: Sequence[Value], kind: str) -> Candidates:
         found.strong.append(_NOBODYS)
         # A number of the state is compared with a text as a number, if the text is one.
         for one in sorted(set(KINDS.values())):
-            if any(_read([value], one) for value in values):
+            read = [(value.text, typed_) for value in values for typed_, _ in _read([value], one)]
+            if read and (ordered or (one == "time" and len(read) > 1)):  # a whole day equals every time in it
                 below = _Found()
                 _of_kind(one, values, below)
-                found.weak += [*(_retyped(value, one) for value in values if _read([value], one)), *below.strong, *below.weak]
+                found.weak += [*below.strong, *below.weak]
                 found.complete = found.complete and below.complete
+            several = Counter(typed_ for _, typed_ in read)
+            found.weak += [_retyped(text, one) for text, typed_ in read if ordered or several[typed_] > 1]
     return Candidates(tuple(dict.fromkeys(found.strong)), tuple(dict.fromkeys(found.weak)), found.complete)
 
 
@@ -101,8 +106,8 @@ def _literal(text: str, kind: str, datatype: str = "") -> Literal | None:
     return Literal(text, XSD + (datatype or _TYPE[kind]))
 
 
-def _retyped(value: Value, kind: str) -> Literal:
-    return Literal(value.text, XSD + ("double" if kind == "number" else _TYPE[kind]))
+def _retyped(text: str, kind: str) -> Literal:
+    return Literal(text, XSD + ("double" if kind == "number" else _TYPE[kind]))
 
 
 def _of_kind(kind: str, values: Sequence[Value], found: _Found) -> None:
@@ -187,7 +192,8 @@ def _times(read: Sequence[Moment | Day], found: _Found) -> None:
         digits, power = between(low, high)
         found.add(_moment(digits * Fraction(10) ** power), weak=False)
     # A day equals every time in it, so it may satisfy what no time does.
-    minutes = {int(mark // 60) + step for edge in edges for mark in (edge, edge - _DAY) for step in (-1, 0, 1)}
+    minutes = {int(mark // 60) + step for edge in edges for mark in (edge, edge - _DAY) for step in (0, 1)}
+    minutes |= {min(minutes) - 1} if minutes else set()
     found.weak += [day for day in map(_day, sorted(minutes)) if day is not None]
 
 
@@ -241,16 +247,17 @@ def _durations(read: Sequence[Duration], types: set[str], found: _Found) -> None
 
     add(0, Fraction(0))
     spans = sorted({span for one in named for span in lengths(one)})
-    for low, high in pairwise(spans):  # lengths that need no calendar are easier to read
+    for low, high in pairwise(spans[:_EASY]):  # lengths that need no calendar are easier to read
         digits, power = between(low, high)
         add(0, digits * Fraction(10) ** power)
     gaps = [abs(a - b) for one, other in pairwise(sorted(named, key=lengths)) for a, b in zip(lengths(one), lengths(other), strict=True)]
     digits, power = between(Fraction(0), min([gap for gap in gaps if gap] or [Fraction(_DAY)]))
     little = digits * Fraction(10) ** power
+    outermost = (min(named, key=lengths, default=None), max(named, key=lengths, default=None))
     for one in named:
-        for step in (little, -little, Fraction(_DAY), Fraction(-_DAY)):
+        for step in (little, -little, *((Fraction(_DAY), Fraction(-_DAY)) if one in outermost else ())):
             add(one.months, one.seconds + step)
-        for more in (1, -1):
+        for more in (1, -1) if types == {"yearMonthDuration"} else ():
             add(one.months + more, one.seconds)
 
 

@@ -291,7 +291,8 @@ def _operand(wanted: Sequence[_Wanted], parts: Memberships) -> tuple[str, Any, s
     named = dict.fromkeys(value for one in wanted for value in one.constraint.right)
     each, work = sum(len(one.constraint.right) for one in wanted), 0
     kind = wanted[0].constraint.kind
-    possible, perhaps = candidates(list(named), kind), None
+    ordered = any(one.constraint.operator in odrl.ORDERING[2:] for one in wanted)
+    possible, perhaps = candidates(list(named), kind, ordered=ordered), None
     for candidate, sure in _tried(wanted, parts, possible):
         work += each * len(candidate)
         if work > MAX_WORK or (several and (len(named) > MAX_VALUES or ways > MAX_BRANCHES)):

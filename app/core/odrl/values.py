@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from app.core.odrl.limits import YEARS
@@ -190,6 +191,7 @@ def _end(start: date, duration: Duration) -> Fraction:
     return first * 86_400 + duration.seconds
 
 
+@lru_cache(maxsize=4096)
 def lengths(duration: Duration) -> tuple[Fraction, ...]:
     """How long a duration is in seconds, from each of the days by which durations are compared."""
     return tuple(_end(start, duration) - start.toordinal() * 86_400 for start in _STARTS)
@@ -198,7 +200,7 @@ def lengths(duration: Duration) -> tuple[Fraction, ...]:
 def order(left: Any, right: Any) -> int | None:
     """-1, 0 or 1 as `left` is less than, equal to or greater than `right`, both from `typed`; None if neither is so."""
     if isinstance(left, Duration):
-        found = {_sign(_end(start, left) - _end(start, right)) for start in _STARTS}
+        found = {_sign(a - b) for a, b in zip(lengths(left), lengths(right), strict=True)}
         return found.pop() if len(found) == 1 else None
     if isinstance(left, Moment) and isinstance(right, Day):
         day = (left.seconds + right.zone * 60) // 86_400

@@ -76,6 +76,8 @@ PAIRS = [
     (limit("version", "gt", "2"), limit("version", "lt", "5"), "unknown"),  # texts, unless they are numbers
     (limit("version", "eq", "2"), limit("version", "eq", "2.0"), "unknown"),
     (limit("version", "eq", "2"), limit("version", "eq", "2.1"), "conflict"),
+    (limit("version", "eq", "2024-01-01T12:00:00Z"), limit("version", "eq", "2024-01-01T13:00:00Z"), "unknown"),  # by a whole day
+    (limit("version", "eq", "2024-01-01T12:00:00Z"), limit("version", "eq", "2024-01-03T13:00:00Z"), "conflict"),
     (limit("elapsedTime", "lteq", "P30D"), limit("elapsedTime", "gteq", "P60D"), "conflict"),
     (limit("elapsedTime", "lteq", "P30D"), limit("elapsedTime", "gteq", "P10D"), "compatible"),
     (limit("elapsedTime", "lteq", "P1M"), limit("elapsedTime", "gteq", "P30D"), "unknown"),  # a month may be shorter
