@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench_http import _WORDS, ROOT
+from benchmarks.bench_release import HeapWatch
 from benchmarks.floors import plain_url
 from benchmarks.measure import Outcome, _cli, backend, interleaved, paired
 
@@ -248,7 +249,7 @@ MAPPING = {"kind": "kind", "external_id": "id", "contributor": "who", "language"
 
 @dataclass
 class Ran:
-    """A process that ended well: its seconds, start included, the most memory it held in MB, and what it printed."""
+    """A process that ended well: its seconds, start included, the most memory it held in MB that no file backs, and what it printed."""
 
     seconds: float
     peak: float
@@ -259,13 +260,13 @@ def _process(arguments: list[str], environment: dict[str, str]) -> Ran:
     began = time.perf_counter()
     process = subprocess.Popen(arguments, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    told = process.stdout.read().decode()
-    _, status, used = os.wait4(process.pid, 0)
+    with HeapWatch(process.pid) as watch:
+        told = process.stdout.read().decode()
+    process.wait()
     seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{arguments[1:6]} ended with {process.returncode}: {told[-1000:]}")
-    return Ran(seconds, used.ru_maxrss / 1024, told)
+    return Ran(seconds, watch.peak, told)
 
 
 def _lines(name: str, run: str, count: int) -> Iterator[bytes]:

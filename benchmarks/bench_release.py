@@ -113,8 +113,8 @@ class HeapWatch:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def _now(self) -> float:
-        line = next(line for line in self._status.read_text().splitlines() if line.startswith("RssAnon:"))
-        return int(line.split()[1]) / 1024
+        lines = self._status.read_text().splitlines()
+        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:")), 0.0)  # 0: it has ended
 
     def _watch(self) -> None:
         while not self._over.wait(0.02):
