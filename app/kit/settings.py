@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     publish_interval_ms: int = Field(250, ge=10, le=1000, description="How often a new checkpoint is looked for.")
     ticket_minutes: int = Field(60, ge=1, le=60, description="Life of a delivery ticket.")
     token_minutes: int = Field(10, ge=1, le=60, description="Life of an access token.")
-    require_dpop: bool = Field(False, description="Labs get only access tokens that are bound to a key (DPoP, RFC 9449).")
+    require_dpop: bool | None = Field(
+        None, description="Labs get only access tokens that are bound to a key (DPoP, RFC 9449); unset: yes, but not in development."
+    )
     egress_exempt: str = Field(
         "", description="In development only: host:port, with commas, that labs' addresses may have though they are not public."
     )
@@ -87,6 +89,11 @@ class Settings(BaseSettings):
         if " " in self.log_origin or "+" in self.log_origin or "\n" in self.log_origin:
             raise ValueError("log_origin must have no space and no plus sign (C2SP tlog-checkpoint)")
         return self
+
+    @property
+    def only_bound_tokens(self) -> bool:
+        """Whether labs get only tokens that are bound to a key, as FAPI 2.0 wants them."""
+        return self.environment != "development" if self.require_dpop is None else self.require_dpop
 
     @classmethod
     def from_environment(cls, names: Iterable[str]) -> Self:

@@ -25,7 +25,7 @@ def at_token_endpoint(session: Session, runtime: Runtime, proofs: list[str], *, 
     Raises Malformed (invalid_dpop_proof, use_dpop_nonce).
     """
     if not proofs:
-        if runtime.settings.require_dpop:
+        if runtime.settings.only_bound_tokens:
             _refuse("Send a DPoP proof (RFC 9449): tokens of this service are bound to a key.")
         return None
     url = f"{runtime.settings.public_url}/v1/oauth/token"

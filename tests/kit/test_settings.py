@@ -18,6 +18,8 @@ SAFE: dict[str, Any] = {"environment": "production", "public_url": "https://says
 def test_production_takes_safe_settings() -> None:
     settings = Settings(**SAFE)
     assert not settings.development and settings.origin == "sayso.example/v1/log"
+    assert settings.only_bound_tokens and not Settings().only_bound_tokens, "bearer tokens of labs are for development"
+    assert not Settings(**SAFE, require_dpop=False).only_bound_tokens and Settings(require_dpop=True).only_bound_tokens
 
 
 @pytest.mark.parametrize("wrong", [
