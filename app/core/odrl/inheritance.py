@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from app.core.odrl.building import Built
-from app.core.odrl.limits import MAX_CONSTRAINTS, MAX_NESTING, MAX_RULES, OdrlError, too_large
+from app.core.odrl.limits import MAX_CONSTRAINTS, MAX_NAMED, MAX_NESTING, MAX_RULES, OdrlError, too_large
 from app.core.odrl.model import Policy, Rule, atoms, conditions_of
 
 
@@ -23,6 +23,10 @@ def merged(root: Built, given: Sequence[Built]) -> Policy:
     policy = line[0]
     shared = [one.shared for one in line]
     linked = _linked(line)
+    for_all = (*shared, *(said for said, _ in linked))
+    count = sum(len(one.rules) for one in line)
+    if count * sum(len(one.actions) + len(one.targets) + len(one.assignees) for one in for_all) > MAX_NAMED:
+        raise too_large("actions, assets and parties of all rules together", MAX_NAMED, policy.where)
     rules = tuple(
         _filled(rule, [*shared, *(said for said, below in linked if one.uid in below)]) for one in line for rule in one.rules
     )

@@ -13,6 +13,7 @@ MAX_IRI = 2_048  # characters
 MAX_NUMBER = 64  # characters of a number
 MAX_RULES = 1_000  # of a policy with all it inherits, duties counted
 MAX_CONSTRAINTS = 10_000  # of a policy with all it inherits
+MAX_NAMED = 200_000  # actions, assets and parties of all rules together, those that are said for all of them counted in each
 MAX_VALUES = 512  # of one right operand
 MAX_TERMS = 2_000  # names in force in a document; MAX_CONTEXTS in one @context
 MAX_CONTEXTS = 32

@@ -89,6 +89,15 @@ def test_a_link_to_no_policy_is_refused(said):
     assert not validate([as_file(graph(BARE, {"@id": EX + "x", said: {"@value": "p"}}))])["valid"]
 
 
+def test_very_many_links_are_refused_within_their_limit():
+    many = [{"@id": f"{EX}{n}", "hasPolicy": EX + "p"} for n in range(500)]
+    rules = [{"action": "use", "uid": f"{EX}r{n}"} for n in range(500)]
+    for given in (graph(*many, {**BARE, "permission": rules}), graph({**BARE, "target": [one["@id"] for one in many], "permission": rules})):
+        with pytest.raises(OdrlError) as refused:
+            decide(given)
+        assert refused.value.code == "odrl_too_large" and refused.value.limit[1] == 200_000
+
+
 # --- names of what has none ---
 
 UNNAMED = {"action": "inform"}
