@@ -167,17 +167,23 @@ _SERVING: list[Service] = []
 
 @contextmanager
 def serving(settings: Settings, backend: str) -> Iterator[Service]:
-    """A service in this process, on a real socket. Jobs run for one service a process: another that is up rests meanwhile."""
+    """A service in this process, on a real socket."""
+    with resting(), _one(settings, backend) as service:
+        _SERVING.append(service)
+        try:
+            yield service
+        finally:
+            _SERVING.pop()
+
+
+@contextmanager
+def resting() -> Iterator[None]:
+    """Jobs run for one service a process: one that is up rests meanwhile, also while another's job tables are made."""
     outer = _SERVING[-1] if _SERVING else None
     if outer is not None:
         outer.runtime.jobs.stop()
     try:
-        with _one(settings, backend) as service:
-            _SERVING.append(service)
-            try:
-                yield service
-            finally:
-                _SERVING.pop()
+        yield
     finally:
         if outer is not None:
             # By a thread of its own, as a service starts them: they must not be tied to an event loop of this one.

@@ -70,7 +70,7 @@ def test_imports_are_told_with_what_was_refused_of_them(service: Service, platfo
     [told] = accepted(call(service, "GET", "/v1/intake", service.token(platform)))["imports"]
     assert (told["format"], told["records"] > 0, told["refused"]) == ("odin", True, {}) and told["finished_at"]
     with write(service.runtime.engine) as session:
-        run = session.exec(select(ImportRun)).one().run
+        run = session.exec(select(ImportRun).where(ImportRun.platform_id == platform.id)).one().run
         session.add(ImportRefusal(platform_id=platform.id, run=run, at=0, draft=0, code="contribution_gone", detail="x"))
     assert accepted(call(service, "GET", "/v1/intake", service.token(platform)))["imports"][0]["refused"] == {"contribution_gone": 1}
     assert "1 contribution_gone" in service.http.get(page(service, platform)).text

@@ -22,6 +22,7 @@ from app.parties import service as parties
 from app.parties.models import Lab
 from app.revocations.replay import finish
 from app.revocations.restore import restore
+from tests.support import resting
 from tests.support import test_settings as settings_of
 
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
@@ -33,19 +34,20 @@ LAB = new_id("lab")
 def runtime(tmp_path: Path, database_url: str) -> Iterator[Runtime]:
     """A service at rest, whose log has 100 leaves that are published; nothing publishes by itself."""
     settings = settings_of(tmp_path, database_url)
-    if database_url:
-        Jobs(settings).prepare()
-    found = make_runtime(settings)
-    if is_sqlite(found.engine):
-        upgrade(found.settings.database)
-    assert guard.set_back(found) is None
-    with write(found.engine) as session:
-        session.execute(sa.insert(Lab.__table__), _lab(LAB, found))  # type: ignore[attr-defined]
-    grow(found, 100)
-    Publisher(found).publish()
-    assert found.journal.kept() == 100
-    yield found
-    found.engine.dispose()
+    with resting():
+        if database_url:
+            Jobs(settings).prepare()
+        found = make_runtime(settings)
+        if is_sqlite(found.engine):
+            upgrade(found.settings.database)
+        assert guard.set_back(found) is None
+        with write(found.engine) as session:
+            session.execute(sa.insert(Lab.__table__), _lab(LAB, found))  # type: ignore[attr-defined]
+        grow(found, 100)
+        Publisher(found).publish()
+        assert found.journal.kept() == 100
+        yield found
+        found.engine.dispose()
 
 
 def _lab(id_: str, runtime: Runtime) -> dict[str, Any]:
