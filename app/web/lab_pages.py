@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
+from sayso.terms import duty
 from sqlmodel import Session, select
 
 from app.agreements import service as agreements
@@ -97,7 +98,7 @@ def _told(terms: dict[str, Any], words: list[tuple[str, str | None]] | None = No
     return {
         "use": telling.used(agreements.parse(use)), "deeds": list(dict.fromkeys(deeds)),
         "dissent": [(digest, None) for digest in terms["dissent"]] if words is None else words,
-        "owed": [telling.owed(duty) for duty in terms["obligations"]], "days": use.get("retention_days"), "openness": use.get("model_openness"),
+        "owed": [duty(one) for one in terms["obligations"]], "days": use.get("retention_days"), "openness": use.get("model_openness"),
         "territory": use.get("territory"), "storage": use.get("storage"), "ethics": use.get("ethics_review"), "supersedes": terms.get("supersedes"),
         "policies": len(deeds), "selection": selection, "mode": terms["mode"], "until": terms["until"], "lab": terms["lab"],
     }  # fmt: skip

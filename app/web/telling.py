@@ -10,7 +10,6 @@ from app.consents import wordings
 from app.consents.policies import PolicyBook
 from app.contributions import queries
 from app.contributions.models import Contribution
-from app.core.constraints import period_days
 from app.core.deed import CATALOGS, Atom, Line, beside, sentence
 from app.core.evaluation import Use
 from app.core.lines import digits
@@ -44,25 +43,6 @@ def used(use: Use) -> str:
     what = words.join_and([words.actions[a] for a in sorted(use.actions)])
     what_for = words.join_and([words.purposes[p] for p in sorted(use.purposes)]) if use.purposes else ""
     return f"{what}, for {what_for}" if what_for else what
-
-
-_OWED = {
-    ("delete", "withdrawal"): "Delete what is recalled within {days} days of being told.",
-    ("delete", "release"): "Delete a release within {days} days of its cut.", ("reportBack", ""): "Report how you used it every {days} days.",
-    ("compensate", ""): "Pay {amount} {currency} or more per {per}.", ("inform", ""): "Tell when you publish what you made of it.",
-    ("inform", "breach"): "Tell at once if it gets out.", ("keepDissent", ""): "Keep with it what was said against it.",
-    ("keepThread", ""): "Keep threads whole.", ("shareAlike", ""): "Pass it on under the same terms alone.",
-    ("attribute", "named"): "Give credit by name.", ("attribute", "pseudonym"): "Give credit to the name that the person chose.",
-    ("attribute", "collective"): "Give credit to the collective and not to the person.", ("attribute", "anonymous"): "Name nobody.",
-}  # fmt: skip
-"""What a lab owes, by kind and event, or mode: every obligation of the vocabulary."""
-
-
-def owed(duty: dict[str, str]) -> str:
-    """An obligation as the lab that signs reads it, with its period."""
-    period = duty.get("within") or duty.get("every")
-    told = {**duty, "days": period_days(period) if period else 0}
-    return _OWED.get((duty["kind"], duty.get("mode") or duty.get("event", "")), "{kind}").format(**told)
 
 
 def purposes() -> list[tuple[str, str]]:
