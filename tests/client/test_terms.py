@@ -12,7 +12,6 @@ from sayso.jws import PrivateKey
 
 from app.core import vocabulary as words
 from app.core.obligations import _DUTIES, _VALUES
-from app.web import telling
 from tests.client.forge import Forge, Key
 
 OWED = [
@@ -56,7 +55,7 @@ def _other(value: Any) -> Any:
     return value + value[:1] if isinstance(value, list) and isinstance(value[0], str) else [] if isinstance(value, list) else "x"
 
 
-def test_every_duty_that_there_is_has_a_sentence_here_and_on_the_page() -> None:
+def test_every_duty_that_there_is_has_a_sentence() -> None:
     values = {"mode": _VALUES["mode"][1], "event": words.DELETE_EVENTS}
     for kind in _DUTIES:
         picks = {"attribute": [{"mode": mode} for mode in values["mode"]], "delete": [{"event": e, "within": "P3D"} for e in values["event"]],
@@ -65,7 +64,6 @@ def test_every_duty_that_there_is_has_a_sentence_here_and_on_the_page() -> None:
         for more in picks.get(kind, [{}]):
             told = terms.duty({"kind": kind, **more})
             assert told[0].isupper() and told.endswith(".") and "kind" not in told and "{" not in told, told
-            assert telling.owed({"kind": kind, **more}) == told
 
 
 @pytest.mark.parametrize("bend", [

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sayso import cli
 from sayso.contributor import Contributor
+from sayso.terms import duty
 
 from app.core.canonical import b64u
 from app.kit.db import write
@@ -44,6 +45,8 @@ def test_from_the_offer_to_the_recall(service: Service, platform: PlatformParty,
     assert f"/lab/offers/{offer}" in window.get("/lab").text
     page = window.get(f"/lab/offers/{offer}")
     raw = lab.sdk.offer(offer)
+    owed = [duty(one) for one in json.loads(raw.raw)["obligations"]]
+    assert owed and all(line in html.unescape(page.text) for line in owed)
     assert all(line in html.unescape(page.text) for line in raw.deed) and lab.key.thumbprint in page.text and "None came with it." in page.text
     saved = window.get(f"/lab/offers/{offer}/bytes")
     assert saved.content == raw.raw and "attachment" in saved.headers["content-disposition"]
