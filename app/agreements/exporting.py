@@ -18,9 +18,9 @@ from app.agreements import guard
 from app.consents.models import Consent
 from app.contributions.formats.cutting import Piece, Row, load_skeleton
 from app.contributions.formats.joining import joined
-from app.contributions.formats.plain import Plain
+from app.contributions.formats.plain import Plain, PlainWriter
 from app.contributions.formats.registry import ADAPTERS, writers
-from app.contributions.formats.writing import Released, Spliced
+from app.contributions.formats.writing import Released, Spliced, Telling
 from app.contributions.hook_models import HookLine
 from app.contributions.hooks import skeleton_place, skeleton_sealer
 from app.contributions.import_models import ImportRecord, ImportRun
@@ -45,8 +45,6 @@ _LINE = HookLine.__table__  # type: ignore[attr-defined]
 _KEY = IngestKey.__table__  # type: ignore[attr-defined]
 _AT_ONCE = 250
 _HOOKS, _ALL = "", "all"
-_JOINED = {"label-studio": "annotations", "argilla": "responses"}
-"""Systems whose own import wants a record with everything that was said of it, though their hooks bring it piece by piece."""
 
 
 @dataclass
@@ -95,7 +93,7 @@ class Export:
 
     def plan(self) -> list[Part]:
         """The parts in the order they are written, oldest first. Raises NotFound (nothing_to_export)."""
-        if hasattr(self._writer, "write_plain"):
+        if isinstance(self._writer, PlainWriter):
             return [Part(_ALL, self._writer.lines)]
         with read(self._runtime.engine) as session:
             query = sa.select(_RUN.c.run).where(_RUN.c.platform_id == self._platform, _RUN.c.format == self._format)
@@ -103,7 +101,7 @@ class Export:
             parts = [part for run in runs if (part := self._look(session, run)) is not None]
             mine = sa.select(_LINE.c.contribution_id).where(_LINE.c.key_id.in_(self._keys())).limit(1)
             if session.execute(mine).first() is not None:
-                parts.insert(0, Part(_HOOKS, not (self._spliced and self._format in _JOINED)))
+                parts.insert(0, Part(_HOOKS, not (self._spliced and ADAPTERS[self._format].joined)))
         if not parts:
             raise NotFound("nothing_to_export", "Nothing of that format was imported or came through a hook of this platform's.")
         return parts[::-1]
@@ -141,10 +139,10 @@ class Export:
         """The bytes of one part; each record as it may be shown when its turn comes."""
         if part.run == _ALL:
             return iter(self._writer.write_plain(self._all()))
-        if hasattr(self._writer, "tell"):
+        if isinstance(self._writer, Telling):
             return self._told(part)
         made = iter(self._writer.write(self._released(part)))
-        return made if part.run != _HOOKS or part.lines else joined(made, _JOINED[self._format])
+        return made if part.run != _HOOKS or part.lines else joined(made, ADAPTERS[self._format].joined)
 
     def _all(self) -> Iterator[Plain]:
         """Everything of the platform's, whichever way it came, in the order of its ids."""

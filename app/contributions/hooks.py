@@ -115,8 +115,6 @@ class Hooks:
             except (TooMany, Unavailable):
                 raise
             except DomainError as error:
-                if error.code == ingest_keys.unknown().code:
-                    raise
                 if sent.once and error.code == "external_id_conflict":
                     continue
                 await run_in_threadpool(self._report, key, sent, len(sent.record), error)

@@ -64,6 +64,8 @@ class Adapter:
     out: str = ""
     """What the release writer gives, for people; empty where the system has no form to write."""
     writer: Any = None
+    joined: str = ""
+    """The list in a record that its hook brings piece by piece, and its own import wants together; empty where there is none."""
 
     def read(self, file: BinaryIO, name: str, collection: str = "") -> Iterator[SourceRecord | Refusal]:
         """Everything in a file, in order, in bounded memory. Refused records come as Refusal, the others are kept whole."""

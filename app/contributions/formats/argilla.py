@@ -99,4 +99,4 @@ def _at_least(act: Act) -> None:
         act.conclude("judgment", b'{"answered":false}')
 
 
-ADAPTER = Adapter("argilla", "Argilla", _cut, whole=True, out="records for its own import", writer=Spliced())
+ADAPTER = Adapter("argilla", "Argilla", _cut, whole=True, out="records for its own import", writer=Spliced(), joined="responses")

@@ -60,10 +60,10 @@ class Invalidations:
 
     def tell(self, skeleton: tuple[Piece, ...], gone: Sequence[bool], now: datetime) -> Iterator[bytes]:
         """Lines with their LF for those samples of a record, in the log's order, that are `gone`."""
-        # What names a sample stays in the skeleton. Around a log may stand what holds several of them together in their file.
-        text = splice(skeleton, [None] * len(gone)).decode()
         if not any(gone):
             return
+        # What names a sample stays in the skeleton. Around a log may stand what holds several of them together in their file.
+        text = splice(skeleton, [None] * len(gone)).decode()
         samples = json.loads(text[text.index("{") : text.rindex("}") + 1])["samples"]
         provenance = {"timestamp": now.isoformat(), "author": "sayso", "reason": "consent", "metadata": {}}
         for sample, is_gone in zip(samples, gone, strict=True):

@@ -72,4 +72,4 @@ def _is_free(one: Value) -> bool:
     return kind is None or kind.string() in ("textarea", "paragraphs") or one.get("value", "text") is not None or one.get("meta") is not None
 
 
-ADAPTER = Adapter("label-studio", "Label Studio", _cut, whole=True, out="tasks for its own import", writer=Spliced())
+ADAPTER = Adapter("label-studio", "Label Studio", _cut, whole=True, out="tasks for its own import", writer=Spliced(), joined="annotations")

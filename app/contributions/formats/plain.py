@@ -6,6 +6,7 @@ A row has `id` (the one that recording answered with), `kind`, `language`, `pare
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import orjson
 
@@ -23,6 +24,15 @@ class Plain:
     parent: str | None
     recorded_on: str
     parts: Mapping[str, bytes] | None
+
+
+@runtime_checkable
+class PlainWriter(Protocol):
+    """Writes plain rows. `lines`: others can follow in one file."""
+
+    lines: bool
+
+    def write_plain(self, rows: Iterable[Plain]) -> Iterator[bytes]: ...
 
 
 class JsonLines:

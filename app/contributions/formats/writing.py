@@ -8,7 +8,7 @@ replies, votes and reviews keep their place.
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
@@ -25,6 +25,7 @@ class Writer(Protocol):
     def write(self, records: Iterable[Released]) -> Iterator[bytes]: ...
 
 
+@runtime_checkable
 class Telling(Protocol):
     """Does not write records, but tells which contributions in one are gone: those that were to be had once and are not any more."""
 
