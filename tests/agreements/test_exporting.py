@@ -17,8 +17,9 @@ from app.contributions.formats.registry import ADAPTERS, NAMES, writers
 from app.kit.errors import DomainError
 from tests.contributions.test_fastchat_hook import hook, logged, post, sent, vote
 from tests.contributions.test_importing import SAMPLES, job, perform, stored
-from tests.contributions.test_webhooks import Studio, annotation, studio_event, task
+from tests.contributions.test_webhooks import Argilla, Studio, annotation, response, studio_event, task
 from tests.faults.cuts import receipt_for_all
+from tests.kit.refusals import accepted
 from tests.support import SHOWN, WORDING, PlatformParty, Service, consent, shell
 
 CONSENT = {"template": "evaluation-only", "basis": "explicit", "wording": WORDING, "language": "en", "shown_at": SHOWN}
@@ -109,7 +110,7 @@ def test_everything_is_written_as_plain_rows_whichever_way_it_came(service: Serv
     assert pq.read_table(io.BytesIO(b"".join(writers("generic")["parquet"].write_plain([])))).num_rows == 0  # type: ignore[index]
 
 
-def test_what_a_hook_brought_piece_by_piece_is_one_task_for_its_own_import(service: Service, platform: PlatformParty) -> None:
+def test_what_a_hook_brought_piece_by_piece_is_one_record_for_its_own_import(service: Service, platform: PlatformParty) -> None:
     studio = Studio(service, platform, CONSENT)
     for own in (11, 12):
         studio.tell(studio_event(annotation=annotation(own)))
@@ -117,6 +118,12 @@ def test_what_a_hook_brought_piece_by_piece_is_one_task_for_its_own_import(servi
     [text] = written(service, platform, "label-studio")
     found = json.loads(text)
     assert [(one["id"], [given["id"] for given in one["annotations"]]) for one in found] == [(1, [11, 12]), (2, [13])]
+    argilla = Argilla(service, platform, CONSENT)
+    for own, record in (("r1", "rec1"), ("r2", "rec1"), ("r3", "rec2")):
+        given = response(own)
+        accepted(argilla.tell("response.created", {**given, "record": {**given["record"], "id": record}}))
+    [text] = written(service, platform, "argilla")
+    assert [(one["id"], [given["id"] for given in one["responses"]]) for one in json.loads(text)] == [("rec1", ["r1", "r2"]), ("rec2", ["r3"])]
     assert list(joined([], "annotations")) == [b"[]\n"]
 
 

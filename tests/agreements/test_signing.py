@@ -1,4 +1,4 @@
-"""Asking and signing: what a request may say, and that only the lab's own key over the exact bytes makes an agreement."""
+"""Signing: only the lab's own key over the exact bytes makes an agreement."""
 
 import json
 import uuid
@@ -10,15 +10,11 @@ import sqlalchemy as sa
 from joserfc import jws
 from joserfc.jwk import OctKey, RSAKey
 from sayso.jws import PrivateKey, b64u
-from sayso.lab import Lab as LabSdk
 
-from app.agreements import review
-from app.agreements.models import Agreement, Offer, Request
+from app.agreements.models import Agreement, Offer
 from app.kit.db import read, write
-from app.kit.errors import Invalid
 from app.log.models import LogEntry
 from app.parties import service as parties
-from app.parties import statements
 from app.parties.models import Lab, LabKey
 from tests.kit.refusals import accepted, ask_token, assertion, at_once, get, lab_token, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service
@@ -243,91 +239,6 @@ def test_the_offer_comes_with_its_digest(asked: Asked) -> None:
     )
 
 
-BAD_USES: list[tuple[Any, str]] = [
-    ({}, "use_invalid"),
-    ({"actions": []}, "use_invalid"),
-    ({"actions": "evaluate"}, "use_invalid"),
-    ({"actions": ["wish"]}, "policy_unknown_term"),
-    ({"actions": [1]}, "use_invalid"),
-    ({"actions": ["evaluate"], "purposes": ["dpv:Fun"]}, "policy_unknown_term"),
-    ({"actions": ["evaluate"], "territory": "ZZ"}, "policy_unknown_term"),
-    ({"actions": ["evaluate"], "territory": ["NL"]}, "use_invalid"),
-    ({"actions": ["evaluate"], "model_openness": "ajar"}, "policy_unknown_term"),
-    ({"actions": ["evaluate"], "retention_days": 0}, "use_invalid"),
-    ({"actions": ["evaluate"], "retention_days": "30"}, "use_invalid"),
-    ({"actions": ["evaluate"], "accepts": ["sing"]}, "policy_unknown_term"),
-    ({"actions": ["evaluate"], "colour": "red"}, "use_invalid"),
-]
-
-
-def test_uses_outside_the_profile_are_refused_and_the_known_terms_named(service: Service, lab: LabParty) -> None:
-    token = lab_token(service, lab)
-    for use, code in BAD_USES:
-        found = refused(service.post("/v1/requests", {"use": use}, token), 422, code)
-        assert code == "use_invalid" or found["known"]
-
-
-def test_requests_of_the_wrong_form_are_refused(service: Service, lab: LabParty) -> None:
-    token = lab_token(service, lab)
-    for wrong in (
-        {}, {"use": 1}, {"use": None}, {"selection": []}, {"selection": {"platforms": []}}, {"selection": {"platforms": ["x"]}},
-        {"selection": {"platforms": "plt"}}, {"selection": {"kinds": [1]}}, {"selection": {"languages": ["english"]}},
-        {"selection": {"people": []}}, {"mode": "forever"}, {"mode": "standing"}, {"until": "2030-01-01"},
-        {"mode": "standing", "until": "soon"}, {"mode": "standing", "until": "2030-02-30"}, {"mode": "standing", "until": "2030-W01-1"},
-        {"mode": "standing", "until": 20300101}, {"why": "because"},
-    ):  # fmt: skip
-        asked = wrong if wrong == {} else {"use": EVALUATION, **wrong}
-        refused(service.post("/v1/requests", asked, token), 422, "body_invalid")
-    refused(
-        service.post("/v1/requests", {"use": EVALUATION, "selection": {"kinds": ["tweet"]}}, token), 422, "kind_unknown"
-    )
-    refused(
-        service.post("/v1/requests", {"use": EVALUATION, "mode": "standing", "until": "2020-01-01"}, token),
-        422,
-        "use_invalid",
-    )
-
-
-def test_a_request_that_matches_nothing_is_answered_with_a_refusal_and_not_an_error(
-    service: Service, lab: LabParty
-) -> None:
-    token = lab_token(service, lab)
-    selection = {"platforms": ["plt_" + "0" * 26]}
-    found = accepted(service.post("/v1/requests", {"use": EVALUATION, "selection": selection}, token), 201)
-    assert (found["state"], found["offer"], found["records"]) == ("refused", None, "fewer than 10")
-    assert accepted(get(service, f"/v1/requests/{found['id']}", token)) == found
-
-
-def test_one_idempotency_key_asks_once(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    platform.give(1)
-    token, key = lab_token(service, lab), str(uuid.uuid4())
-    asked = {"use": EVALUATION, "selection": {"platforms": [platform.id]}}
-    answers = [
-        accepted(a, 201)
-        for a in at_once(20, lambda _: service.post("/v1/requests", asked, token, Idempotency_Key=key))
-        if a.status_code != 409
-    ]
-    assert answers and all(a == answers[0] for a in answers)
-    assert accepted(service.post("/v1/requests", asked, token, Idempotency_Key=key), 201) == answers[0]
-    refused(
-        service.post("/v1/requests", {"use": EVALUATION}, token, Idempotency_Key=key), 409, "idempotency_key_reused"
-    )
-    refused(service.post("/v1/requests", asked, token, Idempotency_Key="k" * 150), 400, "idempotency_key_invalid")
-    refused(service.post("/v1/requests", asked, token, Idempotency_Key="k" * 201), 422, "parameter_invalid")
-    with read(service.runtime.engine) as session:
-        for table in (Request, Offer):
-            assert (
-                session.execute(
-                    sa.select(sa.func.count()).select_from(table).where(table.lab_id == lab.id)
-                ).scalar_one()
-                == 1
-            )
-    # A refused request leaves its key free: nothing took effect.
-    spare = str(uuid.uuid4())
-    refused(service.post("/v1/requests", {"use": {}}, token, Idempotency_Key=spare), 422, "use_invalid")
-    accepted(service.post("/v1/requests", asked, token, Idempotency_Key=spare), 201)
-
-
 def test_a_blocked_lab_and_one_whose_verification_lapsed_get_nothing_new(
     service: Service, platform: PlatformParty
 ) -> None:
@@ -388,63 +299,3 @@ def test_parties_are_added_once_and_keys_must_be_public_ones(service: Service, l
         assert error.value.code == code
     with read(service.runtime.engine) as session:
         assert session.execute(sa.select(sa.func.count()).where(Lab.legal_name == "New")).scalar_one() == 0
-
-
-def _another_key(service: Service, lab: LabParty, *, by: PrivateKey | None = None) -> PrivateKey:
-    """A further key of the lab's, newer than all others: the operator adds it, or a key of the institution gives it."""
-    key = PrivateKey.generate()
-    if by is not None:
-        LabSdk(service.base, lab.id, by).delegate(key.public_jwk, "a team", (service.clock.now() + timedelta(days=9)).date().isoformat())
-        return key
-    with write(service.runtime.engine) as session:
-        parties.add_lab_key(session, parties.known_lab(session, lab.id), key.public_jwk, now=service.clock.now())
-    return key
-
-
-def test_every_key_of_a_lab_signs_the_offers_that_it_asked_for(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    one, other = (_another_key(service, lab, by=lab.key) for _ in range(2))
-    _another_key(service, lab)  # published ahead of its day: nobody has it yet
-    platform.give(1)
-    for key in (lab.key, one, other):
-        sdk = LabSdk(service.base, lab.id, key)
-        offer = sdk.offer(str(sdk.request(EVALUATION, {"platforms": [platform.id]}).offer))
-        assert offer.terms["lab"]["key"] == key.thumbprint
-        theirs = next(k for k in (lab.key, one) if k is not key).sign(TYP, offer.raw)
-        refused(service.post(f"/v1/offers/{offer.id}/agreement", {"acceptance": theirs}, lab_token(service, lab)), 422, "signature_wrong_key")
-        assert sdk.sign(offer).state == "in_force"
-
-
-def test_what_is_approved_after_a_review_is_offered_to_the_key_that_asked(
-    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    team = _another_key(service, lab, by=lab.key)
-    _another_key(service, lab)
-    platform.give(1)
-    monkeypatch.setattr(service.runtime, "settings", service.runtime.settings.model_copy(update={"review_actions": "evaluate"}))
-    sdk = LabSdk(service.base, lab.id, team)
-    asked = sdk.request(EVALUATION, {"platforms": [platform.id]})
-    assert asked.state == "in_review"
-    with write(service.runtime.engine) as session:
-        review.approve(session, service.runtime, asked.id, now=service.clock.now())
-    assert sdk.sign(sdk.offer(str(sdk.asked(asked.id).offer))).state == "in_force"
-
-
-def test_a_delegated_key_signs_nothing_from_the_end_of_its_day_on(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    team = _another_key(service, lab, by=lab.key)
-    platform.give(1)
-    sdk = LabSdk(service.base, lab.id, team)
-    offer = sdk.offer(str(sdk.request(EVALUATION, {"platforms": [platform.id]}).offer))
-    acceptance = team.sign(TYP, offer.raw)
-    path = f"/v1/offers/{offer.id}/agreement"
-    with read(service.runtime.engine) as session:
-        ends = session.get_one(LabKey, team.thumbprint).ends_at
-    assert ends is not None
-    service.clock.offset = ends - timedelta(minutes=2) - (service.clock.now() - service.clock.offset)
-    token = str(accepted(ask_token(service, assertion(service, lab, team)))["access_token"])
-    accepted(get(service, f"/v1/offers/{offer.id}", token))
-    service.clock.offset += timedelta(minutes=2)  # nothing has revoked it yet
-    refused(ask_token(service, assertion(service, lab, team)), 401, "invalid_client")
-    refused(get(service, f"/v1/offers/{offer.id}", token), 401, "token_invalid")
-    refused(service.post(path, {"acceptance": acceptance}, lab_token(service, lab)), 422, "signature_wrong_key")
-    with pytest.raises(Invalid, match="signature_wrong_key"), read(service.runtime.engine) as session:
-        statements.open_signed(session, parties.known_lab(session, lab.id), acceptance, TYP, now=service.clock.now())

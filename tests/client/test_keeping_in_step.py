@@ -19,56 +19,9 @@ from sayso.jws import check
 
 from app.kit.db import write
 from app.parties import service as parties
+from tests.client.desk import Desk
 from tests.kit.refusals import accepted, ask_token, claims_for, get
-from tests.support import EVALUATION, ROOT, LabParty, PlatformParty, Service, rows_of, until
-
-
-class Desk:
-    """A lab's directory, and the commands as a person types them."""
-
-    def __init__(
-        self, service: Service, platform: PlatformParty, lab: LabParty, place: Path, records: int = 12, use: Any = EVALUATION, **fields: Any
-    ) -> None:  # fmt: skip
-        self.service, self.lab, self.folder = service, lab, place / "data"
-        self.given = platform.give(records, **fields)
-        self.holders: dict[int, Any] = {}
-        self.agreement = lab.agree(platform, use).id
-        self.key = place / "key.json"
-        lab.key.save(self.key)
-
-    def who(self) -> list[str]:
-        return ["--service", self.service.base, "--client-id", self.lab.id, "--key", str(self.key)]
-
-    def pull(self, *more: str) -> int:
-        return cli.main(["pull", self.agreement, str(self.folder), *self.who(), "--quiet", *more])
-
-    def sync(self, *more: str) -> int:
-        return cli.main(["sync", str(self.folder), "--key", str(self.key), *more])
-
-    def verify(self) -> int:
-        folder = str(self.folder)
-        return cli.main(["verify", "release", f"{folder}/release.json", "--agreement", f"{folder}/agreement.json", "--shards", folder])
-
-    def withdraw(self, at: int = 0) -> str:
-        """Take one back and wait until the lab is told; gives the record id."""
-        before = len(self.lab.sdk.recalls(self.agreement).items)
-        self.holder(at).withdraw()
-        page = until(lambda: (p := self.lab.sdk.recalls(self.agreement)) and len(p.items) > before and p)
-        [record] = page.items[-1].records
-        return str(record)
-
-    def holder(self, at: int) -> Any:
-        """The person who gave it, with their receipt."""
-        if at not in self.holders:
-            self.holders[at] = self.service.claim(self.given[at])
-        return self.holders[at]
-
-    def rows(self) -> list[dict[str, Any]]:
-        return [row for path in sorted(self.folder.glob("*.jsonl.zst")) for row in rows_of(path)]
-
-    def ids(self) -> set[str]:
-        return {row["record_id"] for row in self.rows() if not row.get("tombstone")}
-
+from tests.support import EVALUATION, ROOT, LabParty, PlatformParty, Service, until
 
 BOTH = {"test_pull_then_withdrawal_then_sync_then_verify", "test_without_attest_a_recall_is_acknowledged_and_no_more"}
 """What meets both databases; the rest is about files on the lab's disk, and is looked at once."""

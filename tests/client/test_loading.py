@@ -9,7 +9,7 @@ import pytest
 import sayso
 from sayso import errors
 
-from tests.client.test_keeping_in_step import Desk
+from tests.client.desk import Desk
 from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sayso import package
 
-from tests.client.test_keeping_in_step import Desk
+from tests.client.desk import Desk
 from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent
 
 NASTY = 'Ada\n---\n|<b>"\x1b[2J `x`'

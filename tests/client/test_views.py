@@ -14,7 +14,7 @@ from sayso import cli, derived, views
 from sayso.proofs import Failed
 
 from app.contributions.formats import openassistant
-from tests.client.test_keeping_in_step import Desk
+from tests.client.desk import Desk
 from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent
 
 BATTLE = {"conversation_a": ["hello", "more"], "conversation_b": ["hi", "less"], "model_a": "m1", "model_b": "m2"}

@@ -11,7 +11,7 @@ import pytest
 from sayso import cli
 from sayso.models import RawJSON
 
-from tests.client.test_keeping_in_step import Desk
+from tests.client.desk import Desk
 from tests.client.test_package import validated
 from tests.kit.refusals import lab_token, refused
 from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent, rows_of
