@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sayso.async_recorder import AsyncConsent as AsyncConsent
     from sayso.contributor import Contributor as Contributor
     from sayso.errors import Problem as Problem
     from sayso.errors import SaysoError as SaysoError
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
     from sayso.models import ConsentGiven as ConsentGiven
     from sayso.models import RawJSON as RawJSON
     from sayso.platform import Platform as Platform
-    from sayso.recorder import AsyncConsent as AsyncConsent
     from sayso.recorder import Consent as Consent
 
 _HOMES = {
-    "AsyncConsent": "recorder",
+    "AsyncConsent": "async_recorder",
     "AsyncGuard": "guard",
     "Consent": "recorder",
     "ConsentGiven": "models",

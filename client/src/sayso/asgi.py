@@ -62,17 +62,18 @@ class Recording:
             return
         sent, answer = _Kept(), _Kept()
         status = 0
+        named = self._named(scope) if self._routes else None
 
         async def received() -> Message:
             message = await receive()
             # A route reads its request when the router has chosen it, so a route without a tag costs nothing here.
-            if message["type"] == "http.request" and ("endpoint" not in scope or self._for(scope) is not None):
+            if message["type"] == "http.request" and ("endpoint" not in scope or _tagged(scope) or named):
                 sent.add(message.get("body", b""))
             return message
 
         async def sending(message: Message) -> None:
             nonlocal status
-            envelope = self._for(scope)
+            envelope = _tagged(scope) or named
             ends = False
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -87,10 +88,7 @@ class Recording:
 
         await self._app(scope, received, sending)
 
-    def _for(self, scope: Scope) -> Envelope | None:
-        tagged: Envelope | None = getattr(scope.get("endpoint"), _TAG, None)
-        if tagged is not None:
-            return tagged
+    def _named(self, scope: Scope) -> Envelope | None:
         wanted = f"{scope['method']} {scope['path']}"
         found = self._routes.get(wanted)
         while found is None and wanted.count("/") > 1:
@@ -107,6 +105,11 @@ class Recording:
         except Exception as error:
             # The platform's own person has their answer. The class alone is logged: a text might hold what they gave.
             _log.error("sayso: not recorded: %s", type(error).__name__)
+
+
+def _tagged(scope: Scope) -> Envelope | None:
+    tagged: Envelope | None = getattr(scope.get("endpoint"), _TAG, None)
+    return tagged
 
 
 class _TooMuch(Exception):
