@@ -120,10 +120,14 @@ class Direct:
             while rows := cursor.fetchmany(size):
                 yield rows
         else:
-            with self.driver.cursor(name="stream") as cursor:
-                cursor.execute(_percent(sql), values, binary=True)
-                while rows := cursor.fetchmany(size):
-                    yield rows
+            yield from self._server_side(_percent(sql), values, size)
+
+    def _server_side(self, sql: str, values: Any, size: int) -> Iterator[list[Row]]:
+        """`stream` on PostgreSQL, in its driver's notation."""
+        with self.driver.cursor(name="stream") as cursor:
+            cursor.execute(sql, values, binary=True)
+            while rows := cursor.fetchmany(size):
+                yield rows
 
     def _sqlite_rows(self, table: sa.Table, columns: tuple[str, ...], rows: Sequence[Row], tail: str) -> list[Any]:
         answers: list[Any] = []
@@ -144,16 +148,14 @@ def rows_of(session: Session, statement: sa.Select[Any], size: int) -> Iterator[
     columns that need none. For a million rows SQLAlchemy's own results cost more than the query."""
     connection = session.connection()
     compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+    # What the statement would do itself to each value on its way to the driver; SQLAlchemy has no public name for it.
     convert = compiled._bind_processors  # type: ignore[attr-defined]
     values = {name: convert[name](value) if name in convert else value for name, value in compiled.params.items()}
     direct = Direct.under(connection)
     if direct.sqlite:
         yield from direct.stream(str(compiled), [values[name] for name in compiled.positiontup], size)  # type: ignore[attr-defined]
-        return
-    with direct.driver.cursor(name="rows_of") as cursor:
-        cursor.execute(str(compiled), values, binary=True)
-        while rows := cursor.fetchmany(size):
-            yield rows
+    else:
+        yield from direct._server_side(str(compiled), values, size)
 
 
 def arrays(rows: Sequence[Row]) -> list[list[Any]]:

@@ -58,7 +58,7 @@ def set_back(runtime: Runtime) -> str | None:
     if late:
         return "the database is behind its narrowing journal: run `python -m app restore`"
     if head.journal is None:
-        if kept or journal.lines():
+        if kept or lines:
             return "the narrowing journal belongs to a later state of the database: run `python -m app restore`"
         with write(runtime.engine) as session:
             adopt = sa.update(_HEAD).where(_HEAD.c.journal.is_(None)).values(journal=journal.identity)

@@ -85,8 +85,10 @@ def cancel(session: Session, runtime: Runtime, lab: Lab, release_id: str) -> Non
 
 def progress(session: Session, runtime: Runtime, release: Release) -> tuple[int, int] | None:
     """(shards made, of how many) while a release is cut; None before its records are looked for, and afterwards."""
+    if release.state != "cutting" or release.as_of is None:
+        return None
     bits = session.get_one(Agreement, release.agreement_id).shard_bits
-    if release.state != "cutting" or release.as_of is None or bits is None:
+    if bits is None:
         return None
     return min(1 << bits, sum(1 for _ in runtime.blobs.names(f"releases/{release.id}"))), 1 << bits
 

@@ -30,49 +30,49 @@ _X = Exclusion.__table__  # type: ignore[attr-defined]
 
 def overtaken(session: Session, journal: Journal, line: Line) -> bool:
     """Whether `line` is to be settled instead of done. The caller holds the person's key row, or the platform's row."""
-    kind = line["kind"]
-    line = _placed(journal, line)
+    kind, lines = line["kind"], journal.lines()
+    line = _placed(lines, line)
     if kind == "scope":
         one = line["contributions"][0][0] if line["contributions"] else None
-        return _after(journal, line, {*_chosen(session, line, one), *_taken_back(session, line, one)})
+        return _after(lines, line, {*_chosen(session, line, one), *_taken_back(session, line, one)})
     if kind == "withdraw" and line["scope"] in ("lab", "purpose"):
         return _excluded(session, line)
     if kind == "withdraw" and line["scope"] == "standing":
-        return standing_since(session, journal, line)
+        return _after(lines, line, _chosen(session, line, None))
     if kind == "mandate":
-        return _mandated(session, line) or _after(journal, line, _ended(session, line))
+        return _mandated(session, line) or _after(lines, line, _ended(session, line))
     if kind == "collective-policy":
-        return _after(journal, line, _policies(session, journal, line))
+        return _after(lines, line, _set(session, lines, line, line["collective"], "collective.policy-set"))
     if kind == "lab-refusal":
         kinds = ("collective.lab-refused", "collective.lab-readmitted")
-        return _after(journal, line, {act for one in kinds for act in _set(session, journal, line, line["collective"], one)})
+        return _after(lines, line, {act for one in kinds for act in _set(session, lines, line, line["collective"], one)})
     if kind == "lab-block":
-        return _after(journal, line, _set(session, journal, line, line["lab"], "admin.lab-unblocked"))
+        return _after(lines, line, _set(session, lines, line, line["lab"], "admin.lab-unblocked"))
     if kind == "floor":
-        return _after(journal, line, _floors(session, journal, line))
+        return _after(lines, line, _set(session, lines, line, line["platform"], "admin.floor-set"))
     return False
 
 
 def standing_since(session: Session, journal: Journal, line: Line) -> bool:
     """Whether the person gave a standing consent after the line."""
-    line = _placed(journal, line)
-    return _after(journal, line, _chosen(session, line, None))
-
-
-def _placed(journal: Journal, line: Line) -> Line:
-    """The line with the first index that an act after it can have: a restore since may have gone on from fewer leaves than it names."""
     lines = journal.lines()
+    line = _placed(lines, line)
+    return _after(lines, line, _chosen(session, line, None))
+
+
+def _placed(lines: list[Line], line: Line) -> Line:
+    """The line with the first index that an act after it can have: a restore since may have gone on from fewer leaves than it names."""
     mine = next((at for at, noted in enumerate(lines) if noted["act"] == line["act"]), len(lines))
     return {**line, "seq": min([line["seq"], *(noted["seq"] for noted in lines[mine:] if noted["kind"] == RESTORED)])}
 
 
-def _after(journal: Journal, line: Line, acts: Iterable[str | None]) -> bool:
+def _after(lines: list[Line], line: Line, acts: Iterable[str | None]) -> bool:
     """Whether one of these committed acts came after the line. None is an act that is in no line."""
     found = set(acts)
     if not found:
         return False
     first: dict[str, int] = {}
-    for at, noted in enumerate(journal.lines()):
+    for at, noted in enumerate(lines):
         first.setdefault(noted["act"], at)
     mine = first.get(line["act"], -1)
     return any(act is None or first.get(act, mine + 1) > mine for act in found)
@@ -133,22 +133,13 @@ def _ended(session: Session, line: Line) -> Iterable[str]:
     return session.execute(query).scalars()
 
 
-def _floors(session: Session, journal: Journal, line: Line) -> set[str | None]:
-    """Settings of the same platform's floor."""
-    return _set(session, journal, line, line["platform"], "admin.floor-set")
-
-
-def _policies(session: Session, journal: Journal, line: Line) -> set[str | None]:
-    """Policies that the same collective brought into force."""
-    return _set(session, journal, line, line["collective"], "collective.policy-set")
-
-
-def _set(session: Session, journal: Journal, line: Line, subject: str, kind: str) -> set[str | None]:
+def _set(session: Session, lines: list[Line], line: Line, subject: str, kind: str) -> set[str | None]:
+    """Acts of one kind about the same subject: settings of a platform's floor, policies that a collective brought into force."""
     query = sa.select(_ENTRY.c.log_index, _ENTRY.c.leaf).where(
         _ENTRY.c.subject == subject, _ENTRY.c.type == kind, _ENTRY.c.log_index >= line["seq"]
     )
     found = session.execute(query).all()
     if not found:
         return set()
-    acts = {(noted["seq"], noted["leaf"]): noted["act"] for noted in journal.lines() if "seq" in noted}
+    acts = {(noted["seq"], noted["leaf"]): noted["act"] for noted in lines if "seq" in noted}
     return {acts.get((row.log_index, b64u(leaf_hash(bytes(row.leaf))))) for row in found}

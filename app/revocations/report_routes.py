@@ -1,12 +1,13 @@
 """HTTP for use reports: a lab files them, a person reads in which models their work is."""
 
 from fastapi import APIRouter
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.contributions import queries
 from app.contributions.router import checked_id
+from app.core.evaluation import Use
 from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
 from app.parties.auth import ReadingLab, ReadingReceipt, WritingLab
@@ -23,7 +24,8 @@ def report(agreement: str, given: ReportIn, runtime: RuntimeDep, session: Sessio
     goes to the lab until it comes. The same report again is the same report. A stage that the signed use does not cover (`beyond`) is
     taken too, and is a breach in the public log (`use.breached`)."""
     row = reporting.file(session, runtime, lab, agreement, given.report, given.signed, given.records, now=runtime.clock.now())
-    return _report(session, row, session.get_one(Agreement, row.agreement_id))
+    of = session.get_one(Agreement, row.agreement_id)
+    return _report(row, of, agreements.use_of(session, of))
 
 
 @router.get("/agreements/{agreement}/reports", response_model=ReportPage, summary="Our use reports")
@@ -31,11 +33,12 @@ def reports(agreement: str, session: ReadSessionDep, lab: ReadingLab) -> ReportP
     """In the order of the log."""
     row = agreements.own_agreement(session, lab.id, agreement)
     found = session.exec(select(UseReport).where(UseReport.agreement_id == row.id).order_by(UseReport.log_index))  # type: ignore[arg-type]
-    return ReportPage(items=[_report(session, one, row) for one in found])
+    use = agreements.use_of(session, row)
+    return ReportPage(items=[_report(one, row, use) for one in found])
 
 
-def _report(session: Session, row: UseReport, agreement: Agreement) -> ReportOut:
-    beyond = reporting.beyond(row.stages, agreements.use_of(session, agreement))
+def _report(row: UseReport, agreement: Agreement, use: Use) -> ReportOut:
+    beyond = reporting.beyond(row.stages, use)
     return ReportOut(
         id=row.id, level=f"L{row.level}", model=row.model, version=row.version, stages=row.stages, beyond=beyond, records=row.records, root=row.root,  # type: ignore[arg-type]
         sha256=row.sha256, log_index=row.log_index, received_at=row.received_at, next_due=agreement.report_due,
