@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from psycopg.errors import QueryCanceled
 from sqlmodel import Session, select
 
 from app.collectives import queries as collectives
@@ -42,20 +43,21 @@ _MOST_AGAIN = 30.0
 _SOME = 2_000
 _VACUUMED = (
     # Parts, and what confirms a guess of them or names the person: few dead rows in a large table, whose other pages are passed over.
-    "VACUUM (TRUNCATE FALSE) contribution_payload", "VACUUM (TRUNCATE FALSE) contribution",
+    "VACUUM (FREEZE, TRUNCATE FALSE) contribution_payload", "VACUUM (FREEZE, TRUNCATE FALSE) contribution",
     # Their indexes too, however few are dead: one holds the pseudonym.
-    "VACUUM (TRUNCATE FALSE, INDEX_CLEANUP ON) contributor", "VACUUM (TRUNCATE FALSE, INDEX_CLEANUP ON) data_key",
+    "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) contributor", "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) data_key",
 )  # fmt: skip
-"""No one waits for these: without TRUNCATE there is no moment in which readers are kept out."""
+"""No one waits for these: without TRUNCATE there is no moment in which readers are kept out. They wait for others: with FREEZE for whoever
+holds a page in which a row is dead, which VACUUM by itself would pass over. What is frozen once is passed over ever after."""
 _LOOKING = sa.text("""SELECT count(*) FROM (
     SELECT backend_xmin AS at FROM pg_stat_activity
-        WHERE pid <> pg_backend_pid() AND (datname IS NULL OR datname = current_database()) AND backend_type <> 'autovacuum worker'
+        WHERE pid <> pg_backend_pid() AND (datname IS NULL OR datname = current_database())
         AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum)
     UNION ALL SELECT backend_xid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()
     UNION ALL SELECT xmin FROM pg_replication_slots
     UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()
 ) held WHERE at IS NOT NULL AND age(at) >= age(CAST(:now AS xid))""")
-"""Who keeps a state from before `now`, by which VACUUM must leave dead rows where they are."""
+"""Who keeps a state from before `now`, by which VACUUM must leave dead rows where they are: all but another VACUUM, also ANALYZE."""
 
 
 def complete(runtime: Runtime, erasure: str) -> None:
@@ -70,7 +72,7 @@ def complete(runtime: Runtime, erasure: str) -> None:
     releases.sweep(runtime, erasure)
     if row.contribution_id is not None and row.attempts == 0:
         replace_key(runtime, row.contributor_id)
-    if not _scrub(runtime):
+    if not _scrub(runtime, row.attempts):
         _later(runtime, erasure)
         return
     with write(runtime.engine) as session:
@@ -168,8 +170,8 @@ def _seal_objections(session: Session, person: Person, sealer: Sealer, contribut
     session.flush()
 
 
-def _scrub(runtime: Runtime) -> bool:
-    """Take what was deleted out of the database's files, or give False where a reader still needs it.
+def _scrub(runtime: Runtime, attempts: int) -> bool:
+    """Take what was deleted out of the database's files, or give False where a reader still needs it, or stands in its way.
 
     SQLite overwrites what it deletes (`secure_delete`) in the write-ahead log first: the checkpoint carries that into the
     database file and empties the log. PostgreSQL's VACUUM takes the dead rows out of their pages once nobody looks at a state in
@@ -182,8 +184,18 @@ def _scrub(runtime: Runtime) -> bool:
         now = connection.execute(sa.text("SELECT pg_current_xact_id()::xid::text")).scalar_one()
         if not _within_patience(lambda: not connection.execute(_LOOKING, {"now": now}).scalar()):
             return False
-        for statement in _VACUUMED:
-            connection.execute(sa.text(statement))
+        # One that was ended keeps what it did in the tables' pages. More time in each run, should the tables be so large.
+        patience = sa.text("SELECT set_config('statement_timeout', :within, false)")
+        connection.execute(patience, {"within": str(int(PATIENCE * 1000) * (attempts + 1))})
+        try:
+            for statement in _VACUUMED:
+                connection.execute(sa.text(statement))
+        except sa.exc.OperationalError as error:
+            if not isinstance(error.orig, QueryCanceled):
+                raise
+            return False
+        finally:
+            connection.execute(sa.text("RESET statement_timeout"))
     return True
 
 

@@ -34,7 +34,7 @@ def test_what_was_pulled_is_a_dataset_and_a_recall_reaches_it(desk: Desk, form: 
     release = desk.lab.sdk.cut(desk.agreement, format=form, poll=0.05)
     given = sorted(f'"words {n}"' for n in range(1, 6))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         of_release, of_agreement = sayso.load(release.id), sayso.load(desk.agreement)
     assert isinstance(of_release, datasets.Dataset) and texts(of_release) == texts(of_agreement) == given
     assert of_release["record_id"] == sorted(of_release["record_id"]) and of_release[0]["judgment"] == '{"winner":"a"}'

@@ -176,6 +176,49 @@ def test_no_row_on_disk_confirms_a_guess_or_names_the_person(
         session.execute(sa.delete(Person).where(Person.id.startswith("filling ")))  # type: ignore[attr-defined]
 
 
+def test_a_page_that_a_later_reader_stands_on_is_waited_for(
+    service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sees nothing of the person, and still holds the page in which their dead row is: a cursor between two fetches, a checkpoint."""
+    if service.backend == "sqlite":
+        pytest.skip("pages that are held are PostgreSQL's; tests/faults/test_traces.py looks at every byte of SQLite's files")
+    looking, within = threading.Event(), completion._within_patience
+
+    def seen(done: Callable[[], bool]) -> bool:
+        looking.set()  # from now on who begins to read keeps no old state
+        return within(done)
+
+    monkeypatch.setattr(completion, "PATIENCE", 3.0)
+    monkeypatch.setattr(completion, "_AGAIN", 0.5)
+    monkeypatch.setattr(completion, "_within_patience", seen)
+    given = platform.sdk.record(external_id="stood on", kind="statement", contributor="stood on", parts={"text": "words"}, consent=consent())
+    holder = receipt_for_all(service, platform, "stood on")
+    who = row_of(service, given.id).contributor_id
+    platform.give(1, contributor="beside it")
+    with read(service.runtime.engine) as session:
+        name = bytes(session.get_one(Person, who).pseudonym or b"")
+        place = sa.text("SELECT split_part(trim('()' from ctid::text), ',', 1) FROM contributor WHERE id = :id")
+        page = session.execute(place, {"id": who}).scalar_one()
+    relations = ("contributor", "uq_contributor_platform_id_pseudonym")
+    with service.runtime.engine.connect() as later:
+        with read(service.runtime.engine, snapshot=True) as session:
+            assert session.execute(sa.select(sa.func.count()).select_from(Contribution)).scalar_one() > 0  # type: ignore[arg-type]
+            done = holder.erase("all")
+            assert looking.wait(30)
+            later.execute(sa.text("SET enable_indexscan = off"))
+            later.execute(sa.text("DECLARE standing CURSOR FOR SELECT split_part(trim('()' from ctid::text), ',', 1), id FROM contributor"))
+            while True:
+                at, beside = later.execute(sa.text("FETCH 1 FROM standing")).one()
+                assert beside != who
+                if at == page:
+                    break
+            assert name in _rows_on_disk(service, *relations)
+        until(lambda: holder.erasure(done.id).state == "completed" or _attempts(service, done.id) > 1, 30)
+        assert holder.erasure(done.id).state == "requested" and name in _rows_on_disk(service, *relations)
+    completed(service, done.id)
+    assert name not in _rows_on_disk(service, *relations)
+
+
 def test_erasures_that_wait_for_a_reader_keep_no_release_waiting(
     service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
