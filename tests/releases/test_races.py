@@ -89,7 +89,8 @@ def test_one_cut_run_by_two_workers_at_once_is_one_release(
         others = [Cut(service.runtime, cut.release) for _ in range(2)]
         _together(cut.run, *(other.run for other in others), holder.withdraw)
         found = outcome(service, cut.release)
-        assert len(found.leaves) == 1 and found.state == "published"
+        # A withdrawal of the round before may have been told by now, and a release without it cut, which follows this one.
+        assert len(found.leaves) == 1 and found.state in ("published", "superseded")
         if not any(s.state == "gone" for s in shards_of(service, cut.release)):
             whole(service, cut)
 

@@ -21,12 +21,13 @@ NASTY = '=HYPERLINK("x")<b>\u202e'
 
 @pytest.fixture
 def active(service: Service, platform: PlatformParty, lab: LabParty) -> LabParty:
-    """A lab with an agreement, a release and a recall."""
+    """A lab with an agreement, a release, a recall and the release that follows from it."""
     one, _ = platform.give(2)
     agreement = lab.agree(platform, mode="standing", until="2099-01-01")
-    lab.sdk.cut(agreement, poll=0.02)
+    release = lab.sdk.cut(agreement, poll=0.02)
     service.claim(one).withdraw()
     until(lambda: lab.sdk.recalls(agreement).items)
+    until(lambda: lab.sdk.release(release.id).state == "superseded")  # a recall has a release without the record cut, which is in the ledger too
     return lab
 
 
