@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from app.consents import site_keys
-from app.consents.policies import PolicyBook, StoredPolicy
+from app.consents.schemas import SiteChoice
 from app.contributions import signatures
 from app.contributions.formats.hooked import HOOKED
 from app.importing_shell import consent_of
@@ -152,15 +153,18 @@ def _site_keys(platforms: typer.Typer, perform: Perform) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Make a site key. It never changes: for other origins, choices or words make another and revoke this one."""
-        offered: list[tuple[StoredPolicy, list[str]]] = []
+        offered: list[site_keys.Offered] = []
 
         # A policy that is new is stored in a transaction of its own, so before the one that makes the key.
         def resolve(runtime: Runtime) -> None:
-            book: PolicyBook = runtime.parts["policies"]
             for choice in choices:
-                terms, _, wordings = choice.partition("=")
-                digest, template = (terms, None) if len(terms) == 64 else (None, terms)
-                offered.append((book.resolve(digest, template, {}, runtime.clock.now()), wordings.split(",") if wordings else []))
+                terms, _, named = choice.partition("=")
+                asked = {"policy" if len(terms) == 64 else "template": terms, "wordings": named.split(",") if named else []}
+                try:
+                    one = SiteChoice.model_validate(asked)
+                except ValidationError:
+                    raise Invalid("choices_invalid", "Give each choice as TEMPLATE or DIGEST, alone or with =DIGEST,… of its wordings.") from None
+                offered.append(site_keys.offered(runtime.parts["policies"], one, runtime.clock.now()))
 
         def act(runtime: Runtime, session: Any, now: Any) -> dict[str, str]:
             key = site_keys.add(session, known_platform(session, platform), origins, offered, now=now)

@@ -98,7 +98,7 @@ class IntentOut(Out):
 
 class SiteChoice(PolicyChoice):
     """Terms that the widget offers, and the registered wordings that tell of them, each in another language. Without wordings the
-    terms' own sentences are shown, in the languages that a native reader has reviewed."""
+    terms' own sentences are shown, under the template's title, in the languages that a native reader has reviewed."""
 
     wordings: list[Digest] = Field(default_factory=list, max_length=10)
 

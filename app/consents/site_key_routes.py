@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path
 
 from app.consents import site_keys
 from app.consents.models import INTENT_LIFE, SiteKey
-from app.consents.policies import PolicyBook, StoredPolicy
+from app.consents.policies import PolicyBook
 from app.consents.schemas import ChosenOut, SiteChoiceOut, SiteKeyIn, SiteKeyList, SiteKeyOut
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
@@ -23,15 +23,13 @@ def _told(key: SiteKey) -> SiteKeyOut:
 
 
 # As with floors: a new policy is stored in a transaction of its own, before the request's.
-def _offered(given: SiteKeyIn, runtime: RuntimeDep, platform: WritingPlatform) -> list[tuple[StoredPolicy, list[str]]]:
-    book: PolicyBook = runtime.parts["policies"]
-    now = runtime.clock.now()
-    return [(book.resolve(one.policy, one.template, one.parameters, now), one.wordings) for one in given.choices]
+def _offered(given: SiteKeyIn, runtime: RuntimeDep, platform: WritingPlatform) -> list[site_keys.Offered]:
+    return [site_keys.offered(runtime.parts["policies"], choice, runtime.clock.now()) for choice in given.choices]
 
 
 @router.post("/platforms/me/site-keys", status_code=201, response_model=SiteKeyOut, summary="Make a site key for the consent widget")
 def add(
-    given: SiteKeyIn, offered: Annotated[list[tuple[StoredPolicy, list[str]]], Depends(_offered)], runtime: RuntimeDep, session: SessionDep,
+    given: SiteKeyIn, offered: Annotated[list[site_keys.Offered], Depends(_offered)], runtime: RuntimeDep, session: SessionDep,
     platform: WritingPlatform, idempotency_key: IdempotencyHeader = None,
 ) -> SiteKeyOut:  # fmt: skip
     """A public key for pages of these origins, with the choices that the widget shows there. It never changes: what was offered under it

@@ -6,6 +6,7 @@ the widget from the origins that it lists and from no other, as far as a browser
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -14,7 +15,8 @@ from sqlmodel import Session, select
 
 from app.consents import service, wordings
 from app.consents.models import INTENT_LIFE, ConsentIntent, SiteKey, Wording
-from app.consents.policies import StoredPolicy
+from app.consents.policies import PolicyBook, StoredPolicy
+from app.consents.schemas import SiteChoice
 from app.consents.widget_words import WORDS, direction, words_for
 from app.core.canonical import canonical
 from app.core.deed import CATALOGS
@@ -35,16 +37,31 @@ _ORIGINS = "Give each origin once, as browsers write it: https://arena.example, 
 _UNKNOWN = "Copy the site key again, or make a new one with `python -m app platforms site-key add`."
 
 
-def add(session: Session, platform: Platform, origins: list[str], offered: list[tuple[StoredPolicy, list[str]]], *, now: datetime) -> SiteKey:
-    """A new site key that offers these policies, each with the digests of its wordings (none: the policy's own sentences).
+@dataclass(frozen=True)
+class Offered:
+    """Terms to choose: with the digests of the wordings that tell of them, or told by their own sentences under `title`."""
+
+    policy: StoredPolicy
+    wordings: list[str]
+    title: str | None
+
+
+def offered(book: PolicyBook, choice: SiteChoice, now: datetime) -> Offered:
+    """What a choice names; a policy that is new is stored, in a transaction of its own. Raises Invalid or NotFound (policy_…)."""
+    policy = book.resolve(choice.policy, choice.template, choice.parameters, now)
+    return Offered(policy, choice.wordings, None if choice.template is None else book.template(choice.template)["title"])
+
+
+def add(session: Session, platform: Platform, origins: list[str], offered: list[Offered], *, now: datetime) -> SiteKey:
+    """A new site key that offers these choices on pages of these origins.
 
     Raises Invalid (origin_invalid, choices_invalid), NotFound (wording_unknown).
     """
     if len(set(origins)) != len(origins) or not all(_is_origin(one) for one in origins):
         raise Invalid("origin_invalid", _ORIGINS)
-    if not CHOICES[0] <= len(offered) <= CHOICES[1] or len({policy.digest for policy, _ in offered}) != len(offered):
+    if not CHOICES[0] <= len(offered) <= CHOICES[1] or len({one.policy.digest for one in offered}) != len(offered):
         raise _unfit(f"Offer {CHOICES[0]} to {CHOICES[1]} choices, each with other terms.")
-    choices = [{"policy": policy.digest, "wordings": _wordings(session, platform, policy, given, now)} for policy, given in offered]
+    choices = [{"policy": one.policy.digest, "wordings": _wordings(session, platform, one, now)} for one in offered]
     if any(set(choice["wordings"]) != set(choices[0]["wordings"]) for choice in choices):
         raise _unfit("Give every choice a wording in the same languages.")
     shown = [digest for choice in choices for digest in choice["wordings"].values()]
@@ -67,14 +84,15 @@ def _is_origin(text: str) -> bool:
     return _ORIGIN.match(text) is not None and (not port or (0 < int(port) < 65536 and port != ("443" if text.startswith("https") else "80")))
 
 
-def _wordings(session: Session, platform: Platform, policy: StoredPolicy, given: list[str], now: datetime) -> dict[str, str]:
+def _wordings(session: Session, platform: Platform, one: Offered, now: datetime) -> dict[str, str]:
     """By language, the digest of what is shown."""
-    if not given:
-        # Its own sentences, word for word as the page of a receipt shows them, so the digest is the same as there.
-        told = {name: "\n".join(service.wording_lines(policy, name)) for name, catalog in CATALOGS.items() if catalog.reviewed}
+    if not one.wordings:
+        told = {name: "\n".join(service.wording_lines(one.policy, name)) for name, catalog in CATALOGS.items() if catalog.reviewed}
+        if one.title is not None:  # titles are in English; without one, two choices can begin with the same sentence
+            told["en"] = f"{one.title}\n{told['en']}"
         return {name: wordings.register(session, platform, text.encode(), "text/plain", name, now=now).sha256 for name, text in told.items()}
     found: dict[str, str] = {}
-    for digest in given:
+    for digest in one.wordings:
         row = wordings.known(session, digest)
         if row is None:
             raise NotFound("wording_unknown", wordings.UNKNOWN)

@@ -76,7 +76,7 @@ class Arena:
     def page(self, inside: str) -> str:
         return (
             '<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width"><title>Arena</title></head><body><main>'
-            f'<h1>Which is better?</h1><form method="post">{inside}<button>Vote</button></form></main></body></html>'
+            f'<h1>Which is better?</h1><form method="post">{inside}<button>Send it</button></form></main></body></html>'
         )
 
     def element(self, **attributes: str) -> str:
@@ -140,7 +140,7 @@ def test_a_choice_goes_along_with_the_task_and_the_link_comes_back(
     expect(page.get_by_role("radio").nth(2)).to_be_checked()
     [(tag, detail)] = page.evaluate("seen")
     assert tag == "SAYSO-CONSENT" and set(detail) == {"intent", "policy", "wording", "language", "expires_at"}
-    tap(page, "Vote")
+    tap(page, "Send it")
     assert page.context.cookies() == [] and consents(service, *host.answers) == {("explicit", "person", "en")}
     # The next task: marked already, and an intent is made only when something is sent.
     expect(page.get_by_role("radio").nth(2)).to_be_checked()
@@ -151,13 +151,13 @@ def test_a_choice_goes_along_with_the_task_and_the_link_comes_back(
         page.get_by_role("link", name="See what you gave, change the terms, or take it back").click()
     tab.value.get_by_role("button", name="Get my receipt").click()
     expect(tab.value).to_have_url(service.base + "/r?new=1")
-    tap(page, "Vote")
+    tap(page, "Send it")
     assert intents(service, platform) == made + 1 and consents(service, host.answers[1]) == {("explicit", "person", "en")}
     # Sent by a script, one each; and where Sayso does not answer the work is sent all the same.
     taken = page.evaluate("() => { const w = document.querySelector('sayso-consent'); return Promise.all([w.take(), w.take()]); }")
     assert len(set(taken)) == 2 and all(one.startswith("cit_") for one in taken)
-    page.evaluate("fetch = () => Promise.reject(new Error())")
-    tap(page, "Vote")
+    page.evaluate("() => { window.fetch = () => Promise.reject(new Error()); }")
+    tap(page, "Send it")
     assert len(host.answers) == 3 and consents(service, host.answers[2]) == set()
 
 
@@ -183,7 +183,7 @@ def test_the_page_around_it_puts_no_words_and_no_links_into_it(
     expect(page.get_by_text("<img src=x onerror=alert(1)>").first).to_be_visible()
     expect(page.get_by_text("اختبار.", exact=True)).to_be_visible()
     assert page.locator(".choice[dir=rtl][lang=ar]").count() == 2
-    links = page.evaluate("() => [...document.querySelectorAll('sayso-consent')].flatMap((w) => [...w.shadowRoot.querySelectorAll('a')].map((a) => a.href))")
+    links = [link.get_attribute("href") or "" for link in page.locator("sayso-consent a").all()]
     assert len(links) == 6 and all(link.startswith(f"{host.home}/v1/policies/") for link in links)
     assert page.locator("sayso-consent img").count() == 0 and page.title() == "Arena"
     no_barriers(page)
@@ -198,10 +198,10 @@ def test_a_frame_on_a_page_without_scripts(
     page = opened(PHONE, scripts=False)
     page.goto(host.show("/task", f"{STRICT}frame-src {host.home}", frame))
     inner = page.frame_locator("iframe")
-    inner.get_by_label("Labs may use your words, your votes and what the models said to test models.").first.check()
+    inner.get_by_label("Evaluation only").check()
     inner.get_by_role("button", name="Keep my choice").click()
     expect(inner.get_by_role("heading", name="Your choice goes along with what you send.")).to_be_visible()
-    tap(page, "Vote")
+    tap(page, "Send it")
     assert consents(service, *host.answers) == {("explicit", "person", "en")} and page.context.cookies() == []
     # A page that has a script of its own and runs no others': it hears what was chosen.
     listening = f'<script src="/own.js"></script><input type="hidden" name="intent">{frame.replace(f"?ref={REF}", "")}'
@@ -212,7 +212,7 @@ def test_a_frame_on_a_page_without_scripts(
     inner.get_by_role("radio").first.check()
     inner.get_by_role("button", name="Keep my choice").click()
     expect(page.locator("input[name=intent]")).to_have_value(re.compile("^cit_"))
-    tap(page, "Vote")
+    tap(page, "Send it")
     assert consents(service, host.answers[1]) == {("explicit", "person", "en")}
 
 
@@ -228,8 +228,8 @@ def test_a_page_of_another_origin_is_shown_nothing(
         page.goto(other.show("/task", f"{scripted(other)}; frame-src {other.home}", inside))
         expect(page.get_by_role("status")).to_have_text("The choices could not be loaded. Load the page again later.")
         assert page.get_by_role("radio").count() == 0 and page.frames[1].get_by_role("radio").count() == 0
-        tried = f"fetch('{other.home}/v1/widget/{other.site}/intents', {{method: 'POST', body: '{{}}', headers: {{'Content-Type': 'application/json'}}}})"
-        assert page.evaluate(f"{tried}.then(() => 'read', () => 'refused')") == "refused"
+        tried = "(where) => fetch(where, {method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}).then(() => 1, () => 0)"
+        assert page.evaluate(tried, f"{other.home}/v1/widget/{other.site}/intents") == 0
         assert intents(service, platform) == 0
     finally:
         context.close()

@@ -88,7 +88,7 @@ def test_the_command_line_makes_lists_and_revokes(service: Service, platform: Pl
     asked = ["platforms", "site-key", "add", platform.id, "--origin", ORIGIN, "--choice", f"nothing-new={words[1]}"]
     made = json.loads(run([*asked, "--choice", f"evaluation-only={words[0]}", "--json"]).output)
     assert f'<sayso-consent site="{made["site_key"]}"' in made["html"] and made["frame"].startswith(service.base + "/w/stk_")
-    assert "choices_invalid" in run(asked).output
+    assert "choices_invalid" in run(asked).output and "choices_invalid" in run([*asked, "--choice", "evaluation-only=nonsense"]).output
     assert made["site_key"] in run(["platforms", "site-key", "list", platform.id]).output
     assert run(["platforms", "site-key", "revoke", made["site_key"]]).exit_code == 0
     assert "revoked" in run(["platforms", "site-key", "list", platform.id]).output
@@ -110,7 +110,8 @@ def test_what_is_shown_are_the_registered_words_and_nothing_else(service: Servic
         assert service.http.get(choice["terms"]).json()["digest"] == choice["policy"]
     assert set(shown["languages"]) == {"en", "de"} and shown["languages"]["de"]["spoken"] == "en"
     own = Widget(service, platform).shown()["choices"][1]["shown"]["en"]
-    assert own["text"].startswith("Labs may use your words") and service.http.get(f"{service.base}/v1/wordings/{own['wording']}").text == own["text"]
+    assert own["text"].startswith("Evaluation only\nLabs may use your words")
+    assert service.http.get(f"{service.base}/v1/wordings/{own['wording']}").text == own["text"]
     answer = widget.call("GET")
     assert answer.headers[CORS] == ORIGIN and answer.headers["vary"] == "Origin" and answer.headers["cache-control"] == "public, max-age=300"
     assert "access-control-allow-credentials" not in answer.headers

@@ -26,9 +26,9 @@
 
   const ask = async (path, body) => {
     const more = body && { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-    const kept = { credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(8000) };
-    const answer = await fetch(`${HOME}v1/widget/${path}`, { mode: "cors", ...kept, ...more });
-    if (!answer.ok) throw new Error(`Sayso answered ${answer.status}`);
+    const quiet = { credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(8000) };
+    const answer = await fetch(`${HOME}v1/widget/${path}`, { ...quiet, ...more });
+    if (!answer.ok) throw new Error();
     return answer.json();
   };
   const make = (name, fields = {}, ...inside) => {
@@ -50,8 +50,8 @@
     #inner = this.attachInternals();
     #root = this.attachShadow({ mode: "open", delegatesFocus: true });
     #status = make("p", { role: "status" });
-    #told = null; // what Sayso offers here
-    #choice = null; // what is marked, in the language shown
+    #told = null; // what is offered
+    #choice = null; // what is marked
     #ready = null; // an intent that no record has yet: { intent, at, … }
     #making = null; // one that is on its way
     #timer = 0;
@@ -76,11 +76,8 @@
 
     connectedCallback() {
       this.#root.adoptedStyleSheets = [style];
-      if (Object.hasOwn(this, "claim")) { // set before this script was there
-        const link = this.claim;
-        delete this.claim;
-        this.claim = link;
-      }
+      const { claim } = this; // may have been set before this script was there
+      if (delete this.claim && claim) this.claim = claim;
       this.#load();
     }
 
@@ -109,7 +106,7 @@
       event.preventDefault();
       event.stopImmediatePropagation();
       const by = event.submitter;
-      await this.take();
+      await Promise.all([this.take(), new Promise(setTimeout)]); // from within its own event a form is not sent again
       this.#passing = performance.now() + 2000;
       this.#inner.form?.requestSubmit(by?.form === this.#inner.form ? by : null);
     }
@@ -195,8 +192,7 @@
     async #prepare() {
       clearTimeout(this.#timer);
       while (this.#choice && !this.#sound()) {
-        const making = (this.#making ??= this.#obtain(this.#choice));
-        const made = await making;
+        const making = (this.#making ??= this.#obtain(this.#choice)), made = await making;
         if (this.#making !== making) continue; // another was chosen meanwhile
         this.#making = null;
         this.#ready = made;
