@@ -125,7 +125,7 @@ def test_a_choice_in_the_widget_is_the_persons_own_word_and_what_the_platform_se
     ahead = {"template": "evaluation-only", "wording": "ab" * 32, "language": "en", "shown_at": SHOWN}
     refused(service.post("/v1/consent-intents", ahead), 401, "token_missing")
     own = accepted(service.post("/v1/consent-intents", ahead, token), 201)
-    found = []
+    found, methods = [], []
     for intent in (made["intent"], own["intent"]):
         [given] = platform.give(1, consent={"intent": intent})
         with read(service.runtime.engine) as session:
@@ -134,7 +134,9 @@ def test_a_choice_in_the_widget_is_the_persons_own_word_and_what_the_platform_se
             intended = session.get_one(ConsentIntent, intent)
             assert intended.used_by == given.id and (intended.site_key_id is None) == (intent == own["intent"])
             assert abs(row.shown_at - service.clock.now()) < timedelta(minutes=1) or intent == own["intent"], "by this service's clock"
+        methods.append(re.findall(r'"dpv:hasIndicationMethod":\s*"([^"]*)"', service.claim(given).receipt_file(given.id).decode()))
     assert found == [("explicit", "person", made["wording"], "en"), ("explicit", "platform", "ab" * 32, "en")]
+    assert methods == [["in Sayso's consent widget"], ["as the platform states"]]
     for intent, party in ((made["intent"], platform), (widget.choose()["intent"], service.platform())):
         refused(service.post("/v1/contributions", body(consent={"intent": intent}), service.token(party)), 422, "intent_unknown")
 
