@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from app.consents import service, wordings
+from app.consents import wordings
 from app.consents.models import INTENT_LIFE, ConsentIntent, SiteKey, Wording
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.consents.schemas import SiteChoice
 from app.consents.widget_words import WORDS, direction, words_for
 from app.core.canonical import canonical
-from app.core.deed import CATALOGS
+from app.core.deed import CATALOGS, beside
 from app.kit.db import for_update
 from app.kit.errors import Forbidden, Invalid, NotFound
 from app.kit.ids import is_id, random_id
@@ -87,7 +87,7 @@ def _is_origin(text: str) -> bool:
 def _wordings(session: Session, platform: Platform, one: Offered, now: datetime) -> dict[str, str]:
     """By language, the digest of what is shown."""
     if not one.wordings:
-        told = {name: "\n".join(service.wording_lines(one.policy, name)) for name, catalog in CATALOGS.items() if catalog.reviewed}
+        told = {name: "\n".join(_sentences(one.policy, name)) for name, catalog in CATALOGS.items() if catalog.reviewed}
         if one.title is not None:  # titles are in English; without one, two choices can begin with the same sentence
             told["en"] = f"{one.title}\n{told['en']}"
         return {name: wordings.register(session, platform, text.encode(), "text/plain", name, now=now).sha256 for name, text in told.items()}
@@ -101,6 +101,11 @@ def _wordings(session: Session, platform: Platform, one: Offered, now: datetime)
         _check(row)
         found[row.language] = digest
     return found
+
+
+def _sentences(policy: StoredPolicy, language: str) -> list[str]:
+    """The deed's lines; what goes with the one before is marked so."""
+    return [f"– {line.text}" if line.below else line.text for line in beside(policy.terms, language)]
 
 
 def _check(row: Wording) -> None:

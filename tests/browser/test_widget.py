@@ -132,12 +132,15 @@ def test_a_choice_goes_along_with_the_task_and_the_link_comes_back(
     assert group.get_by_role("radio", checked=True).count() == 0, "nothing is chosen for anybody"
     no_barriers(page)
     page.evaluate("() => { window.seen = []; addEventListener('sayso-consent', (e) => seen.push([e.target.tagName, e.detail])); }")
+    needed = "() => { const w = document.querySelector('sayso-consent'); w.setAttribute('required', ''); return w.matches(':invalid'); }"
+    assert page.evaluate(needed)
     # By keys: of the choices that the arrows run through the last one counts.
     page.keyboard.press("Tab")
     for key in ("Space", "ArrowDown", "ArrowDown"):
         page.keyboard.press(key)
     expect(page.get_by_role("status")).to_have_text("Your choice goes along with what you send.")
     expect(page.get_by_role("radio").nth(2)).to_be_checked()
+    assert not page.evaluate(needed)
     [(tag, detail)] = page.evaluate("seen")
     assert tag == "SAYSO-CONSENT" and set(detail) == {"intent", "policy", "wording", "language", "expires_at"}
     tap(page, "Send it")
