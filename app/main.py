@@ -19,6 +19,8 @@ from app.collectives.router import router as collectives
 from app.consents import service as consents_service
 from app.consents.policies import PolicyBook
 from app.consents.router import router as consents
+from app.consents.site_key_routes import router as site_keys
+from app.consents.widget_routes import router as widget
 from app.consents.wording_routes import router as wordings
 from app.contributions.committer import Committer
 from app.contributions.hook_routes import router as hook_routes
@@ -98,11 +100,13 @@ from app.web.recovery_pages import router as recovery_pages
 from app.web.some_pages import router as some_pages
 from app.web.story_pages import router as story_pages
 from app.web.testimony_pages import testimony_pages
+from app.web.widget_pages import widget_pages
 
 ROUTERS = (
-    parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, campaigns, agreements, release_routes, revocations,
-    objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages, story_pages,
-    act_pages, everything, recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
+    parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, agreements,
+    release_routes, revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages,
+    finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages,
+    widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 
@@ -142,6 +146,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.parts = {
         "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys), "recovery": Recovery(keys),
         "cursors": Cursors(keys.derive("cursor")), "tokens": TokenCache(), "rates": RateLimit(settings.client_rate),
+        "choosing": RateLimit(10, burst=10, advice="Wait a moment, then choose again."),
         "publisher": Publisher(runtime), "committer": Committer(runtime), "hooks": Hooks(runtime),
         "intake_links": intake_links(keys), "console_links": console_links(keys), "console_sessions": console_sessions(keys),
         "operator_links": operator_links(keys), "operator_sessions": operator_sessions(keys),

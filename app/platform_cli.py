@@ -1,4 +1,4 @@
-"""Commands for a platform's write-only keys."""
+"""Commands for a platform's keys: write-only ones for systems, public ones for pages."""
 
 import json
 import os
@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from app.consents import site_keys
+from app.consents.schemas import SiteChoice
 from app.contributions import signatures
 from app.contributions.formats.hooked import HOOKED
 from app.importing_shell import consent_of
@@ -50,6 +53,7 @@ def register(platforms: typer.Typer, perform: Perform) -> None:
         told = f"client secret: {secret}\nKeep the secret; it is not shown again. The one before counts for {keep_hours:g} hours."
         typer.echo(json.dumps({"client_id": platform, "client_secret": secret}) if as_json else told)
 
+    _site_keys(platforms, perform)
     group = typer.Typer(no_args_is_help=True, help="Write-only keys for systems that send their records by themselves.")
     platforms.add_typer(group, name="ingest-key")
 
@@ -133,3 +137,53 @@ def register(platforms: typer.Typer, perform: Perform) -> None:
         """Take nothing more with a key. Make the new one first: both work until then."""
         perform(lambda runtime, session, now: ingest_keys.revoke(session, key, now=now))
         typer.echo("Revoked. What came with it stays recorded.")
+
+
+def _site_keys(platforms: typer.Typer, perform: Perform) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Public keys for the pages that show the consent widget.")
+    platforms.add_typer(group, name="site-key")
+
+    @group.command("add")
+    def add(
+        platform: Annotated[str, typer.Argument(help="Id of the platform, plt_….")],
+        origins: Annotated[list[str], typer.Option("--origin", help="Origin of pages that show it, https://arena.example; again for each.")],
+        choices: Annotated[
+            list[str], typer.Option("--choice", help="A template's name or a policy's digest, alone or with =DIGEST,… of its wordings; two to five.")
+        ],
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Make a site key. It never changes: for other origins, choices or words make another and revoke this one."""
+        offered: list[site_keys.Offered] = []
+
+        # A policy that is new is stored in a transaction of its own, so before the one that makes the key.
+        def resolve(runtime: Runtime) -> None:
+            for choice in choices:
+                terms, _, named = choice.partition("=")
+                asked = {"policy" if len(terms) == 64 else "template": terms, "wordings": named.split(",") if named else []}
+                try:
+                    one = SiteChoice.model_validate(asked)
+                except ValidationError:
+                    raise Invalid("choices_invalid", "Give each choice as TEMPLATE or DIGEST, alone or with =DIGEST,… of its wordings.") from None
+                offered.append(site_keys.offered(runtime.parts["policies"], one, runtime.clock.now()))
+
+        def act(runtime: Runtime, session: Any, now: Any) -> dict[str, str]:
+            key = site_keys.add(session, known_platform(session, platform), origins, offered, now=now)
+            home = runtime.settings.public_url
+            html = f'<script src="{home}/widget.js" async></script>\n<sayso-consent site="{key.id}" name="intent"></sayso-consent>'
+            return {"site_key": key.id, "frame": f"{home}/w/{key.id}", "html": html}
+
+        made = perform(act, resolve)
+        typer.echo(json.dumps(made) if as_json else "\n".join(f"{name}: {value}" for name, value in made.items()))
+
+    @group.command("list")
+    def list_(platform: Annotated[str, typer.Argument(help="Id of the platform, plt_….")]) -> None:
+        """The site keys of a platform, revoked ones too."""
+        for key in perform(lambda runtime, session, now: site_keys.listed(session, known_platform(session, platform).id)):
+            state = "in use" if key.revoked_at is None else f"revoked {rfc3339(key.revoked_at)}"
+            typer.echo(f"{key.id}  {' '.join(key.origins)}  {len(key.choices)} choices  made {rfc3339(key.created_at)}  {state}")
+
+    @group.command("revoke")
+    def revoke(key: Annotated[str, typer.Argument(help="Id of the site key, stk_….")]) -> None:
+        """Let nothing more be chosen under a site key. Put the new one into your pages first."""
+        perform(lambda runtime, session, now: site_keys.revoke(session, key, now=now))
+        typer.echo("Revoked. What was chosen under it stays.")

@@ -1,6 +1,7 @@
 """The floors: what the hardware and the libraries do at best, without any of Sayso's work.
 
 - `app`: a FastAPI POST that validates the same 2 KB body with a Pydantic model and does nothing with it.
+- `pages`: a FastAPI GET that answers with as many bytes as a page has.
 - `RawTables`: the rows that Sayso wrote for some contributions, written again into copies of the same tables with the
   same indexes: binary COPY on PostgreSQL, `executemany` on SQLite, one transaction a batch, nothing else.
 - `release_loop`: read, decrypt, compress (zstd level 3, in one background thread) and hash, with nothing decided.
@@ -21,6 +22,7 @@ import psycopg
 import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from psycopg import sql
 from pydantic import BaseModel
 
@@ -77,6 +79,15 @@ async def noop(body: Contribution) -> dict[str, str]:
 async def hook(body: dict[str, Any]) -> dict[str, int]:
     """The no-op of a hook: whatever JSON object comes is read."""
     return {"recorded": len(body) and 1}
+
+
+pages = FastAPI()
+
+
+@pages.get("/page/{size}")
+def bare_page(size: int) -> HTMLResponse:
+    """A page of so many bytes, of which nothing is looked up or rendered."""
+    return HTMLResponse("x" * size)
 
 
 async def bare(scope: Any, receive: Any, send: Any) -> None:

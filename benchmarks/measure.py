@@ -82,7 +82,7 @@ def _start(arguments: Sequence[str], port: int, environment: dict[str, str], log
 
 @contextmanager
 def noop_server(directory: Path, application: str = "app") -> Iterator[Server]:
-    """The floor of a POST: FastAPI with a Pydantic model of the same body, doing nothing; or `bare`, the server alone."""
+    """The floor of a POST: FastAPI with a Pydantic model of the same body, doing nothing; or `bare`, the server alone; or `pages`, bare pages."""
     port = free_port()
     uvicorn = [
         "-m",

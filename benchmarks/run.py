@@ -15,6 +15,7 @@ from benchmarks import (
     bench_ingest,
     bench_lab,
     bench_log,
+    bench_pages,
     bench_record,
     bench_release,
     bench_select,
@@ -47,7 +48,7 @@ def number(value: float) -> str:
 def main() -> int:
     """Run what was asked for; 0 even where a goal is not reached, since that is a finding and no failure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    words = ("record", "batch", "release", "decide", "select", "collectives", "log", "withdraw", "lab", "import", "ingest")
+    words = ("record", "batch", "release", "decide", "select", "collectives", "log", "withdraw", "lab", "import", "ingest", "pages")
     parser.add_argument("--only", default=",".join(words), help="comma-separated: " + ", ".join(words))
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are taken over them")
@@ -61,13 +62,14 @@ def main() -> int:
     parser.add_argument("--imported", type=int, default=100_000, help="import: records in each file")
     parser.add_argument("--held", type=int, default=10_000, help="withdraw: contributions in the database")
     parser.add_argument("--samples", type=int, default=100, help="withdraw: acts that are followed to their receipt")
+    parser.add_argument("--given", type=int, default=10_000, help="pages: contributions of the one person")
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds: does it run at all")
     parser.add_argument("--json", type=Path, help="also write the outcomes there")
     asked = parser.parse_args()
     if asked.quick:
         asked.rounds, asked.requests, asked.batches, asked.records, asked.selected = 2, 600, 4, 4_000, 10_000
         asked.decisions = 2_000
-        asked.leaves, asked.held, asked.samples, asked.imported = 20_000, 2_000, 10, 4_000
+        asked.leaves, asked.held, asked.samples, asked.imported, asked.given = 20_000, 2_000, 10, 4_000, 2_000
     print(
         f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores; {asked.rounds} rounds",
         flush=True,
@@ -96,6 +98,8 @@ def main() -> int:
                 found = bench_import.run(database, rounds=asked.rounds, records=asked.imported, formats=bench_import.USUAL)
             elif what == "ingest":
                 found = bench_ingest.run(database, rounds=asked.rounds, votes=asked.requests)
+            elif what == "pages":
+                found = bench_pages.run(database, rounds=asked.rounds, records=asked.given, requests=20 if asked.quick else 100)
             elif what == "withdraw":
                 found = bench_withdraw.run(database, rounds=asked.rounds, records=asked.held)
                 found += bench_withdraw.receipts(database, samples=asked.samples, connections=16)

@@ -1,6 +1,7 @@
 """Tables of the consents slice."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
@@ -86,8 +87,23 @@ class PlatformDefault(SQLModel, table=True):
     set_at: datetime = Field(sa_type=Instant)
 
 
+class SiteKey(SQLModel, table=True):
+    """What a platform's pages name to show the consent widget: public, good from its `origins` only, and never changed. `choices` holds
+    a policy's digest each, and by language the digest of the wording that tells of it."""
+
+    __tablename__ = "site_key"
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    platform_id: str = Field(foreign_key="platform.id", index=True, sa_type=IdType)
+    origins: list[str] = Field(sa_type=sa.JSON)
+    choices: list[dict[str, Any]] = Field(sa_type=sa.JSON)
+    created_at: datetime = Field(sa_type=Instant)
+    revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
 class ConsentIntent(SQLModel, table=True):
-    """A consent that a person gave to Sayso's own widget, for a platform to attach to a record: attested by the person."""
+    """A consent waiting for its record: chosen in Sayso's own widget under a site key, and then attested by the person; or sent by the
+    platform itself (`site_key_id` null), which then attests it."""
 
     __tablename__ = "consent_intent"
 
@@ -99,6 +115,9 @@ class ConsentIntent(SQLModel, table=True):
     shown_at: datetime = Field(sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
     used_by: str | None = Field(default=None, sa_type=IdType)
+    site_key_id: str | None = Field(default=None, foreign_key="site_key.id", sa_type=IdType)
+    ref_sha256: str | None = Field(default=None, index=True, sa_type=IdType)
+    """Of the number under which the platform's page opened the frame, and by which the platform asks for the intent."""
 
 
 class Exclusion(SQLModel, table=True):

@@ -31,7 +31,6 @@ from app.core.templates import render_template
 from app.kit import negotiate
 from app.kit.access import FOR_ANYBODY
 from app.kit.body import StrictRoute
-from app.kit.db import read
 from app.kit.deps import RuntimeDep, SessionDep
 from app.kit.runtime import Runtime
 from app.parties.auth import ActiveClient, WritingPlatform
@@ -155,9 +154,7 @@ def _floor(given: FloorIn, runtime: RuntimeDep, platform: WritingPlatform) -> St
     return None if given.floor is None else service.resolve(runtime, given.floor, runtime.clock.now())
 
 
-def _intent(given: IntentIn, runtime: RuntimeDep) -> StoredPolicy:
-    with read(runtime.engine) as session:
-        service.known_platform(session, given.platform)
+def _intent(given: IntentIn, runtime: RuntimeDep, platform: WritingPlatform) -> StoredPolicy:
     return service.resolve(runtime, given, runtime.clock.now())
 
 
@@ -174,9 +171,10 @@ def set_floor(
     return FloorOut(policy=None if policy is None else policy.digest, log_index=index)
 
 
-@router.post("/consent-intents", dependencies=[FOR_ANYBODY], status_code=201, response_model=IntentOut, summary="What a person chose in the widget")
-def intend(given: IntentIn, policy: ChosenIntent, runtime: RuntimeDep, session: SessionDep) -> IntentOut:
-    """Called by the consent widget in the person's own browser; the platform attaches the intent to one record."""
+@router.post("/consent-intents", status_code=201, response_model=IntentOut, summary="A consent ahead of its record")
+def intend(given: IntentIn, policy: ChosenIntent, runtime: RuntimeDep, session: SessionDep, platform: WritingPlatform) -> IntentOut:
+    """What a person chose in a form of the platform's own, to be attached to one record: attested by the platform. What they choose in
+    the consent widget comes from their browser and not through here."""
     now = runtime.clock.now()
-    intent = service.intend(session, policy, given, now=now)
+    intent = service.intend(session, platform, policy, given, now=now)
     return IntentOut(intent=intent.id, expires_at=now + INTENT_LIFE)

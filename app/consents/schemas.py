@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from app.core.constraints import parse_day
-from app.kit.body import Id, In, Out, Time
+from app.kit.body import In, Out, Time
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 LanguageTag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
@@ -84,9 +84,8 @@ class WordingOut(Out):
 
 
 class IntentIn(PolicyChoice):
-    """What the consent widget sends: the choice, and exactly which text was shown in which language."""
+    """What a person chose in a form of the platform's own, and exactly which text was shown in which language."""
 
-    platform: Id
     wording: Digest
     language: LanguageTag
     shown_at: Time
@@ -94,6 +93,86 @@ class IntentIn(PolicyChoice):
 
 class IntentOut(Out):
     intent: str
+    expires_at: Time
+
+
+class SiteChoice(PolicyChoice):
+    """Terms that the widget offers, and the registered wordings that tell of them, each in another language. Without wordings the
+    terms' own sentences are shown, under the template's title, in the languages that a native reader has reviewed."""
+
+    wordings: list[Digest] = Field(default_factory=list, max_length=10)
+
+
+class SiteKeyIn(In):
+    """Where the widget may stand (origins as browsers write them, such as https://arena.example), and what it offers, in this order."""
+
+    origins: list[Annotated[str, StringConstraints(max_length=200)]] = Field(min_length=1, max_length=10)
+    choices: list[SiteChoice] = Field(min_length=2, max_length=5)
+
+
+class SiteChoiceOut(Out):
+    """`wordings` by language."""
+
+    policy: str
+    wordings: dict[str, str]
+
+
+class SiteKeyOut(Out):
+    """A site key is public: it stands in the page. It does not change; for other choices or origins make another."""
+
+    id: str
+    origins: list[str]
+    choices: list[SiteChoiceOut]
+    created_at: Time
+    revoked_at: Time | None
+
+
+class SiteKeyList(Out):
+    items: list[SiteKeyOut]
+
+
+class ShownOut(Out):
+    """The exact text of a wording, and its digest."""
+
+    wording: str
+    text: str
+
+
+class WidgetChoiceOut(Out):
+    """Terms to choose, where they are told in full, and what is shown, by language."""
+
+    policy: str
+    terms: str
+    shown: dict[str, ShownOut]
+
+
+class WidgetLanguageOut(Out):
+    """How a language runs, and the widget's own words beside the wordings, in `spoken`: that language, or English."""
+
+    dir: Literal["ltr", "rtl"]
+    spoken: str
+    words: dict[str, str]
+
+
+class WidgetOut(Out):
+    site: str
+    choices: list[WidgetChoiceOut]
+    languages: dict[str, WidgetLanguageOut]
+
+
+class WidgetChoiceIn(In):
+    """The digest of the wording that was chosen."""
+
+    wording: Digest
+
+
+class ChosenOut(Out):
+    """A choice, good for one record until `expires_at`."""
+
+    intent: str
+    policy: str
+    wording: str
+    language: str
     expires_at: Time
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.consents.models import Consent, ConsentIntent, Narrowing, PlatformFloor
+from app.consents.models import INTENT_LIFE, Consent, ConsentIntent, Narrowing, PlatformFloor
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.consents.schemas import IntentIn, PolicyChoice, PreviewChoice
 from app.core.deed import CATALOGS, beside
@@ -17,7 +17,6 @@ from app.core.policy import parse_policy
 from app.core.templates import render_template
 from app.kit import journal
 from app.kit.db import for_update
-from app.kit.errors import NotFound
 from app.kit.ids import new_id, random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -144,9 +143,8 @@ def set_floor(
     return index
 
 
-def intend(session: Session, policy: StoredPolicy, given: IntentIn, *, now: datetime) -> ConsentIntent:
-    """Keep what the widget says a person chose. Raises NotFound (not_found) for an unknown platform."""
-    platform = known_platform(session, given.platform)
+def intend(session: Session, platform: Platform, policy: StoredPolicy, given: IntentIn, *, now: datetime) -> ConsentIntent:
+    """Keep what a platform says a person chose: its own word, as with a consent that it sends with the record."""
     intent = ConsentIntent(
         id=random_id("intent"), platform_id=platform.id, policy_id=policy.id, wording_sha256=given.wording,
         wording_language=given.language, shown_at=given.shown_at, created_at=now,
@@ -157,13 +155,7 @@ def intend(session: Session, policy: StoredPolicy, given: IntentIn, *, now: date
 
 
 def forget_intents(session: Session, now: datetime) -> None:
-    """Drop intents that no record can use any more; what came of one is in the consent."""
-    session.execute(sa.delete(ConsentIntent).where(ConsentIntent.created_at < now - timedelta(days=7)))  # type: ignore[arg-type]
-
-
-def known_platform(session: Session, platform_id: str) -> Platform:
-    """The platform, unless suspended. Raises NotFound (not_found)."""
-    platform = session.get(Platform, platform_id)
-    if platform is None or platform.suspended_at is not None:
-        raise NotFound("not_found", "Look at the platform's id.")
-    return platform
+    """Drop intents that no record can use any more; what came of one is in the consent, and for a week its record can be sent again."""
+    made, unused = ConsentIntent.created_at, ConsentIntent.used_by == None
+    old = sa.or_(made < now - timedelta(days=7), sa.and_(unused, made < now - INTENT_LIFE - timedelta(hours=1)))  # type: ignore[arg-type]
+    session.execute(sa.delete(ConsentIntent).where(old))

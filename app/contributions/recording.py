@@ -48,7 +48,10 @@ _CHOSE = (
     f"SELECT DISTINCT contributor_id FROM consent WHERE ({CHOSEN}) AND contributor_id IN (*)",  # noqa: S608
     "SELECT DISTINCT contributor_id FROM exclusion WHERE contributor_id IN (*)",
 )
-_INTENTS = "SELECT id, platform_id, policy_id, wording_sha256, wording_language, shown_at, created_at, used_by FROM consent_intent WHERE id IN (*)"
+_INTENTS = (
+    "SELECT id, platform_id, policy_id, wording_sha256, wording_language, shown_at, created_at, used_by, site_key_id "
+    "FROM consent_intent WHERE id IN (*)"
+)
 _FIRST = (
     "SELECT c.id, c.body_mac, c.state, c.releasable_from, e.log_index FROM contribution c "
     "LEFT JOIN log_entry e ON e.subject = c.id AND e.type = 'contribution.recorded' "
@@ -221,13 +224,15 @@ def _read_intents(direct: Direct, pending: list[_New], results: list[Any], now: 
         row = found.get(p.draft.intent)
         # A used intent may still belong to the record that this call repeats: the external id decides that below.
         if row is None or row[1] != p.draft.platform or row[6] <= oldest or takers.setdefault(row[0], _key(p)) != _key(p):
-            results[p.at] = Invalid("intent_unknown", "Obtain a new consent intent from the widget; one is good for one record.")
+            results[p.at] = Invalid("intent_unknown", "Obtain a new consent intent; one is good for one record.")
             continue
-        _, _, policy, wording, language, shown_at, _, used_by = row
+        _, _, policy, wording, language, shown_at, _, used_by, site = row
         if used_by is not None:
             results[p.at] = _again(direct, p, otherwise=Invalid("intent_unknown", "Obtain a new consent intent; this one was used."))
             continue
-        p.consent = (policy, digests[policy], "explicit", "person", wording, language, from_micros(shown_at))
+        # One that came through the widget is the person's own word; one that the platform sent by itself is the platform's.
+        attested = "platform" if site is None else "person"
+        p.consent = (policy, digests[policy], "explicit", attested, wording, language, from_micros(shown_at))
 
 
 def _turn_away(direct: Direct, pending: list[_New], results: list[Any]) -> None:

@@ -140,11 +140,18 @@ def _kept(policy: dict[str, Any]) -> str:
     return "; ".join(told)
 
 
+def _method(version: Version) -> str:
+    if version.attested_by != "person":
+        return "as the platform states"
+    # What came with the record itself and is the person's own word was chosen in the widget.
+    return "on Sayso's own page" if version.act is None else "in Sayso's consent widget"
+
+
 def _events(version: Version) -> list[dict[str, Any]]:
     event: dict[str, Any] = {
         "@type": _HOW[version.basis],
         "dpv:isIndicatedBy": "dpv:DataSubject",
-        "dpv:hasIndicationMethod": "on Sayso's own page" if version.attested_by == "person" else "as the platform states",
+        "dpv:hasIndicationMethod": _method(version),
         "dpv:isIndicatedAtTime": version.given_at,
         "odrl:hasPolicy": version.policy_digest,
     }

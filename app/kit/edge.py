@@ -27,7 +27,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *scope.get("sayso.rate", ())]
+                message["headers"] = [*message["headers"], *scope.get("sayso.rate", ()), *scope.get("sayso.cors", ())]
             await send(message)
 
         if "\x00" in scope["path"]:  # no address of ours has one, and PostgreSQL takes it in no text

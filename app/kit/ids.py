@@ -23,6 +23,7 @@ PREFIXES = {
     "refused_line": "rfl", "collective": "col", "member": "mem", "mandate": "mdt", "proposal": "prp", "ballot": "blt",
     "minority_report": "mrp", "event": "sev", "lab_application": "lap", "report": "rpt", "line": "cpl", "dispute": "dsp",
     "objection": "obj", "platform_event": "pev", "campaign": "cmp", "pledge": "pld",
+    "site_key": "stk",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from app.contributions.importing import BY_DEFAULT, NO_EVIDENCE, Report
 from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from tests.collectives.members import on_one_backend
+from tests.consents.widget import Widget
 from tests.contributions.test_fastchat_hook import NOTICE, hook, post, sent, vote
 from tests.contributions.test_importing import job, perform
 from tests.faults.cuts import receipt_for_all
@@ -123,8 +124,7 @@ def test_a_default_is_not_for_people_who_chose(service: Service, platform: Platf
     with_default(service, platform)
     fields: dict[str, Any] = {}
     if act == "chose in the widget":
-        asked = {"platform": platform.id, "template": "nothing-new", "wording": "cd" * 32, "language": "en", "shown_at": SHOWN}
-        fields = {"consent": {"intent": accepted(service.post("/v1/consent-intents", asked), 201)["intent"]}}
+        fields = {"consent": {"intent": Widget(service, platform).choose()["intent"]}}
     elif act == "narrows unclaimed":
         fields = {"consent": consent("leaderboard-and-research")}
     [given] = platform.give(1, contributor="chooser", **fields)

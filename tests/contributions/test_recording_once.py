@@ -243,18 +243,12 @@ def test_idempotency_rows_hold_no_bodies(service: Service, platform: PlatformPar
 def test_a_refused_record_does_not_use_up_its_consent_intent(service: Service, platform: PlatformParty) -> None:
     token = service.token(platform)
     accepted(service.post("/v1/contributions", body(external_id="taken"), token), 201)
-    chosen = {
-        "platform": platform.id,
-        "template": "evaluation-only",
-        "wording": WORDING,
-        "language": "en",
-        "shown_at": SHOWN,
-    }
+    chosen = {"template": "evaluation-only", "wording": WORDING, "language": "en", "shown_at": SHOWN}
     for spoiled, status, code in (
         ({"parent": "nobody"}, 422, "parent_unknown"),
         ({"external_id": "taken"}, 409, "external_id_conflict"),
     ):
-        intent = accepted(service.post("/v1/consent-intents", chosen), 201)["intent"]
+        intent = accepted(service.post("/v1/consent-intents", chosen, token), 201)["intent"]
         refused(service.post("/v1/contributions", body(consent={"intent": intent}, **spoiled), token), status, code)
         accepted(service.post("/v1/contributions", body(consent={"intent": intent}), token), 201)
 

@@ -1,6 +1,7 @@
 """Every route against every caller, from the routes themselves: who may not call it is refused, and what is another's is not there."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +18,9 @@ from app.kit.access import ANYBODY, LAB, LINK, PERSON, PLATFORM, TICKET, VISITOR
 from app.kit.clock import rfc3339
 from app.kit.db import read
 from tests.collectives.members import founded, mandated, people
+from tests.consents.widget import Widget
 from tests.kit.refusals import call, lab_token, refused
-from tests.support import Service, shards_of, test_settings, until
+from tests.support import SHOWN, Service, shards_of, test_settings, until
 
 BODIES: dict[str, Any] = {
     "/v1/quotes": {"use": {}}, "/v1/webhook": {"url": "x"},
@@ -30,6 +32,8 @@ BODIES: dict[str, Any] = {
     "/v1/agreements/{agreement}/compensation/payments": {"release": "rel_" + "0" * 26, "evidence": "x" * 3},
     "/v1/contributions/me/compensation/{line}/dispute": {"reason": "too-little"},
     "/v1/platforms/me/floor": {"floor": None}, "/v1/platforms/me/default": {"default": None},
+    "/v1/platforms/me/site-keys": {"origins": ["https://arena.example"], "choices": [{"template": "nothing-new"}, {"template": "evaluation-only"}]},
+    "/v1/consent-intents": {"template": "nothing-new", "wording": "0" * 64, "language": "en", "shown_at": SHOWN},
     "/v1/platforms/me/guard": {"ids": ["x"], "actions": ["evaluate"]}, "/v1/policies": {"policy": {}},
     "/v1/contributions/claim-link": {"kind": "label", "external_id": "x"},
     "/v1/contributions/{contribution}/consents": {"template": "nothing-new"},
@@ -95,6 +99,9 @@ class World:
         mandate = mandated(service, mine)
         proposal = mine.propose("policy.adopt", "A text.", policy={"template": "nothing-new"})["id"]
         objection = mine.object_to(proposal, "Against it.")["id"]
+        widget, ref = Widget(service, platform), f"ref_{uuid.uuid4().hex[:26]}"
+        wording = widget.shown()["choices"][0]["shown"]["en"]["wording"]
+        service.http.post(f"{service.base}/w/{widget.site}", data={"wording": wording, "ref": ref}, headers={"Origin": service.base})
         deadline = rfc3339(service.clock.now() + timedelta(days=2))
         campaign = mine.open_campaign("x", "withdraw", deadline, lab=lab.id)["id"]
         holder.scope(kept.id, template="nothing-new")
@@ -107,7 +114,7 @@ class World:
         self.ids = {
             "contribution": kept.id, "request": asked, "offer": signed.offer_id, "agreement": agreement.id, "release": release.id,
             "recall": recall.id, "sha256": shard.sha256, "collective": mine.id, "mandate": mandate, "proposal": proposal, "objection": objection,
-            "campaign": campaign,
+            "campaign": campaign, "site_key": widget.site, "ref": ref,
             "act": call(service, "GET", "/v1/contributions/me/acts", holder._auth._secret).json()["items"][-1]["id"],
         }  # fmt: skip
 

@@ -137,14 +137,8 @@ def test_log_indices_are_one_for_each(service: Service, platform: PlatformParty)
 
 # -- a consent intent is used by the record that was taken, and by no other ------------------------------------------------
 def _intent(service: Service, platform: PlatformParty) -> str:
-    body = {
-        "platform": platform.id,
-        "template": "evaluation-only",
-        "wording": "ab" * 32,
-        "language": "en",
-        "shown_at": "2026-11-24T00:00:00Z",
-    }
-    answer = service.post("/v1/consent-intents", body)
+    body = {"template": "evaluation-only", "wording": "ab" * 32, "language": "en", "shown_at": "2026-11-24T00:00:00Z"}
+    answer = service.post("/v1/consent-intents", body, service.token(platform))
     assert answer.status_code == 201, answer.text
     return str(answer.json()["intent"])
 

@@ -68,7 +68,7 @@ def test_housekeeping_forgets_used_keys_after_a_week_and_keeps_fresh_ones(servic
 
 
 def test_housekeeping_drops_links_and_intents_that_are_of_no_use_any_more(service: Service, platform: PlatformParty) -> None:
-    now = service.clock.now()
+    now, hours = service.clock.now(), (1, 24.5, 25.5, 24 * 8)
     [given] = platform.give(1, contributor="tidy")
     with write(service.runtime.engine) as session:
         person = session.get_one(Contribution, given.id).contributor_id
@@ -78,13 +78,20 @@ def test_housekeeping_drops_links_and_intents_that_are_of_no_use_any_more(servic
             session.add(
                 ConsentIntent(
                     id=f"cit_tidy{at}", platform_id=platform.id, policy_id=policy, wording_sha256="0", wording_language="en", shown_at=now,
-                    created_at=now - timedelta(days=days),
+                    created_at=now - timedelta(hours=hours[at]),
+                )
+            )  # fmt: skip
+            session.add(
+                ConsentIntent(
+                    id=f"cit_used{at}", platform_id=platform.id, policy_id=policy, wording_sha256="0", wording_language="en", shown_at=now,
+                    created_at=now - timedelta(hours=hours[at]), used_by=given.id,
                 )
             )  # fmt: skip
     service.runtime.parts["housekeeper"].tidy()
     with read(service.runtime.engine) as session:
         assert set(session.exec(select(PortalSession.id).where(PortalSession.contributor_id == person))) == {f"prt_tidy{n}" for n in range(3)}
-        assert session.exec(select(ConsentIntent.id).where(ConsentIntent.platform_id == platform.id)).all() == ["cit_tidy0"]
+        left = set(session.exec(select(ConsentIntent.id).where(ConsentIntent.platform_id == platform.id)))
+        assert left == {"cit_tidy0", "cit_tidy1", "cit_used0", "cit_used1", "cit_used2"}
 
 
 def test_a_chore_that_fails_does_not_stop_the_next(service: Service) -> None:

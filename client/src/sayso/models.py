@@ -34,7 +34,7 @@ class RawJSON:
 
 @dataclass(frozen=True, kw_only=True)
 class ConsentGiven:
-    """How a person consented: a policy by digest or by template, or a consent intent from the widget.
+    """How a person consented: a policy by digest or by template, or a consent intent, such as the widget makes.
 
     `wording` is the hex SHA-256 of the text they were shown, `language` its language, `shown_at` an RFC 3339 time.
     """

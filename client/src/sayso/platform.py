@@ -34,6 +34,10 @@ class _Wording(Answer):
     sha256: str
 
 
+class _SiteKey(Answer):
+    id: str
+
+
 class Platform:
     """A platform's access to the service. Usable as a context manager."""
 
@@ -155,6 +159,31 @@ class Platform:
     def end_default(self) -> Answer:
         """Take the default away, for what is recorded from now on."""
         return self._transport.json(Answer, "PUT", "/v1/platforms/me/default", auth=self._auth, content=b'{"default": null}')
+
+    def add_site_key(self, origins: list[str], choices: list[str | dict[str, Any]]) -> str:
+        """Make a site key for the consent widget on pages of these origins; gives its id, which is public. A choice is a template's name,
+        or `policy` or `template` (with `parameters`) and the digests of its registered `wordings`. Raises SaysoError."""
+        body = {"origins": origins, "choices": [{"template": one} if isinstance(one, str) else one for one in choices]}
+        return self._transport.post(_SiteKey, "/v1/platforms/me/site-keys", self._auth, body).id
+
+    def site_keys(self) -> list[dict[str, Any]]:
+        """This platform's site keys, revoked ones too. Raises SaysoError."""
+        return list(self._transport.request("GET", "/v1/platforms/me/site-keys", auth=self._auth).json()["items"])
+
+    def revoke_site_key(self, site_key: str) -> None:
+        """Nothing more is chosen under it; what was chosen stays. Raises SaysoError."""
+        self._transport.request("DELETE", f"/v1/platforms/me/site-keys/{quote(site_key, safe='')}", auth=self._auth)
+
+    def intent_under(self, ref: str) -> str | None:
+        """What was chosen in the frame that a page of yours opened under `ref`, for `ConsentGiven(intent=…)`: good for one record. None
+        where nobody chose. Raises SaysoError."""
+        try:
+            path = f"/v1/consent-intents/under/{quote(ref, safe='')}"
+            return str(self._transport.request("GET", path, auth=self._auth).json()["intent"])
+        except errors.Problem as refusal:
+            if refusal.code == "intent_unknown":
+                return None
+            raise
 
     @property
     def guard(self) -> "Guard":

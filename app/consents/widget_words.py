@@ -1,0 +1,45 @@
+"""The widget's own few words, by language. What people choose is told by the platform's registered wordings, and by these never."""
+
+WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "ask": "What may be done with what you give here?",
+        "terms": "All the terms",
+        "again": "You chose this here before. You can choose again.",
+        "kept": "Your choice goes along with what you send.",
+        "lost": "Your choice could not be kept. Try again in a moment.",
+        "choose": "Choose one of these.",
+        "claim": "See what you gave, change the terms, or take it back",
+        "keep": "Keep this link. It is for you alone.",
+        "send": "Keep my choice",
+        "code": "Copy this code into the form:",
+        "change": "Choose again",
+    },
+    "es": {
+        "ask": "¿Qué se puede hacer con lo que das aquí?",
+        "terms": "Todas las condiciones",
+        "again": "Ya elegiste esto aquí. Puedes elegir de nuevo.",
+        "kept": "Tu elección va con lo que envías.",
+        "lost": "No se pudo guardar tu elección. Inténtalo de nuevo en un momento.",
+        "choose": "Elige una de estas opciones.",
+        "claim": "Ver lo que diste, cambiar las condiciones o retirarlo",
+        "keep": "Guarda este enlace. Es solo para ti.",
+        "send": "Guardar mi elección",
+        "code": "Copia este código en el formulario:",
+        "change": "Elegir de nuevo",
+    },
+}
+_RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"}
+
+
+def words_for(language: str) -> str:
+    """The language whose words stand beside a wording in `language`: its own, or English."""
+    base = language.split("-")[0].lower()
+    return base if base in WORDS else "en"
+
+
+def direction(language: str) -> str:
+    """`rtl` or `ltr`, by the language and by its script where the tag names one."""
+    base, *more = language.lower().split("-")
+    if any(part in ("arab", "hebr", "thaa", "nkoo", "syrc") for part in more):
+        return "rtl"
+    return "rtl" if base in _RIGHT_TO_LEFT and "latn" not in more and "cyrl" not in more else "ltr"

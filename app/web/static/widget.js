@@ -1,0 +1,214 @@
+// <sayso-consent site="stk_…" name="intent"></sayso-consent>. What it says comes from Sayso alone; of the page it takes a site key, a
+// field's name, a language and a claim link of Sayso's.
+(() => {
+  "use strict";
+  const HOME = new URL(".", document.currentScript.src).href;
+  const SITE = /^stk_[0-9a-z]{26}$/, CLAIM = /^c\/[0-9a-z]{28,80}$/;
+  const FRESH = 20 * 3600e3; // an intent lives for 24 hours
+  const SETTLE = 250; // of arrow keys that run through the choices the last one counts
+  const AWAY = "The choices could not be loaded. Load the page again later.";
+
+  const style = new CSSStyleSheet(); // a <style> the page's content security policy would have to allow
+  style.replaceSync(`
+    :host { display: block; font: var(--sayso-font, inherit); color: var(--sayso-color, inherit); }
+    :host([hidden]) { display: none; }
+    fieldset { margin: 0; min-width: 0; border: 1px solid var(--sayso-border, currentColor); border-radius: var(--sayso-radius, .5rem);
+      padding: var(--sayso-gap, .8rem); background: var(--sayso-background, transparent); }
+    legend { font-weight: 600; padding: 0 .3rem; }
+    .choice { display: grid; grid-template-columns: auto 1fr; gap: 0 .6rem; margin: var(--sayso-gap, .8rem) 0; unicode-bidi: isolate; }
+    .choice > :not(input) { grid-column: 2; }
+    input { grid-row: 1; width: 1.5rem; height: 1.5rem; margin: 0; accent-color: var(--sayso-accent, auto); }
+    label { font-weight: 600; line-height: 1.5rem; cursor: pointer; overflow-wrap: anywhere; }
+    p { margin: .2rem 0; white-space: pre-line; overflow-wrap: anywhere; }
+    a { color: var(--sayso-accent, inherit); display: inline-block; min-height: 1.5rem; }
+    :focus-visible { outline: 3px solid var(--sayso-accent, currentColor); outline-offset: 2px; }
+    .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }`);
+
+  const ask = async (path, body) => {
+    const more = body && { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+    const quiet = { credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(8000) };
+    const answer = await fetch(`${HOME}v1/widget/${path}`, { ...quiet, ...more });
+    if (!answer.ok) throw new Error();
+    return answer.json();
+  };
+  const make = (name, fields = {}, ...inside) => {
+    const one = Object.assign(document.createElement(name), fields);
+    one.append(...inside);
+    return one;
+  };
+  // Where a browser keeps nothing for a page, the person chooses each time.
+  const remembered = (site, policy) => {
+    try {
+      if (policy) localStorage.setItem(`sayso-consent/${site}`, policy);
+      return localStorage.getItem(`sayso-consent/${site}`);
+    } catch { return null; }
+  };
+
+  class SaysoConsent extends HTMLElement {
+    static formAssociated = true;
+    static observedAttributes = ["site", "lang", "claim", "required"];
+    #inner = this.attachInternals();
+    #root = this.attachShadow({ mode: "open", delegatesFocus: true });
+    #status = make("p", { role: "status" });
+    #told = null; // what is offered
+    #choice = null; // what is marked
+    #ready = null; // an intent that no record has yet: { intent, at, … }
+    #making = null; // one that is on its way
+    #timer = 0;
+    #passing = 0; // until when the form's submit event is our own second one
+
+    get form() { return this.#inner.form; }
+    get name() { return this.getAttribute("name"); }
+    get value() { return this.#ready?.intent ?? ""; }
+    get claim() { return this.getAttribute("claim"); }
+    set claim(link) { link ? this.setAttribute("claim", link) : this.removeAttribute("claim"); }
+
+    // An intent for one record: null where nothing is chosen, or Sayso is away. Each is given once.
+    take() {
+      return (this.#taking = this.#taking.then(async () => {
+        await this.#prepare();
+        const made = this.#ready;
+        this.#ready = null;
+        return made?.intent ?? null;
+      }));
+    }
+    #taking = Promise.resolve();
+
+    connectedCallback() {
+      this.#root.adoptedStyleSheets = [style];
+      const { claim } = this; // may have been set before this script was there
+      if (delete this.claim && claim) this.claim = claim;
+      this.#load();
+    }
+
+    attributeChangedCallback(name, before, now) {
+      if (!this.isConnected || before === now) return;
+      if (name === "site") this.#load();
+      else this.#draw();
+    }
+
+    formAssociatedCallback(form) {
+      this.#listening?.removeEventListener("submit", this, true);
+      this.#listening = form;
+      form?.addEventListener("submit", this, true);
+    }
+    #listening = null;
+
+    formDisabledCallback() { this.#draw(); }
+
+    // The form is sent: see that an intent goes along. Without an answer it goes without one; the work is never lost.
+    async handleEvent(event) {
+      if (!this.#choice || event.timeStamp < this.#passing) return;
+      if (this.#sound()) { // in the form already; the next time it needs another
+        this.#ready = null;
+        return;
+      }
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      const by = event.submitter;
+      await Promise.all([this.take(), new Promise(setTimeout)]); // from within its own event a form is not sent again
+      this.#passing = performance.now() + 2000;
+      this.#inner.form?.requestSubmit(by?.form === this.#inner.form ? by : null);
+    }
+
+    async #load() {
+      const site = this.getAttribute("site") ?? "";
+      this.#told = this.#choice = this.#ready = null;
+      this.#inner.setFormValue(null);
+      if (!SITE.test(site)) return this.#draw();
+      try {
+        const told = await ask(site);
+        if (this.getAttribute("site") !== site) return;
+        this.#told = told;
+        const before = remembered(site);
+        this.#choice = told.choices.find((one) => one.policy === before) ?? null;
+        this.#draw();
+        if (this.#choice) this.#say("again");
+      } catch {
+        this.#draw();
+        this.#status.lang = "en";
+        this.#status.textContent = AWAY;
+      }
+    }
+
+    // The element's, the page's around it, or the person's; the first there is if none is known.
+    get #language() {
+      const known = Object.keys(this.#told.languages);
+      for (let tag of [this.closest("[lang]")?.lang, ...navigator.languages, "en"]) {
+        for (tag = (tag ?? "").toLowerCase(); tag; tag = tag.replace(/-?[^-]*$/, "")) {
+          const found = known.find((one) => one.toLowerCase() === tag);
+          if (found) return found;
+        }
+      }
+      return known[0];
+    }
+
+    #say(word) { this.#status.textContent = this.#told.languages[this.#language].words[word]; }
+
+    #draw() {
+      if (!this.#told) return this.#root.replaceChildren(this.#status);
+      const lang = this.#language, { dir, spoken, words } = this.#told.languages[lang];
+      const box = make("fieldset", { lang: spoken, dir, disabled: this.matches(":disabled") }, make("legend", { textContent: words.ask }));
+      box.part = "box";
+      this.#told.choices.forEach((choice, at) => {
+        const [first, ...rest] = choice.shown[lang].text.split("\n");
+        const radio = make("input", { type: "radio", name: "choice", id: `c${at}`, checked: choice === this.#choice });
+        radio.addEventListener("change", () => this.#choose(choice));
+        const row = make("div", { className: "choice", lang, dir }, radio, make("label", { htmlFor: radio.id, textContent: first }));
+        if (rest.length) {
+          row.append(make("p", { id: `t${at}`, textContent: rest.join("\n") }));
+          radio.setAttribute("aria-describedby", `t${at}`);
+        }
+        const more = make("span", { className: "unseen", lang, textContent: `: ${first}` });
+        row.append(make("a", { href: choice.terms, target: "_blank", rel: "noopener noreferrer", lang: spoken }, words.terms, more));
+        row.part = "choice";
+        box.append(row);
+      });
+      box.append(this.#status);
+      const link = this.claim ?? "";
+      if (link.startsWith(HOME) && CLAIM.test(link.slice(HOME.length))) {
+        const leads = make("a", { href: link, target: "_blank", rel: "noopener noreferrer", textContent: words.claim });
+        leads.part = "claim";
+        box.append(make("p", {}, leads), make("p", { textContent: words.keep }));
+      }
+      this.#root.replaceChildren(box);
+      const missing = this.hasAttribute("required") && !this.#choice;
+      this.#inner.setValidity(missing ? { valueMissing: true } : {}, missing ? words.choose : "", box.querySelector("input"));
+    }
+
+    #choose(choice) {
+      this.#choice = choice;
+      this.#ready = this.#making = null;
+      this.#inner.setFormValue(null);
+      this.#inner.setValidity({});
+      remembered(this.#told.site, choice.policy);
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#prepare(), SETTLE);
+    }
+
+    #sound() { return this.#ready && Date.now() - this.#ready.at < FRESH; }
+
+    // See that there is an intent for what is marked now.
+    async #prepare() {
+      clearTimeout(this.#timer);
+      while (this.#choice && !this.#sound()) {
+        const making = (this.#making ??= this.#obtain(this.#choice)), made = await making;
+        if (this.#making !== making) continue; // another was chosen meanwhile
+        this.#making = null;
+        this.#ready = made;
+        this.#inner.setFormValue(made?.intent ?? null);
+        this.#say(made ? "kept" : "lost");
+        if (!made) return;
+        const { at, ...detail } = made;
+        this.dispatchEvent(new CustomEvent("sayso-consent", { bubbles: true, composed: true, detail }));
+      }
+    }
+
+    async #obtain(choice) {
+      try {
+        return { at: Date.now(), ...(await ask(`${this.#told.site}/intents`, { wording: choice.shown[this.#language].wording })) };
+      } catch { return null; }
+    }
+  }
+  customElements.get("sayso-consent") ?? customElements.define("sayso-consent", SaysoConsent);
+})();
