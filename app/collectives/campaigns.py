@@ -131,7 +131,8 @@ def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, 
     if not pledging.drop(session, runtime, row, who.contributor):
         raise NotFound("not_found", "You have not pledged here.")
     act = random_id("act")
-    body = {"collective": collective, "campaign": row.id, "capability": "receipt"}
+    signed = {"collective": collective, "campaign": row.id}
+    body = {**signed, "capability": proof(session, runtime, who, "pledge.taken-back", signed, now)["capability"]}
     return act, log.append(session, [log.personal("pledge.taken-back", act, body, pledging.sealer(runtime, row), now)], now)
 
 

@@ -203,7 +203,8 @@ def withdraw_objection(session: Session, runtime: Runtime, who: Acting, collecti
     if session.get(ObjectionWithdrawn, objection) is not None:
         raise Conflict("proposal_state", "It was withdrawn before.", state=row.state)
     act = random_id("act")
-    body = {"collective": collective, "proposal": row.id, "objection": objection, "capability": "receipt"}
+    body: dict[str, Any] = {"collective": collective, "proposal": row.id, "objection": objection}
+    body |= proof(session, runtime, who, "dissent.withdrawn", body, now)
     index = log.append(session, [log.personal("dissent.withdrawn", act, body, person.sealer, now)], now)
     session.add(ObjectionWithdrawn(report_id=objection, log_index=index))
     return keep_act(session, who, collective, act, "dissent.withdrawn", index, now)

@@ -203,7 +203,9 @@ def leave(
     session.execute(ended.values(ended_at=now))
     session.add(mine)
     session.flush()
-    body = {"collective": collective, "member": mine.member, "capability": "receipt"}
+    # To go takes a limit away: from here on more may be released.
+    proven = passkeys.BY_RECEIPT if act is not None else proof(session, runtime, who, "membership.ended", {"collective": collective}, now)
+    body = {"collective": collective, "member": mine.member, **proven}
     line = {"kind": "leave", "collective": collective, "membership": mine.id, "one": who.contribution}
     return _narrowing(session, who, person, collective, "membership.ended", body, line, None, now, act)
 
@@ -271,7 +273,9 @@ def end_mandate(
     row.ended_at = now
     session.add(row)
     session.flush()
-    body = {"collective": collective, "member": mine.member, "mandate": mandate, "capability": "receipt"}
+    signed = {"collective": collective, "mandate": mandate}
+    proven = passkeys.BY_RECEIPT if act is not None else proof(session, runtime, who, "mandate.ended", signed, now)
+    body = {"member": mine.member, **signed, **proven}
     line = {"kind": "mandate-end", "collective": collective, "mandate": mandate, "one": who.contribution}
     return _narrowing(session, who, person, collective, "mandate.ended", body, line, row.contribution_id, now, act)
 

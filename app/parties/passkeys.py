@@ -2,7 +2,7 @@
 
 An act that needs it is refused once it is known what the act is, and the refusal says what to sign: the SHA-256 of the act's text, with
 a nonce that is good once and for five minutes. The same request again, with what the passkey signed, does exactly that act or none.
-What ends or narrows something never needs it.
+What only takes away (to allow less, to take back, to erase, to delete one's own words) never needs it.
 """
 
 import hmac

@@ -14,6 +14,7 @@ from sayso.proofs import Failed
 
 from app.kit.db import read
 from app.kit.problems import CODES
+from app.parties import passkeys
 from app.parties.auth import COOKIE
 from app.parties.models import Passkey
 from tests.authenticator import PRESENT, Authenticator, added, wanted
@@ -211,7 +212,7 @@ def test_one_that_counts_backwards_is_refused_and_one_that_never_counts_is_not(s
     assert scoped(service, person.receipt, two, NARROWER).status_code == 201 and act(synced, two).status_code == 201
 
 
-def test_several_are_added_and_removed_with_one(service: Service, person: Contributor) -> None:
+def test_several_are_added_and_removed_with_one(service: Service, person: Contributor, monkeypatch: pytest.MonkeyPatch) -> None:
     page = window(service, person.receipt)
     first, second = guarded(service, person), Authenticator(service.base)
     assert wanted(added(page, second, "the other <b>"))["text"], "a further one needs one that is there"
@@ -226,6 +227,8 @@ def test_several_are_added_and_removed_with_one(service: Service, person: Contri
         assert post(page, "/r/passkeys/remove", **form, passkey=by.show(wanted(post(page, "/r/passkeys/remove", **form)))).status_code == 200
     assert scoped(service, person.receipt, things(service, person.receipt)[0], WIDER).status_code == 201, "nothing is guarded any more"
     assert post(page, "/r/passkeys/remove", id=ids[first.id]).status_code == 404
+    monkeypatch.setattr(passkeys, "MOST", 0)
+    assert CODES["passkeys_too_many"] in added(page, Authenticator(service.base)).text
     assert [a["type"] for a in person.acts()][:4] == ["passkey.added", "passkey.added", "passkey.removed", "passkey.removed"]
 
 
