@@ -99,11 +99,36 @@ def ask(session: Session, runtime: Runtime, contributor: str, act: dict[str, Any
     once = nonce(runtime, contributor, now)
     asked = text(runtime, act, once)
     known = [bytes(row.credential_id) for row in of(session, contributor)] if tell else []
+    told = {"text": asked.decode(), "nonce": once, "options": site(runtime).to_show(sha256(asked).digest(), known)}
+    # For a program that has the receipt and is no browser: where the person can sign it.
+    return told if not tell else {**told, "sign_at": f"{runtime.settings.public_url}/r/passkeys/sign?ask={b64u(asked)}"}
+
+
+def asked_again(session: Session, runtime: Runtime, contributor: str, sent: str, now: datetime) -> dict[str, Any]:
+    """An ask of before, by the text in its `sign_at`: gives what `ask` does. Raises Invalid (passkey_invalid), also for another person's or
+    another service's, or Gone (passkey_expired)."""
+    try:
+        found = json.loads(unb64u(sent))
+        act, once = found["act"], found["nonce"]
+        asked = text(runtime, act, once)
+        if asked != unb64u(sent) or not isinstance(act["type"], str):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Invalid("passkey_invalid", "Copy the whole address again; it is long.") from None
+    _look_at(runtime, contributor, once, now)
+    known = [bytes(row.credential_id) for row in of(session, contributor)]
     return {"text": asked.decode(), "nonce": once, "options": site(runtime).to_show(sha256(asked).digest(), known)}
 
 
 def use_up(session: Session, runtime: Runtime, contributor: str, once: str, now: datetime) -> None:
     """Take a nonce. Raises Invalid (passkey_invalid), Gone (passkey_expired) or Conflict (passkey_used)."""
+    ends = _look_at(runtime, contributor, once, now)
+    if not service.use_assertion(session, f"passkey/{contributor}", once, ends):
+        raise Conflict("passkey_used", "Look at your page first: it may be done. If it is not, do it again.")
+
+
+def _look_at(runtime: Runtime, contributor: str, once: str, now: datetime) -> int:
+    """When a nonce of this person's ends, in seconds. Raises Invalid (passkey_invalid) or Gone (passkey_expired)."""
     try:
         raw = unb64u(once)
     except ValueError:
@@ -113,8 +138,7 @@ def use_up(session: Session, runtime: Runtime, contributor: str, once: str, now:
         raise Invalid("passkey_invalid", _ADVICE["passkey_invalid"])
     if ends <= now.timestamp():
         raise Gone("passkey_expired", "Go back and do it again. You then have five minutes to use your passkey.")
-    if not service.use_assertion(session, f"passkey/{contributor}", once, ends):
-        raise Conflict("passkey_used", "Look at your page first: it may be done. If it is not, do it again.")
+    return ends
 
 
 # -- what was signed ---------------------------------------------------------------------------------------------------

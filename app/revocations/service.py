@@ -184,10 +184,11 @@ def scope(
     now: datetime,
     act: str | None = None,
     proven: Proof | None = None,
+    bettered: bool = True,
 ) -> ConsentAct:
     """Choose another policy for one contribution, or (None) a standing one for everything given on the platform. `act` is given
-    where an act of before is done again. What gives more needs the passkey of a person who has one: `proven` is what it signed,
-    where that was looked at before (for several acts at once), else it is looked at here.
+    where an act of before is done again, `bettered` as it was then. What gives more needs the passkey of a person who has one: `proven` is
+    what it signed, where that was looked at before (for several acts at once), else it is looked at here.
 
     Raises NotFound, Forbidden (receipt_scope, consent_wider_needs_claim), Conflict (already_withdrawn), and what `passkeys.prove` raises.
     """
@@ -207,7 +208,8 @@ def scope(
         signed = to_sign(session, runtime, person, contribution, policy, language, credit) if holder.claimed and act is None else None
         proven = dict(passkeys.BY_RECEIPT) if signed is None else passkeys.prove(session, runtime, holder.contributor, signed, now=now)
     # Who has a passkey and did not show it may be anybody with the receipt: from them not even a better basis comes.
-    bettered = proven["capability"] == "passkey" or act is not None or not passkeys.guarded(session, holder.contributor)
+    if act is None:
+        bettered = proven["capability"] == "passkey" or not passkeys.guarded(session, holder.contributor)
     given = consents.give(
         session, person, contribution, policy, language, credit, now=now, act=act, claimed=holder.claimed, bettered=bettered
     )  # fmt: skip
@@ -226,7 +228,7 @@ def scope(
     if act is not None or renamed or _may_narrow(session, holder, contribution, policy, given.before, book):
         index = log.append_narrowing(
             session, leaf, given.consent.id, "scope", now, contributor=holder.contributor, policy=policy.digest, language=language,
-            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed,
+            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed, bettered=bettered,
         )  # fmt: skip
         journal.keep_policy(session, policy.digest, policy.body)
     else:

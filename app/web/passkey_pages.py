@@ -17,7 +17,7 @@ from app.parties import claims, passkeys
 from app.parties.auth import receipt_from, same_origin
 from app.parties.models import Contributor, Platform
 from app.revocations import guarding
-from app.web.rendering import PageRoute, page, scripted
+from app.web.rendering import SIGNED, PageRoute, page, scripted
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -85,6 +85,15 @@ def _remove(request: Request, runtime: Runtime, passkey: str) -> None:
     same_origin(request)
     with write(runtime.engine) as session:
         guarding.remove(session, runtime, receipt_from(request, session), passkey, now=runtime.clock.now())
+
+
+@router.get("/r/passkeys/sign")
+def sign(request: Request, runtime: RuntimeDep, session: ReadSessionDep, ask: Annotated[str, Query(max_length=8000)] = "") -> Response:
+    """For a program that acts with the person's receipt: what the passkey signs, to be copied there. Nothing is done here."""
+    receipt = receipt_from(request, session)
+    wanted = passkeys.asked_again(session, runtime, receipt.contributor_id, ask, runtime.clock.now())
+    kind = json.loads(wanted["text"])["act"]["type"]
+    return scripted(page("passkey_sign.html", ask=json.dumps(wanted), text=wanted["text"], told=SIGNED.get(kind, kind)))
 
 
 @router.post("/r/passkeys/open")

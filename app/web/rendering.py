@@ -24,6 +24,11 @@ SIGNED = {
     "compensation.disputed": "Say that a payment is wrong.", "receipt.made": "Make one more receipt.",
     "receipts.ended": "End your other receipts.", "recovery-code.made": "Make a code to get in again.",
     "passkey.added": "Add one more passkey.", "passkey.removed": "Remove a passkey.", "receipt.opened": "Open your page with this link.",
+    "membership.begun": "Found or join a group.", "membership.declared": "Say which part of a group you are.", "membership.ended": "Leave a group.",
+    "mandate.given": "Let a group decide with you.", "mandate.ended": "End what you let a group decide.", "ballot.cast": "Vote.",
+    "proposal.amended": "Change a text that you put to a vote.", "dissent.filed": "Say what you hold against a text.",
+    "dissent.withdrawn": "Take your words against a text back.", "campaign.opened": "Call on a group to act.",
+    "pledge.given": "Pledge to act with others.", "pledge.taken-back": "Take your pledge back.",
 }  # fmt: skip
 """What a page asks a passkey for, by the type of the act."""
 HEADERS = {

@@ -61,6 +61,15 @@ def test_a_passkey_keeps_the_platform_from_acting_for_a_person(backend: str, ope
             theirs.goto(f"{service.base}/r/of/{given.id}/terms?choose=open-model-training-with-credit")
             expect(theirs.get_by_role("heading", level=1)).to_have_text("Use your passkey")
             assert given.id not in theirs.content()
+            # A program that has the person's receipt has it signed: on a page of ours, to be copied.
+            terms = {"template": "open-model-training-with-credit", "parameters": {}, "language": "en"}
+            page.goto(service.post("/v1/contributions/me/consents", terms, receipt).json()["ask"]["sign_at"])
+            no_barriers(page)
+            page.get_by_role("button", name="Use my passkey").click()
+            expect(page.locator("#answer")).to_contain_text('"signature":')
+            answer = str(page.locator("#answer").text_content())
+            assert service.post("/v1/contributions/me/consents", terms, receipt, sayso_passkey=answer).status_code == 201
+            no_barriers(page)
             # The person allows more: the passkey signs just that, and the receipt of it can be checked by anybody.
             page.goto(f"{service.base}/r/of/{given.id}/terms?choose=open-model-training-with-credit")
             page.get_by_label("The name that labs must give").fill("Ann")

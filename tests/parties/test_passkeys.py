@@ -12,6 +12,7 @@ from sayso.contributor import Contributor
 from sayso.passkey import check
 from sayso.proofs import Failed
 
+from app.core.canonical import b64u
 from app.kit.db import read
 from app.kit.problems import CODES
 from app.parties import passkeys
@@ -190,6 +191,14 @@ def test_a_signature_is_good_once_for_five_minutes_and_for_that_act_alone(servic
     foreign = ask_of(scoped(service, stranger.receipt, things(service, stranger.receipt)[0], WIDER))["nonce"]
     text = ask["text"].replace(ask["nonce"], foreign)
     refused(scoped(service, person.receipt, one, WIDER, sayso_passkey=passkey.show({"nonce": foreign, "text": text})), 422, "passkey_invalid")
+    at = ask["sign_at"].removeprefix(service.base)
+    page, other = window(service, person.receipt), window(service, stranger.receipt)
+    assert json.loads(wanted(page.get(at))["text"])["nonce"] == ask["nonce"] and CODES["passkey_invalid"] in other.get(at).text
+    for wrong in ("", at[-80:], b64u(b"[]"), b64u(b'{"act":{},"nonce":""}'), b64u(ask["text"].replace("consent.", "x.").encode()) + "A"):
+        assert CODES["passkey_invalid"] in page.get("/r/passkeys/sign", params={"ask": wrong}).text
+    service.clock.offset = timedelta(minutes=6)
+    assert CODES["passkey_expired"] in page.get(at).text
+    service.clock.offset = timedelta()
     whole = json.loads(passkey.show(ask))
     bent = [whole | {"id": "="}, whole | {"signature": whole["signature"][:-8]}, whole | {"x": ""}]
     for wrong in ("x", "[]", "{}", *map(json.dumps, bent)):

@@ -78,6 +78,8 @@ def test_the_pages_of_passkeys_too(service: Service, platform: PlatformParty, mo
     pages["none"], pages["new"] = browser.get("/r/passkeys"), post(browser, "/r/passkeys/new", name="my phone")
     pages["added"], pages["list"] = added(browser, passkey), browser.get("/r/passkeys")
     pages["ask"], pages["locked"] = post(browser, "/r/recovery"), window(service, receipt_for_all(service, platform, "reader").receipt).get("/r")
+    at = wanted(pages["ask"])["sign_at"].removeprefix(service.base)
+    pages["sign"] = browser.get(at)
     pages["code"] = post(browser, "/r/recovery", passkey=passkey.show(wanted(pages["ask"])))
     code = re.search(r"(?:[0-9A-Z]{4}-){8}[0-9A-Z]{4}", pages["code"].text)
     pages["in again"] = post(browser, "/r/recover", code=code[0] if code else "")

@@ -39,6 +39,11 @@ if (form && window.PublicKeyCredential) {
       failed.hidden = false;
       return;
     }
-    HTMLFormElement.prototype.submit.call(form);
+    if (form.dataset.copy === undefined) HTMLFormElement.prototype.submit.call(form);
+    else {
+      document.getElementById("signed").hidden = false;
+      document.getElementById("answer").textContent = field.value;
+      field.value = "";
+    }
   });
 }
