@@ -196,8 +196,10 @@ def mint(session: Session, contributor: str, contribution: str | None, *, now: d
 
 
 def end_others(session: Session, runtime: Runtime, receipt: Receipt, *, now: datetime) -> int:
-    """End every other receipt that opens this, or a thing in it; gives how many that were. Raises what `passkeys.prove` raises:
-    whoever else has a receipt must not lock the person out."""
+    """End every other receipt that opens this, or a thing in it; gives how many that were. Raises Unauthorised (token_invalid) where the
+    person was erased meanwhile, and what `passkeys.prove` raises: whoever else has a receipt must not lock the person out."""
+    if contributors.hold(session, runtime.keys, receipt.contributor_id, exclusive=True) is None:
+        raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
     passkeys.prove(session, runtime, receipt.contributor_id, {"type": "receipts.ended", "receipt": receipt.id}, now=now)
     done: Any = session.execute(sa.update(_RECEIPT).where(_others(receipt)).values(revoked_at=now))
     return int(done.rowcount)

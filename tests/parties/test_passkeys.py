@@ -18,9 +18,10 @@ from app.kit.problems import CODES
 from app.parties import passkeys
 from app.parties.auth import COOKIE
 from app.parties.models import Passkey
+from app.revocations import completion
 from tests.authenticator import PRESENT, Authenticator, added, wanted
 from tests.faults.cuts import receipt_for_all
-from tests.kit.refusals import refused
+from tests.kit.refusals import at_once, refused
 from tests.parties.test_recovery import make as code_of
 from tests.parties.test_recovery import shown as code_in
 from tests.parties.test_recovery import told, use
@@ -101,6 +102,10 @@ def test_what_takes_away_never_waits_and_better_evidence_is_not_slipped_in(servi
     assert same.status_code == 201
     act = json.loads(json.loads(person.act_file(same.json()["id"]))["act"])
     assert (act["basis"], act["attested_by"], act["capability"]) == ("notice", "platform", "receipt")
+    with read(service.runtime.engine) as session:
+        [contributor] = session.execute(sa.select(Passkey.contributor_id).where(Passkey.credential_id == passkey.id)).scalars()  # type: ignore[call-overload]
+    completion.replace_key(service.runtime, contributor)  # as the erasure of one thing does
+    assert "<bdi>my phone</bdi>" in window(service, person.receipt).get("/r/passkeys").text
     person.erase("all")
     assert kept(service, passkey) == 0
 
@@ -150,6 +155,10 @@ def test_a_portal_link_opens_nothing_until_it_is_shown(service: Service, platfor
     assert CODES["passkey_unknown"] in post(page, "/r/passkeys/open", passkey=stranger.show(ask)).text
     assert not opens(service, theirs.receipt)
     assert one in post(page, "/r/passkeys/open", passkey=passkey.show(ask)).text and opens(service, theirs.receipt)
+    # The link of one thing must be able to take that one back, whoever opened it; it allows nothing more.
+    part = service.claim(platform.give(1, contributor="signs")[0])
+    ask_of(scoped(service, part.receipt, str(part.claimed), WIDER))
+    assert [item.id for item in part.mine()] == [part.claimed] and part.withdraw().contributions == 1
 
 
 @pytest.mark.parametrize(
@@ -182,6 +191,12 @@ def test_a_signature_is_good_once_for_five_minutes_and_for_that_act_alone(servic
     assert scoped(service, person.receipt, one, WIDER, sayso_passkey=sent).status_code == 201
     assert scoped(service, person.receipt, one, NARROWER).status_code == 201
     refused(scoped(service, person.receipt, one, WIDER, sayso_passkey=sent), 409, "passkey_used")
+    # Four at once are one act.
+    again = {"data": {"passkey": passkey.show(wanted(post(window(service, person.receipt), "/r/keys/new")))}, "headers": {"Origin": service.base}}
+    at = service.base + "/r/keys/new"
+    answers = at_once(4, lambda n: httpx.post(at, cookies={COOKIE: person.receipt}, **again))  # type: ignore[arg-type]
+    assert sorted(answer.status_code for answer in answers) == [303, 409, 409, 409]
+    assert all(CODES["passkey_used"] in answer.text for answer in answers if answer.status_code == 409)
     # Somebody else's passkey, their nonce, and what is no answer of a browser's at all.
     platform.give(1, contributor="other")
     stranger = receipt_for_all(service, platform, "other")
