@@ -93,6 +93,7 @@ from app.web.lab_pages import router as lab_pages
 from app.web.object_pages import router as object_pages
 from app.web.operator_pages import router as operator_pages
 from app.web.pages import pages
+from app.web.passkey_pages import router as passkey_pages
 from app.web.pay_pages import router as pay_pages
 from app.web.public_pages import router as public_pages
 from app.web.receipt_pages import router as receipt_pages
@@ -105,8 +106,8 @@ from app.web.widget_pages import widget_pages
 ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, agreements,
     release_routes, revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages,
-    finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages,
-    widget_pages, console, lab_pages, operator_pages,
+    finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages, receipt_pages, intake_pages,
+    testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from sqlmodel import Session, select
 from app.collectives import pledging, queries
 from app.collectives.models import Campaign, Collective, Pledge
 from app.collectives.schemas import CampaignIn, PledgeIn
-from app.collectives.service import Acting, acting, keep_act
+from app.collectives.service import Acting, acting, keep_act, proof
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
 from app.core.canonical import canonical, sha256_hex
@@ -56,6 +56,11 @@ def open_one(session: Session, runtime: Runtime, who: Acting, collective: str, g
         raise Invalid("campaign_invalid", "Choose a `deadline` from a day to 90 days from now.")
     if (given.until is None) == (given.action == "pause") or (given.until is not None and given.until <= given.deadline):
         raise Invalid("campaign_invalid", "A pause has an `until` after the deadline, and nothing else has one.")
+    signed = {
+        "collective": row.id, "demand_sha256": sha256_hex(given.demand.encode()), "action": given.action, "lab": given.lab, "purpose": given.purpose,
+        "until": None if given.until is None else rfc3339(given.until), "mode": given.mode, "deadline": rfc3339(given.deadline),
+    }  # fmt: skip
+    proven = proof(session, runtime, who, "campaign.opened", signed, now)
     made = Campaign(
         id=random_id("campaign"), collective_id=row.id, author=mine.member, demand=given.demand, action=given.action, lab_id=given.lab,
         purpose=given.purpose, until=given.until, mode=given.mode, opened_at=now, deadline=given.deadline, state="open",
@@ -64,7 +69,7 @@ def open_one(session: Session, runtime: Runtime, who: Acting, collective: str, g
     session.add(made)
     session.flush()
     runtime.jobs.enqueue(session, "campaign", made.id, key="deadline", delay=(given.deadline - now).total_seconds() + 1)
-    body = {"collective": row.id, "campaign": made.id, "terms_sha256": terms_sha256(made), "capability": "receipt"}
+    body = {"campaign": made.id, "terms_sha256": terms_sha256(made), **signed, **proven}
     index = log.append(session, [log.personal("campaign.opened", made.id, body, person.sealer, now)], now)
     return keep_act(session, who, row.id, made.id, "campaign.opened", index, now)
 
@@ -99,6 +104,9 @@ def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, cam
         mine = mine.where(Contribution.id == who.contribution)
     if session.execute(mine.limit(1)).first() is None:
         raise Invalid("nothing_to_pledge", "A pledge is about something of yours that could still be released.")
+    signed = {"collective": collective, "campaign": row.id, "terms_sha256": given.terms_sha256, "threshold": given.threshold}
+    # What the passkey signed is looked at and not kept: it would say whose pledge this is.
+    capability = proof(session, runtime, who, "pledge.given", signed, now)["capability"]
     made = random_id("pledge")
     pledging.drop(session, runtime, row, who.contributor)
     said = {"id": made, "contributor": who.contributor, "contribution": who.contribution, "threshold": given.threshold}
@@ -109,7 +117,7 @@ def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, cam
     if row.mode == "instant":
         runtime.jobs.enqueue(session, "campaign", row.id, key=made)
     # Whose it is stands in no act and not in the opening, which goes with the campaign's key and not with the person's.
-    body = {"collective": collective, "campaign": row.id, "terms_sha256": given.terms_sha256, "threshold": given.threshold, "capability": "receipt"}
+    body = {**signed, "capability": capability}
     return made, log.append(session, [log.personal("pledge.given", made, body, sealer, now)], now)
 
 
@@ -123,7 +131,8 @@ def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, 
     if not pledging.drop(session, runtime, row, who.contributor):
         raise NotFound("not_found", "You have not pledged here.")
     act = random_id("act")
-    body = {"collective": collective, "campaign": row.id, "capability": "receipt"}
+    signed = {"collective": collective, "campaign": row.id}
+    body = {**signed, "capability": proof(session, runtime, who, "pledge.taken-back", signed, now)["capability"]}
     return act, log.append(session, [log.personal("pledge.taken-back", act, body, pledging.sealer(runtime, row), now)], now)
 
 

@@ -19,7 +19,7 @@ from app.collectives.models import (
     Proposal,
 )  # fmt: skip
 from app.collectives.schemas import ProposeIn
-from app.collectives.service import Acting, acting, charter_bytes, keep_act
+from app.collectives.service import Acting, acting, charter_bytes, keep_act, proof
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.canonical import sha256_hex
 from app.core.narrowing import narrows
@@ -60,16 +60,18 @@ def propose(
     charter = queries.charter(session, collective, row.charter_n)
     freeze = now + timedelta(days=charter["discussion_days"] * (2 if given.type in ("policy.adopt", "charter.amend") else 1))
     close = freeze + timedelta(days=charter["ballot_days"])
+    text_sha256 = sha256_hex(given.text.encode())
+    proven = proof(session, runtime, who, given.type, {"collective": collective, "text_sha256": text_sha256}, now)
     proposal = Proposal(
         id=random_id("proposal"), collective_id=collective, type=given.type, author=mine.member, charter_n=row.charter_n, text=given.text,
-        text_sha256=sha256_hex(given.text.encode()), policy_id=None if policy is None else policy.id,
+        text_sha256=text_sha256, policy_id=None if policy is None else policy.id,
         charter=None if given.charter is None else charter_bytes(given.charter), subject=given.subject, state="discussion", opened_at=now,
         freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
     )  # fmt: skip
     session.add(proposal)
     session.flush()
     runtime.jobs.enqueue(session, "deadline", proposal.id, key="freeze", delay=(freeze - now).total_seconds())
-    body = {"collective": collective, "proposal": proposal.id, "type": given.type, "text_sha256": proposal.text_sha256, "capability": "receipt"}
+    body = {"collective": collective, "proposal": proposal.id, "type": given.type, "text_sha256": proposal.text_sha256, **proven}
     index = log.append(session, [log.personal("proposal.opened", proposal.id, body, person.sealer, now)], now)
     keep_act(session, who, collective, proposal.id, "proposal.opened", index, now)
     return proposal.id
@@ -97,7 +99,8 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
         row.text, row.text_sha256, row.amended_index = text, digest, log.size(session)
     session.add(row)
     session.flush()
-    body = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256, "round": row.rounds, "capability": "receipt"}
+    body: dict[str, Any] = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256}
+    body |= {"round": row.rounds, **proof(session, runtime, who, "proposal.amended", body, now)}
     act = random_id("act")
     index = log.append(session, [log.personal("proposal.amended", act, body, person.sealer, now)], now)
     keep_act(session, who, collective, act, "proposal.amended", index, now)
@@ -150,19 +153,22 @@ def dissent(session: Session, runtime: Runtime, who: Acting, collective: str, pr
         raise Gone("proposal_state", "The time for dissent is over.", state=row.state)
     if electorate.tag_of(session, runtime, row, mine.member) is None:
         raise Forbidden("not_elector", "Who was of the electorate can dissent from an outcome.")
-    made = _file(session, who, person, row, "report", text, now)
+    made = _file(session, runtime, who, person, row, "report", text, now)
     runtime.jobs.enqueue(session, "label", row.id, key=made)
     return made
 
 
-def _file(session: Session, who: Acting, person: Person, row: Proposal, kind: str, text: str, now: datetime) -> str:
+def _file(
+    session: Session, runtime: Runtime, who: Acting, person: Person, row: Proposal, kind: str, text: str, now: datetime
+) -> str:  # fmt: skip
     if len(text.split()) > WORDS:
         raise Invalid("report_too_long", f"Keep it to {WORDS} words.")
     digest = sha256_hex(text.encode())
     report = MinorityReport(
         id=random_id("minority_report"), proposal_id=row.id, kind=kind, sha256=digest, log_index=-1, at=now
     )  # fmt: skip
-    body = {"collective": row.collective_id, "proposal": row.id, "report": report.id, "kind": kind, "text_sha256": digest, "capability": "receipt"}
+    body = {"collective": row.collective_id, "proposal": row.id, "kind": kind, "text_sha256": digest}
+    body |= {"report": report.id, **proof(session, runtime, who, "dissent.filed", body, now)}
     report.log_index = log.append(session, [log.personal("dissent.filed", report.id, body, person.sealer, now)], now)
     session.add(report)
     session.flush()
@@ -181,7 +187,7 @@ def object_to(session: Session, runtime: Runtime, who: Acting, collective: str, 
     row = queries.proposal(session, collective, proposal_id, lock=True)
     queries.with_voice(mine, now)
     _open_to_objections(row, now)
-    return _file(session, who, person, row, "objection", text, now)
+    return _file(session, runtime, who, person, row, "objection", text, now)
 
 
 def withdraw_objection(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, objection: str, *, now: datetime) -> str:
@@ -197,7 +203,8 @@ def withdraw_objection(session: Session, runtime: Runtime, who: Acting, collecti
     if session.get(ObjectionWithdrawn, objection) is not None:
         raise Conflict("proposal_state", "It was withdrawn before.", state=row.state)
     act = random_id("act")
-    body = {"collective": collective, "proposal": row.id, "objection": objection, "capability": "receipt"}
+    body: dict[str, Any] = {"collective": collective, "proposal": row.id, "objection": objection}
+    body |= proof(session, runtime, who, "dissent.withdrawn", body, now)
     index = log.append(session, [log.personal("dissent.withdrawn", act, body, person.sealer, now)], now)
     session.add(ObjectionWithdrawn(report_id=objection, log_index=index))
     return keep_act(session, who, collective, act, "dissent.withdrawn", index, now)

@@ -45,7 +45,7 @@ from app.kit.runtime import Runtime
 from app.log import proofs
 from app.log import service as log
 from app.log.models import LogEntry
-from app.parties.auth import WritingPlatform, client_id, receipt_from
+from app.parties.auth import PasskeyHeader, WritingPlatform, client_id, receipt_from
 from app.parties.models import Receipt
 
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
@@ -60,7 +60,7 @@ def _turn_away(request: Request) -> None:
 
 
 @admits(PERSON)
-def _member(request: Request) -> Receipt:
+def _member(request: Request, sayso_passkey: PasskeyHeader = None) -> Receipt:
     _turn_away(request)
     runtime: Runtime = request.app.state.runtime
     with read(runtime.engine) as session:

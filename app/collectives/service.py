@@ -36,7 +36,7 @@ from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
-from app.parties import contributors
+from app.parties import contributors, passkeys
 from app.parties.contributors import Person
 from app.parties.models import Lab, Receipt
 
@@ -61,6 +61,11 @@ def acting(session: Session, runtime: Runtime, who: Acting) -> Person:
     if person is None:
         raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
     return person
+
+
+def proof(session: Session, runtime: Runtime, who: Acting, kind: str, act: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """What an act's text says of how it is known to be theirs. Raises what `passkeys.prove` does: passkey_needed, and what is wrong with one."""
+    return passkeys.prove(session, runtime, who.contributor, {"type": kind, **act}, now=now)
 
 
 def charter_bytes(given: CharterIn) -> bytes:
@@ -93,7 +98,7 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
     )  # fmt: skip
     mine = _enrol(session, runtime, row.id, who, now, now, steward=True)
     leaf = {"name": row.name if row.listed else None, "charter_sha256": sha256_hex(body), "policy": None if policy is None else policy.digest}
-    joined = {"collective": row.id, "member": mine.member, "capability": "receipt"}
+    joined = {"collective": row.id, "member": mine.member, **leaf, **proof(session, runtime, who, "membership.begun", leaf, now)}
     act = random_id("act")
     session.flush()
     index = log.append(
@@ -134,7 +139,8 @@ def join(session: Session, runtime: Runtime, who: Acting, collective: str, given
     mine = _enrol(session, runtime, collective, who, now, now + timedelta(days=charter["tenure_days"]), eligible_by=vouched)
     _declare(charter, mine, given.declared, now)
     session.flush()
-    body = {"collective": collective, "member": mine.member, "declared": given.declared, "capability": "receipt"}
+    body: dict[str, Any] = {"collective": collective, "declared": given.declared}
+    body |= {"member": mine.member, **proof(session, runtime, who, "membership.begun", body, now)}
     return _personal(session, who, person, collective, "membership.begun", body, now)
 
 
@@ -167,7 +173,8 @@ def declare(session: Session, runtime: Runtime, who: Acting, collective: str, gi
     mine.interest = given.interest
     session.add(mine)
     session.flush()
-    body = {"collective": collective, "member": mine.member, "declared": given.declared, "interest": given.interest, "capability": "receipt"}
+    body = {"collective": collective, "member": mine.member, "declared": given.declared, "interest": given.interest}
+    body |= proof(session, runtime, who, "membership.declared", body, now)
     return _personal(session, who, person, collective, "membership.declared", body, now)
 
 
@@ -196,7 +203,9 @@ def leave(
     session.execute(ended.values(ended_at=now))
     session.add(mine)
     session.flush()
-    body = {"collective": collective, "member": mine.member, "capability": "receipt"}
+    # To go takes a limit away: from here on more may be released.
+    proven = passkeys.BY_RECEIPT if act is not None else proof(session, runtime, who, "membership.ended", {"collective": collective}, now)
+    body = {"collective": collective, "member": mine.member, **proven}
     line = {"kind": "leave", "collective": collective, "membership": mine.id, "one": who.contribution}
     return _narrowing(session, who, person, collective, "membership.ended", body, line, None, now, act)
 
@@ -225,6 +234,10 @@ def give_mandate(
     if not again and given.policy != policy:
         raise Conflict("mandate_policy_changed", "Read the policy in `policy` and send its digest.", policy=policy)
     kinds = None if given.kinds is None else sorted(set(given.kinds))
+    signed = {
+        "collective": collective, "contribution": who.contribution, "kinds": kinds, "expires_on": given.expires_on.isoformat(), "policy": policy,
+    }  # fmt: skip
+    proven = passkeys.BY_RECEIPT if again else proof(session, runtime, who, "mandate.given", signed, now)
     made = Mandate(
         id=mandate or random_id("mandate"), collective_id=collective, membership_id=mine.id, contributor_id=who.contributor,
         contribution_id=who.contribution, kinds=None if kinds is None else f",{','.join(kinds)},", expires_on=given.expires_on, given_at=now,
@@ -233,7 +246,7 @@ def give_mandate(
     session.flush()
     body = {
         "collective": collective, "member": mine.member, "mandate": made.id, "contribution": who.contribution, "kinds": kinds,
-        "expires_on": given.expires_on.isoformat(), "policy": policy, "capability": "receipt",
+        "expires_on": given.expires_on.isoformat(), "policy": policy, **proven,
     }  # fmt: skip
     line = {
         "kind": "mandate", "collective": collective, "membership": mine.id, "mandate": made.id, "one": who.contribution, "kinds": kinds,
@@ -260,7 +273,9 @@ def end_mandate(
     row.ended_at = now
     session.add(row)
     session.flush()
-    body = {"collective": collective, "member": mine.member, "mandate": mandate, "capability": "receipt"}
+    signed = {"collective": collective, "mandate": mandate}
+    proven = passkeys.BY_RECEIPT if act is not None else proof(session, runtime, who, "mandate.ended", signed, now)
+    body = {"member": mine.member, **signed, **proven}
     line = {"kind": "mandate-end", "collective": collective, "mandate": mandate, "one": who.contribution}
     return _narrowing(session, who, person, collective, "mandate.ended", body, line, row.contribution_id, now, act)
 

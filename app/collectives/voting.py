@@ -24,7 +24,7 @@ from app.collectives.models import (
     Proposal,
 )
 from app.collectives.schemas import BallotIn
-from app.collectives.service import Acting, acting, set_policy, set_refusal
+from app.collectives.service import Acting, acting, proof, set_policy, set_refusal
 from app.consents.policies import PolicyBook
 from app.core.ballots import Ballot, Snapshot, decide
 from app.core.canonical import canonical, sha256_hex
@@ -67,6 +67,9 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
         "collective": collective, "proposal": row.id, "tag": elector.tag, "group": elector.declared, "choice": given.choice,
         "reasons": sorted(set(given.reasons)), "text_sha256": row.text_sha256,
     }  # fmt: skip
+    # What a passkey signed is looked at and not kept: nobody can be made to show how they voted.
+    signed = {"collective": collective, "proposal": row.id, "choice": given.choice, "reasons": body["reasons"], "text_sha256": row.text_sha256}
+    proof(session, runtime, who, "ballot.cast", signed, now)
     ballot = random_id("ballot")
     leaf = log.personal("ballot.cast", ballot, body, Sealer(ballot_key(runtime, row)), now)
     index = log.append(session, [leaf], now)

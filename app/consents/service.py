@@ -69,11 +69,12 @@ def give(
     now: datetime,
     act: str | None = None,
     claimed: bool = True,
+    bettered: bool = True,
 ) -> Given:
     """The person's own act on their page: a new version, the one before superseded. The wording shown is the deed, in
     English where the language asked for has no catalogue, and with the English beside it where nobody reviewed the language.
     The credit belongs to this version: None takes it away. Unless `claimed`, who acted may be the platform, which has the link
-    too: then basis, attestation and credit stay what they were, for a better basis would widen."""
+    too: then basis, attestation and credit stay what they were, for a better basis would widen. Without `bettered` the first two do."""
     contributor = person.id
     shown = language if language in CATALOGS else "en"
     place = credit_place(contribution or contributor)
@@ -83,8 +84,10 @@ def give(
         session.add(before)
         session.flush()
     basis, attested, sealed = "explicit", "person", None if credit is None else person.sealer.seal(credit.encode(), place)
+    if not (claimed and bettered) and before is not None:
+        basis, attested = before.basis, before.attested_by
     if not claimed and before is not None:
-        basis, attested, sealed = before.basis, before.attested_by, before.credit_sealed
+        sealed = before.credit_sealed
     consent = Consent(
         id=act or new_id("consent"), contributor_id=contributor, contribution_id=contribution, version=1 if before is None else before.version + 1,
         policy_id=policy.id, basis=basis, attested_by=attested, wording_sha256=wording_of(policy, shown), wording_language=shown_in(shown),

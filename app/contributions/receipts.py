@@ -65,7 +65,7 @@ def act_file(session: Session, runtime: Runtime, contributor: str, entry: LogEnt
         **proof,
         "policy": None if policy is None else {"digest": policy.digest, "text": policy.body.decode()},
         "wording": told,
-        "evidence": {"kind": _evidence(act)},
+        "evidence": {"kind": _evidence(act), **({"key": act["passkey"]["thumbprint"]} if "passkey" in act else {})},
         "cose": None if cose is None else b64encode(cose).decode(),
         "consent_receipt": None,
     }, rid_key  # fmt: skip

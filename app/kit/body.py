@@ -18,6 +18,7 @@ from app.core.strictjson import StrictJSONError, parse
 from app.kit.clock import rfc3339
 from app.kit.errors import Malformed, TooLarge, WrongMediaType
 from app.kit.problems import domain_problem
+from app.kit.shown import HEADER, SHOWN
 
 
 class In(BaseModel):
@@ -110,6 +111,7 @@ class StrictRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
+            SHOWN.set(request.headers.get(HEADER))
             if reads_json and await strict.body():
                 need_media_type(strict, "application/json")
                 # FastAPI turns any failure of json() into a 400 of its own, so parse once here where ours get through.

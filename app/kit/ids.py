@@ -22,8 +22,7 @@ PREFIXES = {
     "recall": "rcl", "erasure": "ers", "receipt": "rcp", "act": "act", "admin": "adm", "ingest_key": "igk",
     "refused_line": "rfl", "collective": "col", "member": "mem", "mandate": "mdt", "proposal": "prp", "ballot": "blt",
     "minority_report": "mrp", "event": "sev", "lab_application": "lap", "report": "rpt", "line": "cpl", "dispute": "dsp",
-    "objection": "obj", "platform_event": "pev", "campaign": "cmp", "pledge": "pld",
-    "site_key": "stk",
+    "objection": "obj", "platform_event": "pev", "campaign": "cmp", "pledge": "pld", "passkey": "pky", "site_key": "stk",
 }  # fmt: skip
 
 

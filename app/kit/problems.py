@@ -165,6 +165,17 @@ CODES: dict[str, str] = {
     "objection_stands": "The contribution has an objection that stands.",
     "objection_withdrawn": "The objection was withdrawn before.",
     "csrf": "The form was not sent from this service's own page.",
+    # passkeys
+    "passkey_needed": "This needs your passkey.",
+    "passkey_unknown": "This passkey is not one that you added here.",
+    "passkey_invalid": "What came from your passkey does not hold.",
+    "passkey_wrong_site": "The passkey was used on another site.",
+    "passkey_other_act": "The passkey was used for something else.",
+    "passkey_unverified": "Your device did not check that it was you.",
+    "passkey_expired": "The five minutes to use your passkey are over.",
+    "passkey_used": "This was done with your passkey before.",
+    "passkey_count": "Your passkey counts backwards, as a copy of it would.",
+    "passkeys_too_many": "So many passkeys are here already that no further one is added.",
     # collectives
     "charter_invalid": "The charter cannot be used; `errors` or the sentence says why.",
     "group_unknown": "The charter has no such group to declare.",

@@ -5,7 +5,7 @@ from hashlib import sha256
 from threading import Lock
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from sqlmodel import Session
 from starlette.types import Scope
 
@@ -18,10 +18,12 @@ from app.kit.errors import Forbidden, Unauthorised
 from app.kit.ids import is_id
 from app.kit.ratelimit import RateLimit
 from app.kit.runtime import Runtime
-from app.parties import claims, dpop, service
+from app.parties import claims, dpop, passkeys, service
 from app.parties.models import Lab, LabKey, Platform, Receipt
 
 COOKIE = "sayso_receipt"
+PasskeyHeader = Annotated[str | None, Header(max_length=12_000, description="What the person's passkey signed; see passkey_needed.")]
+"""Told to readers of the API here; the route's class hands it on (kit/shown.py)."""
 
 
 class TokenCache:
@@ -145,8 +147,9 @@ def active_client(request: Request) -> str:
         return (_platform(token.client, session) if is_id("platform", token.client) else _lab(token, session, runtime.clock.now())).id
 
 
-def receipt_from(request: Request, session: Session, *, revoked: bool = False) -> Receipt:
-    """The receipt that the request carries, in its header or the pages' cookie. Raises Unauthorised or Forbidden (csrf)."""
+def receipt_from(request: Request, session: Session, *, revoked: bool = False, locked: bool = False) -> Receipt:
+    """The receipt that the request carries, in its header or the pages' cookie. Raises Unauthorised, or Forbidden (csrf, and unless
+    `locked` passkey_needed for one that waits for a passkey)."""
     if "authorization" in request.headers:
         secret: str | None = bearer(request.headers["authorization"])
     else:
@@ -159,6 +162,9 @@ def receipt_from(request: Request, session: Session, *, revoked: bool = False) -
     if receipt is None:
         # An erased person's receipt and one that never was look alike.
         raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
+    if not locked:
+        runtime: Runtime = request.app.state.runtime
+        passkeys.insist(session, runtime, receipt, runtime.clock.now())
     return receipt
 
 
@@ -210,7 +216,7 @@ def lab_with_key(request: Request) -> tuple[Lab, str | None]:
 
 
 @admits(PERSON)
-def receipt_for_write(request: Request) -> Receipt:
+def receipt_for_write(request: Request, sayso_passkey: PasskeyHeader = None) -> Receipt:
     runtime: Runtime = request.app.state.runtime
     with read(runtime.engine) as session:
         return receipt_from(request, session)

@@ -18,7 +18,8 @@ from sqlmodel import Session, select
 from app.crypto.keyring import KeyRing, keyed_hash
 from app.kit import ids
 from app.kit.errors import Conflict, Gone, NotFound, Unauthorised
-from app.parties import contributors
+from app.kit.runtime import Runtime
+from app.parties import contributors, passkeys
 from app.parties.models import Claim, PortalSession, Receipt
 
 LINK_LIFE = timedelta(days=90)
@@ -124,6 +125,8 @@ def redeem(
     receipt = Receipt(
         id=ids.new_id("receipt").replace("rcp_", "rid_"), secret_sha256=sha256(secret.encode()).hexdigest(), contributor_id=contributor,
         contribution_id=claim.subject if claim.kind == "contribution" else None, created_at=now,
+        # The platform can open a portal link itself. One of a single thing opens no more than the link did, and must let it be taken back.
+        locked=claim.kind == "contributor" and passkeys.guarded(session, contributor),
     )  # fmt: skip
     session.add(receipt)
     session.flush()
@@ -164,17 +167,18 @@ def others(session: Session, receipt: Receipt) -> list[datetime]:
     return list(session.execute(query).scalars())
 
 
-def renew(session: Session, keys: KeyRing, receipt: Receipt, *, now: datetime) -> str:
+def renew(session: Session, runtime: Runtime, receipt: Receipt, *, now: datetime) -> str:
     """A further receipt that opens the same; gives its secret. The one before stays good until it is ended: an answer that is lost
     on its way locks nobody out.
 
-    Raises Unauthorised (token_invalid) where the person was erased meanwhile, Conflict (receipts_too_many).
+    Raises Unauthorised (token_invalid) where the person was erased meanwhile, Conflict (receipts_too_many), and what `passkeys.prove` raises.
     """
     # The key's row: an erasure ends every receipt that there is, and must not miss one that is made beside it.
-    if contributors.hold(session, keys, receipt.contributor_id, exclusive=True) is None:
+    if contributors.hold(session, runtime.keys, receipt.contributor_id, exclusive=True) is None:
         raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
     if len(others(session, receipt)) >= MOST_RECEIPTS:
         raise Conflict("receipts_too_many", "End the other receipts first, then make a new one.")
+    passkeys.prove(session, runtime, receipt.contributor_id, {"type": "receipt.made", "receipt": receipt.id}, now=now)
     return mint(session, receipt.contributor_id, receipt.contribution_id, now=now)
 
 
@@ -191,7 +195,11 @@ def mint(session: Session, contributor: str, contribution: str | None, *, now: d
     return secret
 
 
-def end_others(session: Session, receipt: Receipt, *, now: datetime) -> int:
-    """End every other receipt that opens this, or a thing in it; gives how many that were."""
+def end_others(session: Session, runtime: Runtime, receipt: Receipt, *, now: datetime) -> int:
+    """End every other receipt that opens this, or a thing in it; gives how many that were. Raises Unauthorised (token_invalid) where the
+    person was erased meanwhile, and what `passkeys.prove` raises: whoever else has a receipt must not lock the person out."""
+    if contributors.hold(session, runtime.keys, receipt.contributor_id, exclusive=True) is None:
+        raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
+    passkeys.prove(session, runtime, receipt.contributor_id, {"type": "receipts.ended", "receipt": receipt.id}, now=now)
     done: Any = session.execute(sa.update(_RECEIPT).where(_others(receipt)).values(revoked_at=now))
     return int(done.rowcount)

@@ -133,7 +133,7 @@ class IngestKey(SQLModel, table=True):
 
 
 class AssertionUse(SQLModel, table=True):
-    """A client assertion that was used: the unique row is what refuses a replay (RFC 7523 section 3, jti)."""
+    """A client assertion, or a nonce for a passkey, that was used: the unique row is what refuses a replay (RFC 7523 section 3, jti)."""
 
     __tablename__ = "assertion_use"
 
@@ -184,6 +184,20 @@ class RecoveryCode(SQLModel, table=True):
     made_at: datetime = Field(sa_type=Instant)
 
 
+class Passkey(SQLModel, table=True):
+    """A passkey (WebAuthn credential) of a person's: it signs what nobody else is to do in their name."""
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    contributor_id: str = Field(foreign_key="contributor.id", index=True, sa_type=IdType)
+    credential_id: bytes = Field(unique=True)
+    public_key: bytes
+    """As a COSE key, in CBOR."""
+    sign_count: int = Field(sa_type=sa.BigInteger)
+    name_sealed: bytes
+    added_at: datetime = Field(sa_type=Instant)
+    used_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
 class Receipt(SQLModel, table=True):
     """A claimed capability: over one contribution, or (contribution_id null) over all of a contributor's."""
 
@@ -193,3 +207,5 @@ class Receipt(SQLModel, table=True):
     contribution_id: str | None = Field(default=None, sa_type=IdType)
     created_at: datetime = Field(sa_type=Instant)
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+    locked: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """Came from a portal link of the platform's, for somebody who has a passkey: it opens nothing until that is shown."""

@@ -15,7 +15,8 @@ from app.crypto.keyring import KeyRing, keyed_hash
 from app.kit.errors import Invalid, NotFound, Unauthorised
 from app.kit.ids import PAIRS
 from app.kit.ratelimit import RateLimit
-from app.parties import contributors
+from app.kit.runtime import Runtime
+from app.parties import contributors, passkeys
 from app.parties.claims import encode_secret, mint
 from app.parties.models import Receipt, RecoveryCode
 
@@ -74,10 +75,12 @@ def made(session: Session, receipt: Receipt) -> datetime | None:
     return None if row is None else row.made_at
 
 
-def make(session: Session, keys: KeyRing, receipt: Receipt, *, now: datetime) -> str:
-    """A new code for what the receipt opens; one of before ends. Raises Unauthorised (token_invalid) where the person was erased meanwhile."""
-    if contributors.hold(session, keys, receipt.contributor_id, exclusive=True) is None:
+def make(session: Session, runtime: Runtime, receipt: Receipt, *, now: datetime) -> str:
+    """A new code for what the receipt opens; one of before ends. Raises Unauthorised (token_invalid) where the person was erased meanwhile,
+    and what `passkeys.prove` raises: a code removes passkeys."""
+    if contributors.hold(session, runtime.keys, receipt.contributor_id, exclusive=True) is None:
         raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
+    passkeys.prove(session, runtime, receipt.contributor_id, {"type": "recovery-code.made", "receipt": receipt.id}, now=now)
     code = encode_secret(os.urandom(20))
     reach = receipt.contribution_id or ""
     row = session.get(RecoveryCode, (receipt.contributor_id, reach), populate_existing=True)
@@ -89,8 +92,9 @@ def make(session: Session, keys: KeyRing, receipt: Receipt, *, now: datetime) ->
     return code
 
 
-def recover(session: Session, keys: KeyRing, recovery: Recovery, code: str, *, now: datetime) -> tuple[str, str]:
-    """Use a code (of `typed`): gives a new receipt's secret and the code that takes its place. Receipts of before stay good.
+def recover(session: Session, keys: KeyRing, recovery: Recovery, code: str, *, now: datetime) -> tuple[str, str, str, str | None]:
+    """Use a code (of `typed`): gives a new receipt's secret, the code that takes its place, and whom and what it is for. Receipts of before
+    stay good.
 
     Raises NotFound (recovery_code_unknown), the same for one that never was, was used, ended, or whose person was erased.
     """
@@ -107,7 +111,8 @@ def recover(session: Session, keys: KeyRing, recovery: Recovery, code: str, *, n
         session.flush()
     elif row is None or (row.before_sha256, row.code_sha256) != (digest, _hash(following)) or now - row.made_at > AGAIN:
         raise NotFound("recovery_code_unknown", _UNKNOWN)
-    return mint(session, row.contributor_id, row.contribution_id or None, now=now), following
+    secret = mint(session, row.contributor_id, row.contribution_id or None, now=now)
+    return secret, following, row.contributor_id, row.contribution_id or None
 
 
 def end(session: Session, contributor: str, contribution: str | None) -> None:

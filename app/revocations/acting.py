@@ -54,11 +54,12 @@ def keep(
     recalls: int,
     index: int,
     now: datetime,
+    by_passkey: bool = False,
 ) -> ConsentAct:
     """Note what the act did, for a retried request and the person's page."""
     row = ConsentAct(
         id=act, contributor_id=holder.contributor, type=kind, scope=reach, contributions=contributions, recalls=recalls,
-        log_index=index, at=now,
+        log_index=index, at=now, by_passkey=by_passkey,
     )  # fmt: skip
     session.add(row)
     session.flush()

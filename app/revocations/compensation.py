@@ -29,7 +29,7 @@ from app.kit.errors import Conflict, NotFound
 from app.kit.ids import new_id, random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
-from app.parties import contributors
+from app.parties import contributors, passkeys
 from app.parties.models import Lab
 from app.releases.models import Release, ReleaseItem
 from app.releases.rows import Terms, read_terms
@@ -270,16 +270,18 @@ def dispute(session: Session, runtime: Runtime, holder: Holder, line_id: str, re
         return line
     if line.state == "due" and line.due > now and reason == "not-received":
         raise Conflict("compensation_not_due", "Wait until the day that it is due, or dispute the amount.")
+    signed = {"type": "compensation.disputed", "line": line.id, "agreement": line.agreement_id, "reason": reason}
+    proven = passkeys.prove(session, runtime, holder.contributor, signed, now=now)
     line.state, line.reason = "disputed", reason
     session.add(line)
     act = random_id("dispute")
     body = {
-        "dispute": act, "line": line.id, "agreement": line.agreement_id, "reason": reason, "by": "subject", "capability": "receipt",
+        "dispute": act, "line": line.id, "agreement": line.agreement_id, "reason": reason, "by": "subject", **proven,
         **({} if line.contribution_id is None else {"contribution": line.contribution_id}),
     }  # fmt: skip
     session.flush()
     index = log.append(session, [log.personal("compensation.disputed", act, body, person.sealer, now)], now)
-    keep(session, holder, act, "compensation.disputed", "line", 0, 0, index, now)
+    keep(session, holder, act, "compensation.disputed", "line", 0, 0, index, now, "passkey" in proven)
     return line
 
 

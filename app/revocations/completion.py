@@ -24,7 +24,7 @@ from app.kit.db import for_update, is_sqlite, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.models import LogEntry
-from app.parties import contributors
+from app.parties import contributors, passkeys
 from app.parties.contributors import Person
 from app.releases import service as releases
 from app.releases.cutting import Cut
@@ -110,6 +110,7 @@ def replace_key(runtime: Runtime, contributor: str) -> None:
         _seal_openings(session, person, sealer, contributor, ids)
         _seal_credits(session, person, sealer, contributor)
         _seal_objections(session, person, sealer, contributor)
+        passkeys.seal_anew(session, person, sealer)
         contributors.give_key(session, runtime.keys, contributor, key, person.rid_key)
     runtime.keys.forget(contributor)
 

@@ -27,7 +27,7 @@ from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.models import LogEntry
-from app.parties import contributors, recovery
+from app.parties import contributors, passkeys, recovery
 from app.parties.models import Contributor, DataKey, PortalSession, Receipt
 from app.releases.models import Release
 from app.revocations import availability, compensation
@@ -81,6 +81,8 @@ def request(
         forget(session, holder.contributor, one)
         session.execute(sa.update(_RECEIPT).where(_RECEIPT.c.contribution_id == one).values(revoked_at=now))
         recovery.end(session, holder.contributor, one)
+        if passkeys.is_sole(session, holder.contributor):
+            passkeys.forget(session, holder.contributor, now)
     body = {
         "erasure": erasure, "scope": asked.scope, "refusal": asked.refusal, "contributions": sorted(rows), "by": "subject",
         "capability": "receipt" if holder.claimed else "claim-link",
@@ -178,6 +180,7 @@ def _destroy_person(session: Session, contributor: str, refusal: str, now: datet
     session.execute(sa.delete(PortalSession).where(PortalSession.contributor_id == contributor))  # type: ignore[arg-type]
     session.execute(sa.update(_RECEIPT).where(_RECEIPT.c.contributor_id == contributor).values(revoked_at=now))
     recovery.end(session, contributor, None)
+    passkeys.forget(session, contributor, now)
     left: dict[str, Any] = {"refused_at": now} if refusal == "remember" else {"pseudonym": None}
     session.execute(sa.update(Contributor).where(Contributor.id == contributor).values(**left))  # type: ignore[arg-type]
     session.execute(sa.delete(DataKey).where(DataKey.contributor_id == contributor))  # type: ignore[arg-type]

@@ -22,6 +22,8 @@ class ConsentAct(SQLModel, table=True):
     recalls: int
     log_index: int = Field(sa_type=sa.BigInteger)
     at: datetime = Field(sa_type=Instant)
+    by_passkey: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """Signed with a passkey: the evidence stands in what the leaf commits to."""
 
 
 class Overdue(SQLModel, table=True):

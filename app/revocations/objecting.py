@@ -14,6 +14,7 @@ from app.kit.errors import Conflict, Gone, NotFound
 from app.kit.ids import is_id, random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
+from app.parties import passkeys
 from app.revocations.acting import Holder, keep, lock, person_acting
 from app.revocations.models import ConsentAct
 
@@ -24,7 +25,7 @@ def object_to(
     """Attach `statement` (1 to 1,000 characters) to a contribution that is not taken back; the act's id is the objection's.
 
     Raises Unauthorised (token_invalid), NotFound (not_found), Gone (contribution_gone), Conflict (already_withdrawn,
-    objection_stands).
+    objection_stands), and what `passkeys.prove` raises.
     """
     person = person_acting(session, runtime, holder.contributor)
     [row] = lock(session, holder, [contribution])
@@ -36,9 +37,10 @@ def object_to(
         raise Conflict("objection_stands", "Withdraw the objection that stands, then make the new one.")
     made = random_id("objection")
     body = {
-        "objection": made, "contribution": contribution, "statement_sha256": sha256_hex(statement.encode()), "language": language,
-        "capability": "receipt",
-    }  # fmt: skip
+        "contribution": contribution, "statement_sha256": sha256_hex(statement.encode()), "language": language,
+    }
+    proven = passkeys.prove(session, runtime, holder.contributor, {"type": "objection.filed", **body}, now=now)
+    body |= {"objection": made, **proven}
     sealed = person.sealer.seal(statement.encode(), objections.statement_place(made))
     # The contribution is the leaf's subject: what erases it, or seals its leaves under another key, meets this one too.
     index = log.append(session, [log.personal("objection.filed", contribution, body, person.sealer, now)], now)
@@ -48,7 +50,7 @@ def object_to(
             at=now,
         )
     )  # fmt: skip
-    return keep(session, holder, made, "objection.filed", "contribution", 1, 0, index, now)
+    return keep(session, holder, made, "objection.filed", "contribution", 1, 0, index, now, "passkey" in proven)
 
 
 def withdraw(

@@ -1,6 +1,7 @@
 """The acts that reach from a person's consent into releases: scope, withdraw. Their locks: see acting.py."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -19,14 +20,18 @@ from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
 from app.core.decision import telling
+from app.core.deed import CATALOGS
 from app.core.evaluation import Decision, basis_allows, evaluate, intersect, strictest_attribution
 from app.core.narrowing import narrows
+from app.crypto.sealing import CannotOpen
 from app.kit import journal
 from app.kit.clock import rfc3339
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from app.kit.ids import new_id
 from app.kit.runtime import Runtime
 from app.log import service as log
+from app.parties import passkeys
+from app.parties.contributors import Person
 from app.parties.models import Lab
 from app.releases.models import Release, ReleaseItem
 from app.releases.rows import Terms, read_terms
@@ -53,6 +58,8 @@ from app.revocations.schemas import RevocationIn
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _RELEASE = Release.__table__  # type: ignore[attr-defined]
+Proof = dict[str, Any]
+"""What an act's text says of how it is known to be the person's: of `passkeys.prove`."""
 _CAPABILITY = {"platform": "webhook", "operator": "text"}
 
 
@@ -176,11 +183,14 @@ def scope(
     *,
     now: datetime,
     act: str | None = None,
+    proven: Proof | None = None,
+    bettered: bool = True,
 ) -> ConsentAct:
     """Choose another policy for one contribution, or (None) a standing one for everything given on the platform. `act` is given
-    where an act of before is done again.
+    where an act of before is done again, `bettered` as it was then. What gives more needs the passkey of a person who has one: `proven` is
+    what it signed, where that was looked at before (for several acts at once), else it is looked at here.
 
-    Raises NotFound, Forbidden (receipt_scope, consent_wider_needs_claim) or Conflict (already_withdrawn).
+    Raises NotFound, Forbidden (receipt_scope, consent_wider_needs_claim), Conflict (already_withdrawn), and what `passkeys.prove` raises.
     """
     person = person_acting(session, runtime, holder.contributor, exclusive=contribution is None)
     if contribution is None and holder.contribution is not None:
@@ -194,7 +204,15 @@ def scope(
     book: PolicyBook = runtime.parts["policies"]
     if not holder.claimed and not narrower(session, runtime, holder, contribution, policy):
         raise Forbidden("consent_wider_needs_claim", "Claim the link first; without that it can only be narrowed or withdrawn.")
-    given = consents.give(session, person, contribution, policy, language, credit, now=now, act=act, claimed=holder.claimed)
+    if proven is None:
+        signed = to_sign(session, runtime, person, contribution, policy, language, credit) if holder.claimed and act is None else None
+        proven = dict(passkeys.BY_RECEIPT) if signed is None else passkeys.prove(session, runtime, holder.contributor, signed, now=now)
+    # Who has a passkey and did not show it may be anybody with the receipt: from them not even a better basis comes.
+    if act is None:
+        bettered = proven["capability"] == "passkey" or not passkeys.guarded(session, holder.contributor)
+    given = consents.give(
+        session, person, contribution, policy, language, credit, now=now, act=act, claimed=holder.claimed, bettered=bettered
+    )  # fmt: skip
     renamed = holder.claimed and (credit is not None or (given.before is not None and given.before.credit_sealed is not None))
     kind = "consent.given" if given.before is None else "consent.scoped"
     body = {
@@ -202,7 +220,7 @@ def scope(
         "basis": given.consent.basis, "attested_by": given.consent.attested_by, "wording": given.consent.wording_sha256,
         "language": given.consent.wording_language,
         "credit_sha256": None if credit is None else sha256(credit.encode()).hexdigest(),
-        "capability": "receipt" if holder.claimed else "claim-link",
+        **(proven if holder.claimed else {"capability": "claim-link"}),
     }  # fmt: skip
     session.flush()
     leaf = log.personal(kind, contribution or given.consent.id, body, person.sealer, now)
@@ -210,7 +228,7 @@ def scope(
     if act is not None or renamed or _may_narrow(session, holder, contribution, policy, given.before, book):
         index = log.append_narrowing(
             session, leaf, given.consent.id, "scope", now, contributor=holder.contributor, policy=policy.digest, language=language,
-            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed,
+            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed, bettered=bettered,
         )  # fmt: skip
         journal.keep_policy(session, policy.digest, policy.body)
     else:
@@ -224,7 +242,36 @@ def scope(
     )
     recalls = _recall_where_denied(session, runtime, live, renamed, now)
     reach = "standing" if contribution is None else "contribution"
-    return keep(session, holder, given.consent.id, kind, reach, len(live), recalls, index, now)
+    return keep(session, holder, given.consent.id, kind, reach, len(live), recalls, index, now, "passkey" in proven)
+
+
+def to_sign(
+    session: Session, runtime: Runtime, person: Person, contribution: str | None, policy: StoredPolicy, language: str, credit: str | None
+) -> dict[str, Any] | None:
+    """What a passkey signs of a choice of terms; None where it gives nothing more: then it never needs one. To give a name for credit,
+    or another one, is more; to take it away is not."""
+    before = consents.current(session, person.id, contribution)
+    named_before = None
+    if before is not None and before.credit_sealed is not None:
+        with suppress(CannotOpen):
+            named_before = person.sealer.open(bytes(before.credit_sealed), consents.credit_place(contribution or person.id)).decode()
+    limit = before or (consents.current(session, person.id, None) if contribution is not None else None)
+    book: PolicyBook = runtime.parts["policies"]
+    less = not policy.terms.permission or (
+        limit is not None and narrows(policy.terms, book.by_ids([limit.policy_id])[limit.policy_id].terms)
+    )
+    if less and credit in (None, named_before):
+        return None
+    return {"type": "consent.scoped", "contribution": contribution, **terms_to_sign(policy, language, credit)}
+
+
+def terms_to_sign(policy: StoredPolicy, language: str, credit: str | None) -> dict[str, Any]:
+    """The terms of a choice as its act names them: the policy, the words that were shown, and the name."""
+    shown = language if language in CATALOGS else "en"
+    return {
+        "policy": policy.digest, "wording": consents.wording_of(policy, shown), "language": consents.shown_in(shown),
+        "credit_sha256": None if credit is None else sha256(credit.encode()).hexdigest(),
+    }  # fmt: skip
 
 
 def narrower(session: Session, runtime: Runtime, holder: Holder, contribution: str | None, policy: StoredPolicy) -> bool:

@@ -30,7 +30,7 @@ _A, _L, _D, _E = Agreement.__table__, Lab.__table__, Delivery.__table__, LogEntr
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened. `what`: gave, did, released, fetched, told, acknowledged, attested, cannot_remove, erasing, erased.
-    `name` is a lab's legal name, a kind (gave) or an act's (type, scope); `count` of how many contributions it tells."""
+    `name` is a lab's legal name, a kind (gave) or an act's (type, scope, whether by passkey); `count` of how many contributions it tells."""
 
     at: datetime
     what: str
@@ -81,7 +81,7 @@ def went(session: Session, receipt: Receipt, most: int = MOST) -> list[Went]:
 def events(session: Session, runtime: Runtime, receipt: Receipt) -> tuple[list[Event], bool]:
     """What happened to all that the receipt covers, newest first, at most `MOST`; and whether that is all."""
     found = [*_given(session, receipt), *_recalls(session, receipt), *_erasures(session, receipt)]
-    found += [Event(a.at, "did", (a.type, a.scope), a.contributions, a.id) for a in acts.latest(session, runtime, receipt, MOST)]
+    found += [Event(a.at, "did", (a.type, a.scope, a.by_passkey), a.contributions, a.id) for a in acts.latest(session, runtime, receipt, MOST)]
     for one in went(session, receipt):
         found.append(Event(one.at, "released", one.lab, one.count))
         if one.fetched is not None:

@@ -272,7 +272,7 @@ def done(target: str, request: Request, runtime: RuntimeDep, session: ReadSessio
         row = session.get(ConsentAct, act) if any(is_id(kind, act) for kind in ("revocation", "consent", "objection", "act")) else None
         if row is None or not acts.shows(session, runtime, values["receipt"], row):
             raise NotFound("not_found", "Open your page again; it shows what you did.")
-    told = None if row is None else telling.ACTS.get((row.type, row.scope), row.type)
+    told = None if row is None else telling.did(row.type, row.scope, row.by_passkey)
     return page("done.html", act=row, told=told, **values)
 
 

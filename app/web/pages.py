@@ -34,7 +34,7 @@ from app.web.receipt_pages import set_cookie
 from app.web.rendering import HERE, page, problem_page
 
 pages = APIRouter(include_in_schema=False)
-STATIC = {"sayso.css": "text/css", "verify.js": "text/javascript", "gather.js": "text/javascript", "frame.js": "text/javascript"}
+STATIC = {"sayso.css": "text/css"} | dict.fromkeys(("verify.js", "gather.js", "frame.js", "passkey.js"), "text/javascript")
 
 
 @pages.get("/", dependencies=[FOR_ANYBODY])

@@ -98,7 +98,7 @@ def _is_owed(session: Session, receipt: Receipt) -> bool:
 def done_by(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[str, object]]:
     """What the person did, newest first."""
     found = acts.latest(session, runtime, receipt, _ACTS)
-    return [{"id": a.id, "at": a.at, "told": telling.ACTS.get((a.type, a.scope), a.type)} for a in found]
+    return [{"id": a.id, "at": a.at, "told": telling.did(a.type, a.scope, a.by_passkey)} for a in found]
 
 
 def _file(name: str, content: bytes, media_type: str) -> Response:
@@ -152,7 +152,7 @@ def another(request: Request, runtime: RuntimeDep) -> Response:
     """A new receipt in this browser; the one before stays good until the others are ended."""
     same_origin(request)
     with write(runtime.engine) as session:
-        secret = claims.renew(session, runtime.keys, receipt_from(request, session), now=runtime.clock.now())
+        secret = claims.renew(session, runtime, receipt_from(request, session), now=runtime.clock.now())
     response = RedirectResponse("/r/keys?told=new", 303, {"Cache-Control": "no-store"})
     set_cookie(runtime, response, secret)
     return response
@@ -164,7 +164,7 @@ def end_others(request: Request, runtime: RuntimeDep) -> Response:
     same_origin(request)
     with write(runtime.engine) as session:
         receipt = receipt_from(request, session)
-        claims.end_others(session, receipt, now=runtime.clock.now())
+        claims.end_others(session, runtime, receipt, now=runtime.clock.now())
         recovery.end(session, receipt.contributor_id, receipt.contribution_id)  # who had a receipt may have made a code with it
     return RedirectResponse("/r/keys?told=ended", 303, {"Cache-Control": "no-store"})
 

@@ -12,6 +12,7 @@ from app.kit.runtime import Runtime
 from app.parties import recovery
 from app.parties.auth import receipt_from, same_origin
 from app.parties.recovery import Recovery
+from app.revocations import guarding
 from app.web.receipt_pages import set_cookie
 from app.web.rendering import PageRoute, page
 
@@ -31,7 +32,7 @@ def make_code(request: Request, runtime: RuntimeDep) -> Response:
     same_origin(request)
     with write(runtime.engine) as session:
         receipt = receipt_from(request, session)
-        code = recovery.make(session, runtime.keys, receipt, now=runtime.clock.now())
+        code = recovery.make(session, runtime, receipt, now=runtime.clock.now())
     return page("recovery_code.html", code=recovery.written(code), recovered=False, address=_address(runtime))
 
 
@@ -48,15 +49,18 @@ async def recover(request: Request, runtime: RuntimeDep) -> Response:
     code = recovery.typed(form.get("code", ""))  # a slip of the pen costs no try
     codes: Recovery = runtime.parts["recovery"]
     codes.limit.take(request.client.host if request.client else "", micros(runtime.clock.now()))
-    secret, following = await run_in_threadpool(_recovered, runtime, codes, code)
-    response = page("recovery_code.html", code=recovery.written(following), recovered=True, address=_address(runtime))
+    secret, following, removed = await run_in_threadpool(_recovered, runtime, codes, code)
+    response = page("recovery_code.html", code=recovery.written(following), recovered=True, removed=removed, address=_address(runtime))
     set_cookie(runtime, response, secret)
     return response
 
 
-def _recovered(runtime: Runtime, codes: Recovery, code: str) -> tuple[str, str]:
+def _recovered(runtime: Runtime, codes: Recovery, code: str) -> tuple[str, str, int]:
+    now = runtime.clock.now()
     with write(runtime.engine) as session:
-        return recovery.recover(session, runtime.keys, codes, code, now=runtime.clock.now())
+        secret, following, contributor, contribution = recovery.recover(session, runtime.keys, codes, code, now=now)
+        # The last: it takes the log's head.
+        return secret, following, guarding.remove_all(session, runtime, contributor, contribution, now=now)
 
 
 def _address(runtime: Runtime) -> str:

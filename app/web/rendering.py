@@ -1,7 +1,9 @@
 """Pages as HTML: the templates, the headers of a private page, and what makes foreign text harmless to read."""
 
+import json
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,24 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from app.kit.body import form_of
 from app.kit.errors import DomainError
 from app.kit.problems import CODES, STATUS
+from app.kit.shown import FIELD, SHOWN
 
 HERE = Path(__file__).parent
+SIGNED = {
+    "consent.scoped": "Change what your terms allow, or the name for credit.", "objection.filed": "Say what you object to.",
+    "compensation.disputed": "Say that a payment is wrong.", "receipt.made": "Make one more receipt.",
+    "receipts.ended": "End your other receipts.", "recovery-code.made": "Make a code to get in again.",
+    "passkey.added": "Add one more passkey.", "passkey.removed": "Remove a passkey.", "receipt.opened": "Open your page with this link.",
+    "membership.begun": "Found or join a group.", "membership.declared": "Say which part of a group you are.", "membership.ended": "Leave a group.",
+    "mandate.given": "Let a group decide with you.", "mandate.ended": "End what you let a group decide.", "ballot.cast": "Vote.",
+    "proposal.amended": "Change a text that you put to a vote.", "dissent.filed": "Say what you hold against a text.",
+    "dissent.withdrawn": "Take your words against a text back.", "campaign.opened": "Call on a group to act.",
+    "pledge.given": "Pledge to act with others.", "pledge.taken-back": "Take your pledge back.",
+}  # fmt: skip
+"""What a page asks a passkey for, by the type of the act."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -63,6 +79,24 @@ def problem_page(error: DomainError) -> HTMLResponse:
     return shown
 
 
+def scripted(shown: HTMLResponse) -> HTMLResponse:
+    """A page with a script of ours, which may connect to nothing."""
+    shown.headers["Content-Security-Policy"] += "; script-src 'self'"
+    return shown
+
+
+def asking(error: DomainError, path: str, sent: dict[str, str]) -> HTMLResponse:
+    """The page that asks for a passkey, and then sends the same form again with what it signed."""
+    ask = error.extra["ask"]
+    kind = json.loads(ask["text"])["act"]["type"]
+    opens = bool(error.extra.get("opens"))
+    fields = {} if opens else {name: value for name, value in sent.items() if name != FIELD}
+    return scripted(page(
+        "passkey_ask.html", STATUS[error.kind], ask=json.dumps(ask), text=ask["text"], told=SIGNED.get(kind, kind), opens=opens,
+        action="/r/passkeys/open" if opens else path, fields=fields,
+    ))  # fmt: skip
+
+
 class PageRoute(APIRoute):
     """A route that answers a person: what is refused inside it is told on a page."""
 
@@ -70,9 +104,16 @@ class PageRoute(APIRoute):
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
+            sent: dict[str, str] = {}
+            if request.method == "POST" and request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+                with suppress(DomainError):  # what cannot be read is refused by who reads it
+                    sent = await form_of(request)
+            SHOWN.set(sent.get(FIELD))
             try:
                 return await inner(request)
             except DomainError as error:
+                if error.code == "passkey_needed":
+                    return asking(error, request.url.path, sent)
                 return problem_page(error)
 
         return handler

@@ -20,6 +20,8 @@ from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Conflict, Invalid
 from app.kit.runtime import Runtime
+from app.kit.shown import FIELD
+from app.parties import passkeys
 from app.parties.auth import receipt_from, same_origin
 from app.parties.models import Receipt
 from app.revocations import service, whereabouts
@@ -31,7 +33,7 @@ from app.web.receipt_pages import done_by
 from app.web.rendering import PageRoute, page
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
-_OTHER = ("choose", "template", "credit")
+_OTHER = ("choose", "template", "credit", FIELD)
 """Fields of these forms that name no contribution."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -143,12 +145,17 @@ def _scope(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
         holder = Holder(receipt.contributor_id, receipt.contribution_id)
         # All locks before the first act: it takes the log's head, after which none may be waited for. With the person's key held for
         # themselves alone nobody else acts for them meanwhile.
-        person_acting(session, runtime, receipt.contributor_id, exclusive=True)
+        person = person_acting(session, runtime, receipt.contributor_id, exclusive=True)
         live = [row.id for row in lock(session, holder, ids) if row.state == "live"]
-        for one in live:
-            if not _is_under(session, receipt, one, policy, credit):
-                service.scope(session, runtime, holder, one, policy, telling.LANGUAGE, credit, now=runtime.clock.now())
-                done += 1
+        left = [one for one in live if not _is_under(session, receipt, one, policy, credit)]
+        proven = None
+        if any(service.to_sign(session, runtime, person, one, policy, telling.LANGUAGE, credit) for one in left):
+            # One signature over all of them: each act holds it, and stands in it.
+            signed = {"type": "consent.scoped", "contributions": left, **service.terms_to_sign(policy, telling.LANGUAGE, credit)}
+            proven = passkeys.prove(session, runtime, receipt.contributor_id, signed, now=runtime.clock.now())
+        for one in left:
+            service.scope(session, runtime, holder, one, policy, telling.LANGUAGE, credit, now=runtime.clock.now(), proven=proven)
+            done += 1
     return f"/r/some/done?n={done}"
 
 

@@ -184,6 +184,8 @@ ACTS = {
     ("consent.revoked", "contribution"): "It was taken back for you.",
     ("objection.filed", "contribution"): "You said what you object to.",
     ("objection.withdrawn", "contribution"): "You took your words against it back.",
+    ("passkey.added", "passkey"): "You added a passkey.", ("passkey.removed", "passkey"): "You removed a passkey.",
+    ("passkey.removed", "recovery"): "A code to get in again was used. It removed all passkeys.",
 }  # fmt: skip
 """What the person did, by type and reach of the act."""
 _HAPPENED = {
@@ -192,6 +194,12 @@ _HAPPENED = {
     "cannot_remove": "said that it cannot delete {things}.",
 }  # fmt: skip
 """What a lab did or was told, after its name."""
+
+
+def did(kind: str, scope: str, by_passkey: bool) -> str:
+    """What the person did, and that their passkey signed it."""
+    told = ACTS.get((kind, scope), kind)
+    return f"{told} Signed with your passkey." if by_passkey else told
 
 
 def happened(event: Event) -> dict[str, Any]:
@@ -203,7 +211,7 @@ def happened(event: Event) -> dict[str, Any]:
         kind = KINDS.get(event.name, "A thing").lower()
         return {"lab": False, "text": f"You gave {kind}." if event.count == 1 else f"You gave {things} of one sort: {kind}."}
     if event.what == "did":
-        return {"lab": False, "text": ACTS.get(event.name, event.name[0])}
+        return {"lab": False, "text": did(*event.name)}
     return {"lab": False, "text": f"You had {things} erased." if event.what == "erasing" else f"No trace of {things} is left here."}
 
 

@@ -56,7 +56,7 @@ def opened(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
         yield make
     assert not wrong, wrong
-    assert hosts <= {"127.0.0.1"}, hosts
+    assert hosts <= {"127.0.0.1", "localhost"}, hosts
 
 
 def no_barriers(page: Page) -> None:

@@ -23,12 +23,14 @@ from app.contributions.models import Contribution, ContributionPayload, Objectio
 from app.kit.db import read
 from app.log.models import LogEntry
 from app.parties.models import Contributor as Person
-from app.parties.models import DataKey
+from app.parties.models import DataKey, Passkey
 from tests.agreements.test_exporting import CONSENT, node, written
+from tests.authenticator import Authenticator, added
 from tests.contributions.test_importing import job, perform
 from tests.faults.cuts import receipt_for_all
 from tests.revocations.test_erasure import completed
 from tests.support import PlatformParty, Service, serving, test_settings
+from tests.web.test_further_receipts import window
 
 CANARY = "canary7f3a"
 
@@ -44,6 +46,8 @@ def story(service: Service, directory: Path, scope: str) -> None:
     holder = receipt_for_all(service, platform, f"{CANARY} person")
     holder.scope(given.id, template="evaluation-only", credit=f"{CANARY} credit")
     objected = holder.object(given.id, f"{CANARY} objection")["id"]
+    passkey = Authenticator(service.base)
+    added(window(service, holder.receipt), passkey, f"{CANARY} phone")
     trees = directory / "trees.jsonl"
     said = f"{CANARY} imported" if scope == "all" else "imported, and stays"
     root = {"message_id": "m1", "user_id": f"{CANARY} person", "text": said, "lang": "en", "replies": []}
@@ -65,7 +69,9 @@ def story(service: Service, directory: Path, scope: str) -> None:
             **{f"opening {n}": bytes(e.sealed or b"") for n, e in enumerate(entries)},
         }  # fmt: skip
         found["sealed objection"] = bytes(session.get_one(Objection, objected).statement or b"")
+        found["sealed name of a passkey"] = bytes(session.exec(select(Passkey)).one().name_sealed)
         if scope == "all":
+            found["passkey"] = passkey.id
             found["pseudonym"] = bytes(session.get_one(Person, row.contributor_id).pseudonym or b"")
     told = {
         "found": {name: data.hex() for name, data in found.items()}, "receipt": receipt, "contributor": row.contributor_id,

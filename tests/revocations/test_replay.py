@@ -21,9 +21,11 @@ from app.parties.models import Contributor as Person
 from app.parties.models import DataKey, Lab, LabKey
 from app.revocations import replay
 from app.revocations.models import Erasure
+from tests.authenticator import Authenticator, added
 from tests.faults.cuts import outcome, receipt_for_all
 from tests.kit.refusals import refused
 from tests.support import LabParty, PlatformParty, Service, consent
+from tests.web.test_further_receipts import window
 
 
 class Died(Exception):
@@ -167,6 +169,17 @@ def test_other_terms_for_one_and_for_all(service: Service, platform: PlatformPar
         current = select(Consent).where(Consent.contributor_id == contributor, Consent.state == "current")
         found = {c.contribution_id: c for c in session.exec(current)}
         assert set(found) == {None, mine.id} and found[mine.id].version == 2 and found[mine.id].attested_by == "person"
+
+
+def test_less_that_was_chosen_without_the_passkey_gets_no_better_basis(service: Service, platform: PlatformParty) -> None:
+    [mine] = platform.give(1, contributor="guarded", consent=consent(basis="notice"))
+    holder = receipt_for_all(service, platform, "guarded")
+    added(window(service, holder.receipt), Authenticator(service.base))
+    dies(service, lambda: holder.scope(mine.id, template="nothing-new"))
+    finished(service)
+    with read(service.runtime.engine) as session:
+        row = session.exec(select(Consent).where(Consent.contribution_id == mine.id, Consent.state == "current")).one()
+        assert (row.version, row.basis, row.attested_by) == (2, "notice", "platform")
 
 
 def test_terms_that_permit_more_are_not_noted(service: Service, platform: PlatformParty) -> None:

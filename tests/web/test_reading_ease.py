@@ -4,11 +4,17 @@ import re
 from html import unescape
 
 import httpx
+import pytest
 
+from app.kit.problems import CODES
+from app.web import passkey_pages
+from tests.authenticator import Authenticator, added, wanted
 from tests.consents.widget import Widget
 from tests.core.test_deed import grade
+from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import accepted
 from tests.support import LabParty, PlatformParty, Service
+from tests.web.test_further_receipts import window
 from tests.web.test_pages import post
 
 MOST = 7.0
@@ -63,3 +69,27 @@ def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, plat
     measured = {name: (grade(sentences(page.text)), page.status_code) for name, page in pages.items()}
     assert all(status in (200, 201, 401) for _, status in measured.values()), measured
     assert not {name: found for name, (found, _) in measured.items() if found > MOST}
+
+
+def test_the_pages_of_passkeys_too(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    if service.backend != "sqlite":
+        pytest.skip("the words are the same")
+    [one] = platform.give(1, contributor="reader")
+    passkey, whole = Authenticator(service.base), receipt_for_all(service, platform, "reader")
+    browser = window(service, whole.receipt)
+    pages = {"part": window(service, service.claim(one).receipt).get("/r/passkeys"), "number": browser.get("/r/passkeys")}
+    monkeypatch.setattr(passkey_pages, "_is_number", lambda host: False)
+    pages["none"], pages["new"] = browser.get("/r/passkeys"), post(browser, "/r/passkeys/new", name="my phone")
+    pages["added"], pages["list"] = added(browser, passkey), browser.get("/r/passkeys")
+    pages["ask"], pages["locked"] = post(browser, "/r/recovery"), window(service, receipt_for_all(service, platform, "reader").receipt).get("/r")
+    at = wanted(pages["ask"])["sign_at"].removeprefix(service.base)
+    pages["sign"] = browser.get(at)
+    pages["code"] = post(browser, "/r/recovery", passkey=passkey.show(wanted(pages["ask"])))
+    code = re.search(r"(?:[0-9A-Z]{4}-){8}[0-9A-Z]{4}", pages["code"].text)
+    pages["in again"] = post(browser, "/r/recover", code=code[0] if code else "")
+    pages["removed"] = browser.get("/r/passkeys?told=removed")
+    assert "Your passkeys were removed" in pages["in again"].text and "this link opens nothing" in pages["locked"].text
+    told = {name: grade(sentences(page.text)) for name, page in pages.items()}
+    assert not {name: found for name, found in told.items() if found > MOST}
+    refusals = {code: grade([CODES[code]]) for code in CODES if code.startswith("passkey")}
+    assert not {code: found for code, found in refusals.items() if found > MOST}

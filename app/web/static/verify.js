@@ -175,6 +175,75 @@ function evidenceOf(act) {
   return capability === "receipt" ? "capability" : capability;
 }
 
+// What a person's passkey signed (WebAuthn): that it signed this very act, and that the person was there.
+async function checkPasskey(act, named) {
+  const found = get(act, "passkey", "object"), jwk = get(found, "key", "object"), what = "the passkey's signature";
+  const kind = get(jwk, "kty", "text");
+  const wanted = kind === "RSA" ? ["e", "kty", "n"] : kind === "EC" && jwk.get("crv") === "P-256" ? ["crv", "kty", "x", "y"]
+    : kind === "OKP" && jwk.get("crv") === "Ed25519" ? ["crv", "kty", "x"] : fail("the key is neither Ed25519, P-256 nor RSA");
+  const members = Object.fromEntries(wanted.map((name) => [name, get(jwk, name, "text")]));
+  for (const name of wanted.filter((one) => one.length === 1)) {
+    const raw = unbase64(members[name], "the key", true);
+    if (kind !== "RSA" && raw.length !== 32) fail("the key has not its length");
+  }
+  const print = unbase64(get(found, "thumbprint", "text"), "the thumbprint", true);
+  if (!equal(await sha256(utf8.encode(JSON.stringify(members))), print)) fail("the passkey is another than the act names");
+  same(named, found.get("thumbprint"), "the passkey is another than the evidence names");
+  const text = get(found, "text", "text"), asked = parse(text, "what was signed");
+  form(asked, "sayso-passkey-act");
+  const raw = unbase64(get(found, "client_data", "text"), what, true), data = unbase64(get(found, "authenticator_data", "text"), what, true);
+  let clientText;
+  try { clientText = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(raw); } catch { fail("what the browser signed is not JSON"); }
+  const client = parse(clientText, "what the browser signed"), site = get(asked, "service", "text");
+  same(get(client, "type", "text"), "webauthn.get", "the passkey was not used to sign");
+  same(get(client, "origin", "text"), site, "the passkey was used on another site");
+  const over = unbase64(get(client, "challenge", "text"), what, true);
+  if (!equal(over, await sha256(utf8.encode(text)))) fail("the passkey signed another text");
+  let host;
+  try { host = new URL(site).hostname; } catch { fail("the site is no address"); }
+  if (data.length < 37 || !equal(data.slice(0, 32), await sha256(utf8.encode(host)))) fail("the passkey is of another site");
+  if (!(data[32] & 1) || !(data[32] & 4)) fail("the device did not check that it was the person");
+  const algorithm = { OKP: { name: "Ed25519" }, EC: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" }, RSA: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } }[kind];
+  let signature = unbase64(get(found, "signature", "text"), what, true), holds = false;
+  if (kind === "EC") signature = fromDer(signature) ?? fail(`${what} does not hold`);
+  try {
+    const key = await crypto.subtle.importKey("jwk", members, algorithm, false, ["verify"]);
+    holds = await crypto.subtle.verify(algorithm, key, signature, join(data, await sha256(raw)));
+  } catch { /* no key of that kind: it does not hold */ }
+  if (!holds) fail(`${what} does not hold`);
+  // Whatever was signed stands in the act as it was signed. Terms were signed before it was known whether they are the first.
+  const signed = get(asked, "act", "object");
+  const type = act.get("type") === "consent.given" ? "consent.scoped" : act.get("type");
+  same(get(signed, "type", "text"), type, "the passkey signed an act of another kind");
+  for (const [name, value] of signed) {
+    if (name === "contributions") {
+      if (!Array.isArray(value) || !value.includes(act.get("contribution"))) fail("the passkey signed something about other contributions");
+    } else if (name !== "type" && !(act.has(name) && alike(act.get(name), value))) fail("the passkey signed something other than the act says");
+  }
+}
+
+function alike(a, b) {
+  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((one, i) => alike(one, b[i]));
+  if (a instanceof Map && b instanceof Map) return a.size === b.size && [...a].every(([name, one]) => b.has(name) && alike(one, b.get(name)));
+  return a === b;
+}
+
+// An ECDSA signature of P-256 as WebCrypto takes it: two numbers of 32 bytes, out of their DER. Null where it is none.
+function fromDer(raw) {
+  const out = new Uint8Array(64);
+  let at = 2;
+  if (raw[0] !== 0x30 || raw[1] !== raw.length - 2) return null;
+  for (const end of [32, 64]) {
+    const long = raw[at + 1];
+    const number = raw.slice(at + 2, at + 2 + long);
+    const short = number[0] === 0 && long > 1 ? number.slice(1) : number;
+    if (raw[at] !== 2 || number.length !== long || !long || number[0] > 127 || (number[0] === 0 && long > 1 && number[1] < 128) || short.length > 32) return null;
+    out.set(short, end - short.length);
+    at += 2 + long;
+  }
+  return at === raw.length ? out : null;
+}
+
 // A CBOR head in its shortest form (RFC 8949 section 4.2.1), and a byte string.
 function head(major, n) {
   if (n < 24) return [major << 5 | n];
@@ -229,6 +298,7 @@ async function receipt(text, vkey, step) {
     same(get(act, "v", "integer"), 1, "the act is of a version this verifier does not know");
     const evidence = get(get(file, "evidence", "object"), "kind", "text");
     same(evidence, evidenceOf(act), "the evidence is not of the kind that the act itself names");
+    if (evidence === "passkey") await checkPasskey(act, get(get(file, "evidence", "object"), "key", "text"));
     return `${get(act, "type", "text")} ${get(act, "act", "text")} at ${get(act, "at", "text")}, evidence ${evidence}`;
   });
   await step("leaf commits to the act", async () => {

@@ -1,14 +1,16 @@
 """For contributors and tools that act for them: what one gave, under which terms, and taking it back."""
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
+from sayso.errors import Forbidden
 from sayso.http import Auth, Transport
 from sayso.models import Answer, Consented, Contribution, Erased, Revoked
 
 Scope = Literal["contribution", "lab", "purpose", "standing", "all"]
+Done = TypeVar("Done")
 
 
 class _Claimed(Answer):
@@ -32,6 +34,9 @@ class Contributor:
     def __init__(self, base_url: str, receipt: str, *, transport: Transport | None = None) -> None:
         self.receipt = receipt
         self.claimed: str | None = None
+        self.passkey: Callable[[dict[str, Any]], str] | None = None
+        """For a person who has a passkey: asked with the problem's `ask` where an act needs it, gives what the passkey signed. The person
+        gets that on the page at `ask["sign_at"]`, in the browser that has their receipt; it is good once, for five minutes."""
         self._transport = transport or Transport(base_url)
         self._auth = Auth(receipt)
 
@@ -86,9 +91,8 @@ class Contributor:
         body |= {"language": language}
         if credit is not None:
             body["credit"] = credit
-        return self._transport.post(
-            Consented, f"/v1/contributions/{quote(contribution_id or 'me', safe='')}/consents", self._auth, body
-        )
+        path, content = f"/v1/contributions/{quote(contribution_id or 'me', safe='')}/consents", json.dumps(body).encode()
+        return self._signed(lambda headers: self._transport.json(Consented, "POST", path, auth=self._auth, content=content, headers=headers))
 
     def withdraw(
         self,
@@ -178,8 +182,19 @@ class Contributor:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Any route for contributors, with this receipt; gives the answer's JSON object."""
         content = None if body is None else json.dumps(body).encode()
-        found: dict[str, Any] = self._transport.request(method, path, auth=self._auth, content=content).json()
+        found: dict[str, Any] = self._signed(
+            lambda headers: self._transport.request(method, path, auth=self._auth, content=content, headers=headers)
+        ).json()
         return found
+
+    def _signed(self, send: Callable[[dict[str, str]], Done]) -> Done:
+        """What a request answers; where it needs the person's passkey, the same request again with what that signed."""
+        try:
+            return send({})
+        except Forbidden as refusal:
+            if refusal.code != "passkey_needed" or self.passkey is None or "ask" not in refusal.document:
+                raise
+            return send({"Sayso-Passkey": self.passkey(refusal.document["ask"])})
 
     def models(self, contribution_id: str) -> list[dict[str, Any]]:
         """In which models it is, as its holders say, and how well that is shown. Raises SaysoError."""

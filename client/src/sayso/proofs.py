@@ -252,7 +252,7 @@ def thumbprint(jwk: dict[str, Any]) -> str:
     if members is None:
         raise Failed("the key is neither Ed25519, P-256 nor RSA")
     if kind == "RSA":
-        _rsa(jwk)
+        rsa_numbers(jwk)
     elif any(len(unbase64(get(jwk, name, str), "the key", url=True)) != 32 for name in members[2:]):
         raise Failed("the key has not its length")
     digest = bytes.fromhex(canonical_sha256({name: jwk[name] for name in members}))
@@ -281,7 +281,7 @@ def open_jws(token: str, jwk: dict[str, Any], typ: str) -> tuple[dict[str, Any],
             raise Failed(f"the {typ} signature does not hold") from error
     elif header.get("alg") == "PS256" and jwk["kty"] == "RSA":
         try:  # RFC 7518 section 3.5: MGF1 with SHA-256, and a salt as long as the hash
-            _rsa(jwk).public_key().verify(signature, message, PSS(MGF1(SHA256()), 32), SHA256())
+            rsa_numbers(jwk).public_key().verify(signature, message, PSS(MGF1(SHA256()), 32), SHA256())
         except (InvalidSignature, ValueError) as error:
             raise Failed(f"the {typ} signature does not hold") from error
     else:
@@ -289,7 +289,7 @@ def open_jws(token: str, jwk: dict[str, Any], typ: str) -> tuple[dict[str, Any],
     return header, payload
 
 
-def _rsa(jwk: dict[str, Any]) -> RSAPublicNumbers:
+def rsa_numbers(jwk: dict[str, Any]) -> RSAPublicNumbers:
     """The numbers of an RSA public key of 2048 to 16384 bits, each written in its one form (RFC 7518 section 6.3.1)."""
     raw = [unbase64(get(jwk, name, str), "the key", url=True) for name in "ne"]
     n, e = (int.from_bytes(number) for number in raw)

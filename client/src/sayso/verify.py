@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sayso import cose, dissent, local, proofs
+from sayso import cose, dissent, local, passkey, proofs
 from sayso import rows as rows_of
 from sayso.proofs import Failed, as_object, get, parse, same, sha256, texts
 from sayso.report import FAILED, PENDING, UNREADABLE, VERIFIED, Report, Step, Unreadable, load, run
@@ -74,6 +74,8 @@ def _receipt(report: Report, file: dict[str, Any], trust: Trust) -> None:
         same(get(act, "v", int), 1, "the act is of a version this verifier does not know")
         evidence = get(get(file, "evidence", dict), "kind", str)
         same(evidence, _evidence(act), "the evidence is not of the kind that the act itself names")
+        if evidence == "passkey":
+            passkey.check(act, get(file["evidence"], "key", str))
         step.detail = f"{get(act, 'type', str)} {get(act, 'act', str)} at {get(act, 'at', str)}, evidence {evidence}"
 
     # 2. The leaf commits to this act: only who has the salt can show it, and only for this text.

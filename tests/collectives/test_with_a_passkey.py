@@ -1,0 +1,76 @@
+"""A member who has a passkey signs with it whatever they do in a collective; of ballots and pledges nothing of that is kept."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from sayso import verify
+from sayso.contributor import Contributor
+from sayso.errors import Forbidden
+
+from app.collectives.electorate import ballot_key
+from app.collectives.models import Proposal
+from app.crypto.sealing import Sealer
+from app.kit.clock import rfc3339
+from app.kit.db import read
+from app.log import service as log
+from app.log.models import LogEntry
+from tests.authenticator import Authenticator, added, wanted
+from tests.collectives.members import founded, mandated, on_one_backend, pass_days
+from tests.collectives.test_deciding import NARROW
+from tests.contributions.test_receipts import proven
+from tests.faults.cuts import receipt_for_all
+from tests.support import PlatformParty, Service
+from tests.web.test_further_receipts import window
+
+
+def test_a_member_signs_what_they_do(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    platform.give(1, contributor="member")
+    person = receipt_for_all(service, platform, "member")
+    passkey = Authenticator(service.base)
+    added(window(service, person.receipt), passkey)
+    with pytest.raises(Forbidden, match="passkey_needed"):
+        founded(person)
+    signed: list[str] = []
+    acts: dict[str, dict[str, Any]] = {}
+
+    def sign(ask: dict[str, Any]) -> str:
+        # As a program does it: the person opens the page that it names, and copies what stands there.
+        at = urlsplit(ask["sign_at"])
+        page = window(service, person.receipt).get(f"{at.path}?{at.query}")
+        assert page.status_code == 200 and wanted(page)["text"] == ask["text"]
+        signed.append(json.loads(ask["text"])["act"]["type"])
+        return passkey.show(wanted(page))
+
+    person.passkey = sign
+    union = founded(person)
+    acts["end"] = union.end_mandate(mandated(service, union))
+    proposal = union.propose("policy.narrow", "Less.", **NARROW)
+    objection = union.object_to(proposal["id"], "It harms.")
+    acts["withdrawn"] = union.withdraw_objection(proposal["id"], objection["id"])
+    opened = pass_days(service, union, proposal["id"], 7)
+    ballot = union.vote(opened, "yes")
+    deadline = rfc3339(service.clock.now() + timedelta(days=5))
+    campaign = union.open_campaign("Ask us.", "refuse_new", deadline, purpose="dpv:Marketing")
+    union.pledge(campaign, 0)
+    union.take_pledge_back(campaign["id"])
+    acts["left"] = union.leave()
+    assert signed == [
+        "membership.begun", "mandate.given", "mandate.ended", "policy.narrow", "dissent.filed", "dissent.withdrawn", "ballot.cast",
+        "campaign.opened", "pledge.given", "pledge.taken-back", "membership.ended",
+    ]  # fmt: skip
+    of = [acts["end"]["act"], proposal["id"], objection["id"], acts["withdrawn"]["act"], campaign["id"], acts["left"]["act"]]
+    for act in of:
+        file = proven(lambda act=act: _receipt(person, union.id, act))
+        assert file["evidence"]["kind"] == "passkey" and verify.verify_receipt(file).exit_code == verify.VERIFIED, file["act"]
+    with read(service.runtime.engine) as session:
+        entry, row = session.get_one(LogEntry, ballot["at"]), session.get_one(Proposal, proposal["id"])
+        sealer = Sealer(ballot_key(service.runtime, row))
+        assert b"passkey" not in sealer.open(bytes(entry.sealed or b""), log.opening_place(entry.leaf))
+
+
+def _receipt(person: Contributor, collective: str, act: str) -> str:
+    return json.dumps(person.call("GET", f"/v1/collectives/{collective}/acts/{act}/receipt"))
