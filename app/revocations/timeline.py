@@ -3,6 +3,7 @@
 For a claimed holder alone. Each source is asked for its newest few hundred, so that somebody with very many is told the latest.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,14 +17,13 @@ from app.kit.clock import from_micros
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
 from app.parties.models import Lab, Receipt
-from app.releases.models import Delivery, Recall, RecallItem, Release, ReleaseItem, Shard
-from app.revocations import acts
-from app.revocations.acting import OUT
+from app.releases.models import Delivery, Recall
+from app.revocations import acts, whereabouts
 from app.revocations.models import Erasure
 
 MOST = 200
 _DAY = 86_400_000_000
-_C, _I, _R, _S = Contribution.__table__, ReleaseItem.__table__, Release.__table__, Shard.__table__  # type: ignore[attr-defined]
+_C = Contribution.__table__  # type: ignore[attr-defined]
 _A, _L, _D, _E = Agreement.__table__, Lab.__table__, Delivery.__table__, LogEntry.__table__  # type: ignore[attr-defined]
 
 
@@ -60,29 +60,24 @@ def mine(receipt: Receipt) -> Any:
 
 def went(session: Session, receipt: Receipt, most: int = MOST) -> list[Went]:
     """The releases that held any of what the receipt covers, the newest first."""
-    out = sa.and_(_I.c.contribution_id.in_(mine(receipt)), _I.c.parts > 0, _R.c.state.in_(OUT))
-    fetched = (
-        sa.select(sa.func.min(_E.c.at)).select_from(_D.join(_E, _E.c.log_index == _D.c.log_index)).where(_D.c.release_id == _R.c.id)
-        .correlate(_R).scalar_subquery()
-    )  # fmt: skip
-    rows = session.execute(
-        sa.select(
-            _R.c.id, _R.c.cut_at, _A.c.lab_id, _L.c.legal_name, sa.func.count().label("count"), fetched.label("fetched"),
-            sa.func.max(sa.case((_S.c.state == "live", 1), else_=0)).label("served"),
-        )
-        .select_from(_I.join(_R, _R.c.id == _I.c.release_id).join(_A, _A.c.id == _R.c.agreement_id).join(_L, _L.c.id == _A.c.lab_id))
-        .join(_S, sa.and_(_S.c.release_id == _I.c.release_id, _S.c.shard == _I.c.shard))
-        .where(out).group_by(_R.c.id, _R.c.cut_at, _A.c.lab_id, _L.c.legal_name)
-        .order_by(sa.desc(_R.c.cut_at), _R.c.id).limit(most)
-    ).all()  # fmt: skip
-    return [Went(row.id, row.cut_at, row.lab_id, row.legal_name, row.count, bool(row.served), row.fetched) for row in rows]
+    return _told(session, whereabouts.released(session, mine(receipt)), most)
+
+
+def _told(session: Session, found: list[whereabouts.Out], most: int) -> list[Went]:
+    outs = sorted(sorted(found, key=lambda out: out.id), key=lambda out: out.cut_at, reverse=True)[:most]
+    named = sa.select(_A.c.id, _A.c.lab_id, _L.c.legal_name).select_from(_A.join(_L, _L.c.id == _A.c.lab_id))
+    labs = {row[0]: (row[1], row[2]) for row in session.execute(named.where(_A.c.id.in_({out.agreement_id for out in outs})))}
+    times = sa.select(_D.c.release_id, sa.func.min(_E.c.at)).select_from(_D.join(_E, _E.c.log_index == _D.c.log_index))
+    fetched = dict(session.execute(times.where(_D.c.release_id.in_([out.id for out in outs])).group_by(_D.c.release_id)).tuples().all())
+    return [Went(out.id, out.cut_at, *labs[out.agreement_id], out.count, out.served, fetched.get(out.id)) for out in outs]
 
 
 def events(session: Session, runtime: Runtime, receipt: Receipt) -> tuple[list[Event], bool]:
     """What happened to all that the receipt covers, newest first, at most `MOST`; and whether that is all."""
-    found = [*_given(session, receipt), *_recalls(session, receipt), *_erasures(session, receipt)]
+    outs = whereabouts.released(session, mine(receipt))
+    found = [*_given(session, receipt), *_recalls(session, receipt, outs), *_erasures(session, receipt)]
     found += [Event(a.at, "did", (a.type, a.scope, a.by_passkey), a.contributions, a.id) for a in acts.latest(session, runtime, receipt, MOST)]
-    for one in went(session, receipt):
+    for one in _told(session, outs, MOST):
         found.append(Event(one.at, "released", one.lab, one.count))
         if one.fetched is not None:
             found.append(Event(one.fetched, "fetched", one.lab, one.count))
@@ -95,27 +90,18 @@ def _given(session: Session, receipt: Receipt) -> list[Event]:
     at = sa.type_coerce(_C.c.recorded_at, sa.BigInteger)
     day = at.op("/")(sa.literal(_DAY, sa.BigInteger))
     first = sa.func.min(at)
-    query = sa.select(first, _C.c.kind, sa.func.count()).where(_C.c.id.in_(mine(receipt)))
+    query = mine(receipt).with_only_columns(first, _C.c.kind, sa.func.count())
     rows = session.execute(query.group_by(day, _C.c.kind).order_by(sa.desc(first)).limit(MOST)).all()
     return [Event(from_micros(int(micros)), "gave", kind, count) for micros, kind, count in rows]
 
 
-def _recalls(session: Session, receipt: Receipt) -> list[Event]:
+def _recalls(session: Session, receipt: Receipt, outs: list[whereabouts.Out]) -> list[Event]:
     """What labs were told to delete of it, and what they answered."""
-    held = sa.select(_R.c.agreement_id, _I.c.record_id).join(_R, _R.c.id == _I.c.release_id)
-    held = held.where(_I.c.contribution_id.in_(mine(receipt)), _I.c.parts > 0).distinct()
-    here = held.subquery()
-    item, recall = RecallItem.__table__, Recall.__table__  # type: ignore[attr-defined]
-    hit = sa.and_(item.c.agreement_id == here.c.agreement_id, item.c.record_id == here.c.record_id)
-    ids = (
-        sa.select(recall.c.id, sa.func.count()).select_from(recall.join(item, item.c.recall_id == recall.c.id).join(here, hit))
-        .group_by(recall.c.id, recall.c.log_index).order_by(sa.desc(recall.c.log_index)).limit(MOST)
-    )  # fmt: skip
-    counts: dict[str, int] = {row[0]: row[1] for row in session.execute(ids)}
+    counts = Counter(recall for _, _, recall in whereabouts.asked(session, mine(receipt), outs) if recall is not None)
     told = []
     rows = session.execute(
         sa.select(Recall, Lab.legal_name).join(Agreement, Agreement.id == Recall.agreement_id).join(Lab, Lab.id == Agreement.lab_id)  # type: ignore[call-overload]
-        .where(Recall.id.in_(list(counts)))  # type: ignore[attr-defined]
+        .where(Recall.id.in_(list(counts))).order_by(sa.desc(Recall.log_index)).limit(MOST)  # type: ignore[attr-defined,arg-type]
     ).all()  # fmt: skip
     for row, lab in rows:
         for at, what in ((row.opened_at, "told"), (row.acknowledged_at, "acknowledged"), (row.closed_at, row.state)):

@@ -5,6 +5,7 @@ For a claimed holder alone: labs are named here, which nobody else of the person
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -22,11 +23,15 @@ from app.kit.runtime import Runtime
 from app.parties.models import Lab
 from app.releases.models import Recall, RecallItem, Release, ReleaseItem, Shard
 from app.releases.queries import is_late
+from app.revocations.acting import OUT
 
+_ONE_BY_ONE = 1_000
+"""As many record ids are looked up by themselves."""
 _LOOKED_AT = 200
 """How many of the newest requests are looked through for refusals."""
 _A, _L, _R = Agreement.__table__, Lab.__table__, Release.__table__  # type: ignore[attr-defined]
 _I, _S, _C = ReleaseItem.__table__, Shard.__table__, Contribution.__table__  # type: ignore[attr-defined]
+_RI = RecallItem.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,40 +56,105 @@ class Held:
 
 def held(session: Session, contributor: str, contribution: str | list[str] | None, now: datetime) -> list[Held]:
     """Who got one contribution, any of some, or (None) any of a contributor's: an item an agreement, by the lab's name."""
-    mine = _I.c.contribution_id.in_([contribution] if isinstance(contribution, str) else contribution or [])
+    mine: Any = [contribution] if isinstance(contribution, str) else contribution
     if contribution is None:
-        mine = _I.c.contribution_id.in_(sa.select(_C.c.id).where(_C.c.contributor_id == contributor))
-    out = sa.and_(mine, _I.c.parts > 0, _R.c.state.in_(["published", "superseded"]))
-    found = session.execute(
-        sa.select(
-            _A.c.id, _A.c.lab_id, _A.c.use_id, _L.c.legal_name, sa.func.min(_R.c.cut_at).label("since"),
-            sa.func.max(_R.c.open_until).label("until"), (sa.func.count(_R.c.open_until) < sa.func.count()).label("endless"),
-            sa.func.max(sa.case((_S.c.state == "live", 1), else_=0)).label("served"),
-            sa.func.count(sa.distinct(_I.c.contribution_id)).label("contributions"),
-        )
-        .select_from(_I.join(_R, _R.c.id == _I.c.release_id).join(_A, _A.c.id == _R.c.agreement_id).join(_L, _L.c.id == _A.c.lab_id))
-        .join(_S, sa.and_(_S.c.release_id == _I.c.release_id, _S.c.shard == _I.c.shard))
-        .where(out).group_by(_A.c.id, _A.c.lab_id, _A.c.use_id, _L.c.legal_name).order_by(_L.c.legal_name, _A.c.id)
-    ).all()  # fmt: skip
+        mine = sa.select(_C.c.id).where(_C.c.contributor_id == contributor)
+    releases: dict[str, list[Out]] = {}
+    for out in released(session, mine):
+        releases.setdefault(out.agreement_id, []).append(out)
+    counts = _counted(session, mine, releases)
+    recalls: dict[str, list[tuple[bytes, str | None]]] = {}
+    for agreement, record, recall in asked(session, mine, [out for outs in releases.values() for out in outs]):
+        recalls.setdefault(agreement, []).append((record, recall))
+    query = sa.select(_A.c.id, _A.c.lab_id, _L.c.legal_name, UseRow.body).select_from(_A.join(_L, _L.c.id == _A.c.lab_id))  # type: ignore[call-overload]
+    query = query.join(UseRow, UseRow.id == _A.c.use_id).where(_A.c.id.in_(list(releases)))
     told = []
-    for row in found:
-        records = sa.select(_I.c.record_id).join(_R, _R.c.id == _I.c.release_id).where(_R.c.agreement_id == row.id, out)
-        items = select(RecallItem.recall_id).where(RecallItem.agreement_id == row.id, RecallItem.record_id.in_(records))  # type: ignore[attr-defined]
-        latest = session.exec(
-            select(Recall).where(Recall.id.in_(items)).order_by(sa.desc(Recall.log_index)).limit(1)  # type: ignore[attr-defined,arg-type]
-        ).first()
-        asked = select(RecallItem.record_id).where(RecallItem.agreement_id == row.id)
-        recalled = sa.select(sa.func.count(sa.distinct(_I.c.contribution_id))).join(_R, _R.c.id == _I.c.release_id)
-        count = session.execute(recalled.where(_R.c.agreement_id == row.id, out, _I.c.record_id.in_(asked))).scalar_one()
-        waiting = session.execute(items.where(RecallItem.recall_id == None).limit(1)).first() is not None
+    for agreement, lab_id, lab, body in session.execute(query.order_by(_L.c.legal_name, _A.c.id)).all():
+        outs = releases[agreement]
+        recalled = recalls.get(agreement, [])
+        told_of = {recall for _, recall in recalled if recall is not None}
+        waiting, latest = any(recall is None for _, recall in recalled), _latest(session, told_of)
+        ends = [out.open_until for out in outs if out.open_until is not None]
         told.append(
             Held(
-                row.lab_id, row.legal_name, row.id, parse_use(session.get_one(UseRow, row.use_id).body["use"]), row.contributions, row.since,
-                None if row.endless else row.until, bool(row.served), count, "waiting" if waiting else latest and latest.state, latest,
-                latest is not None and is_late(latest, now),
+                lab_id, lab, agreement, parse_use(body["use"]), counts[agreement], min(out.cut_at for out in outs),
+                max(ends) if len(ends) == len(outs) else None, any(out.served for out in outs), len({record for record, _ in recalled}),
+                "waiting" if waiting else latest and latest.state, latest, latest is not None and is_late(latest, now),
             )
         )  # fmt: skip
     return told
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A release that was published with some of it: `count` contributions, `served` while one of their shards is open."""
+
+    id: str
+    agreement_id: str
+    cut_at: datetime
+    open_until: date | None
+    count: int
+    served: bool
+
+
+def released(session: Session, mine: Any) -> list[Out]:
+    """The releases that hold any of `mine` (ids of contributions, or a select of them). Counted before anything is joined: somebody may
+    have given very much, and it lies in few shards."""
+    some = sa.select(_I.c.release_id, _I.c.shard, sa.func.count().label("n")).where(_I.c.contribution_id.in_(mine), _I.c.parts > 0)
+    per = some.group_by(_I.c.release_id, _I.c.shard).subquery()
+    shard = sa.and_(_S.c.release_id == per.c.release_id, _S.c.shard == per.c.shard)
+    live = sa.func.max(sa.case((_S.c.state == "live", 1), else_=0))
+    what = (_R.c.id, _R.c.agreement_id, _R.c.cut_at, _R.c.open_until)
+    query = sa.select(*what, sa.func.sum(per.c.n), live).select_from(per.join(_R, _R.c.id == per.c.release_id).join(_S, shard))
+    return [Out(*row[:4], int(row[4]), bool(row[5])) for row in session.execute(query.where(_R.c.state.in_(OUT)).group_by(*what)).all()]
+
+
+def _counted(session: Session, mine: Any, releases: dict[str, list[Out]]) -> dict[str, int]:
+    """How many contributions each agreement's lab got, those in several releases once."""
+    counts = {agreement: outs[0].count for agreement, outs in releases.items()}
+    several = [out.id for outs in releases.values() if len(outs) > 1 for out in outs]
+    if several:
+        query = sa.select(_R.c.agreement_id, sa.func.count(sa.distinct(_I.c.contribution_id))).join(_R, _R.c.id == _I.c.release_id)
+        found = session.execute(query.where(_I.c.contribution_id.in_(mine), _I.c.parts > 0, _I.c.release_id.in_(several)).group_by(_R.c.agreement_id))
+        counts |= dict(found.tuples().all())
+    return counts
+
+
+def _latest(session: Session, recalls: set[str]) -> Recall | None:
+    """The last of these."""
+    query = select(Recall).where(Recall.id.in_(recalls)).order_by(sa.desc(Recall.log_index)).limit(1)  # type: ignore[attr-defined,arg-type]
+    return session.exec(query).first() if recalls else None
+
+
+def _is_less(lookups: int, items: int) -> bool:
+    return lookups <= items
+
+
+def asked(session: Session, mine: Any, outs: list[Out]) -> list[tuple[str, bytes, str | None]]:
+    """What labs were asked to delete of `mine` in these releases: the agreement, the record id, of which each contribution has one in an
+    agreement, and the recall that says so (None: not told yet).
+
+    It begins on the side that is smaller: with what somebody gave, or with what the labs were asked, looked up in every shard. Ids go
+    from one statement into the next: a database that knows too little of its tables joins these in the worst order.
+    """
+    if not outs:
+        return []
+    items, releases = sum(out.count for out in outs), [out.id for out in outs]
+    query = sa.select(_RI.c.agreement_id, _RI.c.record_id, _RI.c.recall_id).where(_RI.c.agreement_id.in_({out.agreement_id for out in outs}))
+    some = session.execute(query.limit(_ONE_BY_ONE + 1)).tuples().all()
+    if not some:
+        return []
+    records = sa.select(_I.c.record_id, _I.c.contribution_id).where(_I.c.parts > 0, _I.c.release_id.in_(releases))
+    shards = session.execute(sa.select(_S.c.shard).where(_S.c.release_id.in_(releases)).distinct().limit(_ONE_BY_ONE)).scalars().all()
+    if len(some) > _ONE_BY_ONE or not _is_less(len(some) * len(shards) * len(releases), items):
+        own = records.with_only_columns(_I.c.record_id).where(_I.c.contribution_id.in_(mine))
+        return [(agreement, bytes(record), recall) for agreement, record, recall in session.execute(query.where(_RI.c.record_id.in_(own)))]
+    told = {record for _, record, _ in some}
+    there = session.execute(records.where(_I.c.shard.in_(shards), _I.c.record_id.in_(told))).tuples().all()
+    ids = {contribution for _, contribution in there}
+    theirs = ids & set(mine) if isinstance(mine, list) else set(session.execute(mine.where(_C.c.id.in_(ids))).scalars())
+    known = {bytes(record) for record, contribution in there if contribution in theirs}
+    return [(agreement, bytes(record), recall) for agreement, record, recall in some if bytes(record) in known]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def mine(
     more = urlencode({**filtered, "cursor": following}) if following else None
     taken = frozenset(x.lab_id for x in whereabouts.exclusions(session, receipt.contributor_id, None))
     return page(
-        "mine.html", items=[telling.facts(session, runtime, row) for row in rows[:MOST_LISTED]], more=more, fresh=fresh, first=cursor is None,
+        "mine.html", items=telling.listed(session, runtime, rows[:MOST_LISTED]), more=more, fresh=fresh, first=cursor is None,
         labs=telling.labs(held, taken), target="all", done=done_by(session, runtime, receipt),
         owed=_is_owed(session, receipt), kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
     )  # fmt: skip

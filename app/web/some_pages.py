@@ -45,7 +45,7 @@ def _chosen(session: Session, receipt: Receipt, form: dict[str, str]) -> list[Co
 
 def _shown(session: Session, runtime: Runtime, receipt: Receipt, rows: list[Contribution]) -> dict[str, Any]:
     held = whereabouts.held(session, receipt.contributor_id, [row.id for row in rows], runtime.clock.now()) if rows else []
-    return {"items": [telling.facts(session, runtime, row) for row in rows], "labs": telling.labs(held)}
+    return {"items": telling.listed(session, runtime, rows), "labs": telling.labs(held)}
 
 
 # -- take them back ----------------------------------------------------------------------------------------------------

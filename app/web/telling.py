@@ -105,10 +105,16 @@ def terms(session: Session, runtime: Runtime, row: Contribution) -> Terms:
     )  # fmt: skip
 
 
-def facts(session: Session, runtime: Runtime, row: Contribution) -> dict[str, Any]:
+def listed(session: Session, runtime: Runtime, rows: list[Contribution]) -> list[dict[str, Any]]:
+    """The facts of each, their platforms read once: a session forgets what nobody holds."""
+    platforms = {name: session.get(Platform, name) for name in {row.platform_id for row in rows}}
+    return [facts(session, runtime, row, platforms[row.platform_id]) for row in rows]
+
+
+def facts(session: Session, runtime: Runtime, row: Contribution, platform: Platform | None = None) -> dict[str, Any]:
     """What, when, through whom, and how it stands."""
     state = queries.state_at(row, row.releasable_from <= runtime.clock.now())
-    platform = session.get(Platform, row.platform_id)
+    platform = platform or session.get(Platform, row.platform_id)
     return {
         "id": row.id, "kind": KINDS.get(row.kind, row.kind), "parts": [CATALOGS[LANGUAGE].parts[p] for p in queries.names_of(row)],
         "at": row.recorded_at, "from": row.releasable_from, "platform": platform.name if platform else "", "state": state,
