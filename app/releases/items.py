@@ -204,6 +204,7 @@ class Filling(ABC):
                     duties(joint.obligations),
                     outcomes,
                     self._labels_of(tuple(outcomes)),
+                    tuple(sorted(self.use.actions)),
                 )
             )
             at = self._terms_at[key] = len(self.terms) - 1

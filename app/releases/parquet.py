@@ -1,7 +1,6 @@
 """Shards as Parquet: the same rows as columns. A part is a string with its exact JSON text, never parsed.
 
-Beside what a JSON line holds a row says which uses it may be put to under the agreement, and what is owed for it. A file follows
-from its rows alone: what does not change between two cuts keeps its digest.
+The columns are those of a JSON line. A file follows from its rows alone: what does not change between two cuts keeps its digest.
 """
 
 from hashlib import file_digest
