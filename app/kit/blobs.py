@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import IO
 
 import obstore
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from app.kit.files import sync_directory
 
+STORE_FAILED = (OSError, BaseError)
+"""What a store that cannot write or read raises, or the disk that files are made on."""
 _FEW = 16
 _AT_ONCE = 16
 """Requests to a remote store at a time."""

@@ -224,22 +224,25 @@ class Cut(Publishing):
                 # Midnight passed: permissions that ended with the day are in what was selected.
                 session.rollback()
                 return _ANEW
-            if not self._may_go(session, lab, now):
-                self._cancel(session)
+            reason = self._stopped_by(session, lab, now)
+            if reason is not None:
+                self._cancel(session, reason)
                 return None
             self._publish(session, row, ids, root, now)
         return None
 
-    def _may_go(self, session: Session, lab: Lab, now: datetime) -> bool:
+    def _stopped_by(self, session: Session, lab: Lab, now: datetime) -> str | None:
         publisher: Publisher = self.runtime.parts["publisher"]
         if publisher.health() is not None:
             raise LogDamaged(publisher.health())
         state = session.exec(select(Agreement.state).where(Agreement.id == self.agreement.id)).one()
-        return state == "in_force" and not stopped(session, lab, now) and (self.ends is None or now.date() <= self.ends)
+        if state != "in_force" or (self.ends is not None and now.date() > self.ends):
+            return "agreement"
+        return "stopped" if stopped(session, lab, now) else None
 
-    def _cancel(self, session: Session) -> None:
+    def _cancel(self, session: Session, reason: str) -> None:
         self.built.clear()
-        session.execute(sa.update(Release).where(Release.id == self.release).values(state="cancelled"))  # type: ignore[arg-type]
+        session.execute(sa.update(Release).where(Release.id == self.release).values(state="cancelled", reason=reason))  # type: ignore[arg-type]
 
 
 def form_of(format: str, terms: list[Terms], use: Use) -> Form:

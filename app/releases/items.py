@@ -81,11 +81,11 @@ class Filling(ABC):
                 yield session
 
     @abstractmethod
-    def _may_go(self, session: Session, lab: Lab, now: datetime) -> bool:
-        """Whether anything may still go to this lab under this agreement."""
+    def _stopped_by(self, session: Session, lab: Lab, now: datetime) -> str | None:
+        """Why nothing may go to this lab under this agreement any more (one of `REASONS`), or None."""
 
     @abstractmethod
-    def _cancel(self, session: Session) -> None:
+    def _cancel(self, session: Session, reason: str) -> None:
         """Give the release up."""
 
     def _select(self) -> bool:
@@ -102,8 +102,9 @@ class Filling(ABC):
             # The facts as they are verified now, which need not be those of the day it was signed.
             self.facts = verdicts.facts_of(lab)
             self.use_id = verdicts.use_row(session, self.use, self.facts)
-            if not self._may_go(session, lab, now):
-                self._cancel(session)
+            reason = self._stopped_by(session, lab, now)
+            if reason is not None:
+                self._cancel(session, reason)
                 return False
             # Before anything is looked at: what narrows from here on has this index or a later one.
             self.as_of = log.size(session)

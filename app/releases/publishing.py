@@ -93,7 +93,7 @@ class Publishing(Filling):
             dissent=self.offered["dissent"], counts=dict(counts), tombstones=sum(b.tombstones for b in self.built.values()),
             groups=_groups(self.built.values()),
         )  # fmt: skip
-        row.state, row.as_of, row.cut_at = "published", self.as_of, now
+        row.state, row.as_of, row.cut_at, row.reason = "published", self.as_of, now, None
         row.manifest = self.runtime.keys.service.sign("sayso-manifest+jws", manifest)
         row.needs_new_terms = self.needs_new_terms
         row.terms = [stored(t) for t in self.terms]
