@@ -84,6 +84,31 @@ class Blobs:
         for directory in named:
             sync_directory(directory)
 
+    def copy(self, name: str, target: str) -> None:
+        """Store a blob that is there under a second name, unread. Raises BlobNotFound."""
+        if self._root is None:
+            try:
+                obstore.copy(self._store, name, target)
+            except (NotFoundError, FileNotFoundError):
+                raise BlobNotFound(name) from None
+            return
+        path, scratch = self._root / target, f"{self._root / target}#{os.getpid()}{threading.get_ident()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # A second name of the same bytes, which nothing changes in place; each name is deleted by itself.
+            os.link(self._root / name, scratch)
+        except FileNotFoundError:
+            raise BlobNotFound(name) from None
+        except OSError:  # a file system without such names
+            try:
+                return self.put_file(target, self._root / name)
+            except FileNotFoundError:
+                raise BlobNotFound(name) from None
+        os.replace(scratch, path)
+        Path(scratch).unlink(missing_ok=True)  # where `target` was a name of the same bytes already, both are left as they are
+        for directory in (path.parent, path.parent.parent):
+            sync_directory(directory)
+
     def _write(self, target: Path, source: IO[bytes], named: set[Path]) -> None:
         """Whole or not at all; directories that got a name are added to `named`."""
         # `#` and digits is what the store itself calls a file on its way, and never lists.

@@ -71,6 +71,8 @@ class Shard(SQLModel, table=True):
     swept_at: datetime | None = Field(default=None, sa_type=Instant)
     inputs: str | None = None
     """Digest (hex) of all that its bytes follow from, in their order: a later cut under the agreement with the same keeps the file."""
+    told: dict[str, Any] | None = Field(default=None, sa_type=sa.JSON)
+    """What the manifest says of it, for that cut: `BuiltShard.told`."""
 
 
 class Delivery(SQLModel, table=True):

@@ -33,6 +33,8 @@ Row = tuple[Any, ...]
 class ParquetRows:
     """A record as a tuple in the order of `SCHEMA`. `actions` are those of the signed use: every record in it permits them all."""
 
+    name = f"parquet 1, pyarrow {pa.__version__}"
+
     def __init__(self, terms: list[Terms], actions: tuple[str, ...]) -> None:
         self._terms = terms
         self._actions = list(actions)

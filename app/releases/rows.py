@@ -54,6 +54,22 @@ class BuiltShard:
     """Records with judgments by group."""
     people: dict[Group, set[int]] = field(default_factory=dict)
     """By group the first of those who gave them, as check sums: as many as it takes to be told apart from others."""
+    whole: bool = True
+    """Whether every record that it was to hold could be read."""
+    inputs: str | None = None
+    """Digest of what its bytes follow from (`shards.Source`); None where they are not to be kept by a later cut."""
+
+    def told(self) -> dict[str, Any]:
+        """What the manifest says of it beside digest, size and rows, as JSON."""
+        groups = [[*group, records, sorted(self.people[group])] for group, records in self.judged.items()]
+        return {"counts": dict(self.counts), "tombstones": self.tombstones, "groups": groups}
+
+    def tell(self, told: dict[str, Any]) -> None:
+        """`told` read back."""
+        self.counts, self.tombstones = Counter(told["counts"]), told["tombstones"]
+        for platform, language, kind, records, people in told["groups"]:
+            self.judged[platform, language, kind] = records
+            self.people[platform, language, kind] = set(people)
 
 
 class Packer(Protocol):
@@ -64,8 +80,11 @@ class Packer(Protocol):
 
 
 class Form(Protocol):
-    """How rows are written: a row out of its values, rows to a block, blocks to a file."""
+    """How rows are written: a row out of its values, rows to a block, blocks to a file. `name` is another one where the same values
+    may give other bytes."""
 
+    @property
+    def name(self) -> str: ...
     def part(self, text: bytes | None) -> Any: ...
     def row(
         self, record_id: bytes, key: tuple[int, str, str | None, str], context_terms: str | None, parent: bytes | None,
@@ -78,6 +97,8 @@ class Form(Protocol):
 
 class JsonRows:
     """A record as a JSON line. Everything in it that is not its own text is made once for each distinct combination."""
+
+    name = f"jsonl+zstd 2, zstandard {zstandard.__version__}"
 
     def __init__(self, terms: list[Terms]) -> None:
         self._terms = terms

@@ -17,9 +17,11 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("SET LOCAL lock_timeout = '10s'")
     op.add_column("shard", sa.Column("inputs", sa.Text()))
+    op.add_column("shard", sa.Column("told", sa.JSON()))
     op.add_column("release", sa.Column("reason", sa.Text()))
 
 
 def downgrade() -> None:
     op.drop_column("release", "reason")
+    op.drop_column("shard", "told")
     op.drop_column("shard", "inputs")
