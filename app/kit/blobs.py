@@ -101,9 +101,10 @@ class Blobs:
             raise BlobNotFound(name) from None
         except OSError:  # a file system without such names
             try:
-                return self.put_file(target, self._root / name)
+                self.put_file(target, self._root / name)
             except FileNotFoundError:
                 raise BlobNotFound(name) from None
+            return
         os.replace(scratch, path)
         Path(scratch).unlink(missing_ok=True)  # where `target` was a name of the same bytes already, both are left as they are
         for directory in (path.parent, path.parent.parent):

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ from app.releases.models import Release, ReleaseItem, Shard
 from app.releases.publishing import Publishing
 from app.releases.queries import stopped
 from app.releases.rows import BuiltShard
-from app.releases.shards import Source, build_shard, inputs_of, source_of
+from app.releases.shards import Source, inputs_of, source_of, write_shard
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
@@ -192,14 +192,20 @@ class Cut(Publishing):
 
     def _build(self, shards: Iterable[int], directory: Path) -> None:
         source, chunk = self._source(), self.runtime.settings.cut_chunk
+        before: Future[BuiltShard] | None = None
         with ThreadPoolExecutor(1, "sayso-compress") as compressing:
             for shard in sorted(shards):
                 # One moment: a payload and the key that opens it, which an erasure beside it may replace.
                 with self._reading(snapshot=True) as session:
                     if self._state(session) != "cutting":
                         raise _Cancelled
-                    built = build_shard(session, source, shard, chunk, directory, compressing)
-                self._keep(built)
+                    written = write_shard(session, source, shard, chunk, directory, compressing)
+                # One file is finished while the next is read.
+                if before is not None:
+                    self._keep(before.result())
+                before = written
+            if before is not None:
+                self._keep(before.result())
 
     def _source(self) -> Source:
         return source_of(self.runtime.keys, self.agreement.id, self.use, self.release, self.format, self.terms)

@@ -37,8 +37,8 @@ _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _BLOCK = 500
 """Rows compressed at a time: about a megabyte."""
-_AHEAD = 2
-"""Blocks that wait to be compressed."""
+_AHEAD = 8
+"""Blocks that wait to be compressed: as many as are read while a row group of Parquet is written."""
 _COLUMNS = (
     "i.record_id, i.parts, i.terms, c.id, c.contributor_id, c.kind, c.language, c.platform_id, c.context_terms, c.parent_id, c.body_mac"
 )
@@ -153,7 +153,15 @@ def inputs_of(session: Session, source: Source, shard: int, chunk: int) -> str:
 
 
 def build_shard(session: Session, source: Source, shard: int, chunk: int, directory: Path, compressing: Executor) -> BuiltShard:
-    """Write shard number `shard` of a release into `directory`: everything in it by record id, never held whole.
+    """`write_shard`, waited for."""
+    return write_shard(session, source, shard, chunk, directory, compressing).result()
+
+
+def write_shard(
+    session: Session, source: Source, shard: int, chunk: int, directory: Path, compressing: Executor
+) -> Future[BuiltShard]:  # fmt: skip
+    """Write shard number `shard` of a release into `directory`: everything in it by record id, never held whole. Once this returns all is
+    read, and the next can be read while this one's file is finished.
 
     By record id and not in the order of giving, so that neighbours in the file say nothing of who gave them. `compressing` has one
     thread; zstd and SHA-256 leave the interpreter lock, so that it works beside the reading.
@@ -172,12 +180,19 @@ def build_shard(session: Session, source: Source, shard: int, chunk: int, direct
             waiting.append(compressing.submit(packer.add, form.block(block)))
             if len(waiting) > _AHEAD:
                 waiting.popleft().result()
-        while waiting:
-            waiting.popleft().result()
-    finally:
-        compressing.submit(packer.close).result()  # after whatever still waits, also where reading failed
-    built.inputs = inputs.finish(stones) if built.whole else None
-    return built
+    except BaseException:
+        compressing.submit(packer.close).result()  # after whatever still waits
+        raise
+    told = inputs.finish(stones) if built.whole else None
+
+    def finish() -> BuiltShard:
+        packer.close()
+        for block in waiting:
+            block.result()  # done: there is one thread. Where one failed it is told here
+        built.inputs = told
+        return built
+
+    return compressing.submit(finish)
 
 
 def _records(session: Session, source: Source, chunk: int, built: BuiltShard, inputs: Inputs) -> Iterator[tuple[bytes, Any]]:

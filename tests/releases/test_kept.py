@@ -58,13 +58,13 @@ def written(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of the shards that are written, as they are. The cuts that recalls ask for are not made: they would come between."""
     numbers: list[int] = []
     monkeypatch.setitem(service.runtime.jobs._handlers, "cut", lambda release: None)
-    build = cutting.build_shard
+    write_shard = cutting.write_shard
 
     def watched(session: Any, source: Any, shard: int, *more: Any) -> Any:
         numbers.append(shard)
-        return build(session, source, shard, *more)
+        return write_shard(session, source, shard, *more)
 
-    monkeypatch.setattr(cutting, "build_shard", watched)
+    monkeypatch.setattr(cutting, "write_shard", watched)
     return numbers
 
 
@@ -102,6 +102,32 @@ def test_a_second_cut_writes_what_changed_and_keeps_the_rest_unread(
     written.clear()
     run(service, agreement, "parquet" if form != "parquet" else "jsonl+zstd")
     assert sorted(written) == list(range(8))
+
+
+@pytest.mark.parametrize("form", ["jsonl+zstd", "parquet"])
+@pytest.mark.parametrize("step", ["add", "close"])
+def test_a_file_that_cannot_be_finished_ends_the_run_and_leaves_nothing(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch, form: str, step: str
+) -> None:
+    """Also where the next is read meanwhile; and the next run makes all of it."""
+    from app.releases.parquet import ParquetPacker
+    from app.releases.rows import JsonPacker
+
+    platform.give(12, consent=CREDITED)
+    agreement = agreed(service, platform, lab, bits=2)
+    packer: Any = ParquetPacker if form == "parquet" else JsonPacker
+    real, calls = getattr(packer, step), iter(range(100))
+
+    def full(self: Any, *block: Any) -> None:
+        real(self, *block)
+        if next(calls) == 1:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(packer, step, full)
+        run(service, agreement, form)
+    assert not list((service.runtime.settings.data_dir / "work").glob("rel_*/*"))
+    assert sum(shard.rows for shard in shards_of(service, run(service, agreement, form).release)) == 12
 
 
 def test_what_narrows_after_a_file_was_kept_still_wins(

@@ -140,7 +140,7 @@ def test_a_release_of_before_a_column_is_built_again_without_it() -> None:
             b'"kind":"message",%b"language":null,"parent":"%b","platform":null,"policies":null,"profile":null,"record_id":"%b",'
             b'"text":null,"tombstone":true}\n' % (labels and b'"labels":null,', b"0" * 64, b"0" * 64)
         )
-        assert ("labels" in parquet.ParquetRows(terms, ())._schema.names) == bool(labels)
+        assert ("labels" in parquet.ParquetRows(terms, ()).schema.names) == bool(labels)
 
 
 @pytest.mark.parametrize("labels", [None, ()])
@@ -158,7 +158,7 @@ def test_a_shard_is_written_a_row_group_at_a_time(tmp_path: Path, monkeypatch: p
         key = (0, "message", None, "plt_x")
         texts = [form.part(b"1"), None, None, None]
         packer.add(form.block([form.row(n.to_bytes(32), key, None, None, texts, None, None) for n in range(start, start + 40)]))
-        most = max(most, len(packer._waiting))
+        most = max(most, sum(batch.num_rows for batch in packer.waiting))
     packer.close()
     assert most < 140
     file = pq.ParquetFile(io.BytesIO(built.path.read_bytes()))
