@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import IO
 
 import obstore
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from app.kit.files import sync_directory
 
+STORE_FAILED = (OSError, BaseError)
+"""What a store that cannot write or read raises, or the disk that files are made on."""
 _FEW = 16
 _AT_ONCE = 16
 """Requests to a remote store at a time."""
@@ -80,6 +82,32 @@ class Blobs:
         with path.open("rb") as source:
             self._write(self._root / name, source, named)
         for directory in named:
+            sync_directory(directory)
+
+    def copy(self, name: str, target: str) -> None:
+        """Store a blob that is there under a second name, unread. Raises BlobNotFound."""
+        if self._root is None:
+            try:
+                obstore.copy(self._store, name, target)
+            except (NotFoundError, FileNotFoundError):
+                raise BlobNotFound(name) from None
+            return
+        path, scratch = self._root / target, f"{self._root / target}#{os.getpid()}{threading.get_ident()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # A second name of the same bytes, which nothing changes in place; each name is deleted by itself.
+            os.link(self._root / name, scratch)
+        except FileNotFoundError:
+            raise BlobNotFound(name) from None
+        except OSError:  # a file system without such names
+            try:
+                self.put_file(target, self._root / name)
+            except FileNotFoundError:
+                raise BlobNotFound(name) from None
+            return
+        os.replace(scratch, path)
+        Path(scratch).unlink(missing_ok=True)  # where `target` was a name of the same bytes already, both are left as they are
+        for directory in (path.parent, path.parent.parent):
             sync_directory(directory)
 
     def _write(self, target: Path, source: IO[bytes], named: set[Path]) -> None:

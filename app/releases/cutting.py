@@ -1,7 +1,8 @@
 """The cut: select, build, and one last transaction that looks for what was narrowed meanwhile.
 
 Selecting and building hold no lock. The last transaction takes the log head; if since `as_of` anybody narrowed something
-that touches an item, it commits nothing, the shards hit are built again without it, and it is tried again.
+that touches an item, it commits nothing, the shards hit are built again without it, and it is tried again. Who may be in it is decided
+anew at every cut; a file of the release before whose inputs came out the same is kept unread.
 Every step may be run twice: a cut killed half-way begins anew, and a finished one is left alone.
 """
 
@@ -9,8 +10,8 @@ import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from app.agreements.models import Agreement, Offer, Request
 from app.collectives import binding
 from app.consents.models import Narrowing
 from app.contributions.models import Contribution
-from app.core.evaluation import Use
+from app.kit.blobs import BlobNotFound
 from app.kit.db import for_update, read, write
 from app.kit.locks import exclusive
 from app.kit.runtime import Runtime
@@ -32,11 +33,11 @@ from app.log import service as log
 from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
 from app.releases import tree
-from app.releases.models import JSONL, Release, ReleaseItem, Shard
+from app.releases.models import Release, ReleaseItem, Shard
 from app.releases.publishing import Publishing
 from app.releases.queries import stopped
-from app.releases.rows import BuiltShard, Form, JsonRows, Terms
-from app.releases.shards import build_shard
+from app.releases.rows import BuiltShard
+from app.releases.shards import Source, inputs_of, source_of, write_shard
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
@@ -89,7 +90,7 @@ class Cut(Publishing):
         self._work.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix=self.release, dir=self._work))
         try:
-            self._build(range(1 << self.bits), directory)
+            self._build(self._not_kept(), directory)
             for attempt in itertools.count(1):
                 for hook in self.after_selection:
                     hook()
@@ -101,7 +102,7 @@ class Cut(Publishing):
                     if not self._select():
                         self._tidy()
                         return
-                    self._build(range(1 << self.bits), directory)
+                    self._build(self._not_kept(), directory)
                 else:
                     self._build(self._reselect(hits), directory)
         finally:
@@ -161,31 +162,65 @@ class Cut(Publishing):
         self.format = row.format
 
     # -- building ------------------------------------------------------------------------------------------------
+    def _not_kept(self) -> list[int]:
+        """Keep the files of the release before whose inputs are still the same; gives the numbers of the shards to write."""
+        source = self._source()
+        with self._reading() as session:
+            before = {shard.shard: shard for shard in self._before(session)}
+        return [n for n in range(1 << self.bits) if n not in before or not self._kept(source, before[n])]
+
+    def _before(self, session: Session) -> Sequence[Shard]:
+        """The shards that are open of the newest release of this agreement and format."""
+        mine = (Release.agreement_id == self.agreement.id, Release.format == self.format, Release.state.in_(["published", "superseded"]))  # type: ignore[attr-defined]
+        newest = select(Release.id).where(*mine).order_by(sa.desc(Release.log_index)).limit(1)  # type: ignore[arg-type]
+        return session.exec(select(Shard).where(Shard.release_id == session.exec(newest).first(), Shard.state == "live", Shard.inputs != None)).all()
+
+    def _kept(self, source: Source, one: Shard) -> bool:
+        with self._reading(snapshot=True) as session:
+            if self._state(session) != "cutting":
+                raise _Cancelled
+            if inputs_of(session, source, one.shard, self.runtime.settings.cut_chunk) != one.inputs:
+                return False
+        self._discard(one.shard)
+        try:
+            self.runtime.blobs.copy(blob_name(one.release_id, one.sha256), blob_name(self.release, one.sha256))
+        except BlobNotFound:  # it was closed meanwhile, and swept
+            return False
+        kept = self.built[one.shard] = BuiltShard(one.shard, sha256=one.sha256, bytes=one.bytes, rows=one.rows, inputs=one.inputs)
+        kept.tell(one.told or {})
+        return True
+
     def _build(self, shards: Iterable[int], directory: Path) -> None:
-        runtime = self.runtime
-        source = (runtime.keys, self._linking(), self.release)
-        how = (form_of(self.format, self.terms, self.use), credited(self.terms), runtime.settings.cut_chunk, directory)
+        source, chunk = self._source(), self.runtime.settings.cut_chunk
+        before: Future[BuiltShard] | None = None
         with ThreadPoolExecutor(1, "sayso-compress") as compressing:
             for shard in sorted(shards):
                 # One moment: a payload and the key that opens it, which an erasure beside it may replace.
                 with self._reading(snapshot=True) as session:
                     if self._state(session) != "cutting":
                         raise _Cancelled
-                    built = build_shard(session, *source, shard, *how, compressing)
-                self._keep(built)
+                    written = write_shard(session, source, shard, chunk, directory, compressing)
+                # One file is finished while the next is read.
+                if before is not None:
+                    self._keep(before.result())
+                before = written
+            if before is not None:
+                self._keep(before.result())
 
-    def _linking(self) -> str | None:
-        """The agreement under whose name the rows of one person are joined, where every record in it permits that."""
-        return self.agreement.id if "linkWithinRelease" in self.use.actions else None
+    def _source(self) -> Source:
+        return source_of(self.runtime.keys, self.agreement.id, self.use, self.release, self.format, self.terms)
 
     def _keep(self, built: BuiltShard) -> None:
-        before = self.built.pop(built.shard, None)
-        if before is not None:
-            self.runtime.blobs.delete(blob_name(self.release, before.sha256))
+        self._discard(built.shard)
         if built.rows:
             self.runtime.blobs.put_file(blob_name(self.release, built.sha256), built.path)
             self.built[built.shard] = built
         built.path.unlink()
+
+    def _discard(self, shard: int) -> None:
+        before = self.built.pop(shard, None)
+        if before is not None:
+            self.runtime.blobs.delete(blob_name(self.release, before.sha256))
 
     # -- the last transaction ------------------------------------------------------------------------------------
     def _finish(self, directory: Path | None) -> set[str] | None:
@@ -224,36 +259,25 @@ class Cut(Publishing):
                 # Midnight passed: permissions that ended with the day are in what was selected.
                 session.rollback()
                 return _ANEW
-            if not self._may_go(session, lab, now):
-                self._cancel(session)
+            reason = self._stopped_by(session, lab, now)
+            if reason is not None:
+                self._cancel(session, reason)
                 return None
             self._publish(session, row, ids, root, now)
         return None
 
-    def _may_go(self, session: Session, lab: Lab, now: datetime) -> bool:
+    def _stopped_by(self, session: Session, lab: Lab, now: datetime) -> str | None:
         publisher: Publisher = self.runtime.parts["publisher"]
         if publisher.health() is not None:
             raise LogDamaged(publisher.health())
         state = session.exec(select(Agreement.state).where(Agreement.id == self.agreement.id)).one()
-        return state == "in_force" and not stopped(session, lab, now) and (self.ends is None or now.date() <= self.ends)
+        if state != "in_force" or (self.ends is not None and now.date() > self.ends):
+            return "agreement"
+        return "stopped" if stopped(session, lab, now) else None
 
-    def _cancel(self, session: Session) -> None:
+    def _cancel(self, session: Session, reason: str) -> None:
         self.built.clear()
-        session.execute(sa.update(Release).where(Release.id == self.release).values(state="cancelled"))  # type: ignore[arg-type]
-
-
-def form_of(format: str, terms: list[Terms], use: Use) -> Form:
-    """How the rows of a shard are written."""
-    if format == JSONL:
-        return JsonRows(terms)
-    from app.releases.parquet import ParquetRows  # its library takes memory that most processes never need
-
-    return ParquetRows(terms, tuple(sorted(use.actions)))
-
-
-def credited(terms: list[Terms]) -> list[bool]:
-    """For each of the terms whether a record under them is credited."""
-    return [t.attribution in ("named", "pseudonym") for t in terms]
+        session.execute(sa.update(Release).where(Release.id == self.release).values(state="cancelled", reason=reason))  # type: ignore[arg-type]
 
 
 def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:

@@ -34,6 +34,8 @@ _ITEM_COLUMNS = ("release_id", "shard", "record_id", "contribution_id", "parts",
 _TERMS_UNKNOWN = 0
 CHUNK = 4_000
 """Items read and written at a time."""
+_PEOPLE = 50_000
+"""People whose keys are remembered while items are filled in."""
 
 
 class Filling(ABC):
@@ -81,11 +83,11 @@ class Filling(ABC):
                 yield session
 
     @abstractmethod
-    def _may_go(self, session: Session, lab: Lab, now: datetime) -> bool:
-        """Whether anything may still go to this lab under this agreement."""
+    def _stopped_by(self, session: Session, lab: Lab, now: datetime) -> str | None:
+        """Why nothing may go to this lab under this agreement any more (one of `REASONS`), or None."""
 
     @abstractmethod
-    def _cancel(self, session: Session) -> None:
+    def _cancel(self, session: Session, reason: str) -> None:
         """Give the release up."""
 
     def _select(self) -> bool:
@@ -102,8 +104,9 @@ class Filling(ABC):
             # The facts as they are verified now, which need not be those of the day it was signed.
             self.facts = verdicts.facts_of(lab)
             self.use_id = verdicts.use_row(session, self.use, self.facts)
-            if not self._may_go(session, lab, now):
-                self._cancel(session)
+            reason = self._stopped_by(session, lab, now)
+            if reason is not None:
+                self._cancel(session, reason)
                 return False
             # Before anything is looked at: what narrows from here on has this index or a later one.
             self.as_of = log.size(session)
@@ -114,8 +117,9 @@ class Filling(ABC):
         with read(runtime.engine) as session:
             query = self._eligible(now, selection.present(session, self.use_id))
             self._choose_bits(session, query)
+            met: dict[str, bytes] = {}
             for part in rows_of(session, query, CHUNK):
-                self._insert(part)
+                self._insert(part, met)
         with write(runtime.engine) as session:
             together.drop_small_groups(session, self.release)
             self._add_tombstones(session.connection())
@@ -166,21 +170,27 @@ class Filling(ABC):
         else:
             self.bits = self.agreement.shard_bits
 
-    def _insert(self, rows: Iterable[Any]) -> None:
+    def _insert(self, rows: Iterable[Any], known: dict[str, bytes] | None = None) -> None:
+        """Items of eligible rows. `known` are rid keys of people who were met before, and takes those who are met here."""
         rows = list(rows)
-        with self._reading() as session:
-            people = load(session.connection(), self.runtime.keys, {r[1] for r in rows})
+        known = {} if known is None else known
+        if len(known) > _PEOPLE:
+            known.clear()
+        if strangers := {r[1] for r in rows}.difference(known):
+            with self._reading() as session:
+                found = load(session.connection(), self.runtime.keys, strangers)
+            known |= {contributor: person.rid_key for contributor, person in found.items()}
         items = []
+        agreement, release, bits = self.agreement.id, self.release, self.bits
         for contribution, contributor, _, _, parts, base, standing, floor, basis, attested_by, in_terms, bound in rows:
-            person = people.get(contributor)
+            key = known.get(contributor)
             if not in_terms:
                 self.needs_new_terms += 1
-            elif person is not None:
-                rid = record_id(self.agreement.id, rid_seed(person.rid_key, contribution))
-                terms = self._terms_of((base, standing, floor, basis, attested_by, binding.split(bound)))
+            elif key is not None:
+                rid = record_id(agreement, rid_seed(key, contribution))
+                terms = self._terms_of((base, standing, floor, basis, attested_by, bound))
                 asks = self.terms[terms]
-                place = (self.release, shard_of(rid, self.bits), rid)
-                items.append((*place, contribution, parts, terms, asks.group_size, asks.keep))
+                items.append((release, shard_of(rid, bits), rid, contribution, parts, terms, asks.group_size, asks.keep))
         items.sort()  # in the order of the primary key, which is random otherwise
         with self._writing() as session:
             Direct.under(session).load(_ITEM, _ITEM_COLUMNS, items)
@@ -189,7 +199,7 @@ class Filling(ABC):
         at = self._terms_at.get(key)
         if at is None:
             book: PolicyBook = self.runtime.parts["policies"]
-            bound, outcomes = key[5]
+            bound, outcomes = binding.split(key[5])
             stored = book.by_ids({p for p in (*key[:3], *bound) if p is not None})
             today = self.runtime.clock.now().date()
             joint = intersect([evaluate(s.compiled, self.use, self.facts, today) for s in stored.values()])
@@ -204,6 +214,7 @@ class Filling(ABC):
                     duties(joint.obligations),
                     outcomes,
                     self._labels_of(tuple(outcomes)),
+                    tuple(sorted(self.use.actions)),
                 )
             )
             at = self._terms_at[key] = len(self.terms) - 1

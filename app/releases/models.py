@@ -11,6 +11,10 @@ from app.kit.db import IdType, Instant
 JSONL, PARQUET = "jsonl+zstd", "parquet"
 """Formats of shards, as the manifest names them."""
 
+REASONS = ("lab", "agreement", "stopped", "storage", "log", "service")
+"""Why a cut ended without a release: the lab gave it up; the agreement ended; nothing may go to the lab; files could not be written;
+the log is read-only; anything else. Kept, and told by the API: never renamed."""
+
 
 class Release(SQLModel, table=True):
     """An immutable cut under one agreement. `as_of` is the log's size when its records were selected."""
@@ -29,6 +33,8 @@ class Release(SQLModel, table=True):
     format: str = Field(default=JSONL, sa_column_kwargs={"server_default": JSONL})
     open_until: date | None = None
     """The first day on which it may no longer be delivered: a permission in it, or the agreement, has ended."""
+    reason: str | None = None
+    """Of a cut that failed or was cancelled: one of `REASONS`."""
 
 
 class ReleaseItem(SQLModel, table=True):
@@ -63,6 +69,10 @@ class Shard(SQLModel, table=True):
     state: str
     gone_at: datetime | None = Field(default=None, sa_type=Instant)
     swept_at: datetime | None = Field(default=None, sa_type=Instant)
+    inputs: str | None = None
+    """Digest (hex) of all that its bytes follow from, in their order: a later cut under the agreement with the same keeps the file."""
+    told: dict[str, Any] | None = Field(default=None, sa_type=sa.JSON)
+    """What the manifest says of it, for that cut: `BuiltShard.told`."""
 
 
 class Delivery(SQLModel, table=True):

@@ -1,5 +1,6 @@
 """The last step of a cut: the tree over its records, the signed manifest, and until when it may be delivered."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -15,6 +16,7 @@ from app.core.canonical import sha256_hex
 from app.core.evaluation import LabFacts, Use, Verdict, evaluate, verdict
 from app.core.groups import told_apart
 from app.core.manifest import manifest_bytes, shard_prefix
+from app.kit.bulk import Direct
 from app.kit.clock import rfc3339
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -25,6 +27,7 @@ from app.releases.rows import BuiltShard, Group, Terms, stored
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
+_IDS = "SELECT record_id FROM release_item WHERE release_id = ? AND parts > 0 ORDER BY shard, record_id"
 _DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1)
 
@@ -50,18 +53,10 @@ class Publishing(Filling):
     def _tree(self) -> tuple[int, str]:
         """Keep the tree of record ids beside the shards; gives its size and root."""
 
-        def ids(connection: sa.Connection) -> Iterable[bytes]:
-            query = (
-                sa.select(_ITEM.c.record_id)
-                .where(_ITEM.c.release_id == self.release, _ITEM.c.parts > 0)
-                .order_by(_ITEM.c.shard, _ITEM.c.record_id)
-            )
-            for rows in connection.execute(query, execution_options={"yield_per": CHUNK}).partitions(CHUNK):
-                for r in rows:
-                    yield bytes(r[0])
-
         with self._reading() as session:
-            return tree.keep(self.runtime.blobs, self.release, ids(session.connection()), self._work / f"{self.release}-ids")
+            rows = Direct.under(session).stream(_IDS, (self.release,), CHUNK)
+            ids = itertools.chain.from_iterable(itertools.chain.from_iterable(rows))
+            return tree.keep(self.runtime.blobs, self.release, ids, self._work / f"{self.release}-ids")
 
     def _publish(self, session: Session, row: Release, ids: int, root: str, now: datetime) -> None:
         before = session.exec(
@@ -93,7 +88,7 @@ class Publishing(Filling):
             dissent=self.offered["dissent"], counts=dict(counts), tombstones=sum(b.tombstones for b in self.built.values()),
             groups=_groups(self.built.values()),
         )  # fmt: skip
-        row.state, row.as_of, row.cut_at = "published", self.as_of, now
+        row.state, row.as_of, row.cut_at, row.reason = "published", self.as_of, now, None
         row.manifest = self.runtime.keys.service.sign("sayso-manifest+jws", manifest)
         row.needs_new_terms = self.needs_new_terms
         row.terms = [stored(t) for t in self.terms]
@@ -105,7 +100,9 @@ class Publishing(Filling):
         session.execute(sa.delete(Shard).where(Shard.release_id == self.release))  # type: ignore[arg-type]
         session.add_all(
             [
-                Shard(release_id=self.release, shard=n, sha256=b.sha256, bytes=b.bytes, rows=b.rows, state="live")
+                Shard(
+                    release_id=self.release, shard=n, sha256=b.sha256, bytes=b.bytes, rows=b.rows, state="live", inputs=b.inputs, told=b.told()
+                )
                 for n, b in self.built.items()
             ]
         )

@@ -17,10 +17,10 @@ from app.kit.blobs import BlobNotFound
 from app.kit.db import read, write
 from app.kit.runtime import Runtime
 from app.releases import tree
-from app.releases.cutting import blob_name, credited, form_of
+from app.releases.cutting import blob_name
 from app.releases.models import Release, ReleaseItem, Shard
 from app.releases.rows import read_terms
-from app.releases.shards import build_shard
+from app.releases.shards import build_shard, source_of
 
 _SHARD = Shard.__table__  # type: ignore[attr-defined]
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
@@ -62,11 +62,8 @@ def _made(runtime: Runtime, shard: Shard, directory: Path, compressing: ThreadPo
         agreement = session.get_one(Agreement, release.agreement_id)
         use = agreements.use_of(session, agreement)
         terms = [read_terms(one) for one in release.terms]
-        linking = agreement.id if "linkWithinRelease" in use.actions else None
-        built = build_shard(
-            session, runtime.keys, linking, release.id, shard.shard, form_of(release.format, terms, use), credited(terms),
-            runtime.settings.cut_chunk, directory, compressing,
-        )  # fmt: skip
+        source = source_of(runtime.keys, agreement.id, use, release.id, release.format, terms)
+        built = build_shard(session, source, shard.shard, runtime.settings.cut_chunk, directory, compressing)
     same = built.sha256 == shard.sha256
     if same:
         runtime.blobs.put_file(blob_name(shard.release_id, shard.sha256), built.path)

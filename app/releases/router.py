@@ -138,6 +138,7 @@ def _read(session: Session, runtime: Runtime, row: Release) -> ReleaseOut:
         format=row.format, supersedes=row.supersedes, successor=service.successor(session, row),
         held_back=HeldBack(needs_new_terms="0" if row.needs_new_terms == 0 else rounded(row.needs_new_terms)) if done else None,
         progress=None if made is None else Progress(done=made[0], of=made[1]),
+        reason=row.reason if row.state in ("failed", "cancelled") else None,
         shards=[ShardOut(sha256=s.sha256, bytes=s.bytes, rows=s.rows, state=s.state) for s in shards],
     )  # fmt: skip
 

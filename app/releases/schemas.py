@@ -45,6 +45,9 @@ class ReleaseOut(Out):
     held_back: HeldBack | None
     progress: Progress | None
     """While it is cut, once it is known how many shards there will be."""
+    reason: str | None
+    """Why there is no release, of a cut that failed or was cancelled: `lab` (you gave it up), `agreement` (not in force any more),
+    `stopped` (nothing new may go to you), `storage`, `log`, `service` (the operator has to look). Null in cuts of before it was kept."""
     shards: list[ShardOut]
 
 

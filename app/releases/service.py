@@ -12,13 +12,14 @@ from sqlmodel import Session, select
 
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
+from app.kit.blobs import STORE_FAILED
 from app.kit.db import Instant, for_update, read, write
 from app.kit.errors import Conflict, Forbidden, Gone, NotFound, Unauthorised, Unavailable
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import proofs
 from app.log import service as log
-from app.log.publisher import Publisher
+from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
 from app.releases.cutting import Cut, blob_name
 from app.releases.models import JSONL, Delivery, Release, Shard
@@ -78,7 +79,7 @@ def cancel(session: Session, runtime: Runtime, lab: Lab, release_id: str) -> Non
         return
     if row.state != "cutting":
         raise Conflict("release_not_cutting", "Read the release again: its cut has ended.", state=row.state)
-    row.state = "cancelled"
+    row.state, row.reason = "cancelled", "lab"
     session.add(row)
     runtime.jobs.enqueue(session, "cut", release_id, key="cancelled")  # waits for the run under way, and clears up after it
 
@@ -94,15 +95,27 @@ def progress(session: Session, runtime: Runtime, release: Release) -> tuple[int,
 
 
 def cut(runtime: Runtime, release: str) -> None:
-    """The job: see `Cut.run`."""
-    Cut(runtime, release).run()
+    """The job: see `Cut.run`. Before it is tried again, what stood in its way is noted."""
+    try:
+        Cut(runtime, release).run()
+    except LogDamaged:
+        _note(runtime, release, "log")
+        raise
+    except STORE_FAILED:
+        _note(runtime, release, "storage")
+        raise
+
+
+def _note(runtime: Runtime, release: str, reason: str) -> None:
+    with write(runtime.engine) as session:
+        session.execute(sa.update(Release).where(Release.id == release, Release.state == "cutting").values(reason=reason))  # type: ignore[arg-type]
 
 
 def fail(runtime: Runtime, release: str) -> None:
     """Note that a cut failed for good; the lab can ask for another."""
     with write(runtime.engine) as session:
-        failed = sa.update(Release).where(Release.id == release, Release.state == "cutting").values(state="failed")  # type: ignore[arg-type]
-        session.execute(failed)
+        failed = sa.update(Release).where(Release.id == release, Release.state == "cutting")  # type: ignore[arg-type]
+        session.execute(failed.values(state="failed", reason=sa.func.coalesce(Release.reason, "service")))
     Cut(runtime, release).clear()
 
 

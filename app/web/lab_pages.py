@@ -1,10 +1,11 @@
 """A lab's pages: what was offered with its deeds and dissent, what was signed, what is owed by when, what was released and recalled.
 
-Reached by a link that `sayso console` makes, and open for a day's work. They read; the one act is to hand in a signature that was
-made elsewhere, because the key never comes near a browser.
+Reached by a link that `sayso console` makes, and open for a day's work. They read; what is signed is a signature that was
+made elsewhere, because the key never comes near a browser. Beside that a cut can be given up, which needs no key.
 """
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -24,11 +25,13 @@ from app.kit.access import BY_LAB, BY_LINK
 from app.kit.body import Out, StrictRoute, Time, form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import Conflict
 from app.kit.runtime import Runtime
 from app.parties.auth import ReadingLab, same_origin
 from app.parties.links import Links
 from app.parties.models import Lab
-from app.releases.models import Recall, Release
+from app.releases import service as releases
+from app.releases.models import Recall, Release, Shard
 from app.revocations import duties
 from app.web import telling
 from app.web.consoles import Console
@@ -37,6 +40,16 @@ from app.web.rendering import PageRoute, page
 CONSOLE = Console("/lab", "sayso_lab", "console_links", "console_sessions", "sayso console", "lax")
 MOST = 50
 """Of each list, the newest."""
+WHY = {
+    "lab": ("You gave it up.", "Ask for another when you want one."),
+    "agreement": ("The agreement is not in force any more.", "Ask for the use again, and sign the new offer."),
+    "stopped": ("Nothing new may go to you.", "Look at what is late among what you owe. If nothing is, ask who runs this service."),
+    "storage": ("The files could not be written.", "Tell who runs this service, then ask for another."),
+    "log": ("The log can only be read now.", "Wait until who runs this service has looked, then ask for another."),
+    "service": ("The service met an error of its own.", "Ask for another. If that fails too, tell who runs this service."),
+}  # fmt: skip
+"""By `REASONS` why a cut gave no release, and what to do."""
+UNKNOWN = ("Why was not kept.", "Ask for another.")
 console = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_LAB])
 
@@ -159,6 +172,36 @@ def agreement_page(
     owed = duties.of_agreement(session, row, now=now)
     return page(
         "lab_agreement.html", lab=lab, row=row, terms=_told(terms, words), releases=released, recalls=recalled, all=all == "1",
+        made={one.id: releases.progress(session, runtime, one) for one in released if one.state == "cutting"},
         tasks=[task for task in owed if all == "1" or task.state != "done"], done=sum(task.state == "done" for task in owed),
         base=runtime.settings.public_url, now=now,
     )  # fmt: skip
+
+
+@router.get("/lab/releases/{release}")
+def release_page(release: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """How far a cut is, with the way to give it up; afterwards what came of it, or why nothing did."""
+    lab = _lab(request, runtime, session)
+    row = releases.own_release(session, lab.id, release)
+    shards = session.exec(select(Shard).where(Shard.release_id == row.id)).all()
+    return page(
+        "lab_release.html", lab=lab, row=row, progress=releases.progress(session, runtime, row), why=WHY.get(row.reason, UNKNOWN),
+        successor=releases.successor(session, row), rows=sum(shard.rows for shard in shards), size=sum(shard.bytes for shard in shards),
+        shards=len(shards), gone=sum(shard.state != "live" for shard in shards), base=runtime.settings.public_url,
+    )  # fmt: skip
+
+
+@router.post("/lab/releases/{release}")
+async def give_up(release: str, request: Request, runtime: RuntimeDep) -> Response:
+    """Give a cut up, then show what is left of it. One that ended meanwhile is shown as it is."""
+    await form_of(request)
+    same_origin(request)
+    await run_in_threadpool(_cancel, release, request, runtime)
+    return RedirectResponse(f"/lab/releases/{release}", 303, {"Cache-Control": "no-store"})
+
+
+def _cancel(release: str, request: Request, runtime: Runtime) -> None:
+    with read(runtime.engine) as session:
+        lab = _lab(request, runtime, session).id
+    with write(runtime.engine) as session, suppress(Conflict):
+        releases.cancel(session, runtime, session.get_one(Lab, lab), release)

@@ -43,7 +43,7 @@ def test_a_release_is_described_by_files_that_others_read(credited: Desk) -> Non
     [file] = [one for one in told["distribution"] if one["@type"] == "cr:FileObject"]
     assert file["sha256"] == manifest["shards"][0]["sha256"]
     fields = {field["name"] for field in told["recordSet"][0]["field"]}
-    assert fields == set(credited.rows()[0]) < set(package.COLUMNS)
+    assert fields == set(credited.rows()[0]) == set(package.COLUMNS)
     card = (folder / "README.md").read_text()
     head = {k: json.loads(v) for k, v in (line.split(": ", 1) for line in card.split("---\n")[1].splitlines())}
     assert (head["license"], head["language"], head["size_categories"]) == ("other", ["pt"], ["n<1K"])
@@ -110,5 +110,9 @@ def test_each_form_is_described_by_the_columns_that_it_has(credited: Desk) -> No
     assert {f["name"] for f in fields if f.get("repeated")} == {f.name for f in schema if str(f.type).startswith("list")}
     assert [f["name"] for f in fields if f["dataType"] == "sc:Boolean"] == [f.name for f in schema if str(f.type) == "bool"] == ["tombstone"]
     assert credited.pull("--cut", "--format", "jsonl+zstd") == 0
-    told, card = columns(credited)
-    assert set(told) == set(card) == set(credited.rows()[0]) and "allowed_uses" not in told
+    assert columns(credited) == (told, card) and set(told) == set(credited.rows()[0]) == set(package.COLUMNS)
+    assert {row["tombstone"] for row in credited.rows()} == {False}
+    # A release of before its rows had every column is described by those that they have.
+    old = package.Tally()
+    old.add({"record_id": "00", "kind": "message", "text": None})
+    assert old.columns() == ["record_id", "kind", "text"] and package.Tally().columns() == list(package.COLUMNS)

@@ -72,7 +72,7 @@ def breaking(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brea
     for name in ("run", "run_among", "insert", "insert_new", "load", "begin", "commit"):
         monkeypatch.setattr(Direct, name, _first(it, name, getattr(Direct, name)))
     monkeypatch.setattr(journal, "_put", _first(it, "journal", journal._put, BrokenFile))
-    for name in ("put", "put_file", "get", "size", "read", "delete", "names"):
+    for name in ("put", "put_file", "copy", "get", "size", "read", "delete", "names"):
         monkeypatch.setattr(runtime.blobs, name, _first(it, f"blob {name}", getattr(runtime.blobs, name), BrokenFile))
     try:
         yield it

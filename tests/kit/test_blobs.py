@@ -91,3 +91,30 @@ def test_a_directory_by_its_address_keeps_no_headers(tmp_path: Path) -> None:
     blobs = Blobs(LocalStore(tmp_path))
     blobs.put("log/one", b"x", {"Content-Type": "text/plain"})
     assert blobs.get("log/one") == b"x" == (tmp_path / "log" / "one").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["directory", "directory without links", "bucket"])
+def test_a_second_name_is_a_blob_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    blobs = Blobs(MemoryStore()) if kind == "bucket" else Blobs.at("", tmp_path)
+    if kind == "directory without links":
+        monkeypatch.setattr(os, "link", lambda source, target: (_ for _ in ()).throw(OSError(1, "Operation not permitted")))
+    blobs.put("releases/a/one", b"x" * 1000)
+    for _ in range(2):  # and again, as after a kill
+        blobs.copy("releases/a/one", "releases/b/one")
+    assert sorted(blobs.names("releases")) == ["releases/a/one", "releases/b/one"]
+    left = [path.name for path in (tmp_path / "blobs").rglob("*#*")] if kind != "bucket" else []
+    assert left == [] and blobs.get("releases/b/one") == b"x" * 1000
+    blobs.put("releases/a/one", b"y")
+    assert blobs.get("releases/b/one") == b"x" * 1000
+    blobs.delete("releases/a/one")
+    assert blobs.size("releases/b/one") == 1000
+    with pytest.raises(BlobNotFound):
+        blobs.copy("releases/a/one", "releases/c/one")
+
+
+def test_a_second_name_is_there_after_a_power_cut(tmp_path: Path, told: list[str]) -> None:
+    blobs = Blobs.at("", tmp_path)
+    blobs.put("releases/a/one", b"x")
+    told.clear()
+    blobs.copy("releases/a/one", "releases/b/one")
+    assert told == ["name one", "sync b", "sync releases"]

@@ -106,7 +106,7 @@ def test_the_command(
         lab.sdk.cancel(release)
 
     monkeypatch.setattr(Cut, "_run", lambda self: None)
-    with pytest.raises(ReleaseFailed, match="is cancelled"):
+    with pytest.raises(ReleaseFailed, match="is cancelled: you gave it up"):
         lab.sdk.cut(agreement, poll=0.02, watch=watch, timeout=20)
     assert looks == ["cutting"]
     with read(service.runtime.engine) as session:

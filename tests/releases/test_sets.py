@@ -288,7 +288,7 @@ def test_records_of_one_person_are_linked_only_where_all_permit_it(
     again = by_contribution(cut(service, lab.agree(platform, use)))
     assert not {row["link"] for row in again.values()} & set(links)  # another agreement, other links
     without = by_contribution(cut(service, lab.agree(platform, ALL)))
-    assert all("link" not in row for row in without.values()) and set(without) == set(rows) | {plain[0].id}
+    assert all(row["link"] is None for row in without.values()) and set(without) == set(rows) | {plain[0].id}
 
 
 # -- retention --------------------------------------------------------------------------------------------------------

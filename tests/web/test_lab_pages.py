@@ -4,17 +4,26 @@ import html
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from sayso import cli
 from sayso.contributor import Contributor
+from sayso.lab import _WHY
 from sayso.terms import duty
 
+from app.agreements.models import Agreement
 from app.core.canonical import b64u
 from app.kit.db import write
 from app.kit.problems import CODES
 from app.parties.models import Lab
+from app.releases import cutting
+from app.releases import service as releases
+from app.releases.cutting import Cut
+from app.releases.models import REASONS, Release
+from app.web.lab_pages import WHY
+from tests.faults.cuts import queued
 from tests.kit.refusals import accepted, lab_token, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
 
@@ -71,6 +80,76 @@ def test_from_the_offer_to_the_recall(service: Service, platform: PlatformParty,
     assert "Nothing is owed now." in window.get("/lab").text
     assert "attested" in shown.text and "say that you read it" not in shown.text
     assert "say that you read it" in window.get(page.url.path + "?all=1").text
+
+
+def words_of(page: httpx.Response) -> str:
+    return html.unescape(page.text)
+
+
+def test_a_cut_is_watched_and_given_up_on_its_page(
+    service: Service, platform: PlatformParty, lab: LabParty, window: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.give(20)
+    agreement = lab.agree(platform)
+    with write(service.runtime.engine) as session:
+        session.get_one(Agreement, agreement.id).shard_bits = 2
+    first, cut, seen = queued(service, agreement), queued(service, agreement), []
+    first.run()
+    where, keep = f"/lab/releases/{cut.release}", Cut._keep
+    assert "It waits for its turn" in window.get(where).text
+
+    def kept(self: Cut, built: Any) -> None:
+        keep(self, built)
+        seen.append(words_of(window.get(where)))
+        if len(seen) == 2:
+            assert ", 2 of 4 files" in window.get(f"/lab/agreements/{agreement.id}").text
+            assert httpx.post(service.base + where, cookies=window.cookies).status_code == 403, "from a page of ours alone"
+            assert "You gave it up. Nothing of it is here." in words_of(window.post(where))
+
+    monkeypatch.setattr(Cut, "_keep", kept)
+    cut.run()
+    assert ["1 of 4 files are made." in seen[0], "2 of 4 files are made." in seen[1], len(seen)] == [True, True, 2]
+    assert 'href="' + where + '"' in seen[0] and "refresh" not in seen[0], "looked at again by a link: nothing moves by itself"
+    assert lab.sdk.release(cut.release).reason == "lab"
+    done = words_of(window.post(f"/lab/releases/{first.release}"))
+    assert "It is there" in done and "Give up this cut" not in done and lab.sdk.release(first.release).state == "published"
+    stranger = httpx.Client(base_url=service.base, follow_redirects=True, headers={"Origin": service.base})
+    stranger.get(service.lab().sdk.console())
+    assert {stranger.get(where).status_code, stranger.post(where).status_code, window.get("/lab/releases/x").status_code} == {404}
+
+
+def test_a_cut_that_came_to_nothing_says_why_and_what_to_do(
+    service: Service, platform: PlatformParty, lab: LabParty, window: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(WHY) == set(REASONS) <= set(_WHY)
+    platform.give(1)
+    agreement = lab.agree(platform)
+
+    def ended(release: str, state: str, reason: str) -> None:
+        found = lab.sdk.release(release)
+        assert (found.state, found.reason) == (state, reason)
+        assert all(told in words_of(window.get(f"/lab/releases/{release}")) for told in (*WHY[reason], "Nothing of it is here."))
+
+    full, other, stopped, over = (queued(service, agreement).release for _ in range(4))
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(service.runtime.blobs, "put_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        releases.cut(service.runtime, full)
+    assert lab.sdk.release(full).reason is None, "it is tried again"
+    releases.fail(service.runtime, full)
+    ended(full, "failed", "storage")
+    releases.fail(service.runtime, other)
+    ended(other, "failed", "service")
+    with monkeypatch.context() as patch:
+        patch.setattr(cutting, "stopped", lambda *_: True)
+        releases.cut(service.runtime, stopped)
+    ended(stopped, "cancelled", "stopped")
+    with write(service.runtime.engine) as session:
+        session.get_one(Agreement, agreement.id).state = "ended"
+    releases.cut(service.runtime, over)
+    ended(over, "cancelled", "agreement")
+    with write(service.runtime.engine) as session:
+        session.get_one(Release, over).reason = None
+    assert "Why was not kept." in window.get(f"/lab/releases/{over}").text
 
 
 def test_signatures_that_are_not_taken(service: Service, platform: PlatformParty, lab: LabParty, window: httpx.Client) -> None:

@@ -33,6 +33,14 @@ from sayso.models import (
     UseReport,
 )
 
+_WHY = {
+    "lab": ": you gave it up", "agreement": ": the agreement is not in force any more, so ask again for the use",
+    "stopped": ": nothing new may go to you, so settle what is overdue, or ask the operator",
+    "storage": ": its files could not be written, so ask the operator, then cut again",
+    "log": ": the log is read-only until the operator has looked", "service": ": the service failed, so cut again, and ask the operator",
+}  # fmt: skip
+"""By a release's `reason` why there is none, and what to do."""
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -137,7 +145,7 @@ class Lab(Account):
         ends = self._transport.now() + timeout
         while release.state not in ("published", "superseded"):
             if release.state in ("failed", "cancelled"):
-                raise errors.ReleaseFailed(f"release {release.id} is {release.state}")
+                raise errors.ReleaseFailed(f"release {release.id} is {release.state}{_WHY.get(release.reason or '', '')}")
             if watch is not None:
                 watch(release)
             if timeout == 0:

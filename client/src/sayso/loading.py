@@ -25,7 +25,7 @@ COLUMNS: dict[str, Any] = {
     "profile": TEXT, "basis": TEXT, "attested_by": TEXT, "policies": TEXTS, "attribution": TEXT, "credit": TEXT,
     "allowed_uses": TEXTS, "obligations": TEXT, "link": TEXT, "context_terms": TEXT, "labels": TEXTS,
 }  # fmt: skip
-"""The columns of either form, as `datasets` names their types. `allowed_uses` and `obligations` are in Parquet shards alone."""
+"""The columns of either form, as `datasets` names their types."""
 
 
 _MESSAGES: dict[str, Any] = {"messages": ["role", "content"]}

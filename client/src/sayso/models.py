@@ -223,6 +223,8 @@ class Release(Answer):
     held_back: dict[str, Any] | None = None
     progress: dict[str, int] | None = None
     """While it is cut: how many shards are `done`, `of` how many."""
+    reason: str | None = None
+    """Why there is no release: `lab`, `agreement`, `stopped`, `storage`, `log` or `service`; see the API's description."""
 
 
 class ReleasePage(Answer):

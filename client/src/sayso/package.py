@@ -38,9 +38,7 @@ COLUMNS = {
     "tombstone": "True where a record was and its place is kept: nothing but kind and parent is told of it.",
     "labels": "What was to be said of it at the cut: contested or dissent, where a decision that it rests on was, or met with, that.",
 }
-"""All that shards of either form may have; a release is described by those that its rows have (`Tally.columns`)."""
-_PLAIN = set(COLUMNS) - {"allowed_uses", "obligations", "link", "tombstone"}
-"""Of a release of JSON lines without a row."""
+"""All that shards of either form have; one of before has fewer, so a release is described by those of its rows (`Tally.columns`)."""
 _MOST_SAID = 50
 _EXCERPT = 300
 """Characters of a report in the card."""
@@ -99,10 +97,9 @@ class Tally:
         self.labels: Counter[str] = Counter()
         self._has: set[str] = set()
 
-    def columns(self, files: Sequence[File]) -> list[str]:
-        """The columns that the rows have; where there is no row, those of the form."""
-        parquet = any(file.format == "parquet" for file in files)
-        return [name for name in COLUMNS if name in (self._has or (COLUMNS if parquet else _PLAIN))]
+    def columns(self) -> list[str]:
+        """The columns that the rows have; where there is no row, all."""
+        return [name for name in COLUMNS if name in (self._has or COLUMNS)]
 
     def add(self, row: dict[str, Any]) -> None:
         """Count a row; a tombstone says nothing of anybody."""
@@ -175,7 +172,7 @@ def card(
         "## Owed", "", *(f"- {_duty(duty)}" for duty in manifest["obligations"]), *(["- nothing"] if not manifest["obligations"] else []), "",
         "## Dissent", "", *_dissent(manifest["dissent"], tally, words), "",
         *_objections(said),
-        "## Columns", "", *(f"- `{name}`: {COLUMNS[name]}" for name in tally.columns(files)), "",
+        "## Columns", "", *(f"- `{name}`: {COLUMNS[name]}" for name in tally.columns()), "",
         "## Keep it in step", "",
         "People can withdraw. `sayso sync DIR` removes what was recalled, `sayso verify DIR` proves what is here, "
         "and `NOTICE` names whom to credit.",
@@ -239,7 +236,7 @@ def croissant(
                         "dataType": "sc:Boolean" if name == "tombstone" else "sc:Text",
                         **({"repeated": True} if name in _LISTS else {}), "source": {**source, "extract": {"column": name}},
                     }
-                    for name in tally.columns(files)
+                    for name in tally.columns()
                 ],
             }
         ]  # fmt: skip
