@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_29_1345"
-down_revision = "2026_11_29_1125"
+down_revision = "2026_11_29_1340"
 branch_labels = None
 depends_on = None
 

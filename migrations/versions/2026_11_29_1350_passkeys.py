@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_29_1350"
-down_revision = "2026_11_29_1340"
+down_revision = "2026_11_29_1345"
 branch_labels = None
 depends_on = None
 
