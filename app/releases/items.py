@@ -198,27 +198,30 @@ class Filling(ABC):
     def _terms_of(self, key: tuple[Any, ...]) -> int:
         at = self._terms_at.get(key)
         if at is None:
-            book: PolicyBook = self.runtime.parts["policies"]
-            bound, outcomes = binding.split(key[5])
-            stored = book.by_ids({p for p in (*key[:3], *bound) if p is not None})
-            today = self.runtime.clock.now().date()
-            joint = intersect([evaluate(s.compiled, self.use, self.facts, today) for s in stored.values()])
-            self.terms.append(
-                Terms(
-                    tuple(sorted(s.digest for s in stored.values())),
-                    key[3],
-                    key[4],
-                    strictest_attribution(joint.obligations),
-                    joint.group_size,
-                    together.keep_bits(joint.obligations),
-                    duties(joint.obligations),
-                    outcomes,
-                    self._labels_of(tuple(outcomes)),
-                    tuple(sorted(self.use.actions)),
-                )
-            )
-            at = self._terms_at[key] = len(self.terms) - 1
+            # The collectives of a record come in any order.
+            same = (*key[:5], binding.split(key[5]))
+            at = self._terms_at.get(same)
+            if at is None:
+                at = self._terms_at[same] = self._add_terms(*same)
+            self._terms_at[key] = at
         return at
+
+    def _add_terms(
+        self, base: int, standing: int | None, floor: int | None, basis: str, attested_by: str, bound: tuple[tuple[int, ...], tuple[str, ...]]
+    ) -> int:  # fmt: skip
+        book: PolicyBook = self.runtime.parts["policies"]
+        policies, outcomes = bound
+        stored = book.by_ids({p for p in (base, standing, floor, *policies) if p is not None})
+        today = self.runtime.clock.now().date()
+        joint = intersect([evaluate(s.compiled, self.use, self.facts, today) for s in stored.values()])
+        self.terms.append(
+            Terms(
+                tuple(sorted(s.digest for s in stored.values())), basis, attested_by, strictest_attribution(joint.obligations),
+                joint.group_size, together.keep_bits(joint.obligations), duties(joint.obligations), outcomes, self._labels_of(outcomes),
+                tuple(sorted(self.use.actions)),
+            )
+        )  # fmt: skip
+        return len(self.terms) - 1
 
     def _labels_of(self, outcomes: tuple[str, ...]) -> tuple[str, ...]:
         if outcomes not in self._labels:

@@ -94,7 +94,6 @@ def test_a_cut_is_watched_and_given_up_on_its_page(
     with write(service.runtime.engine) as session:
         session.get_one(Agreement, agreement.id).shard_bits = 2
     first, cut, seen = queued(service, agreement), queued(service, agreement), []
-    first.run()
     where, keep = f"/lab/releases/{cut.release}", Cut._keep
     assert "It waits for its turn" in window.get(where).text
 
@@ -111,6 +110,7 @@ def test_a_cut_is_watched_and_given_up_on_its_page(
     assert ["1 of 4 files are made." in seen[0], "2 of 4 files are made." in seen[1], len(seen)] == [True, True, 2]
     assert 'href="' + where + '"' in seen[0] and "refresh" not in seen[0], "looked at again by a link: nothing moves by itself"
     assert lab.sdk.release(cut.release).reason == "lab"
+    first.run()
     done = words_of(window.post(f"/lab/releases/{first.release}"))
     assert "It is there" in done and "Give up this cut" not in done and lab.sdk.release(first.release).state == "published"
     stranger = httpx.Client(base_url=service.base, follow_redirects=True, headers={"Origin": service.base})
