@@ -27,22 +27,29 @@ CACHED = 300
 """Seconds that a browser keeps the choices of a key, which never change; a key that was revoked makes no intents from the first on."""
 
 
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def only_small(inner: Handler) -> Handler:
+    """A route's handler that is handed no more than a small body. It raises TooLarge while a larger one arrives."""
+
+    async def handler(request: Request) -> Response:
+        declared = request.headers.get("content-length")
+        body = await read_body(request.receive, MOST_BYTES, None if declared is None else declared.encode("latin-1"))
+
+        async def again() -> dict[str, Any]:
+            return {"type": "http.disconnect"} if body is None else {"type": "http.request", "body": body, "more_body": False}
+
+        return await inner(Request(request.scope, again))
+
+    return handler
+
+
 class SmallRoute(StrictRoute):
     """A route that reads no more than a small body."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        inner = super().get_route_handler()
-
-        async def handler(request: Request) -> Response:
-            declared = request.headers.get("content-length")
-            body = await read_body(request.receive, MOST_BYTES, None if declared is None else declared.encode("latin-1"))
-
-            async def again() -> dict[str, Any]:
-                return {"type": "http.disconnect"} if body is None else {"type": "http.request", "body": body, "more_body": False}
-
-            return await inner(Request(request.scope, again))
-
-        return handler
+    def get_route_handler(self) -> Handler:
+        return only_small(super().get_route_handler())
 
 
 router = APIRouter(prefix="/v1/widget", tags=["consents"], route_class=SmallRoute, dependencies=[FOR_ANYBODY])

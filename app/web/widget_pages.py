@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from app.consents import site_keys
 from app.consents.models import INTENT_LIFE, SiteKey
 from app.consents.policies import PolicyBook
-from app.consents.widget_routes import slow_down
+from app.consents.widget_routes import Handler, only_small, slow_down
 from app.consents.widget_words import WORDS, direction, words_for
 from app.kit import negotiate
 from app.kit.access import FOR_ANYBODY
@@ -29,7 +29,15 @@ from app.kit.runtime import Runtime
 from app.parties.auth import same_origin
 from app.web.rendering import HERE, PageRoute, page
 
-widget_pages = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[FOR_ANYBODY])
+
+class _SmallPage(PageRoute):
+    """A page whose form holds a digest and little else."""
+
+    def get_route_handler(self) -> Handler:
+        return only_small(super().get_route_handler())
+
+
+widget_pages = APIRouter(include_in_schema=False, route_class=_SmallPage, dependencies=[FOR_ANYBODY])
 _BY_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {}"
 # Any page may load these: they hold nothing of anybody's, and what the widget may do is decided by the site key.
 _FOR_ALL = {
@@ -52,10 +60,9 @@ def frame(
     key = site_keys.find(session, site)
     _check_ref(ref)
     before = None if ref is None else site_keys.under(session, key.platform_id, ref, now=runtime.clock.now())
-    marked = None if before is None else before.policy_id
     choices = site_keys.shown(session, key, runtime.settings.public_url)["choices"]
     book: PolicyBook = runtime.parts["policies"]
-    chosen = None if marked is None else book.by_ids([marked])[marked].digest
+    chosen = None if before is None else book.by_ids([before.policy_id])[before.policy_id].digest
     return _page(key, 200, _language(key, lang, request), choices=choices, chosen=chosen, ref=ref)
 
 

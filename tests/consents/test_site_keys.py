@@ -234,6 +234,7 @@ def test_in_the_frame_too_each_refusal_is_told(service: Service, platform: Platf
         answer = in_frame(service, widget, **fields)
         assert answer.status_code == status and f"frame-ancestors {ORIGIN}" in answer.headers["content-security-policy"]
     assert service.http.get(f"{service.base}/w/{widget.site}?ref=guess").status_code == 422
+    refused(in_frame(service, widget, wording=wording, more="x" * 2000), 413, "body_too_large")
     refused(call(service, "GET", "/v1/consent-intents/under/short", service.token(platform)), 422, "parameter_invalid")
     for path in ("/", "/receipts", "/w/stk_" + "0" * 26):
         assert "frame-ancestors 'none'" in service.http.get(service.base + path).headers["content-security-policy"]

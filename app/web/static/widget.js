@@ -5,10 +5,10 @@
   const HOME = new URL(".", document.currentScript.src).href;
   const SITE = /^stk_[0-9a-z]{26}$/, CLAIM = /^c\/[0-9a-z]{28,80}$/;
   const FRESH = 20 * 3600e3; // an intent lives for 24 hours
-  const SETTLE = 250; // of arrow keys that run through the choices the last one counts
+  const SETTLE = 250; // of arrow keys through the choices the last one counts
   const AWAY = "The choices could not be loaded. Load the page again later.";
 
-  const style = new CSSStyleSheet(); // a <style> the page's content security policy would have to allow
+  const style = new CSSStyleSheet(); // a <style> the page's policy would have to allow
   style.replaceSync(`
     :host { display: block; font: var(--sayso-font, inherit); color: var(--sayso-color, inherit); }
     :host([hidden]) { display: none; }
@@ -36,7 +36,7 @@
     one.append(...inside);
     return one;
   };
-  // Where a browser keeps nothing for a page, the person chooses each time.
+  // Where a browser keeps nothing, the person chooses each time.
   const remembered = (site, policy) => {
     try {
       if (policy) localStorage.setItem(`sayso-consent/${site}`, policy);
@@ -52,10 +52,10 @@
     #status = make("p", { role: "status" });
     #told = null; // what is offered
     #choice = null; // what is marked
-    #ready = null; // an intent that no record has yet: { intent, at, … }
+    #ready = null; // an intent that no record has yet
     #making = null; // one that is on its way
     #timer = 0;
-    #passing = 0; // until when the form's submit event is our own second one
+    #passing = 0; // until then the form's submit event is our own
 
     get form() { return this.#inner.form; }
     get name() { return this.getAttribute("name"); }
@@ -65,25 +65,25 @@
 
     // An intent for one record: null where nothing is chosen, or Sayso is away. Each is given once.
     take() {
-      return (this.#taking = this.#taking.then(async () => {
+      return (this.#line = this.#line.then(async () => {
         await this.#prepare();
         const made = this.#ready;
         this.#ready = null;
         return made?.intent ?? null;
-      }));
+      }).catch(() => null));
     }
-    #taking = Promise.resolve();
+    #line = Promise.resolve(); // loading, and what is taken, one after the other
 
     connectedCallback() {
       this.#root.adoptedStyleSheets = [style];
       const { claim } = this; // may have been set before this script was there
       if (delete this.claim && claim) this.claim = claim;
-      this.#load();
+      this.#line = this.#load();
     }
 
     attributeChangedCallback(name, before, now) {
       if (!this.isConnected || before === now) return;
-      if (name === "site") this.#load();
+      if (name === "site") this.#line = this.#load();
       else this.#draw();
     }
 
@@ -96,23 +96,23 @@
 
     formDisabledCallback() { this.#draw(); }
 
-    // The form is sent: see that an intent goes along. Without an answer it goes without one; the work is never lost.
+    // The form is sent: see that an intent goes along. Without an answer it goes without; no work is lost.
     async handleEvent(event) {
       if (!this.#choice || event.timeStamp < this.#passing) return;
-      if (this.#sound()) { // in the form already; the next time it needs another
+      if (this.#sound()) { // in the form; the next time it needs another
         this.#ready = null;
         return;
       }
       event.preventDefault();
       event.stopImmediatePropagation();
       const by = event.submitter;
-      await Promise.all([this.take(), new Promise(setTimeout)]); // from within its own event a form is not sent again
+      await Promise.all([this.take(), new Promise(setTimeout)]); // within its own event a form is not sent again
       this.#passing = performance.now() + 2000;
       this.#inner.form?.requestSubmit(by?.form === this.#inner.form ? by : null);
     }
 
     async #load() {
-      const site = this.getAttribute("site") ?? "";
+      const site = this.getAttribute("site");
       this.#told = this.#choice = this.#ready = null;
       this.#inner.setFormValue(null);
       if (!SITE.test(site)) return this.#draw();
@@ -188,7 +188,7 @@
 
     #sound() { return this.#ready && Date.now() - this.#ready.at < FRESH; }
 
-    // See that there is an intent for what is marked now.
+    // See that there is an intent for what is marked.
     async #prepare() {
       clearTimeout(this.#timer);
       while (this.#choice && !this.#sound()) {
