@@ -135,7 +135,7 @@ def keep(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Resp
     """The receipt as a small text to keep: the secret and the link that it makes."""
     receipt_from(request, session)
     secret = request.cookies.get(COOKIE) or bearer(request.headers["authorization"])
-    text = telling.KEPT.format(url=f"{runtime.settings.public_url}/r/{secret}", secret=secret)
+    text = telling.kept(f"{runtime.settings.public_url}/r/{secret}", secret).as_file()
     return _file("my-sayso-receipt.txt", text.encode(), "text/plain; charset=utf-8")
 
 

@@ -26,12 +26,13 @@ from app.revocations import service, whereabouts
 from app.revocations.acting import Holder, lock, person_acting
 from app.revocations.schemas import RevocationIn
 from app.web import telling
-from app.web.act_pages import ALL, MOST_CREDIT, compared, credit_of, names
+from app.web.act_pages import ALL, MOST_CREDIT, compared, credit_of, language_of, names, offered
 from app.web.receipt_pages import done_by
 from app.web.rendering import PageRoute, page
+from app.web.saying import deed_language, say
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
-_OTHER = ("choose", "template", "credit")
+_OTHER = ("choose", "template", "credit", "language")
 """Fields of these forms that name no contribution."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -102,14 +103,13 @@ def _terms(request: Request, runtime: Runtime, form: dict[str, str]) -> Response
         rows = [row for row in _chosen(session, receipt, form) if row.state == "live"]
         shown = _shown(session, runtime, receipt, rows)
         if choose is None or not rows:
-            offered = [{"name": name, **{k: t[k] for k in ("title", "summary")}} for name, t in book.templates.items()]
-            return page("ask_some_terms.html", offered=offered, choose=None, **shown)
+            return page("ask_some_terms.html", offered=offered(book), choose=None, **shown)
         new = refusing(lambda: render_template(book.template(choose), {}))
         relations = [_relation(session, book, row, new) for row in rows]
     counts = Counter(relations)
     return page(
-        "ask_some_terms.html", choose=choose, title=book.template(choose)["title"], after=beside(new), named=names(new), most=MOST_CREDIT,
-        relations=relations, counts=counts, **shown,
+        "ask_some_terms.html", choose=choose, title=say(book.template(choose)["title"]), after=beside(new, deed_language()), named=names(new),
+        most=MOST_CREDIT, relations=relations, counts=counts, **shown,
     )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def _scope(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
         live = [row.id for row in lock(session, holder, ids) if row.state == "live"]
         for one in live:
             if not _is_under(session, receipt, one, policy, credit):
-                service.scope(session, runtime, holder, one, policy, telling.LANGUAGE, credit, now=runtime.clock.now())
+                service.scope(session, runtime, holder, one, policy, language_of(form), credit, now=runtime.clock.now())
                 done += 1
     return f"/r/some/done?n={done}"
 
