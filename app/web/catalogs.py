@@ -78,7 +78,7 @@ def up_to_date(path: Path) -> Catalog:
         if not one.id:
             continue
         old = before.get(one.id[0] if isinstance(one.id, tuple) else one.id)
-        kept = old.string if old is not None and old.id == one.id and not old.fuzzy else None
+        kept = old.string if old is not None and old.id == one.id and not old.fuzzy else ("",) * found.num_plurals if one.pluralizable else ""
         found.add(one.id, kept, locations=one.locations, auto_comments=one.auto_comments, user_comments=old.user_comments if old else ())
     return found
 

@@ -5,7 +5,6 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
-from babel import Locale
 from fastapi import APIRouter, Query, Response
 from sqlmodel import Session, select
 
@@ -26,7 +25,7 @@ from app.releases.models import Recall
 from app.releases.queries import late, stopped
 from app.web import organisations
 from app.web.rendering import PageRoute, page
-from app.web.saying import say
+from app.web.saying import deed_language, say
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[FOR_ANYBODY])
 Word = Annotated[str, Query(max_length=200)]
@@ -112,7 +111,9 @@ def policy_page(digest: str, runtime: RuntimeDep) -> Response:
     """One set of terms in plain words, in every language that there is a deed in, with the forms for machines."""
     book: PolicyBook = runtime.parts["policies"]
     terms = book.by_digest(digest).terms
-    deeds = [(tag, Locale.parse(tag, sep="-").text_direction, words.heading, deed(terms, tag)) for tag, words in CATALOGS.items()]
+    own = deed_language()
+    tags = [own, *(tag for tag in CATALOGS if tag != own)]
+    deeds = [(tag, CATALOGS[tag].direction, CATALOGS[tag].heading, deed(terms, tag)) for tag in tags]
     return _public(page("policy.html", digest=digest, deeds=deeds))
 
 
