@@ -21,7 +21,7 @@ from app.core.deeds.catalog import Catalog
 from app.core.lines import digits
 from app.web.languages import ENGLISH, Language, current
 
-_TAGS = re.compile(r"</?(?!bdi\b|code\b)[a-z][^>]*>")
+_TAGS = re.compile(r"</?(?!bdi\b|code\b|data\b)[a-z][^>]*>")
 """Links and the like, which the English beside a text does not have a second time."""
 
 

@@ -141,7 +141,8 @@ class Seen(HTMLParser):
 
     def unmarked(self) -> list[str]:
         """What has letters outside ⟦ ⟧, but for days, which come from CLDR."""
-        text = re.sub(r"⟦[^⟦⟧]*(?:⟦[^⟦⟧]*⟧[^⟦⟧]*)*⟧|Sayso|\d+ [A-Z][a-z]+ \d{4}|\d{4}-Q[1-4]|[\w ]+ \([A-Z]{2}\)|Lab [0-9a-f]{16} ·", " ", "\x00".join(self.words))
+        marked, known = r"⟦[^⟦⟧]*(?:⟦[^⟦⟧]*⟧[^⟦⟧]*)*⟧", r"Sayso|\d+ [A-Z][a-z]+ \d{4}|[\w ]+ \([A-Z]{2}\)|Lab [0-9a-f]{16} ·"
+        text = re.sub(f"{marked}|{known}", " ", "\x00".join(self.words))
         return [one.strip() for one in text.split("\x00") if re.search(r"[^\W\d_]", one)]
 
 
