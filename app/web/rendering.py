@@ -89,21 +89,23 @@ def reader_of(request: Request) -> tuple[Reader, bool]:
     asks for (RFC 9110 section 12.5.4), and what is not understood counts as not said."""
     query = tuple((name, value) for name, value in request.query_params.multi_items() if name != "lang")
     getting = request.method in ("GET", "HEAD")
-    asked = LANGUAGES.get(request.query_params.get("lang", "")) if getting else None
+    asked = LANGUAGES.get(request.query_params.get("lang", ""))
     kept = LANGUAGES.get(request.cookies.get(LANGUAGE_COOKIE, ""))
     language = asked or kept
     if language is None:
         # Cut: what a browser sends is short, and the look-up takes time that grows with the square.
         accepted = ",".join(request.headers.getlist("accept-language"))[:1000]
         language = LANGUAGES[negotiate.language(accepted, list(LANGUAGES), ENGLISH.tag)]
-    return Reader(language, query if getting else None), asked is not None
+    return Reader(language, query if getting else None), getting and asked is not None
 
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class SpokenRoute(APIRoute):
-    """A route that answers in the language of whoever asks, and keeps the language that is chosen on its page."""
+    """A route that answers in the language of whoever asks, and keeps the language that is chosen on its page as a cookie."""
+
+    keeps_choice = True
 
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
@@ -112,7 +114,7 @@ class SpokenRoute(APIRoute):
             reader, chosen = reader_of(request)
             READER.set(reader)
             response = await inner(request)
-            if chosen:
+            if chosen and self.keeps_choice:
                 runtime: Runtime = request.app.state.runtime
                 response.set_cookie(
                     LANGUAGE_COOKIE, reader.language.tag, max_age=365 * 86_400, httponly=True, samesite="lax", path="/",

@@ -26,7 +26,14 @@ from app.parties.models import IngestKey, Platform
 from app.web.rendering import PageRoute, page
 from app.web.saying import say
 
-testimony_pages = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_LINK])
+
+class TracelessRoute(PageRoute):
+    """The language that is chosen here goes along in the form's address: the browser keeps nothing that tells of a visit."""
+
+    keeps_choice = False
+
+
+testimony_pages = APIRouter(include_in_schema=False, route_class=TracelessRoute, dependencies=[BY_LINK])
 MOST = 20_000
 """Characters of one testimony."""
 SHOWN_FOR = timedelta(minutes=10)

@@ -245,6 +245,17 @@ def test_the_switch_keeps_one_on_the_page_and_leads_nowhere_else(service: Servic
         assert "hreflang" not in browser.get("/lab").text and '<html lang="en" dir="ltr">' in browser.get("/lab").text
 
 
+def test_the_form_for_testimony_keeps_no_choice_in_the_browser(service: Service, platform: PlatformParty) -> None:
+    form = hook(service, platform, format_="testimony").replace("/v1/ingest/testimony/", "/t/")
+    with httpx.Client(base_url=service.base) as browser:
+        page = browser.get(form + "?lang=ar")
+        found = re.search(r'action="([^"]*)"', page.text)
+        once = re.search(r'name="once" value="(\w+)"', page.text)
+        assert page.headers["content-language"] == "ar" and found and once
+        sent = post(browser, found[1], once=once[1], text="Written for tests")
+        assert sent.status_code == 201 and sent.headers["content-language"] == "ar" and not browser.cookies
+
+
 # -- how it is said -------------------------------------------------------------------------------------------------------
 def test_days_numbers_and_counts_are_of_the_language() -> None:
     moment = datetime(2026, 5, 4, 9, 5, tzinfo=UTC)
