@@ -6,7 +6,7 @@ ARGS ?=
 DATA ?=
 WORKERS ?= 3
 
-.PHONY: help venv run demo test lint bench soak lock openapi profile clean
+.PHONY: help venv run demo test lint bench soak lock openapi profile catalogs clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -50,6 +50,9 @@ openapi: venv ## Write openapi/openapi.json and openapi/problems.md anew
 
 profile: venv ## Write the generated files of policies/ anew: context, profile, JSON Schema
 	$(PY) -m app export-profile
+
+catalogs: venv ## Bring the catalogs of the pages' languages up to date (ARGS="--add fr" begins one)
+	$(PY) -m app catalogs $(ARGS)
 
 clean: ## Remove the environment and all local data
 	rm -rf $(VENV) var

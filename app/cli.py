@@ -214,6 +214,22 @@ def export_openapi(directory: Annotated[Path, typer.Option(help="Where to write.
     (directory / "problems.md").write_text(text, "utf-8")
 
 
+@cli.command()
+def catalogs(add: Annotated[str | None, typer.Option(help="A language to begin (BCP 47), such as fr or zh-Hant.")] = None) -> None:
+    """Bring the catalogs of the pages' languages up to date: new texts come in empty, what is gone is taken out."""
+    from babel import UnknownLocaleError
+
+    from app.web.catalogs import begin, update
+
+    if add is not None:
+        try:
+            begin(add)
+        except (UnknownLocaleError, ValueError, FileExistsError):
+            _fail("Give the tag of a language that Babel knows and that has no catalog yet, such as fr or zh-Hant.")
+    for language, lacking in update().items():
+        typer.echo(f"{language}: {lacking} to translate" if lacking else f"{language}: all is translated")
+
+
 @cli.command("demo")
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End when the story is told, for CI.")] = False,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from html import escape
 
-from app.core.deed import Line, beside
+from app.core.deed import CATALOGS, Line, beside
 from app.core.policy import Policy
 
 
@@ -36,16 +36,17 @@ def page(policy: Policy, language: str) -> bytes:
         items.append(f"<li>{_told(line)}</li>")
     if open_below:
         items.append("</ul></li>")
+    direction = ' dir="rtl"' if CATALOGS[language].direction == "rtl" else ""
     style = "body{max-width:40em;margin:2em auto;padding:0 1em;font:1.1em/1.5 sans-serif}.en{color:#555}"
     return (
-        f'<!doctype html>\n<html lang="{escape(language)}"><head><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="{escape(language)}"{direction}><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{policy.digest}</title><style>{style}</style></head>\n'
         f"<body><main><ul>\n" + "\n".join(items) + f"\n</ul><p><code>{escape(policy.uid)}</code></p></main></body></html>\n"
     ).encode()
 
 
 def _told(line: Line) -> str:
-    beside_it = "" if line.english is None else f'<br><span class="en" lang="en">{escape(line.english)}</span>'
+    beside_it = "" if line.english is None else f'<br><span class="en" lang="en" dir="ltr">{escape(line.english)}</span>'
     return escape(line.text) + beside_it
 
 

@@ -34,7 +34,8 @@ from app.revocations.models import ConsentAct
 from app.revocations.schemas import ErasureIn, RevocationIn
 from app.web import telling
 from app.web.receipt_pages import set_cookie
-from app.web.rendering import PageRoute, page
+from app.web.rendering import PageRoute, lost_page, page
+from app.web.saying import deed_language, phrase, say
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 ALL = "all"
@@ -129,15 +130,25 @@ def ask_terms(target: str, request: Request, runtime: RuntimeDep, session: ReadS
     book: PolicyBook = runtime.parts["policies"]
     values = _values(session, runtime, request, target)
     if choose is None:
-        offered = [{"name": name, **{k: t[k] for k in ("title", "summary")}} for name, t in book.templates.items()]
-        return page("ask_terms.html", offered=offered, **values)
+        return page("ask_terms.html", offered=offered(book), **values)
     new = refusing(lambda: render_template(book.template(choose), {}))
     old, name = _now(session, runtime, values["receipt"], values["row"])
     relation = compared(old.terms if old else None, new)
     return page(
-        "ask_terms_sure.html", choose=choose, title=book.template(choose)["title"], before=beside(old.terms) if old else (),
-        after=beside(new), relation=relation, credit=name, named=names(new), most=MOST_CREDIT, **values,
+        "ask_terms_sure.html", choose=choose, title=say(book.template(choose)["title"]), after=beside(new, deed_language()),
+        before=beside(old.terms, deed_language()) if old else (), relation=relation, credit=name, named=names(new), most=MOST_CREDIT, **values,
     )  # fmt: skip
+
+
+def offered(book: PolicyBook) -> list[dict[str, Any]]:
+    """The templates that can be chosen; `catalogs.py` takes their titles and summaries up."""
+    return [{"name": name, "title": say(t["title"]), "summary": say(t["summary"])} for name, t in book.templates.items()]
+
+
+def language_of(form: dict[str, str]) -> str:
+    """The language of the deed that stood on the page: its form says it, for another could have been chosen in another tab."""
+    told = form.get("language", "")
+    return told if told in CATALOGS else deed_language()
 
 
 def compared(old: Policy | None, new: Policy) -> str | None:
@@ -146,7 +157,7 @@ def compared(old: Policy | None, new: Policy) -> str | None:
         return "nothing"  # the comparison of rules also counts what is owed, which says little where nobody gets anything
     if old is None or not old.permission:
         return None if old is None else "wider"
-    return table([old, new], telling.LANGUAGE).relation
+    return table([old, new]).relation
 
 
 @router.get("/r/of/{target}/credit")
@@ -154,7 +165,7 @@ def ask_credit(target: str, request: Request, runtime: RuntimeDep, session: Read
     values = _values(session, runtime, request, target)
     policy, name = _now(session, runtime, values["receipt"], values["row"])
     mode = None if policy is None else _mode(policy.terms)
-    told = None if mode is None else CATALOGS[telling.LANGUAGE].attribution[mode]
+    told = None if mode is None else phrase(lambda words: words.attribution[mode])
     return page(
         "ask_credit.html", credit=name, told=told, named=policy is not None and names(policy.terms), terms=policy is not None,
         most=MOST_CREDIT, **values,
@@ -259,7 +270,7 @@ def _do(request: Request, runtime: Runtime, target: str, which: str, form: dict[
             holder = Holder(receipt.contributor_id, receipt.contribution_id)
             one = None if row is None else row.id
             now = runtime.clock.now()
-            done = service.scope(session, runtime, holder, one, policy, telling.LANGUAGE, credit_of(form), now=now).id
+            done = service.scope(session, runtime, holder, one, policy, language_of(form), credit_of(form), now=now).id
     return f"/r/of/{target}/done" + (f"?act={done}" if done else "")
 
 
@@ -285,7 +296,7 @@ async def open_typed(request: Request, runtime: RuntimeDep) -> Response:
     secret = form.get("receipt", "").strip().rpartition("/")[2]
     known = await run_in_threadpool(_known, runtime, secret)
     if not known:
-        return page("lost.html", 401)
+        return lost_page()
     response = RedirectResponse("/r", 303, {"Cache-Control": "no-store"})
     set_cookie(runtime, response, secret)
     return response

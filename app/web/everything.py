@@ -14,9 +14,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlmodel import Session
 
+from app.consents.service import wording_lines
 from app.contributions import objections, queries, receipts
 from app.contributions.models import Contribution
-from app.core.deed import deed
 from app.kit.access import BY_RECEIPT
 from app.kit.clock import rfc3339
 from app.kit.db import read
@@ -26,12 +26,12 @@ from app.kit.runtime import Runtime
 from app.parties.auth import receipt_from
 from app.parties.models import Receipt
 from app.revocations import acts
-from app.web import telling
 from app.web.rendering import HEADERS, PageRoute
+from app.web.saying import deed_language, say
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 FEW = 20
-NOTE = """What you gave, as it was kept when you saved this file.
+NOTE = say("""What you gave, as it was kept when you saved this file.
 
 given/     your own words and votes, each part as it was recorded
 terms/     what each may be used for, in sentences
@@ -40,7 +40,7 @@ acts/      the proof of each thing that you did since
 
 It may be private. The receipts hold secrets that are yours alone: show them to nobody.
 What is less than a second old may lack its proof: save it again.
-"""
+""")
 
 
 class _Out(io.RawIOBase):
@@ -73,7 +73,7 @@ def everything(request: Request, runtime: RuntimeDep) -> Response:
 def _zip(runtime: Runtime, receipt: Receipt) -> Iterator[bytes]:
     out = _Out()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("READ-ME.txt", NOTE)
+        file.writestr("READ-ME.txt", NOTE.as_file())
         for name, content in _files(runtime, receipt):
             file.writestr(name, content)
             yield out.fetch()
@@ -119,6 +119,7 @@ def _thing(session: Session, runtime: Runtime, row: Contribution) -> Iterator[tu
     yield f"given/{row.id}.json", orjson.dumps(told)[:-1] + b',\n"parts": {' + exact.encode() + b"}}\n"
     found = queries.governing(session, row)
     book = runtime.parts["policies"]
-    lines = deed(book.by_digest(found[1].digest).terms, telling.LANGUAGE) if found else ("No terms are in force. No lab may get it.",)
+    none = say("No terms are in force. No lab may get it.")
+    lines = wording_lines(book.by_digest(found[1].digest), deed_language()) if found else (none.as_file(),)
     yield f"terms/{row.id}.txt", ("\n".join(lines) + "\n").encode()
     yield f"receipts/{row.id}.json", orjson.dumps(proof)

@@ -41,6 +41,6 @@ def _find(request: Request, runtime: Runtime, form: dict[str, str]) -> Response:
         listing = f"find/{receipt.id}/{sha256(' '.join(words).encode('utf-8', 'replace')).hexdigest()}"
         after = None if cursor is None else cursors.read(listing, cursor)
         found = finding.find(session, runtime, receipt, words, after, MOST_LISTED)
-        items = telling.listed(session, runtime, found.rows)
+        items = telling.facts_of(session, runtime, found.rows)
     more = None if found.last is None else cursors.make(listing, found.last)
     return page("found.html", words=text, items=items, looked=found.looked, more=more, first=cursor is None)

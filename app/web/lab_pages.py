@@ -35,7 +35,7 @@ from app.releases.models import Recall, Release, Shard
 from app.revocations import duties
 from app.web import telling
 from app.web.consoles import Console
-from app.web.rendering import PageRoute, page
+from app.web.rendering import StaffRoute, page
 
 CONSOLE = Console("/lab", "sayso_lab", "console_links", "console_sessions", "sayso console", "lax")
 MOST = 50
@@ -51,7 +51,7 @@ WHY = {
 """By `REASONS` why a cut gave no release, and what to do."""
 UNKNOWN = ("Why was not kept.", "Ask for another.")
 console = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_LAB])
+router = APIRouter(include_in_schema=False, route_class=StaffRoute, dependencies=[BY_LAB])
 
 
 class ConsoleOut(Out):
@@ -106,7 +106,7 @@ def _told(terms: dict[str, Any], words: list[tuple[str, str | None]] | None = No
     """Signed or offered terms as a page shows them. Each deed is of its policy as it stands in the offer; `words` are those of the
     dissent by digest, None where they were erased."""
     use = terms["use"]
-    deeds = [beside(parse_policy(one["policy"]), telling.LANGUAGE) for one in terms["policies"]]
+    deeds = [beside(parse_policy(one["policy"])) for one in terms["policies"]]
     selection = [(name, value if isinstance(value, list) else [value]) for name, value in terms["selection"].items() if value]
     return {
         "use": telling.used(agreements.parse(use)), "deeds": list(dict.fromkeys(deeds)),

@@ -28,13 +28,13 @@ from app.releases.models import Recall
 from app.releases.queries import late
 from app.web import telling
 from app.web.consoles import Console
-from app.web.rendering import PageRoute, page
+from app.web.rendering import StaffRoute, page
 
 CONSOLE = Console("/operator", "sayso_operator", "operator_links", "operator_sessions", "python -m app console", "strict")
 SOON = timedelta(days=60)
 """A lab's facts that lapse within it are shown."""
 MOST = 100
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_OPERATOR])
+router = APIRouter(include_in_schema=False, route_class=StaffRoute, dependencies=[BY_OPERATOR])
 
 
 @router.get("/operator/open/{code}", dependencies=[BY_LINK])

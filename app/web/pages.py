@@ -31,10 +31,11 @@ from app.revocations.acting import Holder
 from app.revocations.schemas import ErasureIn, RevocationIn
 from app.web import telling
 from app.web.receipt_pages import set_cookie
-from app.web.rendering import HERE, page, problem_page
+from app.web.rendering import HERE, SpokenRoute, page, problem_page
+from app.web.saying import deed_language
 
-pages = APIRouter(include_in_schema=False)
-STATIC = {"sayso.css": "text/css"} | dict.fromkeys(("verify.js", "gather.js", "frame.js", "passkey.js"), "text/javascript")
+pages = APIRouter(include_in_schema=False, route_class=SpokenRoute)
+STATIC = {"sayso.css": "text/css"} | dict.fromkeys(("verify.js", "gather.js", "words.js", "frame.js", "passkey.js"), "text/javascript")
 
 
 @pages.get("/", dependencies=[FOR_ANYBODY])
@@ -100,7 +101,7 @@ def claim_page(
         facts = telling.facts(session, runtime, item)
         if found is not None:
             terms, shown = book.by_digest(found[1].digest).terms, wordings.address(session, found[0].wording_sha256)
-            deed, uses = beside(terms, telling.LANGUAGE), telling.uses(terms)
+            deed, uses = beside(terms, deed_language()), telling.uses(terms)
     return page(
         "claim.html",
         code=code,
@@ -195,7 +196,7 @@ def _narrow(code: str, runtime: Runtime, names: set[str]) -> None:
         if policy is None:
             service.withdraw(session, runtime, holder, RevocationIn(scope="contribution"), now=now)
         else:
-            service.scope(session, runtime, holder, holder.contribution, policy, telling.LANGUAGE, None, now=now)
+            service.scope(session, runtime, holder, holder.contribution, policy, deed_language(), None, now=now)
 
 
 def _unclaimed(runtime: Runtime, session: Session, code: str) -> Holder:

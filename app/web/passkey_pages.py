@@ -93,7 +93,7 @@ def sign(request: Request, runtime: RuntimeDep, session: ReadSessionDep, ask: An
     receipt = receipt_from(request, session)
     wanted = passkeys.asked_again(session, runtime, receipt.contributor_id, ask, runtime.clock.now())
     kind = json.loads(wanted["text"])["act"]["type"]
-    return scripted(page("passkey_sign.html", ask=json.dumps(wanted), text=wanted["text"], told=SIGNED.get(kind, kind)))
+    return scripted(page("passkey_sign.html", ask=json.dumps(wanted), text=wanted["text"], told=SIGNED.get(kind) or kind))
 
 
 @router.post("/r/passkeys/open")

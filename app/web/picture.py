@@ -6,7 +6,7 @@ Computed here so that the template only writes it down; names are cut to what fi
 from dataclasses import dataclass
 
 from app.revocations.timeline import Went
-from app.web.rendering import day
+from app.web.saying import day, say_many
 
 MOST_DRAWN = 12
 """Releases in the picture; the table has more."""
@@ -40,7 +40,7 @@ class Picture:
 
 
 def draw(platform: str, found: list[Went]) -> Picture | None:
-    """The picture of the newest releases of `found` (newest first); None where there is none."""
+    """The picture of the newest releases of `found` (newest first), from left to right; None where there is none."""
     drawn = found[:MOST_DRAWN]
     if not drawn:
         return None
@@ -51,7 +51,7 @@ def draw(platform: str, found: list[Went]) -> Picture | None:
     start = _box(0, _at(0, 0, 1, height), _short(platform))
     boxes, paths = [start], []
     for one, y in zip(drawn, middle, strict=True):
-        box = _box(1, y, day(one.at), "1 thing" if one.count == 1 else f"{one.count} things", open=one.served)
+        box = _box(1, y, str(day(one.at)), str(say_many("%(num)s thing", "%(num)s things", one.count)), open=one.served)
         end = _box(2, right[one.lab_id], _short(one.lab))
         boxes.append(box)
         paths += [(_line(start, box), one.served), (_line(box, end), one.served)]

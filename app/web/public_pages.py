@@ -23,14 +23,16 @@ from app.parties.models import Lab
 from app.releases import shares
 from app.releases.models import Recall
 from app.releases.queries import late, stopped
+from app.web import organisations
 from app.web.rendering import PageRoute, page
+from app.web.saying import deed_language, say
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[FOR_ANYBODY])
 Word = Annotated[str, Query(max_length=200)]
 MOST = 50
 KINDS = {
-    "agreements": "what was signed", "releases": "what was given", "recalls": "what must go", "requests": "what was asked for",
-    "reports": "what was used and paid", "collectives": "what groups chose", "operator": "what we did",
+    "agreements": say("what was signed"), "releases": say("what was given"), "recalls": say("what must go"), "requests": say("what was asked for"),
+    "reports": say("what was used and paid"), "collectives": say("what groups chose"), "operator": say("what we did"),
 }  # fmt: skip
 
 
@@ -79,7 +81,8 @@ def lab_page(lab: str, runtime: RuntimeDep, session: ReadSessionDep) -> Response
     overdue = session.exec(select(sa.func.count()).select_from(Recall).where(Recall.agreement_id.in_(mine), late(now))).one()  # type: ignore[attr-defined]
     return _public(
         page(
-            "lab_public.html", lab=row, now=now, blocked=_why(session, row), stopped=stopped(session, row, now),
+            "lab_public.html", lab=row, now=now, lab_kinds=organisations.KINDS, recall_states=organisations.RECALLS,
+            blocked=_why(session, row), stopped=stopped(session, row, now),
             agreements=session.exec(select(sa.func.count()).select_from(Agreement).where(Agreement.lab_id == row.id)).one(),
             recalls=dict(row._tuple() for row in states), overdue=overdue,
             shares=[share for share in shares.today(runtime)[1] if share.lab_id == row.id],
@@ -108,7 +111,9 @@ def policy_page(digest: str, runtime: RuntimeDep) -> Response:
     """One set of terms in plain words, in every language that there is a deed in, with the forms for machines."""
     book: PolicyBook = runtime.parts["policies"]
     terms = book.by_digest(digest).terms
-    deeds = [(language, words.heading, deed(terms, language)) for language, words in CATALOGS.items()]
+    own = deed_language()
+    tags = [own, *(tag for tag in CATALOGS if tag != own)]
+    deeds = [(tag, CATALOGS[tag].direction, CATALOGS[tag].heading, deed(terms, tag)) for tag in tags]
     return _public(page("policy.html", digest=digest, deeds=deeds))
 
 

@@ -62,7 +62,7 @@ def mine(
     more = urlencode({**filtered, "cursor": following}) if following else None
     taken = frozenset(x.lab_id for x in whereabouts.exclusions(session, receipt.contributor_id, None))
     return page(
-        "mine.html", items=telling.listed(session, runtime, rows[:MOST_LISTED]), more=more, fresh=fresh, first=cursor is None,
+        "mine.html", items=telling.facts_of(session, runtime, rows[:MOST_LISTED]), more=more, fresh=fresh, first=cursor is None,
         labs=telling.labs(held, taken), target="all", done=done_by(session, runtime, receipt),
         owed=_is_owed(session, receipt), kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
     )  # fmt: skip
@@ -135,7 +135,7 @@ def keep(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Resp
     """The receipt as a small text to keep: the secret and the link that it makes."""
     receipt_from(request, session)
     secret = request.cookies.get(COOKIE) or bearer(request.headers["authorization"])
-    text = telling.KEPT.format(url=f"{runtime.settings.public_url}/r/{secret}", secret=secret)
+    text = telling.kept(f"{runtime.settings.public_url}/r/{secret}", secret).as_file()
     return _file("my-sayso-receipt.txt", text.encode(), "text/plain; charset=utf-8")
 
 

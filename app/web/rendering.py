@@ -4,31 +4,37 @@ import json
 import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from app.kit import negotiate
 from app.kit.body import form_of
 from app.kit.errors import DomainError
 from app.kit.problems import CODES, STATUS
+from app.kit.runtime import Runtime
 from app.kit.shown import FIELD, SHOWN
+from app.web import organisations, saying
+from app.web.languages import ENGLISH, LANGUAGES, READER, Language, Reader, current
+from app.web.saying import say
 
 HERE = Path(__file__).parent
 SIGNED = {
-    "consent.scoped": "Change what your terms allow, or the name for credit.", "objection.filed": "Say what you object to.",
-    "compensation.disputed": "Say that a payment is wrong.", "receipt.made": "Make one more receipt.",
-    "receipts.ended": "End your other receipts.", "recovery-code.made": "Make a code to get in again.",
-    "passkey.added": "Add one more passkey.", "passkey.removed": "Remove a passkey.", "receipt.opened": "Open your page with this link.",
-    "membership.begun": "Found or join a group.", "membership.declared": "Say which part of a group you are.", "membership.ended": "Leave a group.",
-    "mandate.given": "Let a group decide with you.", "mandate.ended": "End what you let a group decide.", "ballot.cast": "Vote.",
-    "proposal.amended": "Change a text that you put to a vote.", "dissent.filed": "Say what you hold against a text.",
-    "dissent.withdrawn": "Take your words against a text back.", "campaign.opened": "Call on a group to act.",
-    "pledge.given": "Pledge to act with others.", "pledge.taken-back": "Take your pledge back.",
+    "consent.scoped": say("Change what your terms allow, or the name for credit."), "objection.filed": say("Say what you object to."),
+    "compensation.disputed": say("Say that a payment is wrong."), "receipt.made": say("Make one more receipt."),
+    "receipts.ended": say("End your other receipts."), "recovery-code.made": say("Make a code to get in again."),
+    "passkey.added": say("Add one more passkey."), "passkey.removed": say("Remove a passkey."),
+    "receipt.opened": say("Open your page with this link."), "membership.begun": say("Found or join a group."),
+    "membership.declared": say("Say which part of a group you are."), "membership.ended": say("Leave a group."),
+    "mandate.given": say("Let a group decide with you."), "mandate.ended": say("End what you let a group decide."), "ballot.cast": say("Vote."),
+    "proposal.amended": say("Change a text that you put to a vote."), "dissent.filed": say("Say what you hold against a text."),
+    "dissent.withdrawn": say("Take your words against a text back."), "campaign.opened": say("Call on a group to act."),
+    "pledge.given": say("Pledge to act with others."), "pledge.taken-back": say("Take your pledge back."),
 }  # fmt: skip
 """What a page asks a passkey for, by the type of the act."""
 HEADERS = {
@@ -42,41 +48,72 @@ HEADERS = {
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
-def plain(text: Any) -> str:
-    """Text with its invisible and direction-turning characters as visible signs, such as [U+202E]."""
-    return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
+def plain(text: Any) -> Any:
+    """Text with its invisible and direction-turning characters as visible signs, such as [U+202E]. What is ours stays as it is."""
+    return text if isinstance(text, saying.Said) else _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
 
 
-def day(moment: date | datetime) -> str:
-    """A day as people write it: 4 May 2026."""
-    return f"{moment.day} {moment:%B %Y}"
-
-
-def minute(moment: datetime) -> str:
-    """A time as people write it, in UTC."""
-    return f"{day(moment)}, {moment:%H:%M} UTC"
-
-
+LANGUAGE_COOKIE = "sayso_language"
 _env = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape(default=True, default_for_string=True),
-    trim_blocks=True, lstrip_blocks=True,
+    trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.i18n"],
 )  # fmt: skip
-_env.filters.update(plain_lines=lambda text: "\n".join(plain(line) for line in text.split("\n")), plain=plain, day=day, minute=minute)
+_env.policies["ext.i18n.trimmed"] = True
+_env.newstyle_gettext = True  # type: ignore[attr-defined]  # the marks fill the values in
+_env.globals.update(saying.MARKS, current=current, deed_language=saying.deed_language)
+_env.filters.update(
+    plain_lines=lambda text: "\n".join(plain(line) for line in text.split("\n")), plain=plain, day=saying.day, minute=saying.minute,
+    number=saying.number, bare=saying.bare, stamp=saying.stamp, country=saying.country, act=organisations.act,
+)  # fmt: skip
 
 
-def page(name: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A rendered page with the headers of a private one."""
-    return HTMLResponse(_env.get_template(name).render(**values), status, HEADERS)
+def page(name: str, status: int = 200, *, also_at: str = "", **values: Any) -> HTMLResponse:
+    """A rendered page with the headers of a private one, in the language of its reader. `also_at` is where another language of it can be
+    had, unless that is its own address."""
+    headers = {**HEADERS, "Content-Language": current().tag, "Vary": "Accept-Language, Cookie"}
+    return HTMLResponse(_env.get_template(name).render(**values, switch=_switch(also_at)), status, headers)
+
+
+def _switch(also_at: str) -> list[tuple[Language, str | None]]:
+    """The languages that this page can be had in, each with the address that chooses it: a query and nothing else, so that it leads
+    to the same page and can lead nowhere else. Empty where the page cannot be had again."""
+    reader = READER.get()
+    if len(LANGUAGES) == 1 or (reader.query is None and not also_at):
+        return []
+    kept = () if also_at else reader.query or ()
+    return [
+        (one, None if one is reader.language else f"{also_at}?{urlencode([*kept, ('lang', one.tag)])}") for one in LANGUAGES.values()
+    ]  # fmt: skip
+
+
+def lost_page() -> HTMLResponse:
+    """Where no receipt opens anything: the same for each reason, and to one who typed it in as to one who opened its link."""
+    return page("lost.html", 401, also_at="/r")
 
 
 def problem_page(error: DomainError) -> HTMLResponse:
     """A refusal as a page. A receipt that is unknown, missing or erased looks the same: nobody learns that there was one."""
     if error.code in ("token_missing", "token_invalid"):
-        return page("lost.html", STATUS[error.kind])
-    shown = page("problem.html", STATUS[error.kind], title=CODES[error.code], detail=error.detail)
+        return lost_page()
+    shown = page("problem.html", STATUS[error.kind], title=say(CODES[error.code]), detail=error.detail)
     if "retry_after" in error.extra:
         shown.headers["Retry-After"] = str(error.extra["retry_after"])
     return shown
+
+
+def reader_of(request: Request) -> tuple[Reader, bool]:
+    """Who reads the answer, and whether they choose their language with this very request. A choice goes before what the browser
+    asks for (RFC 9110 section 12.5.4), and what is not understood counts as not said."""
+    query = tuple((name, value) for name, value in request.query_params.multi_items() if name != "lang")
+    getting = request.method in ("GET", "HEAD")
+    asked = LANGUAGES.get(request.query_params.get("lang", ""))
+    kept = LANGUAGES.get(request.cookies.get(LANGUAGE_COOKIE, ""))
+    language = asked or kept
+    if language is None:
+        # Cut: what a browser sends is short, and the look-up takes time that grows with the square.
+        accepted = ",".join(request.headers.getlist("accept-language"))[:1000]
+        language = LANGUAGES[negotiate.language(accepted, list(LANGUAGES), ENGLISH.tag)]
+    return Reader(language, query if getting else None), getting and asked is not None
 
 
 def scripted(shown: HTMLResponse) -> HTMLResponse:
@@ -92,15 +129,43 @@ def asking(error: DomainError, path: str, sent: dict[str, str]) -> HTMLResponse:
     opens = bool(error.extra.get("opens"))
     fields = {} if opens else {name: value for name, value in sent.items() if name != FIELD}
     return scripted(page(
-        "passkey_ask.html", STATUS[error.kind], ask=json.dumps(ask), text=ask["text"], told=SIGNED.get(kind, kind), opens=opens,
+        "passkey_ask.html", STATUS[error.kind], ask=json.dumps(ask), text=ask["text"], told=SIGNED.get(kind) or kind, opens=opens,
         action="/r/passkeys/open" if opens else path, fields=fields,
     ))  # fmt: skip
 
 
-class PageRoute(APIRoute):
-    """A route that answers a person: what is refused inside it is told on a page."""
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+
+class SpokenRoute(APIRoute):
+    """A route that answers in the language of whoever asks, and keeps the language that is chosen on its page as a cookie."""
+
+    keeps_choice = True
+
+    def get_route_handler(self) -> Handler:
+        inner = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            reader, chosen = reader_of(request)
+            READER.set(reader)
+            response = await inner(request)
+            if chosen and self.keeps_choice:
+                runtime: Runtime = request.app.state.runtime
+                response.set_cookie(
+                    LANGUAGE_COOKIE, reader.language.tag, max_age=365 * 86_400, httponly=True, samesite="lax", path="/",
+                    secure=runtime.settings.public_url.startswith("https"),
+                )  # fmt: skip
+                response.headers["Cache-Control"] = "no-store"
+            return response
+
+        return handler
+
+
+class StaffRoute(APIRoute):
+    """A route that answers a person: what is refused inside it is told on a page. By itself in English, for the staff of labs,
+    platforms and the operator."""
+
+    def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
@@ -117,3 +182,7 @@ class PageRoute(APIRoute):
                 return problem_page(error)
 
         return handler
+
+
+class PageRoute(SpokenRoute, StaffRoute):
+    """A route that answers a person in their language: what is refused inside it is told on a page."""

@@ -28,12 +28,13 @@ from app.revocations import service, whereabouts
 from app.revocations.acting import Holder, lock, person_acting
 from app.revocations.schemas import RevocationIn
 from app.web import telling
-from app.web.act_pages import ALL, MOST_CREDIT, compared, credit_of, names
+from app.web.act_pages import ALL, MOST_CREDIT, compared, credit_of, language_of, names, offered
 from app.web.receipt_pages import done_by
 from app.web.rendering import PageRoute, page
+from app.web.saying import deed_language, say
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
-_OTHER = ("choose", "template", "credit", FIELD)
+_OTHER = ("choose", "template", "credit", "language", FIELD)
 """Fields of these forms that name no contribution."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -45,7 +46,7 @@ def _chosen(session: Session, receipt: Receipt, form: dict[str, str]) -> list[Co
 
 def _shown(session: Session, runtime: Runtime, receipt: Receipt, rows: list[Contribution]) -> dict[str, Any]:
     held = whereabouts.held(session, receipt.contributor_id, [row.id for row in rows], runtime.clock.now()) if rows else []
-    return {"items": telling.listed(session, runtime, rows), "labs": telling.labs(held)}
+    return {"items": telling.facts_of(session, runtime, rows), "labs": telling.labs(held)}
 
 
 # -- take them back ----------------------------------------------------------------------------------------------------
@@ -104,14 +105,13 @@ def _terms(request: Request, runtime: Runtime, form: dict[str, str]) -> Response
         rows = [row for row in _chosen(session, receipt, form) if row.state == "live"]
         shown = _shown(session, runtime, receipt, rows)
         if choose is None or not rows:
-            offered = [{"name": name, **{k: t[k] for k in ("title", "summary")}} for name, t in book.templates.items()]
-            return page("ask_some_terms.html", offered=offered, choose=None, **shown)
+            return page("ask_some_terms.html", offered=offered(book), choose=None, **shown)
         new = refusing(lambda: render_template(book.template(choose), {}))
         relations = [_relation(session, book, row, new) for row in rows]
     counts = Counter(relations)
     return page(
-        "ask_some_terms.html", choose=choose, title=book.template(choose)["title"], after=beside(new), named=names(new), most=MOST_CREDIT,
-        relations=relations, counts=counts, **shown,
+        "ask_some_terms.html", choose=choose, title=say(book.template(choose)["title"]), after=beside(new, deed_language()), named=names(new),
+        most=MOST_CREDIT, relations=relations, counts=counts, **shown,
     )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ async def scope_some(request: Request, runtime: RuntimeDep) -> Response:
 def _scope(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
     same_origin(request)
     book: PolicyBook = runtime.parts["policies"]
-    credit = credit_of(form)
+    credit, language = credit_of(form), language_of(form)
     with read(runtime.engine) as session:
         receipt_from(request, session)
     policy = book.resolve(None, form.get("template", ""), {}, runtime.clock.now())  # stored, where new, before the act's transaction
@@ -149,12 +149,12 @@ def _scope(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
         live = [row.id for row in lock(session, holder, ids) if row.state == "live"]
         left = [one for one in live if not _is_under(session, receipt, one, policy, credit)]
         proven = None
-        if any(service.to_sign(session, runtime, person, one, policy, telling.LANGUAGE, credit) for one in left):
+        if any(service.to_sign(session, runtime, person, one, policy, language, credit) for one in left):
             # One signature over all of them: each act holds it, and stands in it.
-            signed = {"type": "consent.scoped", "contributions": left, **service.terms_to_sign(policy, telling.LANGUAGE, credit)}
+            signed = {"type": "consent.scoped", "contributions": left, **service.terms_to_sign(policy, language, credit)}
             proven = passkeys.prove(session, runtime, receipt.contributor_id, signed, now=runtime.clock.now())
         for one in left:
-            service.scope(session, runtime, holder, one, policy, telling.LANGUAGE, credit, now=runtime.clock.now(), proven=proven)
+            service.scope(session, runtime, holder, one, policy, language, credit, now=runtime.clock.now(), proven=proven)
             done += 1
     return f"/r/some/done?n={done}"
 

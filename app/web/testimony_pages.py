@@ -24,16 +24,24 @@ from app.kit.runtime import Runtime
 from app.parties.claims import Claims, encode_secret
 from app.parties.models import IngestKey, Platform
 from app.web.rendering import PageRoute, page
+from app.web.saying import say
 
-testimony_pages = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_LINK])
+
+class TracelessRoute(PageRoute):
+    """The language that is chosen here goes along in the form's address: the browser keeps nothing that tells of a visit."""
+
+    keeps_choice = False
+
+
+testimony_pages = APIRouter(include_in_schema=False, route_class=TracelessRoute, dependencies=[BY_LINK])
 MOST = 20_000
 """Characters of one testimony."""
 SHOWN_FOR = timedelta(minutes=10)
 """An answer that was lost on its way comes again for so long; whoever sends the form again later does not get the link."""
 THEMES = {
-    "pay": "Pay", "hours": "Hours", "harm": "What the work does to me", "silence": "Not being allowed to talk", "shutdown": "Being shut out",
-    "hidden-client": "Not knowing who it is for", "migration": "Living far from home", "gender": "Being a woman, or other than a man",
-    "organising": "Acting together", "care": "What is good about it",
+    "pay": say("Pay"), "hours": say("Hours"), "harm": say("What the work does to me"), "silence": say("Not being allowed to talk"),
+    "shutdown": say("Being shut out"), "hidden-client": say("Not knowing who it is for"), "migration": say("Living far from home"),
+    "gender": say("Being a woman, or other than a man"), "organising": say("Acting together"), "care": say("What is good about it"),
 }  # fmt: skip
 LANGUAGES = {
     "en": "English", "ar": "العربية", "am": "አማርኛ", "bn": "বাংলা", "de": "Deutsch", "es": "Español", "fil": "Filipino", "fr": "Français", "hi": "हिन्दी",

@@ -31,7 +31,9 @@ from app.web.rendering import HERE, PageRoute, page
 
 
 class _SmallPage(PageRoute):
-    """A page whose form holds a digest and little else."""
+    """A page whose form holds a digest and little else. Its language is the frame's own, and nothing of it is kept."""
+
+    keeps_choice = False
 
     def get_route_handler(self) -> Handler:
         return only_small(super().get_route_handler())

@@ -27,7 +27,7 @@ def test_receipts_are_gathered_in_the_browser_alone(
     page.get_by_label("Receipts or their links").fill(f"{service.base}/r/{one} and {two}, {one} https://other.example/r/{three} rcp_short")
     page.get_by_label("What they are for").fill(HOSTILE)
     page.get_by_role("button", name="Add to my list").click()
-    expect(page.locator("#told")).to_have_text("2 receipts are new in your list. 1 of another service were left out: they open nothing here.")
+    expect(page.locator("#told")).to_have_text("2 receipts are new in your list. One of another service was left out: it opens nothing here.")
     expect(page.locator("#list li")).to_have_count(2)
     expect(page.locator("#list bdi").first).to_have_text(f"{HOSTILE.replace(chr(0x202E), ' ')}, ends in {one[-4:]}")
     assert page.title() == "My receipts in one list · Sayso" and page.locator("main img").count() == 0

@@ -129,8 +129,9 @@ def test_a_labs_page_says_who_it_is_what_is_late_and_why_it_is_blocked(service: 
 def test_a_set_of_terms_in_plain_words(service: Service, active: LabParty) -> None:
     digest = active.sdk.offer(str(active.sdk.request(EVALUATION).offer)).terms["policies"][0]["digest"]
     page = service.http.get(f"{service.base}/policies/{digest}")
-    assert page.status_code == 200 and 'lang="es"' in page.text and f"/v1/policies/{digest}/exports/aipref" in page.text
-    english = re.sub(r'<section lang="es">.*?</section>', "", page.text, flags=re.DOTALL)
+    assert page.status_code == 200 and '<section lang="es" dir="ltr">' in page.text and f"/v1/policies/{digest}/exports/aipref" in page.text
+    english = re.sub(r'<section lang="\w+" dir="\w+">.*?</section>', "", page.text, flags=re.DOTALL)
+    assert '<section lang="ar" dir="rtl">' in page.text
     assert [s for s in sentences(english) if grade(s) > MOST] == []
     for wrong in ("0" * 64, "x"):
         assert service.http.get(f"{service.base}/policies/{wrong}").status_code == 404

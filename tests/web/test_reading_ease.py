@@ -31,10 +31,11 @@ def sentences(html: str) -> list[str]:
     return [s for part in re.split(r"[.?!:;”“](?:\s|$)", text) if len((s := part.strip()).split()) > 2]
 
 
-def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+def every_page(service: Service, platform: PlatformParty, lab: LabParty, **headers: str) -> dict[str, httpx.Response]:
+    """Each page that a contributor or anybody meets, by a name for it."""
     one, two = platform.give(2, contributor="reader")
     lab.sdk.cut(lab.agree(platform), poll=0.05)
-    browser = httpx.Client(base_url=service.base, follow_redirects=True, headers={"Accept": "text/html"})
+    browser = httpx.Client(base_url=service.base, follow_redirects=True, headers={"Accept": "text/html", **headers})
     url = accepted(service.post("/v1/portal-sessions", {"contributor": "reader"}, service.token(platform)), 201)["url"]
     pages = {"lost": browser.get("/r"), "link": browser.get(one.claim_url), "portal link": browser.get(url)}
     pages["new"] = post(browser, url)
@@ -66,6 +67,12 @@ def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, plat
     pages["kept"] = post(browser, f"/w/{widget.site}", wording=widget.shown()["choices"][0]["shown"]["en"]["wording"])
     pages["story"] = browser.get("/r/timeline")
     pages["erased"] = post(browser, f"/r/of/{two.id}/erase", sure="yes")
+    browser.close()
+    return pages
+
+
+def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    pages = every_page(service, platform, lab)
     measured = {name: (grade(sentences(page.text)), page.status_code) for name, page in pages.items()}
     assert all(status in (200, 201, 401) for _, status in measured.values()), measured
     assert not {name: found for name, (found, _) in measured.items() if found > MOST}

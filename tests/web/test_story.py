@@ -46,10 +46,10 @@ def test_it_is_found_by_words_that_nobody_notes(
     # So many are opened at a time; the next look goes on where this one ended, for the same words alone.
     monkeypatch.setattr(finding, "LOOKED_AT", 5)
     page = post(browser, "/r/find", words="words")
-    assert page.text.count('class="item"') == 4 and "We looked at 5 things, and there are more." in words(page)
+    assert page.text.count('class="item"') == 4 and "We looked at 5 things. There are more." in words(page)
     cursor = page.text.split('name="cursor" value="')[1].split('"')[0]
     page = post(browser, "/r/find", words="words", cursor=cursor)
-    assert page.text.count('class="item"') == 3 and others[-1].id in page.text and "that is all" in page.text
+    assert page.text.count('class="item"') == 3 and others[-1].id in page.text and "That is all." in page.text
     told = post(browser, "/r/find", words="other", cursor=cursor)
     assert told.status_code in (400, 422) and CODES["cursor_invalid"] in told.text
     out, err = capfd.readouterr()

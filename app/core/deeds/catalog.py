@@ -13,6 +13,8 @@ class Catalog:
     """
 
     reviewed: bool
+    direction: str = "ltr"
+    """How it is written: `ltr` or `rtl`."""
     heading: str
     """What stands above the deed: that these are plain words."""
     nothing: str

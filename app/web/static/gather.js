@@ -23,12 +23,12 @@ function keep(list) {
     localStorage.setItem(PLACE, JSON.stringify(list));
     return true;
   } catch {
-    tell("This browser does not let a page keep anything. Save the list as a file.");
+    tell(words("unkept"));
     return false;
   }
 }
 
-function tell(text) { byId("told").textContent = text; }
+function tell(...told) { byId("told").replaceChildren(...told.flatMap((one, place) => (place ? [" ", one] : [one]))); }
 
 function tidy(name) { return name.replace(/\p{C}/gu, " ").replace(/\s+/g, " ").trim().slice(0, LONGEST); }
 
@@ -60,8 +60,8 @@ function add(text, name) {
     more++;
   }
   if (!keep(list)) return false;
-  const told = more === 1 ? "One receipt is new in your list." : more ? `${more} receipts are new in your list.` : found.length ? "They are in your list already." : "There is no receipt in that.";
-  tell(others ? `${told} ${others} of another service were left out: they open nothing here.` : told);
+  const told = more ? words("new", more) : words(found.length ? "known" : "nothing");
+  tell(told, ...(others ? [words("others", others)] : []));
   show();
   return found.length > 0;
 }
@@ -70,20 +70,19 @@ function show() {
   const list = kept();
   byId("list").replaceChildren(...list.map((one, place) => {
     const item = document.createElement("li"), name = document.createElement("bdi"), open = document.createElement("form");
-    const title = one.name || "A receipt";
-    name.textContent = `${title}, ends in ${one.secret.slice(-4)}`;
+    name.append(one.name || words("unnamed"), ", ", words("ends", one.secret.slice(-4)));
     open.method = "post";
     open.action = "/r/open";
     const secret = Object.assign(document.createElement("input"), { type: "hidden", name: "receipt", value: one.secret });
     const go = document.createElement("button"), off = document.createElement("button");
-    go.textContent = "Open";
-    off.textContent = "Take off the list";
+    go.append(words("open"));
+    off.append(words("take-off"));
     off.type = "button";
     off.className = "plain";
     for (const button of [go, off]) button.setAttribute("aria-label", `${button.textContent}: ${name.textContent}`);
     off.addEventListener("click", () => {
       keep(kept().filter((other) => other.secret !== one.secret));
-      tell("It is off the list. It still works.");
+      tell(words("off"));
       show();
       byId("list").querySelectorAll("button.plain")[Math.min(place, list.length - 2)]?.focus();
     });
@@ -103,7 +102,7 @@ byId("add").addEventListener("submit", (event) => {
 byId("file").addEventListener("change", async (event) => {
   const [file] = event.target.files;
   if (!file) return;
-  if (file.size > 1_000_000) tell("This file is too large to be a list of receipts.");
+  if (file.size > 1_000_000) tell(words("large"));
   else add(await file.text(), "");
   event.target.value = "";
 });
@@ -119,7 +118,7 @@ byId("save").addEventListener("click", () => {
 
 byId("empty").addEventListener("click", () => {
   keep([]);
-  tell("The list is empty. The receipts still work, if you have them.");
+  tell(words("emptied"));
   show();
 });
 

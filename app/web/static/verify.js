@@ -384,16 +384,17 @@ async function verifyReceipt(text, vkey) {
 }
 
 // -- the page -----------------------------------------------------------------------------------------------------------------
-const TOLD = { holds: "This receipt holds.", fails: "This receipt does not hold.", waits: "Right so far. It is not yet under a checkpoint of the log: save it again in a few seconds." };
+// Why a step failed is told in English, in the words of `sayso verify`; what was looked at and the verdict in the page's language.
 function show(found) {
   const list = document.getElementById("steps");
   list.replaceChildren(...found.steps.map((one) => {
     const item = document.createElement("li"), told = document.createElement("strong");
-    told.textContent = one.ok === true ? "Right: " : one.ok === null ? "Waits: " : "Wrong: ";
-    item.append(told, one.detail ? `${one.name}. ${one.detail}` : one.name);
+    told.append(words(one.ok === true ? "right" : one.ok === null ? "waiting" : "wrong"));
+    item.append(told, " ", words(one.name));
+    if (one.detail) item.append(". ", Object.assign(document.createElement("span"), { lang: "en", dir: "ltr", textContent: one.detail }));
     return item;
   }));
-  document.getElementById("verdict").textContent = TOLD[found.verdict];
+  document.getElementById("verdict").replaceChildren(words(found.verdict));
   document.getElementById("found").hidden = false;
 }
 
