@@ -186,7 +186,7 @@ def test_all_that_a_page_says_is_marked(service: Service, platform: PlatformPart
         pages["sent"] = post(browser, form, once=once[1], text="Written for tests")
         pages["problem"] = post(browser, f"/r/of/{given.id}/nothing")
     files = [pages.pop(name) for name in ("/r/everything", "/r/keep")]
-    del pages["frame"]  # is in the language of its wordings: app/consents/widget_words.py
+    del pages["frame"], pages["kept"]  # in the language of their wordings: app/consents/widget_words.py
     assert not {name: found for name, page in pages.items() if (found := Seen(page.text).unmarked())}
     assert {page.headers["content-language"] for page in pages.values()} == {PSEUDO}
     assert "⟦Keep this file." in files[1].text and "⟦What you gave".encode() not in files[1].content
@@ -299,7 +299,7 @@ def test_a_page_is_in_one_language_with_the_english_apart(service: Service, plat
     if service.backend != "sqlite":
         pytest.skip("what a page says does not depend on the database")
     pages = every_page(service, platform, lab, **{"Accept-Language": tag})
-    del pages["frame"]  # is in the language of its wordings
+    del pages["frame"], pages["kept"]  # in the language of their wordings
     for name, page in pages.items():
         seen = Seen(page.text)
         assert page.status_code in (200, 401) and seen.beside and all((one["lang"], one["dir"]) == ("en", "ltr") for one in seen.beside), name
