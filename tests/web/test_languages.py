@@ -325,3 +325,19 @@ def test_a_refusal_is_told_in_the_language_and_its_detail_in_english(service: Se
     page = httpx.get(f"{service.base}/c/nothing", headers={"Accept-Language": "ar"})
     assert page.status_code == 404 and "لا يوجد رابط كهذا." in page.text and "<title>لا يوجد رابط كهذا. · Sayso</title>" in page.text
     assert re.search(r'<p lang="en" dir="ltr">[A-Z][a-z ;]+', page.text)
+
+
+def test_what_a_page_can_refuse_with_has_a_title_in_each_language() -> None:
+    """But where a receipt opens nothing: that is a page of its own."""
+    staff = ("lab_pages.py", "operator_pages.py", "intake_pages.py")
+    raised: set[str] = set()
+    for path in catalogs.WEB.glob("*.py"):
+        if path.name not in staff:
+            raised |= set(re.findall(r'raise [A-Z]\w+\(\s*"([a-z_]+)"', path.read_text("utf-8")))
+    assert len(raised) > 5 and raised - {"token_invalid"} <= set(catalogs.MET)
+
+
+def test_the_deed_of_a_policys_own_address_runs_from_right_to_left(service: Service) -> None:
+    digest = service.runtime.parts["policies"].resolve(None, "evaluation-only", {}, service.clock.now()).digest
+    page = httpx.get(f"{service.base}/v1/policies/{digest}", headers={"Accept": "text/html", "Accept-Language": "ar"})
+    assert '<html lang="ar" dir="rtl">' in page.text and '<span class="en" lang="en" dir="ltr">' in page.text
