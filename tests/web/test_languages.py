@@ -1,7 +1,9 @@
 """The languages of the pages: which one a reader gets, what stands in it, and that no text is left out of a catalog."""
 
+import io
 import re
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -188,7 +190,9 @@ def test_all_that_a_page_says_is_marked(service: Service, platform: PlatformPart
     files = [pages.pop(name) for name in ("/r/everything", "/r/keep")]
     assert not {name: found for name, page in pages.items() if (found := Seen(page.text).unmarked())}
     assert {page.headers["content-language"] for page in pages.values()} == {PSEUDO}
-    assert "⟦Keep this file." in files[1].text and "⟦What you gave".encode() not in files[1].content
+    with zipfile.ZipFile(io.BytesIO(files[0].content)) as everything:
+        assert everything.read("READ-ME.txt").decode().startswith("⟦What you gave, as it was kept")
+    assert files[1].text.startswith("⟦Keep this file.")
 
 
 # -- which language -------------------------------------------------------------------------------------------------------
