@@ -1,7 +1,9 @@
 """The languages of the pages: which one a reader gets, what stands in it, and that no text is left out of a catalog."""
 
+import io
 import re
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -189,7 +191,9 @@ def test_all_that_a_page_says_is_marked(service: Service, platform: PlatformPart
     del pages["frame"], pages["kept"]  # in the language of their wordings: app/consents/widget_words.py
     assert not {name: found for name, page in pages.items() if (found := Seen(page.text).unmarked())}
     assert {page.headers["content-language"] for page in pages.values()} == {PSEUDO}
-    assert "⟦Keep this file." in files[1].text and "⟦What you gave".encode() not in files[1].content
+    with zipfile.ZipFile(io.BytesIO(files[0].content)) as everything:
+        assert everything.read("READ-ME.txt").decode().startswith("⟦What you gave, as it was kept")
+    assert files[1].text.startswith("⟦Keep this file.")
 
 
 # -- which language -------------------------------------------------------------------------------------------------------
@@ -327,3 +331,19 @@ def test_a_refusal_is_told_in_the_language_and_its_detail_in_english(service: Se
     page = httpx.get(f"{service.base}/c/nothing", headers={"Accept-Language": "ar"})
     assert page.status_code == 404 and "لا يوجد رابط كهذا." in page.text and "<title>لا يوجد رابط كهذا. · Sayso</title>" in page.text
     assert re.search(r'<p lang="en" dir="ltr">[A-Z][a-z ;]+', page.text)
+
+
+def test_what_a_page_can_refuse_with_has_a_title_in_each_language() -> None:
+    """But where a receipt opens nothing: that is a page of its own."""
+    staff = ("lab_pages.py", "operator_pages.py", "intake_pages.py")
+    raised: set[str] = set()
+    for path in catalogs.WEB.glob("*.py"):
+        if path.name not in staff:
+            raised |= set(re.findall(r'raise [A-Z]\w+\(\s*"([a-z_]+)"', path.read_text("utf-8")))
+    assert len(raised) > 5 and raised - {"token_invalid"} <= set(catalogs.MET)
+
+
+def test_the_deed_of_a_policys_own_address_runs_from_right_to_left(service: Service) -> None:
+    digest = service.runtime.parts["policies"].resolve(None, "evaluation-only", {}, service.clock.now()).digest
+    page = httpx.get(f"{service.base}/v1/policies/{digest}", headers={"Accept": "text/html", "Accept-Language": "ar"})
+    assert '<html lang="ar" dir="rtl">' in page.text and '<span class="en" lang="en" dir="ltr">' in page.text
