@@ -46,7 +46,8 @@ class ReleaseItem(SQLModel, table=True):
     """
 
     __tablename__ = "release_item"
-    __table_args__ = (sa.Index("ix_release_item_contribution", "contribution_id", "release_id"),)
+    # With shard and parts what a person's page counts is read from the index alone.
+    __table_args__ = (sa.Index("ix_release_item_contribution", "contribution_id", "release_id", "shard", "parts"),)
 
     release_id: str = Field(primary_key=True, sa_type=IdType)
     shard: int = Field(primary_key=True)
