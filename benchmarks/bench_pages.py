@@ -31,12 +31,9 @@ def run(database: str, *, rounds: int, records: int, requests: int) -> list[Outc
     Raises RuntimeError where a page is not what it should be.
     """
     with backend(database) as (directory, url), sayso_server(directory, url) as sayso, noop_server(directory, "pages") as bare:
-        receipt = _person(sayso, directory, records)
+        receipt, live = _person(sayso, directory, records)
         with httpx.Client(base_url=sayso.url, cookies={COOKIE: receipt}, timeout=60) as browser:
-            one = re.search(r"/r/of/(con_[0-9a-z]{26})", _page(browser, "/r"))
-            if one is None:
-                raise RuntimeError("the list holds nothing")
-            pages = {"/r": "/r", "/r/of/{id}": f"/r/of/{one[1]}", "/r/where": "/r/where", "/r/timeline": "/r/timeline"}
+            pages = {"/r": "/r", "/r/of/{id}": f"/r/of/{live}", "/r/where": "/r/where", "/r/timeline": "/r/timeline"}
             weights = {name: _weight(browser, path) for name, path in pages.items()}
         cases: dict[str, Any] = {}
         for name, path in pages.items():
@@ -57,8 +54,8 @@ def run(database: str, *, rounds: int, records: int, requests: int) -> list[Outc
     return outcomes
 
 
-def _person(sayso: Sayso, directory: Path, records: int) -> str:
-    """The receipt, for everything, of the one person who gave all there is."""
+def _person(sayso: Sayso, directory: Path, records: int) -> tuple[str, str]:
+    """The receipt, for everything, of the one person who gave all there is; and one of it that labs have."""
     token = sayso.token()
     send(Load(sayso.port, "/v1/contributions/batch", "p", records // 500, 2, 500, people=1, token=token), 200)
     lab = Lab(sayso, directory)
@@ -70,9 +67,10 @@ def _person(sayso: Sayso, directory: Path, records: int) -> str:
         asked = client.post("/v1/portal-sessions", json={"contributor": "person-0"}, headers={"Authorization": f"Bearer {token}"})
         receipt = str(ok(client.post(ok(asked)["url"], headers={"Accept": "application/json"}))["receipt"])
         client.headers["Authorization"] = f"Bearer {receipt}"
-        mine = ok(client.get("/v1/contributions/me", params={"limit": WITHDRAWN}))["items"]
-        ok(client.post("/v1/revocations", json={"scope": "contribution", "ids": [one["id"] for one in mine[:WITHDRAWN]]}))
-    return receipt
+        mine = ok(client.get("/v1/contributions/me", params={"limit": WITHDRAWN}))
+        rest = ok(client.get("/v1/contributions/me", params={"limit": 1, "cursor": mine["next"]}))["items"]
+        ok(client.post("/v1/revocations", json={"scope": "contribution", "ids": [one["id"] for one in mine["items"]]}))
+    return receipt, rest[0]["id"]
 
 
 def _page(browser: httpx.Client, path: str) -> str:
