@@ -24,9 +24,9 @@ MET = (
     "already_withdrawn", "awaiting_checkpoint", "body_invalid", "body_too_large", "claim_already_redeemed", "claim_expired", "claim_unknown",
     "compensation_not_due", "consent_wider_needs_claim", "console_ended", "contribution_gone", "contributor_refused", "csrf", "cursor_invalid",
     "erasure_unknown", "form_invalid", "id_invalid", "ids_missing", "ingest_key_unknown", "journal_unavailable", "log_read_only", "media_type",
-    "not_found", "objection_stands", "objection_withdrawn", "passkey_count", "passkey_expired", "passkey_invalid", "passkey_other_act",
-    "passkey_unknown", "passkey_unverified", "passkey_used", "passkey_wrong_site", "passkeys_too_many", "policy_never_permits", "policy_unknown",
-    "policy_unknown_template", "rate_limited", "receipt_scope", "receipts_too_many", "record_too_large", "recovery_code_mistyped",
+    "not_found", "objection_stands", "objection_withdrawn", "parameter_invalid", "passkey_count", "passkey_expired", "passkey_invalid",
+    "passkey_other_act", "passkey_unknown", "passkey_unverified", "passkey_used", "passkey_wrong_site", "passkeys_too_many", "policy_never_permits",
+    "policy_unknown", "policy_unknown_template", "rate_limited", "receipt_scope", "receipts_too_many", "record_too_large", "recovery_code_mistyped",
     "recovery_code_unknown", "unavailable",
 )  # fmt: skip
 """The problems that a page can end in, by code."""
