@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
 from tests.browser.test_taking_back import once_is_enough, tap
+from tests.faults.cuts import queued
 from tests.support import EVALUATION, LabParty, PlatformParty, Service
 
 
@@ -40,5 +41,15 @@ def test_read_sign_and_see_what_is_owed(
     page.reload()
     expect(page.locator("main")).to_contain_text("published")
     no_barriers(page)
+    waiting = queued(service, lab.sdk.agreement(page.url.rsplit("/", 1)[1]))
+    page.reload()
+    page.get_by_role("link", name=waiting.release).click()
+    expect(page.get_by_role("heading", name="It is being cut")).to_be_visible()
+    no_barriers(page)
+    tap(page, "Look again")
+    tap(page, "Give up this cut")
+    expect(page.get_by_role("heading", name="It was given up")).to_be_visible()
+    no_barriers(page)
+    page.get_by_role("link", name="Back to the agreement").click()
     page.get_by_role("link", name="Back").click()
     expect(page.locator("main")).to_contain_text("No offer waits.")
