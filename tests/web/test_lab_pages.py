@@ -67,7 +67,8 @@ def test_from_the_offer_to_the_recall(service: Service, platform: PlatformParty,
     assert page.status_code == 200 and lab.sdk.agreement(agreement).offer == offer and "None was cut yet." in page.text
     assert window.get(f"/lab/offers/{offer}").url.path == page.url.path
     release = lab.sdk.cut(agreement, poll=0.05)
-    assert release.id in window.get(page.url.path).text
+    shown = window.get(page.url.path).text
+    assert release.id in shown and "name nobody" in shown and "give credit" not in shown, "as the offer puts it"
     Contributor.claim(given[0].claim_url).withdraw()
     recall = until(lambda: lab.sdk.recalls(agreement).items)[0]
     page = window.get(page.url.path)
