@@ -1,11 +1,11 @@
-// <sayso-consent site="stk_…" name="intent"></sayso-consent>. What it says comes from Sayso alone; of the page it takes a site key, a
-// field's name, a language and a claim link of Sayso's.
+// <sayso-consent site="stk_…" name="intent"></sayso-consent>. What it says comes from Sayso alone; of
+// the page it takes a site key, a field's name, a language, a claim link.
 (() => {
   "use strict";
   const HOME = new URL(".", document.currentScript.src).href;
   const SITE = /^stk_[0-9a-z]{26}$/, CLAIM = /^c\/[0-9a-z]{28,80}$/;
   const FRESH = 20 * 3600e3; // an intent lives for 24 hours
-  const SETTLE = 250; // of arrow keys through the choices the last one counts
+  const SETTLE = 250; // of arrow keys the last counts
   const AWAY = "The choices could not be loaded. Load the page again later.";
 
   const style = new CSSStyleSheet(); // a <style> the page's policy would have to allow
@@ -55,6 +55,7 @@
     #ready = null; // an intent that no record has yet
     #making = null; // one that is on its way
     #timer = 0;
+    #busy = false;
     #passing = 0; // until then the form's submit event is our own
 
     get form() { return this.#inner.form; }
@@ -99,14 +100,17 @@
     // The form is sent: see that an intent goes along. Without an answer it goes without; no work is lost.
     async handleEvent(event) {
       if (!this.#choice || event.timeStamp < this.#passing) return;
-      if (this.#sound()) { // in the form; the next time it needs another
+      if (this.#sound()) { // the next time it needs another
         this.#ready = null;
         return;
       }
       event.preventDefault();
       event.stopImmediatePropagation();
+      if (this.#busy) return; // pressed twice
+      this.#busy = true;
       const by = event.submitter;
-      await Promise.all([this.take(), new Promise(setTimeout)]); // within its own event a form is not sent again
+      await Promise.all([this.take(), new Promise(setTimeout)]); // within its own event none is sent
+      this.#busy = false;
       this.#passing = performance.now() + 2000;
       this.#inner.form?.requestSubmit(by?.form === this.#inner.form ? by : null);
     }
