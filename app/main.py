@@ -16,6 +16,7 @@ from app.agreements.router import router as agreements
 from app.collectives import eligibility, voting
 from app.collectives.campaign_routes import router as campaigns
 from app.collectives.router import router as collectives
+from app.collectives.thread_routes import router as threads
 from app.consents import service as consents_service
 from app.consents.policies import PolicyBook
 from app.consents.router import router as consents
@@ -100,9 +101,9 @@ from app.web.story_pages import router as story_pages
 from app.web.testimony_pages import testimony_pages
 
 ROUTERS = (
-    parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, campaigns, agreements, release_routes, revocations,
-    objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages, story_pages,
-    act_pages, everything, recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
+    parties, lab_routes, consents, wordings, contributions, hook_routes, receipts, collectives, campaigns, threads, agreements, release_routes,
+    revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages,
+    story_pages, act_pages, everything, recovery_pages, pay_pages, receipt_pages, intake_pages, testimony_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 

@@ -147,6 +147,8 @@ class Proposal(SQLModel, table=True):
     policy_id: int | None = Field(default=None, foreign_key="policy.id")
     charter: bytes | None = None
     subject: str | None = Field(default=None, sa_type=IdType)
+    alternative_to: str | None = Field(default=None, sa_type=IdType)
+    """The proposal whose author did not accept this text."""
     state: str
     rounds: int = 0
     """Amendments that answered an objection."""

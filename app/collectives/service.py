@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
-from app.collectives import eligibility, pledging, queries
+from app.collectives import eligibility, pledging, queries, weighing
 from app.collectives.models import (
     CharterVersion,
     Collective,
@@ -192,6 +192,7 @@ def leave(
         raise NotFound("not_found", "That membership ended before.")
     mine.left_at = now
     pledging.forget(session, runtime, who.contributor, collective)
+    weighing.forget_votes(session, runtime, who.contributor, collective)
     ended = sa.update(Mandate).where(Mandate.membership_id == mine.id, Mandate.ended_at == None)  # type: ignore[arg-type]
     session.execute(ended.values(ended_at=now))
     session.add(mine)

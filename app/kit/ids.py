@@ -22,7 +22,8 @@ PREFIXES = {
     "recall": "rcl", "erasure": "ers", "receipt": "rcp", "act": "act", "admin": "adm", "ingest_key": "igk",
     "refused_line": "rfl", "collective": "col", "member": "mem", "mandate": "mdt", "proposal": "prp", "ballot": "blt",
     "minority_report": "mrp", "event": "sev", "lab_application": "lap", "report": "rpt", "line": "cpl", "dispute": "dsp",
-    "objection": "obj", "platform_event": "pev", "campaign": "cmp", "pledge": "pld",
+    "objection": "obj", "platform_event": "pev", "campaign": "cmp", "pledge": "pld", "statement": "stm", "comment": "cmt",
+    "answer": "ans", "moderation": "mdr", "amendment": "amd", "closure_note": "cln", "appeal": "apl",
 }  # fmt: skip
 
 
