@@ -27,10 +27,12 @@ def amend(
 ) -> str:
     """Propose another text, while it is discussed; gives the amendment's id.
 
-    Raises NotFound, Forbidden (no_voice_yet), Conflict (thread_frozen, text_changed, thread_full) or TooMany (load_spent).
+    Raises NotFound, Forbidden (no_voice_yet, not_proposer), Conflict (thread_frozen, text_changed, thread_full) or TooMany (load_spent).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     threads.still_open(at.row, now)
+    if at.row.request_id is not None:
+        raise Forbidden("not_proposer", "A lab's request is answered and not amended: say in a statement what it lacks.")
     if base_sha256 != at.row.text_sha256 or sha256_hex(text.encode()) == base_sha256:
         raise Conflict("text_changed", "Read the text again, send the digest of what you read, and another text than that.")
     deliberating.may_ask(session, who, collective, queries.charter(session, collective, at.row.charter_n), now)

@@ -60,6 +60,8 @@ def propose(
         raise Invalid("proposal_invalid", "Give the pseudonym of a member who is no steward as `subject`.", takes=["subject"])
     if given.type.startswith("licence.") and not _about_a_lab(session, collective, given.type, given.subject):
         raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
+    if given.charter is not None and (given.charter.requests == "decide") != row.decides:
+        raise Invalid("charter_invalid", "Who answers labs' requests is fixed when a collective is founded; found another.")
     charter = queries.charter(session, collective, row.charter_n)
     deliberating.may_ask(session, who, collective, charter, now)
     freeze = queries.planned_freeze(charter, given.type, now)

@@ -258,7 +258,7 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal) -> ProposalOut:
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
         electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
         thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),
-        alternative_to=row.alternative_to,
+        alternative_to=row.alternative_to, request=row.request_id,
     )  # fmt: skip
 
 

@@ -36,6 +36,9 @@ class CharterIn(In):
     review_days: Annotated[int, Field(ge=30, le=365)] = 365
     load: Annotated[int, Field(ge=1, le=100)] = 8
     """The most ballots that begin in thirty days."""
+    requests: Literal["policy", "decide"] = "policy"
+    """Whether the policy alone answers labs, or each new use of a lab is decided by itself too. Only a public collective decides, and
+    which of the two is fixed when it is founded."""
     asks: Annotated[int, Field(ge=1, le=50)] = 5
     """The most that one member asks of the others in seven days: proposals and amendments."""
 
@@ -172,6 +175,8 @@ class ProposalOut(Out):
     thread_sha256: str | None
     labels: list[str]
     alternative_to: str | None
+    request: str | None
+    """The lab's request that it is about. The lab reads statements and comments of this thread, without names, and can speak in it."""
 
 
 class ProposalPage(Out):

@@ -75,8 +75,11 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
     """Found a collective; its founder is its first member and steward. Gives its id. Raises Invalid (charter_invalid)."""
     person = acting(session, runtime, who)
     body = charter_bytes(given.charter)
+    if given.charter.requests == "decide" and not given.listed:
+        raise Invalid("charter_invalid", "Only a public collective decides on requests itself: a lab is told that it does.")
     row = Collective(
         id=random_id("collective"), name=given.name, kind=given.kind, listed=given.listed, state="open", charter_n=1, created_at=now,
+        decides=given.charter.requests == "decide",
     )  # fmt: skip
     if policy is not None:
         row.policy_id, row.policy_outcome = policy.id, row.id

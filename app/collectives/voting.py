@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import amendments, closing, moderating, proposals, queries, threads
+from app.collectives import amendments, closing, licensing, moderating, proposals, queries, threads
 from app.collectives.electorate import ballot_key, tag, tag_of
 from app.collectives.models import (
     BallotRow,
@@ -176,6 +176,8 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         session.flush()
         body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
         log.append(session, [log.institutional("outcome.decided", row.id, body, now)], now)
+        if row.request_id is not None:
+            runtime.jobs.enqueue(session, "asked", row.id)
         return
     standing = queries.standing_objections(session, row.id)
     snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row))
@@ -209,6 +211,8 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     )  # fmt: skip
     session.flush()
     _queue(session, runtime, row, "appeal", row.appeal_until, now)
+    if row.request_id is not None and row.state != "appeal":
+        runtime.jobs.enqueue(session, "asked", row.id)
     if found.verdict == "passed" and refuses:  # what takes away does not wait
         _effect(session, runtime, collective, row, now)
 
@@ -269,6 +273,9 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         session.flush()
         leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
         log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
+    elif row.type == "licence.use":
+        licensing.grant(session, collective, row, now.date() + timedelta(days=charter["review_days"]), now)
+        runtime.jobs.enqueue(session, "asked", row.id)
     elif row.type in ("licence.grant", "licence.recall"):
         set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
     elif row.type == "steward.elect":

@@ -53,6 +53,8 @@ BODIES: dict[str, Any] = {
             "/polis": {"comments": "x", "votes": "x"},
         }.items()
     },
+    "/v1/requests/{request}/threads/{thread}/comments": {"text": "x", "reasons": ["aim"]},
+    "/v1/requests/{request}/threads/{thread}/statements/{statement}/answer": {"text": "x"},
     "/v1/collectives/{collective}/moderations/{moderation}/appeal": {"text": "x"},
     "/v1/collectives/{collective}/moderations/{moderation}/decision": {"restore": True},
     "/v1/revocations": {"scope": "contribution"}, "/v1/erasures": {"scope": "contribution"},
@@ -134,7 +136,7 @@ def worlds(running: Service) -> tuple[World, World]:
 
 
 def address(path: str, ids: dict[str, str]) -> str:
-    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line", "event"), "x"), "path:path": "x", **ids})
+    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line", "event", "thread"), "x"), "path:path": "x", **ids})
 
 
 def body(path: str, method: str) -> bytes | None:
