@@ -139,11 +139,12 @@ def as_steward(mine: Membership) -> None:
         raise Forbidden("not_steward", "A steward does that; ask one.")
 
 
-def page(session: Session, collective: str, after: int | None, limit: int) -> list[Moderation]:
-    """What was hidden in a collective, in the order of the log."""
+def page(session: Session, collective: str, after: str | None, limit: int) -> list[Moderation]:
+    """What was hidden in a collective, in the order of the log; what an import hid together has one place there."""
     query = select(Moderation).where(Moderation.collective_id == collective)
     if after is not None:
-        query = query.where(sa.tuple_(Moderation.log_index, Moderation.id) > sa.tuple_(sa.literal(after), sa.literal("~")))  # type: ignore[arg-type]
+        last = session.get_one(Moderation, after)
+        query = query.where(sa.tuple_(Moderation.log_index, Moderation.id) > sa.tuple_(sa.literal(last.log_index), sa.literal(last.id)))  # type: ignore[arg-type]
     return list(session.exec(query.order_by(Moderation.log_index, Moderation.id).limit(limit)))  # type: ignore[arg-type]
 
 

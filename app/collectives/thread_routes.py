@@ -51,7 +51,6 @@ from app.core.canonical import sha256_hex
 from app.core.thread import Totals, counted_reasons
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
-from app.kit.errors import Malformed
 from app.kit.pagination import PAGE, Cursors
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -157,11 +156,12 @@ def list_moderations(
     """A public one's for everybody, another's for its members: what was hidden, why, and what became of the appeal."""
     queries.readable(session, collective, None if receipt is None else receipt.contributor_id)
     listing = f"moderations/{collective}"
-    rows = moderating.page(session, collective, _after(runtime, listing, cursor), PAGE)
+    cursors: Cursors = runtime.parts["cursors"]
+    rows = moderating.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
     items, hidden = moderating.rate(session, collective)
     return ModerationLog(
         items=log.bucket(items), hidden=log.bucket(hidden), moderations=[_moderation(row) for row in rows],
-        next=_next(runtime, listing, [row.log_index for row in rows]),
+        next=cursors.make(listing, rows[-1].id) if len(rows) == PAGE else None,
     )  # fmt: skip
 
 
@@ -273,10 +273,7 @@ def write_out(collective: str, proposal: str, runtime: RuntimeDep, session: Read
 # -- telling ----------------------------------------------------------------------------------------------------------
 def _after(runtime: Runtime, listing: str, cursor: str | None) -> int | None:
     cursors: Cursors = runtime.parts["cursors"]
-    position = None if cursor is None else cursors.read(listing, cursor)
-    if position is not None and not position.isdigit():
-        raise Malformed("cursor_invalid", "Take the cursor from the `next` of the page before, or leave it out to start anew.")
-    return None if position is None else int(position)
+    return None if cursor is None else int(cursors.read(listing, cursor))
 
 
 def _next(runtime: Runtime, listing: str, indices: list[int]) -> str | None:

@@ -14,18 +14,18 @@ from sayso.collective import Collective
 from sayso.errors import SaysoError
 from sqlmodel import select
 
-from app.collectives import amendments, deliberating, voting
+from app.collectives import amendments, deliberating, thread_routes, voting
 from app.collectives.models import Membership
 from app.collectives.thread_models import Amendment, Comment, ProposalThread, Statement, StatementVote, Words
 from app.core import polis
 from app.core.thread import must_be_answered
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from tests.collectives.members import founded, in_force, joined, on_one_backend, pass_days, people
+from tests.collectives.members import founded, in_force, joined, mandated, on_one_backend, pass_days, people
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.collectives.test_mandates import refuses
+from tests.collectives.test_mandates import cut_of, refuses
 from tests.kit.refusals import accepted, call, lab_token, refused
-from tests.support import DATA, LabParty, PlatformParty, Service
+from tests.support import DATA, LabParty, PlatformParty, Service, until
 
 SEATTLE = DATA / "polis" / "15-per-hour-seattle"
 
@@ -275,6 +275,42 @@ def test_when_no_steward_is_left_to_decide_an_appeal_that_is_what_is_told(servic
     assert (found["verdict"], found["labels"]) == ("passed", ["note-struck"]), "the arithmetic is nobody's to appeal"
     pass_days(service, mine[0], proposal["id"], 4)
     refuses("proposal_state", lambda: mine[3].close(proposal["id"], "Late.", None))
+
+
+def test_pages_of_comments_and_of_what_was_hidden_go_on_where_they_ended(
+    service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an import hid together has one place in the log."""
+    on_one_backend(service)
+    monkeypatch.setattr(thread_routes, "PAGE", 2)
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    comments = "timestamp,comment-id,author-id,moderated,comment-body\n" + "".join(f"1,{n},1,-1,x{n}\n" for n in range(5))
+    mine[0].import_polis(proposal["id"], comments, "timestamp,comment-id,voter-id,vote\n")
+    seen, cursor = [], None
+    for _ in range(3):
+        page = mine[1].moderations(cursor)
+        seen += [one["item"] for one in page["moderations"]]
+        cursor = page["next"]
+    assert cursor is None and sorted(seen) == sorted(one["id"] for one in mine[1].statements(proposal["id"])) and len(seen) == 5
+    said = [mine[n % 2].comment(proposal["id"], "x", ["aim"])["id"] for n in range(5)]
+    assert [one["id"] for one in mine[1].comments(proposal["id"])] == said
+
+
+def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = union_of(service, platform, 4)
+    mandated(service, mine[1])
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    narrow = mine[0].propose("policy.narrow", "As before.", policy={"template": "evaluation-only"})
+    opened = pass_days(service, mine[0], narrow["id"], 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    pass_days(service, mine[0], narrow["id"], 7)
+    cut = cut_of(service, lab.agree(platform)).release
+    assert lab.sdk.labels(cut) == []
+    mine[1].close(narrow["id"], "Nobody argued.", None)
+    mine[2].appeal_note(narrow["id"], "argument-missing", "I did.")
+    assert [one["label"] for one in until(lambda: lab.sdk.labels(cut))] == ["contested"]
 
 
 def test_comments_beside_the_freeze_are_in_the_thread_or_were_refused(service: Service, platform: PlatformParty) -> None:

@@ -143,9 +143,9 @@ class Collective:
         """Hide a statement, a comment or an amendment, as a steward."""
         return self._on(proposal_id, "POST", "/moderations", {"item": item_id, "reason": reason})
 
-    def moderations(self) -> dict[str, Any]:
-        """The first page of the moderation log."""
-        return self._do("GET", "/moderations")
+    def moderations(self, cursor: str | None = None) -> dict[str, Any]:
+        """A page of the moderation log, the oldest first; its `next` leads to the following one."""
+        return self._do("GET", "/moderations" + (f"?cursor={quote(cursor, safe='')}" if cursor else ""))
 
     def appeal_moderation(self, moderation_id: str, text: str) -> dict[str, Any]:
         """Appeal that something was hidden."""
