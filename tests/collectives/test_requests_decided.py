@@ -9,8 +9,9 @@ from sqlmodel import select
 
 from app.agreements import review
 from app.collectives import queries
-from app.collectives.models import LabUse, Proposal
-from app.kit.db import read
+from app.collectives.models import LabUse, MinorityReport, Proposal
+from app.kit.db import read, write
+from app.kit.ids import random_id
 from app.log.models import LogEntry
 from tests.collectives.members import CHARTER, mandated, on_one_backend, pass_days
 from tests.collectives.test_deciding import union_of
@@ -119,6 +120,11 @@ def test_a_grant_covers_one_use_until_its_review_and_fewer_than_enough_open_noth
     assert elsewhere.state != "offered", "another use is another question"
     with read(service.runtime.engine) as session:
         assert session.exec(select(LabUse).where(LabUse.proposal_id == proposal)).one().outcome == proposal
+    with write(service.runtime.engine) as session:  # as a later grant of the same use brings it
+        session.add(
+            MinorityReport(id=random_id("minority_report"), proposal_id=proposal, kind="report", sha256="0" * 64, log_index=0, at=service.clock.now())
+        )
+    assert cut_of(service, agreement).contributions == set(), "dissent that was not signed for holds its records back"
     for one in mine[2:]:
         one.leave()
     with read(service.runtime.engine) as session:
