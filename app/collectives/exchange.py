@@ -5,8 +5,12 @@ it is owed an answer. Written back, imported rows have the ids that they came wi
 no two of them can be joined, and the day of the thread's freeze.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import count, repeat
+from pathlib import Path
+from threading import Lock
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -15,8 +19,8 @@ from app.collectives import moderating, threads
 from app.collectives.models import Proposal
 from app.collectives.service import Acting, keep_act
 from app.collectives.thread_models import Moderation, OutsideVote, Statement
-from app.core import polis
-from app.core.canonical import sha256_hex
+from app.core import mirror, polis
+from app.core.canonical import canonical, sha256_hex
 from app.core.thread import MOST_STATEMENTS
 from app.kit.errors import Conflict, Invalid
 from app.kit.ids import random_id
@@ -115,3 +119,42 @@ def write_out(session: Session, runtime: Runtime, row: Proposal) -> tuple[str, s
         for vote, n in ((1, one.agree), (-1, one.disagree), (0, one.passed)):
             votes += [polis.Vote(at, named[one.id], next(people), vote) for _ in repeat(None, n)]
     return polis.write(statements, votes)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A mirror and what it was made of: the statements that are shown, in its order, and each voter's last word on them."""
+
+    mirror: mirror.Mirror
+    statements: tuple[str, ...]
+    votes: tuple[dict[int, int], ...]
+    votes_sha256: str
+
+
+def groups(session: Session, row: Proposal) -> Groups:
+    """Opinion groups among those whose votes were imported. Of members there are none: their votes are joined for nobody."""
+    shown = [one for one in threads.statements(session, row.id) if one.number is not None and one.hidden is None]
+    place = {one.id: n for n, one in enumerate(shown)}
+    voters: dict[int, dict[int, int]] = {}
+    query = select(OutsideVote).where(OutsideVote.statement_id.in_(list(place)))  # type: ignore[attr-defined]
+    for vote in session.exec(query.order_by(OutsideVote.n)):  # type: ignore[arg-type]
+        voters.setdefault(vote.voter, {})[place[vote.statement_id]] = vote.vote
+    votes = tuple(voters[voter] for voter in sorted(voters))
+    cast = [[shown[n].number, said] for one in votes for n, said in sorted(one.items())]
+    key = sha256_hex(canonical([cast, [len(one) for one in votes]]))
+    with _LOOKING:  # one at a time: it takes seconds, and the second who asks finds it done
+        if key not in _SEEN:
+            if len(_SEEN) >= 100:
+                _SEEN.clear()
+            _SEEN[key] = mirror.look(votes)
+        return Groups(_SEEN[key], tuple(one.id for one in shown), votes, key)
+
+
+_SEEN: dict[str, mirror.Mirror] = {}
+_LOOKING = Lock()
+
+
+@cache
+def code_sha256() -> str:
+    """The digest of the code that makes mirrors."""
+    return sha256_hex(Path(mirror.__file__).read_bytes())

@@ -1,5 +1,6 @@
 """HTTP for what is said around a proposal: for members, and for those who are asked to close one. To platforms and labs nothing is there."""
 
+from math import floor
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -32,6 +33,9 @@ from app.collectives.thread_schemas import (
     CommentOut,
     CommentPage,
     DecideIn,
+    GroupOut,
+    GroupSaidOut,
+    GroupsOut,
     HideIn,
     ImportedOut,
     ModerationLog,
@@ -47,6 +51,7 @@ from app.collectives.thread_schemas import (
     WeighedOut,
     WeighIn,
 )
+from app.core import mirror
 from app.core.canonical import sha256_hex
 from app.core.thread import Totals, counted_reasons
 from app.kit.body import StrictRoute
@@ -268,6 +273,29 @@ def write_out(collective: str, proposal: str, runtime: RuntimeDep, session: Read
     queries.member(session, collective, receipt.contributor_id)
     comments, votes = exchange.write_out(session, runtime, queries.proposal(session, collective, proposal))
     return PolisOut(comments=comments, votes=votes)
+
+
+@router.get(_HERE + "/groups", response_model=GroupsOut, summary="Opinion groups among those whose votes were imported")
+def read_groups(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> GroupsOut:
+    """A mirror with its stability, and never a gate. Members' own votes are not in it: they are joined for nobody."""
+    queries.member(session, collective, receipt.contributor_id)
+    found = exchange.groups(session, queries.proposal(session, collective, proposal))
+    seen = found.mirror
+    groups = [
+        GroupOut(
+            people=len(group),
+            statements=[
+                GroupSaidOut(statement=one, agree=said["agree"], disagree=said["disagree"], passed=said["pass"])
+                for n, one in enumerate(found.statements)
+                for said in (mirror.told(found.votes, group, n),)
+            ],
+        )
+        for group in seen.groups
+    ]
+    return GroupsOut(
+        method=mirror.METHOD, code_sha256=exchange.code_sha256(), votes_sha256=found.votes_sha256, people=seen.people, beginnings=mirror.BEGINNINGS,
+        stability=None if seen.stability is None else floor(100 * seen.stability), holds=floor(100 * mirror.HOLDS), groups=groups, why=seen.why,
+    )  # fmt: skip
 
 
 # -- telling ----------------------------------------------------------------------------------------------------------

@@ -219,3 +219,33 @@ class ImportedOut(Out):
     statements: int
     votes: int
     log_index: int
+
+
+class GroupSaidOut(Out):
+    """How many of a group; null where fewer than three."""
+
+    statement: str
+    agree: int | None
+    disagree: int | None
+    passed: int | None = Field(serialization_alias="pass")
+
+
+class GroupOut(Out):
+    people: int
+    statements: list[GroupSaidOut]
+
+
+class GroupsOut(Out):
+    """A mirror, by which nothing is decided. `stability`: the lowest adjusted Rand index between this picture and those that come of
+    `beginnings` others, in hundredths; below `holds` no groups are shown, and `why` says that, or what else stands against it
+    (too-few-people, too-many-people, no-groups, unstable, group-too-small)."""
+
+    method: str
+    code_sha256: str
+    votes_sha256: str
+    people: int
+    beginnings: int
+    stability: int | None
+    holds: int
+    groups: list[GroupOut]
+    why: str | None

@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from fractions import Fraction
 from hashlib import sha256
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlmodel import select
 from app.collectives import amendments, deliberating, thread_routes, voting
 from app.collectives.models import Membership
 from app.collectives.thread_models import Amendment, Comment, ProposalThread, Statement, StatementVote, Words
-from app.core import polis
+from app.core import mirror, polis
 from app.core.thread import must_be_answered
 from app.kit.db import read, write
 from app.log.models import LogEntry
@@ -471,12 +472,41 @@ def test_a_real_polis_deliberation_comes_in_and_goes_out_with_the_same_totals(se
     assert all((one["outside"]["agree"], one["outside"]["disagree"]) == by_text[one["text"]] for one in found), "a file's own totals"
     assert all(one["totals"]["agree"] == 0 and not one["owed"] for one in found), "what was voted elsewhere counts as no member's vote"
     assert {one["hidden"] for one in found if one["text"] in {r["comment-body"] for r in rows.values() if r["moderated"] == "-1"}} == {"elsewhere"}
+    groups = mine[1].opinion_groups(proposal["id"])
+    assert (groups["why"], groups["groups"]) == ("unstable", []) and groups["stability"] < groups["holds"], "no picture that does not hold"
     mine[0].answer(proposal["id"], own["id"], "Yes.")
     pass_days(service, mine[0], proposal["id"], 7)
     written = mine[1].export_polis(proposal["id"])
     again, before = polis.parse(written["comments"], written["votes"]), polis.parse(comments, votes)
     assert again.votes[:-1] == before.votes and {one for one in again.statements if one.number in before.totals} == set(before.statements)
     assert {n: again.totals[n] for n in before.totals} == before.totals and len(again.statements) == 55
+
+
+def test_opinion_groups_are_told_with_their_stability_and_small_numbers_are_not(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    assert mine[0].opinion_groups(proposal["id"])["why"] == "too-few-people"
+    comments = "timestamp,comment-id,author-id,moderated,comment-body\n" + "".join(f"1,{n},1,1,x{n}\n" for n in range(20))
+    rows = [(s, n, (1 if (n < 50) == (s < 10) else -1) * (-1 if s == n % 40 else 1)) for n in range(80) for s in range(20)]
+    mine[0].import_polis(proposal["id"], comments, "timestamp,comment-id,voter-id,vote\n" + "".join(f"1,{s},{n},{v}\n" for s, n, v in rows))
+    found = mine[1].opinion_groups(proposal["id"])
+    assert (found["stability"], found["why"], [one["people"] for one in found["groups"]]) == (100, None, [50, 30])
+    first = found["groups"][0]["statements"][0]
+    assert (first["agree"], first["disagree"], first["pass"]) == (48, None, None), "two people are not told of"
+    assert found == mine[0].opinion_groups(proposal["id"])
+
+
+def test_a_mirror_does_not_depend_on_who_stands_where_and_shows_nothing_in_noise() -> None:
+    noise = [{s: (n * 7 + s * s * (n % 11)) % 3 - 1 for s in range(15)} for n in range(90)]
+    seen = mirror.look(noise)
+    assert seen.groups == () and seen.why in ("unstable", "no-groups", "group-too-small")
+    split = [{s: 1 if (n % 3 == 0) == (s < 6) else -1 for s in range(12)} for n in range(60)]
+    sizes = [[len(group) for group in mirror.look(votes).groups] for votes in (split, split[::-1])]
+    assert sizes == [[40, 20]] * 2 and mirror.look(split[:40]).why == "too-few-people"
+    lopsided = mirror.look([dict.fromkeys(range(12), 1 if n else -1) for n in range(60)])
+    assert lopsided.why == "group-too-small", "nobody stands alone in a picture"
+    assert mirror._rand_index([0, 0, 1, 1], [1, 1, 0, 0]) == 1 and mirror._rand_index([0, 0, 1, 1], [0, 1, 0, 1]) == Fraction(-1, 2)
 
 
 @pytest.mark.parametrize(

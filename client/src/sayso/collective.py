@@ -195,6 +195,10 @@ class Collective:
         """A frozen thread as such an export."""
         return self._on(proposal_id, "GET", "/polis")
 
+    def opinion_groups(self, proposal_id: str) -> dict[str, Any]:
+        """Opinion groups among those whose votes were imported, with their stability: a mirror, by which nothing is decided."""
+        return self._on(proposal_id, "GET", "/groups")
+
     def _on(self, proposal_id: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._do(method, f"/proposals/{quote(proposal_id, safe='')}{path}", body)
 
