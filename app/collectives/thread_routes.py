@@ -1,12 +1,11 @@
 """HTTP for what is said around a proposal: for members, and for those who are asked to close one. To platforms and labs nothing is there."""
 
-from math import floor
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlmodel import Session, select
 
-from app.collectives import amendments, closing, deliberating, exchange, moderating, queries, threads, weighing
+from app.collectives import amendments, closing, deliberating, moderating, queries, threads, weighing
 from app.collectives.models import Proposal
 from app.collectives.router import Member, Reader, _done, _once
 from app.collectives.schemas import ActDoneOut
@@ -33,17 +32,11 @@ from app.collectives.thread_schemas import (
     CommentOut,
     CommentPage,
     DecideIn,
-    GroupOut,
-    GroupSaidOut,
-    GroupsOut,
     HideIn,
-    ImportedOut,
     ModerationLog,
     ModerationOut,
     NoteAppealIn,
     NoteAppealOut,
-    PolisFiles,
-    PolisOut,
     StatementIn,
     StatementOut,
     ThreadOut,
@@ -51,7 +44,6 @@ from app.collectives.thread_schemas import (
     WeighedOut,
     WeighIn,
 )
-from app.core import mirror
 from app.core.canonical import sha256_hex
 from app.core.thread import Totals, counted_reasons
 from app.kit.body import StrictRoute
@@ -255,47 +247,6 @@ def decide_appeal(
     """A steward who neither proposed, nor wrote it, nor appealed. Where the appeal is right the note is struck; the verdict stays."""
     closing.decide(session, runtime, Acting.of(receipt), collective, proposal, given.restore, now=runtime.clock.now())
     return _notes(session, runtime, proposal)
-
-
-# -- exchange ---------------------------------------------------------------------------------------------------------
-@router.post(_HERE + "/polis", status_code=201, response_model=ImportedOut, summary="Import a Polis export")
-def take_in(collective: str, proposal: str, given: PolisFiles, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ImportedOut:
-    """A steward, once for a proposal. Its votes stand beside the members' and count as none of theirs."""
-    statements, votes, index = exchange.take_in(
-        session, runtime, Acting.of(receipt), collective, proposal, given.comments, given.votes, now=runtime.clock.now()
-    )
-    return ImportedOut(statements=statements, votes=votes, log_index=index)
-
-
-@router.get(_HERE + "/polis", response_model=PolisOut, summary="A thread as a Polis export")
-def write_out(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> PolisOut:
-    """Once it is frozen. No two votes of a member can be joined in it."""
-    queries.member(session, collective, receipt.contributor_id)
-    comments, votes = exchange.write_out(session, runtime, queries.proposal(session, collective, proposal))
-    return PolisOut(comments=comments, votes=votes)
-
-
-@router.get(_HERE + "/groups", response_model=GroupsOut, summary="Opinion groups among those whose votes were imported")
-def read_groups(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> GroupsOut:
-    """A mirror with its stability, and never a gate. Members' own votes are not in it: they are joined for nobody."""
-    queries.member(session, collective, receipt.contributor_id)
-    found = exchange.groups(session, queries.proposal(session, collective, proposal))
-    seen = found.mirror
-    groups = [
-        GroupOut(
-            people=len(group),
-            statements=[
-                GroupSaidOut(statement=one, agree=said["agree"], disagree=said["disagree"], passed=said["pass"])
-                for n, one in enumerate(found.statements)
-                for said in (mirror.told(found.votes, group, n),)
-            ],
-        )
-        for group in seen.groups
-    ]
-    return GroupsOut(
-        method=mirror.METHOD, code_sha256=exchange.code_sha256(), votes_sha256=found.votes_sha256, people=seen.people, beginnings=mirror.BEGINNINGS,
-        stability=None if seen.stability is None else floor(100 * seen.stability), holds=floor(100 * mirror.HOLDS), groups=groups, why=seen.why,
-    )  # fmt: skip
 
 
 # -- telling ----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import queries, weighing
-from app.collectives.models import Membership, Proposal
+from app.collectives.models import Campaign, Membership, Proposal
 from app.collectives.service import Acting, acting
 from app.collectives.thread_models import (
     Amendment,
@@ -35,6 +35,7 @@ from app.core.canonical import sha256_hex
 from app.core.electing import GROUP
 from app.core.thread import CHOICES, Totals, must_be_answered, thread_bytes, words_digest
 from app.crypto.sealing import CannotOpen, Sealer
+from app.kit.db import for_update
 from app.kit.errors import Conflict, NotFound
 from app.kit.runtime import Runtime
 from app.parties import contributors
@@ -129,16 +130,32 @@ def seal_anew(session: Session, person: Person, sealer: Sealer, contributor: str
 
 
 def forget(session: Session, runtime: Runtime, contributor: str) -> None:
-    """An erasure: words and pseudonyms go, and votes that somebody could still tie to the person. Digests stay, which say nothing."""
+    """An erasure: words and pseudonyms go, and votes that somebody could still tie to the person. Digests stay, which say nothing. What
+    they had proposed stays, as nobody's."""
     mine = sa.select(_WORDS.c.item_id).where(_WORDS.c.contributor_id == contributor)
-    for table, key, name in (
-        (Statement, "id", "author"), (Comment, "id", "author"), (Amendment, "id", "author"), (ClosureNote, "id", "author"),
-        (NoteAppeal, "id", "author"), (Moderation, "id", "appealed_by"), (Statement, "answer_id", "answered_by"),
-    ):  # fmt: skip
-        columns = table.__table__.c  # type: ignore[attr-defined]
+    collectives = sorted(set(session.exec(select(Membership.collective_id).where(Membership.contributor_id == contributor))))
+    parts = [
+        (table.__table__.c, key, name)  # type: ignore[attr-defined]
+        for table, key, name in (
+            (Statement, "id", "author"), (Comment, "id", "author"), (Amendment, "id", "author"), (ClosureNote, "id", "author"),
+            (NoteAppeal, "id", "author"), (Moderation, "id", "appealed_by"), (Statement, "answer_id", "answered_by"),
+        )
+    ]  # fmt: skip
+    # The proposals first, as whoever freezes, hides or settles holds them before what is said there.
+    concerned = sa.union(*(sa.select(columns.proposal_id).where(columns[key].in_(mine)) for columns, key, _ in parts))
+    open_ = sa.and_(Proposal.collective_id.in_(collectives), Proposal.state == "discussion")  # type: ignore[attr-defined]
+    names = [queries.pseudonym(runtime, collective, contributor) for collective in collectives]
+    theirs = Proposal.author.in_(names)  # type: ignore[union-attr]
+    held = select(Proposal.id).where(sa.or_(open_, theirs, Proposal.id.in_(concerned))).order_by(Proposal.id)  # type: ignore[attr-defined]
+    session.exec(for_update(held, session)).all()
+    for kind in (Proposal, Campaign):
+        authored = sa.update(kind).where(kind.author.in_(names)).values(author=None)  # type: ignore[union-attr]
+        session.execute(authored.execution_options(synchronize_session=False))
+    for columns, key, name in parts:
+        table = columns[key].table
         session.execute(sa.update(table).where(columns[key].in_(mine)).values({name: None}).execution_options(synchronize_session=False))
     session.execute(sa.delete(_WORDS).where(_WORDS.c.contributor_id == contributor))
-    for collective in set(session.exec(select(Membership.collective_id).where(Membership.contributor_id == contributor))):
+    for collective in collectives:
         weighing.forget_votes(session, runtime, contributor, collective)
 
 

@@ -11,6 +11,7 @@ from app.agreements import review
 from app.collectives import queries
 from app.collectives.models import LabUse, MinorityReport, Proposal
 from app.kit.db import read, write
+from app.kit.errors import Conflict
 from app.kit.ids import random_id
 from app.log.models import LogEntry
 from tests.collectives.members import CHARTER, mandated, on_one_backend, pass_days
@@ -71,6 +72,8 @@ def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_th
     assert [one["thread"] for one in lab.sdk.threads(again.id)] == [proposal]
     with read(service.runtime.engine) as session:
         assert asked.id not in [request.id for request, _, _ in review.waiting(session, service.clock.now())]
+        with pytest.raises(Conflict, match="request_not_in_review"):
+            review.approve(session, service.runtime, asked.id, now=service.clock.now())
     assert vote(service, mine, proposal, "yes")["state"] == "appeal"
     assert pass_days(service, mine[0], proposal, 7)["state"] == "in_force"
     answers = [until(lambda one=one: (found := lab.sdk.asked(one.id)).state == "offered" and found) for one in (asked, again)]

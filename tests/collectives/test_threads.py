@@ -4,8 +4,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from fractions import Fraction
 from hashlib import sha256
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,20 +15,17 @@ from sayso.collective import Collective
 from sayso.errors import SaysoError
 from sqlmodel import select
 
-from app.collectives import amendments, deliberating, thread_routes, voting
+from app.collectives import amendments, deliberating, voting, weighing
 from app.collectives.models import Membership
 from app.collectives.thread_models import Amendment, Comment, ProposalThread, Statement, StatementVote, Words
-from app.core import mirror, polis
 from app.core.thread import must_be_answered
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from tests.collectives.members import founded, in_force, joined, mandated, on_one_backend, pass_days, people
+from tests.collectives.members import founded, in_force, joined, on_one_backend, pass_days, people
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.collectives.test_mandates import cut_of, refuses
+from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import accepted, call, lab_token, refused
-from tests.support import DATA, LabParty, PlatformParty, Service, until
-
-SEATTLE = DATA / "polis" / "15-per-hour-seattle"
+from tests.support import LabParty, PlatformParty, Service, until
 
 
 def steward(service: Service, mine: Collective) -> None:
@@ -104,6 +101,7 @@ def test_a_whole_deliberation_from_proposal_to_closed_outcome(service: Service, 
 
 
 def test_a_ballot_waits_for_an_answer_that_is_owed_and_not_for_ever(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     mine = union_of(service, platform, 3)
     waited = mine[0].propose("policy.narrow", "Less.", **NARROW)
     sat_out = mine[0].propose("policy.narrow", "Less still.", **NARROW)
@@ -171,6 +169,7 @@ def test_what_is_hidden_stands_in_the_log_and_another_steward_decides_the_appeal
 
 
 def test_nobody_asks_more_of_the_others_than_they_have_time_for(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     mine = union_of(service, platform, 2, asks=2)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     for n in range(5):
@@ -226,94 +225,6 @@ def test_an_amendment_that_is_not_accepted_is_decided_by_itself(service: Service
     assert done["state"] == "in_force"
 
 
-def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    """Where everybody had a part, another collective's steward; the note is appealed and struck, and the verdict stays."""
-    (outsider, _), (stranger, _) = people(service, platform, 2)
-    mine = union_of(service, platform, 2)
-    elsewhere = founded(outsider)
-    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
-    said = mine[1].comment(proposal["id"], "Too little.", ["harm"])
-    opened = pass_days(service, mine[0], proposal["id"], 7)
-    for one in mine:
-        one.vote(opened, "yes")
-    refuses("proposal_state", lambda: mine[0].name_closer(proposal["id"], elsewhere.id))
-    pass_days(service, mine[0], proposal["id"], 7)
-    there = [Collective(person, mine[0].id) for person in (outsider, stranger)]
-    for one in there:
-        refuses("not_found", lambda one=one: one.close(proposal["id"], "Well.", said["id"]))
-    refuses("not_steward", lambda: mine[1].name_closer(proposal["id"], elsewhere.id))
-    refuses("not_found", lambda: mine[0].name_closer(proposal["id"], "col_" + "0" * 26))
-    mine[0].name_closer(proposal["id"], elsewhere.id)
-    assert [one["text"] for one in there[0].comments(proposal["id"])] == ["Too little."]
-    for nowhere in (there[0].me, there[0].campaigns, lambda: there[0].comment(proposal["id"], "x", ["aim"])):
-        refuses("not_found", nowhere)
-    refuses("not_found", lambda: list(there[1].comments(proposal["id"])))
-    note = there[0].close(proposal["id"], "It was asked whether it is enough.", said["id"])
-    assert (note["author"], note["outside"]) == (None, elsewhere.id)
-    assert mine[0].proposal(proposal["id"])["labels"] == ["closed-from-outside"]
-    refuses("reason_unknown", lambda: mine[1].appeal_note(proposal["id"], "arithmetic", "Count again."))
-    assert mine[1].appeal_note(proposal["id"], "note-misleading", "It was not.")["state"] == "undecided", "its steward is who proposed"
-
-
-def test_when_no_steward_is_left_to_decide_an_appeal_that_is_what_is_told(service: Service, platform: PlatformParty) -> None:
-    mine = union_of(service, platform, 4)
-    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
-    opened = pass_days(service, mine[0], proposal["id"], 7)
-    for one in mine:
-        one.vote(opened, "yes")
-    pass_days(service, mine[0], proposal["id"], 7)
-    refuses("member_uninvolved", lambda: mine[0].name_closer(proposal["id"], founded(people(service, platform, 1)[0][0]).id))
-    mine[1].close(proposal["id"], "Nobody argued.", None)
-    refuses("appeal_settled", lambda: mine[0].decide_appeal(proposal["id"], True))
-    assert mine[2].appeal_note(proposal["id"], "argument-missing", "I did, elsewhere.")["state"] == "undecided"
-    refuses("appeal_settled", lambda: mine[3].appeal_note(proposal["id"], "argument-missing", "Me too."))
-    assert mine[0].proposal(proposal["id"])["labels"] == ["appealed"]
-    refuses("steward_involved", lambda: mine[0].decide_appeal(proposal["id"], False))
-    steward(service, mine[3])
-    [struck] = mine[3].decide_appeal(proposal["id"], True)
-    assert (struck["state"], struck["appeal"]["state"]) == ("struck", "upheld")
-    found = mine[0].proposal(proposal["id"])
-    assert (found["verdict"], found["labels"]) == ("passed", ["note-struck"]), "the arithmetic is nobody's to appeal"
-    pass_days(service, mine[0], proposal["id"], 4)
-    refuses("proposal_state", lambda: mine[3].close(proposal["id"], "Late.", None))
-
-
-def test_pages_of_comments_and_of_what_was_hidden_go_on_where_they_ended(
-    service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What an import hid together has one place in the log."""
-    on_one_backend(service)
-    monkeypatch.setattr(thread_routes, "PAGE", 2)
-    mine = union_of(service, platform, 2)
-    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
-    comments = "timestamp,comment-id,author-id,moderated,comment-body\n" + "".join(f"1,{n},1,-1,x{n}\n" for n in range(5))
-    mine[0].import_polis(proposal["id"], comments, "timestamp,comment-id,voter-id,vote\n")
-    seen, cursor = [], None
-    for _ in range(3):
-        page = mine[1].moderations(cursor)
-        seen += [one["item"] for one in page["moderations"]]
-        cursor = page["next"]
-    assert cursor is None and sorted(seen) == sorted(one["id"] for one in mine[1].statements(proposal["id"])) and len(seen) == 5
-    said = [mine[n % 2].comment(proposal["id"], "x", ["aim"])["id"] for n in range(5)]
-    assert [one["id"] for one in mine[1].comments(proposal["id"])] == said
-
-
-def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    mine = union_of(service, platform, 4)
-    mandated(service, mine[1])
-    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
-    narrow = mine[0].propose("policy.narrow", "As before.", policy={"template": "evaluation-only"})
-    opened = pass_days(service, mine[0], narrow["id"], 7)
-    for one in mine:
-        one.vote(opened, "yes")
-    pass_days(service, mine[0], narrow["id"], 7)
-    cut = cut_of(service, lab.agree(platform)).release
-    assert lab.sdk.labels(cut) == []
-    mine[1].close(narrow["id"], "Nobody argued.", None)
-    mine[2].appeal_note(narrow["id"], "argument-missing", "I did.")
-    assert [one["label"] for one in until(lambda: lab.sdk.labels(cut))] == ["contested"]
-
-
 def test_comments_beside_the_freeze_are_in_the_thread_or_were_refused(service: Service, platform: PlatformParty) -> None:
     """Timers fire while people comment, put up and weigh: one freeze, with everything that was acknowledged, and nothing more."""
     mine = union_of(service, platform, 5)
@@ -360,6 +271,7 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     mine[1].weigh(proposal["id"], kept["id"], "disagree")
     mine[0].answer(proposal["id"], gone["id"], "I see.")
     replied = mine[2].comment(proposal["id"], "A reply.", ["aim"], parent=said["id"])
+    own = mine[1].propose("policy.narrow", "Of mine.", **NARROW)
     with read(service.runtime.engine) as session:
         contributor = session.exec(select(Membership.contributor_id).where(Membership.member == mine[1].me()["member"])).one()
         indices = session.exec(select(StatementVote.log_index).where(StatementVote.statement_id == kept["id"])).all()
@@ -367,6 +279,7 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     found = {one["id"]: one for one in mine[2].statements(proposal["id"])}
     assert (found[gone["id"]]["text"], found[gone["id"]]["author"], found[gone["id"]]["salt"]) == (None, None, None)
     assert found[kept["id"]]["totals"] == {"agree": 1, "disagree": 0, "pass": 0} and found[gone["id"]]["totals"]["agree"] == 0
+    assert (mine[0].proposal(own["id"])["author"], mine[0].proposal(own["id"])["text"]) == (None, "Of mine.")
     told = {one["id"]: one for one in mine[2].comments(proposal["id"])}
     assert told[said["id"]]["text"] is None and told[said["id"]]["author"] is None and told[replied["id"]]["text"] == "A reply."
     with read(service.runtime.engine) as session:
@@ -376,6 +289,38 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     opened = pass_days(service, mine[0], proposal["id"], 7)
     frozen = {one["id"]: one["digest"] for one in json.loads(mine[0].thread(proposal["id"])["thread"])["statements"]}
     assert opened["state"] == "ballot" and frozen == {gone["id"]: gone["digest"], kept["id"]: kept["digest"]}
+
+
+def test_an_erasure_beside_the_freeze_waits_for_it(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have to do with the same statements and votes, and neither stands in the other's way for ever."""
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    put = mine[1].put_up(proposal["id"], "My own words.")
+    mine[0].answer(proposal["id"], put["id"], "I see.")
+    service.clock.offset += timedelta(days=7, seconds=1)
+    begun, take_away = Event(), weighing.take_away
+
+    def waits() -> bool:
+        with read(service.runtime.engine) as session:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            return bool(session.execute(sa.text(query)).scalar())
+
+    def slowly(*given: Any) -> Any:
+        gone = take_away(*given)
+        if not begun.is_set():
+            begun.set()
+            if service.backend == "postgresql":  # on SQLite nobody begins to write meanwhile
+                until(waits)
+        return gone
+
+    monkeypatch.setattr(weighing, "take_away", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        freezing = pool.submit(voting.advance, service.runtime, proposal["id"])
+        assert begun.wait(20)
+        accepted(call(service, "POST", "/v1/erasures", mine[1]._person._auth._secret, b'{"scope": "all"}'))  # at the first try
+        freezing.result(timeout=30)
+    [found] = mine[0].statements(proposal["id"])
+    assert (found["text"], found["author"], found["totals"]["agree"]) == (None, None, 1)
 
 
 def test_who_leaves_weighs_no_more_and_a_new_key_still_opens_what_was_said(service: Service, platform: PlatformParty) -> None:
@@ -451,93 +396,6 @@ def test_I9_a_thread_is_not_there_for_platforms_labs_and_strangers(service: Serv
                 seen.add(answer.content)
             refused(call(service, method, address, tokens[2], content), 404, "not_found")
         assert len(seen) == 1, (method, path)
-
-
-def test_a_real_polis_deliberation_comes_in_and_goes_out_with_the_same_totals(service: Service, platform: PlatformParty) -> None:
-    if not SEATTLE.exists():
-        pytest.skip("the folder of real exports is not here")
-    comments, votes = ((SEATTLE / name).read_bytes().decode() for name in ("comments.csv", "votes.csv"))
-    mine = union_of(service, platform, 2)
-    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
-    own = mine[1].put_up(proposal["id"], "A statement of ours.")
-    refuses("not_steward", lambda: mine[1].import_polis(proposal["id"], comments, votes))
-    done = mine[0].import_polis(proposal["id"], comments, votes)
-    assert (done["statements"], done["votes"]) == (54, 2995)
-    refuses("polis_again", lambda: mine[0].import_polis(proposal["id"], comments, votes))
-    refuses("proposal_state", lambda: mine[0].export_polis(proposal["id"]))
-    rows = {row["comment-id"]: row for row in polis._rows(comments, "comments", ("comment-id",), 100)}
-    found = [one for one in mine[0].statements(proposal["id"]) if one["outside"] is not None]
-    by_text = {row["comment-body"]: (int(row["agrees"]), int(row["disagrees"])) for row in rows.values()}
-    assert len(found) == 54 and sum(sum(one["outside"].values()) for one in found) == 2995
-    assert all((one["outside"]["agree"], one["outside"]["disagree"]) == by_text[one["text"]] for one in found), "a file's own totals"
-    assert all(one["totals"]["agree"] == 0 and not one["owed"] for one in found), "what was voted elsewhere counts as no member's vote"
-    assert {one["hidden"] for one in found if one["text"] in {r["comment-body"] for r in rows.values() if r["moderated"] == "-1"}} == {"elsewhere"}
-    groups = mine[1].opinion_groups(proposal["id"])
-    assert (groups["why"], groups["groups"]) == ("unstable", []) and groups["stability"] < groups["holds"], "no picture that does not hold"
-    mine[0].answer(proposal["id"], own["id"], "Yes.")
-    pass_days(service, mine[0], proposal["id"], 7)
-    written = mine[1].export_polis(proposal["id"])
-    again, before = polis.parse(written["comments"], written["votes"]), polis.parse(comments, votes)
-    assert again.votes[:-1] == before.votes and {one for one in again.statements if one.number in before.totals} == set(before.statements)
-    assert {n: again.totals[n] for n in before.totals} == before.totals and len(again.statements) == 55
-
-
-def test_opinion_groups_are_told_with_their_stability_and_small_numbers_are_not(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
-    mine = union_of(service, platform, 2)
-    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
-    assert mine[0].opinion_groups(proposal["id"])["why"] == "too-few-people"
-    comments = "timestamp,comment-id,author-id,moderated,comment-body\n" + "".join(f"1,{n},1,1,x{n}\n" for n in range(20))
-    rows = [(s, n, (1 if (n < 50) == (s < 10) else -1) * (-1 if s == n % 40 else 1)) for n in range(80) for s in range(20)]
-    mine[0].import_polis(proposal["id"], comments, "timestamp,comment-id,voter-id,vote\n" + "".join(f"1,{s},{n},{v}\n" for s, n, v in rows))
-    found = mine[1].opinion_groups(proposal["id"])
-    assert (found["stability"], found["why"], [one["people"] for one in found["groups"]]) == (100, None, [50, 30])
-    first = found["groups"][0]["statements"][0]
-    assert (first["agree"], first["disagree"], first["pass"]) == (48, None, None), "two people are not told of"
-    assert found == mine[0].opinion_groups(proposal["id"])
-
-
-def test_a_mirror_does_not_depend_on_who_stands_where_and_shows_nothing_in_noise() -> None:
-    noise = [{s: (n * 7 + s * s * (n % 11)) % 3 - 1 for s in range(15)} for n in range(90)]
-    seen = mirror.look(noise)
-    assert seen.groups == () and seen.why in ("unstable", "no-groups", "group-too-small")
-    split = [{s: 1 if (n % 3 == 0) == (s < 6) else -1 for s in range(12)} for n in range(60)]
-    sizes = [[len(group) for group in mirror.look(votes).groups] for votes in (split, split[::-1])]
-    assert sizes == [[40, 20]] * 2 and mirror.look(split[:40]).why == "too-few-people"
-    lopsided = mirror.look([dict.fromkeys(range(12), 1 if n else -1) for n in range(60)])
-    assert lopsided.why == "group-too-small", "nobody stands alone in a picture"
-    assert mirror._rand_index([0, 0, 1, 1], [1, 1, 0, 0]) == 1 and mirror._rand_index([0, 0, 1, 1], [0, 1, 0, 1]) == Fraction(-1, 2)
-
-
-@pytest.mark.parametrize(
-    ("comments", "votes"),
-    [
-        ("", ""), ("a,b\n", "x"),
-        ("timestamp,comment-id,author-id,moderated,comment-body\n1,0,1,1,x\n1,0,1,1,y\n", "timestamp,comment-id,voter-id,vote\n"),
-        ("timestamp,comment-id,author-id,moderated,comment-body\n1,0,1,1,x\n", "timestamp,comment-id,voter-id,vote\n1,9,1,1\n"),
-        ("timestamp,comment-id,author-id,moderated,comment-body\n1,0,1,1,x\n", "timestamp,comment-id,voter-id,vote\n1,0,1,2\n"),
-        ("timestamp,comment-id,author-id,moderated,comment-body\n1,0,1,1,\n", "timestamp,comment-id,voter-id,vote\n"),
-        ("timestamp,comment-id,author-id,moderated,comment-body\n1,0,1,1\n", "timestamp,comment-id,voter-id,vote\n"),
-        ("timestamp,comment-id,author-id,moderated,comment-body\n1,\u0660,1,1,x\n", "timestamp,comment-id,voter-id,vote\n"),
-        ('timestamp,comment-id,author-id,moderated,comment-body\n1,0,1,1,"x', "timestamp,comment-id,voter-id,vote\n"),
-        ("timestamp,comment-id,author-id,moderated,comment-body\n1,0,1,1," + "x" * 140_000, "timestamp,comment-id,voter-id,vote\n"),
-        ("timestamp,comment-id,author-id,moderated,comment-body\n999999999999999,0,1,1,x\n", "timestamp,comment-id,voter-id,vote\n"),
-    ],
-)  # fmt: skip
-def test_what_is_no_polis_export_is_refused_in_a_sentence(comments: str, votes: str) -> None:
-    with pytest.raises(polis.PolisError, match=r"^[a-z]"):
-        polis.parse(comments, votes)
-
-
-def test_stewards_are_elected_and_a_refused_import_says_why(service: Service, platform: PlatformParty) -> None:
-    mine = union_of(service, platform, 3)
-    on_one_backend(service)
-    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
-    problem = refuses("polis_invalid", lambda: mine[0].import_polis(proposal["id"], "", ""))
-    assert problem.detail.startswith("The first row of comments")
-    refuses("proposal_invalid", lambda: mine[0].propose("steward.elect", "Me.", subject=mine[0].me()["member"]))
-    elected = mine[0].propose("steward.elect", "One more.", subject=mine[1].me()["member"])
-    assert in_force(service, mine, elected)["state"] == "in_force" and mine[1].me()["steward"]
 
 
 def test_what_is_said_lies_sealed_under_the_key_of_who_said_it(service: Service, platform: PlatformParty) -> None:
