@@ -13,9 +13,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.agreements import review
 from app.agreements.router import router as agreements
+from app.agreements.thread_routes import router as lab_threads
 from app.collectives import eligibility, voting
 from app.collectives.campaign_routes import router as campaigns
 from app.collectives.router import router as collectives
+from app.collectives.thread_routes import router as threads
 from app.consents import service as consents_service
 from app.consents.policies import PolicyBook
 from app.consents.router import router as consents
@@ -104,10 +106,10 @@ from app.web.testimony_pages import testimony_pages
 from app.web.widget_pages import widget_pages
 
 ROUTERS = (
-    parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, agreements,
-    release_routes, revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages,
-    finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages, receipt_pages, intake_pages,
-    testimony_pages, widget_pages, console, lab_pages, operator_pages,
+    parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, agreements,
+    lab_threads, release_routes, revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages,
+    object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages, receipt_pages,
+    intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 
@@ -167,6 +169,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("label", lambda outcome: labels.relabel(runtime, outcome))
     runtime.jobs.handle("objections", lambda release: labels.label_objections(runtime, release))
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
+    runtime.jobs.handle("asked", lambda proposal: review.take_up(runtime, proposal))
     runtime.jobs.handle("campaign", lambda campaign: striking.resolve(runtime, campaign))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     runtime.parts["pusher"] = pushing.Pusher(runtime)

@@ -4,6 +4,7 @@ from sqlmodel import SQLModel
 
 from app.agreements import models as agreements
 from app.collectives import models as collectives
+from app.collectives import thread_models as threads
 from app.consents import models as consents
 from app.contributions import hook_models as hooks
 from app.contributions import import_models as imports
@@ -29,4 +30,5 @@ __all__ = [
     "parties",
     "releases",
     "revocations",
+    "threads",
 ]

@@ -12,6 +12,7 @@ from sqlmodel import Session, select
 from app.agreements import service
 from app.agreements.models import Request
 from app.agreements.models import Use as UseRow
+from app.collectives import licensing
 from app.core import vocabulary as words
 from app.core.evaluation import Use, parse_use
 from app.kit.db import for_update, read, write
@@ -37,7 +38,34 @@ def waiting(session: Session, now: datetime) -> list[tuple[Request, Lab, Use]]:
         .where(Request.state == "in_review", Request.review_until > now)  # type: ignore[operator]
         .order_by(sa.asc(Request.review_until), Request.id)  # type: ignore[arg-type]
     )
-    return [(request, lab, parse_use(use.body["use"])) for request, lab, use in found]
+    return [(request, lab, parse_use(use.body["use"])) for request, lab, use in found if not by_collective(request)]
+
+
+def by_collective(row: Request) -> bool:
+    """Whether collectives settle it, and not the operator."""
+    return row.answer.get("by") == "collective"
+
+
+def take_up(runtime: Runtime, proposal: str) -> None:
+    """The job: a collective has decided on a request. What waited for it is decided anew, unless another is still at it."""
+    with read(runtime.engine) as session:
+        lab = licensing.asked_by(session, proposal)
+        open_ = session.exec(select(Request).where(Request.lab_id == lab, Request.state == "in_review").order_by(Request.id)).all()
+    for found in open_:
+        if by_collective(found) and proposal in found.answer.get("threads", []):
+            with write(runtime.engine) as session:
+                _go_on(session, runtime, found.id, runtime.clock.now())
+
+
+def _go_on(session: Session, runtime: Runtime, request_id: str, now: datetime) -> None:
+    row = session.exec(for_update(select(Request).where(Request.id == request_id), session)).one()
+    if row.state != "in_review" or not by_collective(row) or licensing.undecided(session, row.answer["threads"]):
+        return
+    lab = session.get_one(Lab, row.lab_id)
+    if parties.releases_stopped(lab, now):
+        _end(session, row, "review", now)
+        return
+    service.decide(session, runtime, lab, row, parse_use(session.get_one(UseRow, row.use_id).body["use"]), now=now)
 
 
 def approve(session: Session, runtime: Runtime, request_id: str, *, now: datetime) -> str:
@@ -81,7 +109,7 @@ def _held(session: Session, request_id: str, now: datetime) -> Request:
     row = session.exec(for_update(select(Request).where(Request.id == request_id), session)).first()
     if row is None:
         raise NotFound("not_found", "Look at the request's id; `python -m app requests review` lists those that wait.")
-    if row.state != "in_review" or row.review_until is None or row.review_until <= now:
+    if row.state != "in_review" or row.review_until is None or row.review_until <= now or by_collective(row):
         raise Conflict("request_not_in_review", "It was settled, or its time is over; the lab can ask again.", state=row.state)
     return row
 

@@ -89,7 +89,7 @@ def _request(row: Request) -> RequestOut:
     return RequestOut(
         id=row.id,
         state=row.state,
-        review=ReviewOut(by="operator", until=row.review_until) if held else None,  # type: ignore[arg-type]
+        review=ReviewOut(by=answer.get("by", "operator"), until=row.review_until) if held else None,  # type: ignore[arg-type]
         offer=answer["offer"],
         reasons=answer["reasons"],
         nearest=answer["nearest"],

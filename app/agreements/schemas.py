@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from app.collectives.schemas import Word
+from app.collectives.thread_schemas import Said
 from app.consents.schemas import Day, LanguageTag
 from app.contributions.schemas import Model
 from app.kit.body import Id, In, Out, Time
@@ -51,7 +53,8 @@ class RequestIn(In):
 
 
 class ReviewOut(Out):
-    """Who looks at a request before there is an offer, and until when; what is not approved by then is refused."""
+    """Who looks at a request before there is an offer (`operator`, or a `collective` that decides itself), and until when; what is not
+    approved by then is refused."""
 
     by: str
     until: Time
@@ -223,3 +226,52 @@ class GuardOut(Out):
 
     items: list[MayShowOut]
     as_of: Time
+
+
+class LabCommentIn(In):
+    """On the request, on a `statement`, or in reply to a comment (`parent`). `reasons` are of a closed list."""
+
+    text: Said
+    reasons: list[Word] = Field(min_length=1, max_length=5)
+    parent: Id | None = None
+    statement: Id | None = None
+
+
+class LabExplainIn(In):
+    text: Said
+
+
+class LabCommentOut(Out):
+    """`mine`: the lab said it, and not a member."""
+
+    id: str
+    text: str | None
+    mine: bool
+    reasons: list[str]
+    parent: str | None
+    statement: str | None
+
+
+class LabStatementOut(Out):
+    """`owed`: the ballot waits for an answer to it. Counts are rounded down to ten, and suppressed below."""
+
+    id: str
+    text: str | None
+    agree: str
+    disagree: str
+    answer: str | None
+    owed: bool
+
+
+class LabThreadOut(Out):
+    """What is said of a request in one collective that decides on it. `state` is a proposal's."""
+
+    thread: str
+    collective: str
+    collective_name: str
+    state: str
+    text: str
+    freeze_at: Time
+    close_at: Time
+    statements: list[LabStatementOut]
+    comments: list[LabCommentOut]

@@ -45,13 +45,14 @@ class Present(NamedTuple):
     mandates: bool = True
     limited: bool = True
     refusals: bool = True
+    deciding: bool = True
 
 
 EVERYTHING = Present()
 
 
 def present(session: Session, use_id: int) -> Present:
-    """What is to be joined for a use, by seven short looks."""
+    """What is to be joined for a use, by eight short looks."""
     consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
     looks = (
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
@@ -61,6 +62,7 @@ def present(session: Session, use_id: int) -> Present:
         binding.some_mandate(limited=False),
         binding.some_mandate(limited=True),
         binding.some_refusal(),
+        binding.some_deciding(),
     )
     return Present(*(session.execute(look.limit(1)).first() is not None for look in looks))
 
@@ -180,6 +182,7 @@ def eligible(
         bounds = binding.Bounds(
             now.date(), whole=there.mandates, limited=there.limited, by_record=there.ages, verdict=vk,
             decided=decided(vk, use_id, now, there), signed=None if agreement is None else (signed, dissent),
+            asking=(lab, use_id) if there.deciding else None,
         )  # fmt: skip
     g = Governed(there, bounds)
     base, standing, floor = g.layers()

@@ -13,7 +13,7 @@ from app.agreements import review, selection, verdicts
 from app.agreements.models import Agreement, AgreementPolicy, Offer, Request
 from app.agreements.models import Use as UseRow
 from app.agreements.schemas import RequestIn
-from app.collectives import binding, proposals
+from app.collectives import binding, licensing, proposals
 from app.consents.policies import PolicyBook, refusal
 from app.contributions.models import KINDS, Contribution
 from app.core import vocabulary as words
@@ -101,9 +101,17 @@ def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use,
         # Records decide: not all of a group are old enough, or attested by the person.
         found = selection.eligible(row.use_id, use, lab.id, row.selection, now, None, None).subquery()
         count = session.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
-    row.answer = {"key": row.answer.get("key"), **_answer(book, decisions, groups, permitted, count)}
+    threads = _collectives_asked(session, runtime, lab, row, use, groups, decisions, now)
+    waits = licensing.undecided(session, threads)
+    row.answer = {"key": row.answer.get("key"), **_answer(book, decisions, groups, permitted, count), "threads": threads}
     leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
-    if not permitted:
+    if not permitted and waits:
+        row.state, act = "in_review", "request.in-review"
+        row.review_until = licensing.settled_by(session, waits)
+        row.answer = {**row.answer, "by": "collective"}
+        leaf["until"] = rfc3339(row.review_until)
+        runtime.jobs.enqueue(session, "review", row.id, key="collective", delay=(row.review_until - now).total_seconds() + 1)
+    elif not permitted:
         row.state, act = "refused", "request.refused"
     elif not reviewed and review.is_needed(runtime.settings, use):
         row.state, act = "in_review", "request.in-review"
@@ -117,14 +125,27 @@ def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use,
         leaf["offer_sha256"] = offer.sha256
     session.add(row)
     session.flush()
-    log.append(session, [log.institutional(act, row.id, leaf, now)], now)
+    opened = licensing.opened_leaves(session, threads, row.id, now)
+    log.append(session, [log.institutional(act, row.id, leaf, now), *opened], now)
+
+
+def _collectives_asked(
+    session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, groups: list[_Layers], decisions: dict[int, Decision], now: datetime
+) -> list[str]:
+    """The proposals of this request, decided ones too: opened where a collective decides itself and nothing else forbids the use."""
+    would = [g for g in groups if g.bound and not g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
+    asked = licensing.ask(
+        session, runtime, lab, row.id, row.use_id, use.to_json(), {p for g in would for p in g.bound}, selection.matching(row.selection, now, None),
+        now=now,
+    ) if would else []  # fmt: skip
+    return sorted({*asked, *row.answer.get("threads", [])})
 
 
 def _looked_at(
     session: Session, book: PolicyBook, lab: Lab, row: Request, use: Use, now: datetime
 ) -> tuple[list[_Layers], dict[int, Decision], list[_Layers]]:
     """What governs the records of a request's selection, the decision on each policy, and which combinations permit the use."""
-    groups = _distinct(session, row.selection, lab.id, use, now)
+    groups = _distinct(session, row.selection, lab.id, row.use_id, use, now)
     policies = {p for g in groups for p in g.policies}
     decisions = verdicts.decide(session, book, row.use_id, use, verdicts.facts_of(lab), policies, now.date())
     return groups, decisions, [g for g in groups if g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
@@ -188,8 +209,8 @@ def parse(use: Any) -> Use:
         raise refusal(error) from None
 
 
-def _distinct(session: Session, chosen: dict[str, Any], lab: str, use: Use, now: datetime) -> list[_Layers]:
-    bounds = binding.Bounds(now.date())
+def _distinct(session: Session, chosen: dict[str, Any], lab: str, use_id: int, use: Use, now: datetime) -> list[_Layers]:
+    bounds = binding.Bounds(now.date(), asking=(lab, use_id))
     g = selection.Governed(bounds=bounds)
     base, standing, floor = g.layers()
     basis = selection.basis_suffices(g, use)

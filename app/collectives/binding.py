@@ -11,7 +11,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.collectives.models import Collective, LabRefusal, Mandate, Membership, MinorityReport, ObjectionWithdrawn
+from app.collectives.models import (
+    Collective,
+    LabRefusal,
+    LabUse,
+    Mandate,
+    Membership,
+    MinorityReport,
+    ObjectionWithdrawn,
+)
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
 
@@ -21,6 +29,7 @@ _B = Membership.__table__  # type: ignore[attr-defined]
 _L = LabRefusal.__table__  # type: ignore[attr-defined]
 _W = ObjectionWithdrawn.__table__  # type: ignore[attr-defined]
 _R = MinorityReport.__table__  # type: ignore[attr-defined]
+_U = LabUse.__table__  # type: ignore[attr-defined]
 _K = Collective.__table__  # type: ignore[attr-defined]
 CURRENT = _M.c.ended_at.is_(None)
 
@@ -49,13 +58,14 @@ class Bounds:
     Mandates over all that a person gave are folded once a person, those over some of it once a record; where verdicts differ by the age
     of a record (`by_record`) all are. Without `verdict` (an alias of that table, `decided` its condition) it is only looked at whether
     policies are in force. `signed`: a select of policy ids and the digests of the offer that all policies and all dissent must be among.
+    `asking`: the lab and the use; given, a collective that decides on requests itself must have granted that.
     """
 
     def __init__(
         self, today: date, *, whole: bool = True, limited: bool = True, by_record: bool = False, verdict: Any = None, decided: Any = None,
-        signed: tuple[Any, Sequence[str]] | None = None,
+        signed: tuple[Any, Sequence[str]] | None = None, asking: tuple[str, int] | None = None,
     ) -> None:  # fmt: skip
-        more = (today, verdict, decided, signed)
+        more = (today, verdict, decided, signed, asking)
         self._parts = []
         limits = sa.or_(_M.c.contribution_id.is_not(None), _M.c.kinds.is_not(None))
         if whole and not by_record:
@@ -113,12 +123,20 @@ class Bounds:
 
 
 def _folded(
-    key: Any, mandates: Any, which: Any, name: str, today: date, verdict: Any, decided: Any, signed: tuple[Any, Sequence[str]] | None
-) -> Any:
+    key: Any, mandates: Any, which: Any, name: str, today: date, verdict: Any, decided: Any, signed: tuple[Any, Sequence[str]] | None,
+    asking: tuple[str, int] | None,
+) -> Any:  # fmt: skip
     """A row for each `key`, its collectives folded together."""
     joined = mandates.join(_K, _K.c.id == _M.c.collective_id)
     holds = in_force(today)
     each = sa.cast(_K.c.policy_id, sa.Text) + ":" + _K.c.policy_outcome
+    relied = [_K.c.policy_outcome]
+    if asking is not None:
+        joined = joined.outerjoin(_U, granted(asking, today))
+        holds = sa.and_(holds, sa.or_(~_K.c.decides, _U.c.outcome.is_not(None)))
+        grant = sa.cast(_K.c.policy_id, sa.Text) + ":" + _U.c.outcome
+        each = sa.case((_U.c.outcome.is_not(None), each + "," + grant), else_=each)
+        relied.append(_U.c.outcome)
     columns = [
         key.label("id"), sa.func.min(sa.case((_K.c.listed, 1), else_=0)).label("told"),
         sa.func.aggregate_strings(each, ",").label("policies"),
@@ -132,7 +150,7 @@ def _folded(
             parts = parts + bit
         in_terms: Any = sa.literal(1)
         if signed is not None:
-            more = sa.exists().where(_R.c.proposal_id == _K.c.policy_outcome, upheld(), _R.c.sha256.not_in(list(signed[1])))
+            more = sa.exists().where(_R.c.proposal_id.in_(relied), upheld(), _R.c.sha256.not_in(list(signed[1])))
             in_terms = sa.case((sa.and_(_K.c.policy_id.in_(signed[0]), ~more), 1), else_=0)
         columns += [
             parts.label("parts"), sa.func.max(sa.case((sa.func.coalesce(verdict.c.person, sa.false()), 1), else_=0)).label("person"),
@@ -140,6 +158,26 @@ def _folded(
         ]  # fmt: skip
     columns.append(sa.func.min(sa.case((holds, 1), else_=0)).label("holds"))
     return sa.select(*columns).select_from(joined).where(CURRENT, which).group_by(key).subquery(name)
+
+
+def granted(asking: tuple[str, int], today: date) -> Any:
+    """The condition that a collective granted a lab a use, and that it holds on a day."""
+    lab, use = asking
+    return sa.and_(_U.c.collective_id == _K.c.id, _U.c.lab_id == lab, _U.c.use_id == use, _U.c.outcome.is_not(None), _U.c.until > today)
+
+
+def deciding(lab: str, use: int, policies: Iterable[int], matching: Sequence[Any], today: date, fewest: int) -> Any:
+    """A select of the collectives that decide on requests themselves, have not granted this one, and whose policy (one of `policies`)
+    governs what at least `fewest` people gave of what matches."""
+    query = sa.select(_K.c.id).select_from(_M.join(_C, covers()).join(_K, _K.c.id == _M.c.collective_id))
+    query = query.outerjoin(_U, granted((lab, use), today)).where(_K.c.decides, _U.c.outcome.is_(None), in_force(today), not_refused(lab))
+    query = query.where(_K.c.policy_id.in_(list(policies)), *matching)
+    return query.group_by(_K.c.id).having(sa.func.count(sa.distinct(_C.c.contributor_id)) >= fewest).order_by(_K.c.id)
+
+
+def some_deciding() -> Any:
+    """A select that finds something where any collective decides on requests itself."""
+    return sa.select(_K.c.id).where(_K.c.decides)
 
 
 def some_mandate(*, limited: bool) -> Any:

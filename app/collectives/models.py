@@ -25,6 +25,8 @@ class Collective(SQLModel, table=True):
     policy_until: date | None = None
     policy_outcome: str | None = Field(default=None, sa_type=IdType)
     """The proposal whose outcome brought the policy into force."""
+    decides: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """It decides on labs' requests itself, one by one, where its policy would permit them. Fixed when it is founded."""
     created_at: datetime = Field(sa_type=Instant)
 
 
@@ -147,6 +149,10 @@ class Proposal(SQLModel, table=True):
     policy_id: int | None = Field(default=None, foreign_key="policy.id")
     charter: bytes | None = None
     subject: str | None = Field(default=None, sa_type=IdType)
+    alternative_to: str | None = Field(default=None, sa_type=IdType)
+    """The proposal whose author did not accept this text."""
+    request_id: str | None = Field(default=None, sa_type=IdType)
+    """The lab's request that it is about: who asked reads this thread, and can speak in it."""
     state: str
     rounds: int = 0
     """Amendments that answered an objection."""
@@ -231,6 +237,20 @@ class LabRefusal(SQLModel, table=True):
     collective_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="collective.id")
     lab_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="lab.id")
     outcome: str = Field(sa_type=IdType)
+
+
+class LabUse(SQLModel, table=True):
+    """A use that a lab asked a collective for: the proposal of last time, and where it was granted the outcome, before `until`."""
+
+    __tablename__ = "lab_use"
+
+    collective_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="collective.id")
+    lab_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="lab.id")
+    use_id: int = Field(primary_key=True, foreign_key="use.id", sa_column_kwargs={"autoincrement": False})
+    proposal_id: str = Field(sa_type=IdType)
+    asked_at: datetime = Field(sa_type=Instant)
+    outcome: str | None = Field(default=None, sa_type=IdType)
+    until: date | None = None
 
 
 class DissentText(SQLModel, table=True):

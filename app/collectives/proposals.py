@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import electorate, queries
+from app.collectives import deliberating, electorate, queries
 from app.collectives.binding import upheld
 from app.collectives.models import (
     Collective,
@@ -33,8 +33,8 @@ from app.parties.models import Lab
 
 WORDS = 2_000
 _TAKES = {
-    "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.remove": {"subject"},
-    "licence.grant": {"subject"}, "licence.recall": {"subject"},
+    "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.elect": {"subject"},
+    "steward.remove": {"subject"}, "licence.grant": {"subject"}, "licence.recall": {"subject"},
 }  # fmt: skip
 
 
@@ -43,22 +43,28 @@ def propose(
 ) -> str:
     """Put a text to decision; gives the proposal's id. Any member with a voice can, and a steward.
 
-    Raises NotFound, Forbidden (no_voice_yet) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid).
+    Raises NotFound, Forbidden (no_voice_yet), TooMany (load_spent) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid).
     """
     person = acting(session, runtime, who)
-    row, mine = queries.member(session, collective, who.contributor)
+    row, mine = queries.member(session, collective, who.contributor, lock=True)
     queries.with_voice(mine, now)
     brought = {name for name in ("policy", "charter", "subject") if getattr(given, name) is not None}
     if brought != _TAKES[given.type]:
         raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(_TAKES[given.type]))
     if given.type == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
         raise Invalid("policy_not_narrower", "Propose it as policy.adopt, which asks for more votes.")
-    if given.type == "steward.remove" and steward(session, collective, given.subject) is None:
+    if given.type == "steward.remove" and steward(session, collective, given.subject, lock=False) is None:
         raise Invalid("proposal_invalid", "Give the pseudonym of a steward as `subject`.", takes=["subject"])
+    meant = current(session, collective, given.subject, lock=False) if given.type == "steward.elect" else None
+    if given.type == "steward.elect" and (meant is None or meant.steward):
+        raise Invalid("proposal_invalid", "Give the pseudonym of a member who is no steward as `subject`.", takes=["subject"])
     if given.type.startswith("licence.") and not _about_a_lab(session, collective, given.type, given.subject):
         raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
+    if given.charter is not None and (given.charter.requests == "decide") != row.decides:
+        raise Invalid("charter_invalid", "Who answers labs' requests is fixed when a collective is founded; found another.")
     charter = queries.charter(session, collective, row.charter_n)
-    freeze = now + timedelta(days=charter["discussion_days"] * (2 if given.type in ("policy.adopt", "charter.amend") else 1))
+    deliberating.may_ask(session, who, collective, charter, now)
+    freeze = queries.planned_freeze(charter, given.type, now)
     close = freeze + timedelta(days=charter["ballot_days"])
     text_sha256 = sha256_hex(given.text.encode())
     proven = proof(session, runtime, who, given.type, {"collective": collective, "text_sha256": text_sha256}, now)
@@ -92,19 +98,24 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
         raise Forbidden("receipt_scope", "Only its author changes a proposal; open another.")
     if row.state != "discussion" or row.freeze_at <= now:
         raise Conflict("proposal_state", "Its text is frozen; open another proposal.", state=row.state)
-    digest = sha256_hex(text.encode())
-    # A round is an answer to an objection that stands. Whoever could count empty ones would soon outvote every objection.
-    if digest != row.text_sha256:
-        row.rounds += queries.unanswered(session, row)
-        row.text, row.text_sha256, row.amended_index = text, digest, log.size(session)
-    session.add(row)
-    session.flush()
+    replace_text(session, row, text)
     body: dict[str, Any] = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256}
     body |= {"round": row.rounds, **proof(session, runtime, who, "proposal.amended", body, now)}
     act = random_id("act")
     index = log.append(session, [log.personal("proposal.amended", act, body, person.sealer, now)], now)
     keep_act(session, who, collective, act, "proposal.amended", index, now)
     return row.id
+
+
+def replace_text(session: Session, row: Proposal, text: str) -> None:
+    """Change the text of a proposal whose row is held. A round is an answer to an objection that stands: whoever could count empty ones
+    would soon outvote every objection."""
+    digest = sha256_hex(text.encode())
+    if digest != row.text_sha256:
+        row.rounds += queries.unanswered(session, row)
+        row.text, row.text_sha256, row.amended_index = text, digest, log.size(session)
+    session.add(row)
+    session.flush()
 
 
 def is_narrower(runtime: Runtime, row: Collective, policy: StoredPolicy) -> bool:
@@ -115,10 +126,16 @@ def is_narrower(runtime: Runtime, row: Collective, policy: StoredPolicy) -> bool
     return row.policy_id is not None and narrows(policy.terms, book.by_ids([row.policy_id])[row.policy_id].terms)
 
 
-def steward(session: Session, collective: str, member: str | None) -> Membership | None:
-    """A current steward by pseudonym, the row locked where the session writes."""
-    query = select(Membership).where(Membership.collective_id == collective, Membership.member == member)
-    return session.exec(for_update(query.where(Membership.steward, Membership.left_at == None), session)).first()  # type: ignore[arg-type]
+def steward(session: Session, collective: str, member: str | None, *, lock: bool = True) -> Membership | None:
+    """A current steward by pseudonym, the row locked unless it is only looked at."""
+    found = current(session, collective, member, lock=lock)
+    return found if found is not None and found.steward else None
+
+
+def current(session: Session, collective: str, member: str | None, *, lock: bool = True) -> Membership | None:
+    """A current member by pseudonym, the row locked unless it is only looked at."""
+    query = select(Membership).where(Membership.collective_id == collective, Membership.member == member, Membership.left_at == None)
+    return session.exec((for_update(query, session) if lock else query).execution_options(populate_existing=lock)).first()
 
 
 def page(session: Session, collective: str, after: str | None, limit: int) -> tuple[list[Proposal], str | None]:

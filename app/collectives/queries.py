@@ -1,7 +1,7 @@
 """Reads that the collectives' services share."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from app.collectives.models import (
     MinorityReport,
     Proposal,
 )
+from app.core.electing import TYPES
 from app.crypto.keyring import keyed_hash
 from app.kit.db import for_update
 from app.kit.errors import Forbidden, NotFound
@@ -100,6 +101,33 @@ def with_voice(mine: Membership, now: Any) -> None:
     """Raises Forbidden (no_voice_yet)."""
     if mine.voice_from > now and not mine.steward:
         raise Forbidden("no_voice_yet", "Wait until the day in `voice_from`; reading and mandates need no voice.")
+
+
+def rules_of(charter: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """A charter's rules for a type of decision, those of default where it was adopted before there was that type."""
+    found: list[dict[str, Any]] = charter["decisions"].get(kind, TYPES.get(kind))
+    return found
+
+
+def planned_freeze(charter: dict[str, Any], kind: str, opened_at: datetime) -> datetime:
+    """When the text of a proposal is to be frozen, unless it is put off: what binds longer is discussed twice as long."""
+    return opened_at + timedelta(days=charter["discussion_days"] * (2 if kind in ("policy.adopt", "charter.amend") else 1))
+
+
+def voices(session: Session, row: Proposal, charter: dict[str, Any], now: datetime) -> list[tuple[str, str | None]]:
+    """Who has a voice in a proposal now, by pseudonym, each with the declared group that counts, if any. Nobody decides on whom they
+    work for."""
+    values = [] if charter["dimension"] is None else charter["dimension"]["values"]
+    query = select(Membership).where(
+        Membership.collective_id == row.collective_id, Membership.left_at == None, Membership.voice_from <= now, Membership.joined_at < now
+    )
+    found = []
+    for one in session.exec(query):
+        if row.type.startswith("licence.") and one.interest is not None and one.interest == row.subject:
+            continue
+        locked = one.declared_at is not None and one.declared_at <= now - GROUP_LOCK
+        found.append((one.member, one.declared if locked and one.declared in values else None))
+    return found
 
 
 def mandates_of(session: Session, membership: Membership, *, current: bool = False) -> list[Mandate]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from sqlmodel import Session
 
-from app.collectives import eligibility, proposals, queries, service, voting
+from app.collectives import closing, eligibility, proposals, queries, service, threads, voting
 from app.collectives.models import Collective, DissentText, MinorityReport, ObjectionWithdrawn, Proposal
 from app.collectives.schemas import (
     ActDoneOut,
@@ -30,6 +30,7 @@ from app.collectives.schemas import (
     ReportOut,
 )  # fmt: skip
 from app.collectives.service import Acting
+from app.collectives.thread_models import ProposalThread
 from app.consents import service as consents
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions import receipts
@@ -238,8 +239,7 @@ def list_proposals(
 
 @router.get("/collectives/{collective}/proposals/{proposal}", response_model=ProposalOut, summary="A proposal")
 def read_proposal(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ProposalOut:
-    queries.member(session, collective, receipt.contributor_id)
-    return _proposal(session, runtime, queries.proposal(session, collective, proposal))
+    return _proposal(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id))
 
 
 @router.put("/collectives/{collective}/proposals/{proposal}/text", response_model=ProposalOut, summary="Change a proposal's text")
@@ -251,12 +251,14 @@ def amend(collective: str, proposal: str, given: AmendIn, runtime: RuntimeDep, s
 
 def _proposal(session: Session, runtime: Runtime, row: Proposal) -> ProposalOut:
     book: PolicyBook = runtime.parts["policies"]
-    outcome = session.get(proposals.OutcomeRow, row.id)
+    outcome, thread = session.get(proposals.OutcomeRow, row.id), session.get(ProposalThread, row.id)
     return ProposalOut(
         id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256,
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
         electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
+        thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),
+        alternative_to=row.alternative_to, request=row.request_id,
     )  # fmt: skip
 
 
@@ -279,6 +281,7 @@ def read_outcome(collective: str, proposal: str, runtime: RuntimeDep, session: R
     found = proposals.outcome(session, row.id)
     return OutcomeFile(
         v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), minority_reports=proposals.reports(session, [row.id]),
+        labels=closing.labels(session, row, runtime.clock.now()),
         **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
     )  # fmt: skip
 

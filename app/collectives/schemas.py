@@ -9,7 +9,9 @@ from app.consents.schemas import Day, PolicyChoice
 from app.kit.body import Id, In, Out, Time
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL takes the character in no text."""
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NO_NUL)]
 
 
 class DimensionIn(In):
@@ -34,10 +36,15 @@ class CharterIn(In):
     review_days: Annotated[int, Field(ge=30, le=365)] = 365
     load: Annotated[int, Field(ge=1, le=100)] = 8
     """The most ballots that begin in thirty days."""
+    requests: Literal["policy", "decide"] = "policy"
+    """Whether the policy alone answers labs, or each new use of a lab is decided by itself too. Only a public collective decides, and
+    which of the two is fixed when it is founded."""
+    asks: Annotated[int, Field(ge=1, le=50)] = 5
+    """The most that one member asks of the others in seven days: proposals and amendments."""
 
 
 class FoundIn(In):
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
     kind: Literal["affinity", "platform_cohort"] = "affinity"
     listed: bool = False
     """Public: its name, charter and outcomes may be read by everybody, and labs may be told its reasons."""
@@ -133,14 +140,14 @@ class CodesOut(Out):
 
 
 class ProposeIn(In):
-    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `subject` is the steward's pseudonym for steward.remove,
-    and the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes such a refusal back)."""
+    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `subject` is the member's pseudonym for steward.elect and
+    steward.remove, and the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes such a refusal back)."""
 
-    type: Literal["policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.remove"]
+    type: Literal["policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.elect", "steward.remove"]
     text: Text
     policy: PolicyChoice | None = None
     charter: CharterIn | None = None
-    subject: Annotated[str, StringConstraints(max_length=40)] | None = None
+    subject: Annotated[str, StringConstraints(max_length=40, pattern=NO_NUL)] | None = None
 
 
 class AmendIn(In):
@@ -148,6 +155,9 @@ class AmendIn(In):
 
 
 class ProposalOut(Out):
+    """`thread_sha256`: the digest of the thread that was frozen with the text. `labels`: what is to be said of the outcome beside its
+    verdict. `alternative_to`: the proposal whose author did not accept this text."""
+
     id: str
     type: str
     author: str | None
@@ -162,6 +172,11 @@ class ProposalOut(Out):
     electorate: int | None
     electorate_root: str | None
     verdict: str | None
+    thread_sha256: str | None
+    labels: list[str]
+    alternative_to: str | None
+    request: str | None
+    """The lab's request that it is about. The lab reads statements and comments of this thread, without names, and can speak in it."""
 
 
 class ProposalPage(Out):
@@ -197,6 +212,8 @@ class OutcomeFile(Out):
     vkey: str
     minority_reports: list[str]
     """Digests, sorted: what an offer that rests on this outcome lists."""
+    labels: list[str]
+    """`unanswered`, `no-closure-note`, `closed-from-outside`, `appealed`, `note-struck`: as of now."""
 
 
 class ReportIn(In):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
-from app.collectives import eligibility, pledging, queries
+from app.collectives import eligibility, pledging, queries, weighing
 from app.collectives.models import (
     CharterVersion,
     Collective,
@@ -68,6 +68,12 @@ def proof(session: Session, runtime: Runtime, who: Acting, kind: str, act: dict[
     return passkeys.prove(session, runtime, who.contributor, {"type": kind, **act}, now=now)
 
 
+def signed(session: Session, runtime: Runtime, who: Acting, kind: str, act: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The payload of an act of theirs: what it says, which follows from what was sent and from nothing at random, and how it is known to be
+    theirs. Raises what `proof` does."""
+    return {**act, **proof(session, runtime, who, kind, act, now)}
+
+
 def charter_bytes(given: CharterIn) -> bytes:
     """A charter's canonical bytes, with every rule written out. Raises Invalid (charter_invalid)."""
     try:
@@ -80,8 +86,11 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
     """Found a collective; its founder is its first member and steward. Gives its id. Raises Invalid (charter_invalid)."""
     person = acting(session, runtime, who)
     body = charter_bytes(given.charter)
+    if given.charter.requests == "decide" and not given.listed:
+        raise Invalid("charter_invalid", "Only a public collective decides on requests itself: a lab is told that it does.")
     row = Collective(
         id=random_id("collective"), name=given.name, kind=given.kind, listed=given.listed, state="open", charter_n=1, created_at=now,
+        decides=given.charter.requests == "decide",
     )  # fmt: skip
     if policy is not None:
         row.policy_id, row.policy_outcome = policy.id, row.id
@@ -199,6 +208,7 @@ def leave(
         raise NotFound("not_found", "That membership ended before.")
     mine.left_at = now
     pledging.forget(session, runtime, who.contributor, collective)
+    weighing.forget_votes(session, runtime, who.contributor, collective)
     ended = sa.update(Mandate).where(Mandate.membership_id == mine.id, Mandate.ended_at == None)  # type: ignore[arg-type]
     session.execute(ended.values(ended_at=now))
     session.add(mine)

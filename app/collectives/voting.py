@@ -7,11 +7,12 @@ Then nobody can tell any more who of the electorate voted, or how, and the outco
 import hmac
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import proposals, queries
+from app.collectives import amendments, closing, licensing, moderating, proposals, queries, threads
 from app.collectives.electorate import ballot_key, tag, tag_of
 from app.collectives.models import (
     BallotRow,
@@ -19,12 +20,12 @@ from app.collectives.models import (
     CharterVersion,
     Collective,
     Elector,
-    Membership,
     OutcomeRow,
     Proposal,
 )
 from app.collectives.schemas import BallotIn
 from app.collectives.service import Acting, acting, proof, set_policy, set_refusal
+from app.collectives.thread_models import Moderation, NoteAppeal, ProposalThread
 from app.consents.policies import PolicyBook
 from app.core.ballots import Ballot, Snapshot, decide
 from app.core.canonical import canonical, sha256_hex
@@ -82,7 +83,7 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
 # -- what time does ---------------------------------------------------------------------------------------------------
 def advance(runtime: Runtime, proposal_id: str) -> None:
     """The job of a deadline: do whatever is due, once, and queue what comes next."""
-    for step in (_freeze, _count, _come_into_force, _forget):
+    for step in (amendments.settle_all, _freeze, _count, _come_into_force, _forget, _lapse):
         with write(runtime.engine) as session:
             found = session.exec(select(Proposal.collective_id).where(Proposal.id == proposal_id)).first()
             if found is None:
@@ -105,6 +106,8 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
         due = sa.or_(
             sa.and_(Proposal.state == "discussion", Proposal.freeze_at <= now), sa.and_(Proposal.state == "ballot", Proposal.close_at <= now),
             sa.and_(Proposal.ballot_key != None, Proposal.appeal_until <= now),
+            Proposal.id.in_(sa.select(Moderation.proposal_id).where(Moderation.state == "appealed", Moderation.decide_by <= now)),  # type: ignore[attr-defined,call-overload,operator]
+            Proposal.id.in_(sa.select(NoteAppeal.proposal_id).where(NoteAppeal.state == "open", NoteAppeal.decide_by <= now)),  # type: ignore[attr-defined,call-overload]
         )  # type: ignore[arg-type]  # fmt: skip
         waiting = session.exec(select(Proposal.id).where(due)).all()
     for proposal in waiting:
@@ -119,22 +122,21 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     if session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]:  # type: ignore[arg-type]
         _put_off(session, runtime, row, now)
         return
+    # The proposer owes answers first. They are waited for, and not for ever: then the outcome says that there were none.
+    waited = now - queries.planned_freeze(charter, row.type, row.opened_at)
+    if waited < threads.PATIENCE and threads.owed(session, runtime, row, charter, now):
+        _put_off(session, runtime, row, now)
+        return
     key = new_key()
     row.ballot_key = Sealer(runtime.keys.derive("ballots")).seal(key, row.id.encode())
     # Deadlines are late by what the machine was away: nobody loses time to vote by that.
     late = now - row.freeze_at
     row.freeze_at, row.close_at, row.appeal_until = now, row.close_at + late, row.appeal_until + late
-    electorate = select(Membership).where(
-        Membership.collective_id == collective.id, Membership.left_at == None, Membership.voice_from <= now, Membership.joined_at < now
-    )
-    values = [] if charter["dimension"] is None else charter["dimension"]["values"]
     tags = []
-    for member in session.exec(electorate):
-        if row.type.startswith("licence.") and member.interest == row.subject:
-            continue  # nobody decides on whom they work for
-        locked = member.declared_at is not None and member.declared_at <= now - queries.GROUP_LOCK
-        tags.append(tag(key, member.member, row.id))
-        session.add(Elector(proposal_id=row.id, tag=tags[-1], declared=member.declared if locked and member.declared in values else None))
+    for member, group in queries.voices(session, row, charter, now):
+        tags.append(tag(key, member, row.id))
+        session.add(Elector(proposal_id=row.id, tag=tags[-1], declared=group))
+    thread = threads.freeze(session, runtime, row, charter, now)
     row.electorate_size, row.electorate_root = len(tags), root([leaf_hash(bytes.fromhex(tag)) for tag in sorted(tags)]).hex()
     row.state = "ballot"
     session.add(row)
@@ -142,7 +144,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     _queue(session, runtime, row, "close", row.close_at, now)
     body = {
         "collective": collective.id, "decision": row.type, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root,
-        "electorate": log.bucket(len(tags)), "closes": row.close_at.date().isoformat(),
+        "electorate": log.bucket(len(tags)), "closes": row.close_at.date().isoformat(), "thread_sha256": thread,
     }  # fmt: skip
     index = log.append(session, [log.institutional("ballot.opened", row.id, body, now)], now)
     session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
@@ -164,7 +166,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     if row.state != "ballot" or row.close_at > now:
         return
     charter = queries.charter(session, collective.id, row.charter_n)
-    rules = charter["decisions"][row.type]
+    rules = queries.rules_of(charter, row.type)
     electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
     cast = session.exec(select(BallotRow).where(BallotRow.proposal_id == row.id).order_by(BallotRow.log_index)).all()  # type: ignore[arg-type]
     if row.type == "steward.remove":
@@ -177,6 +179,8 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         session.flush()
         body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
         log.append(session, [log.institutional("outcome.decided", row.id, body, now)], now)
+        if row.request_id is not None:
+            runtime.jobs.enqueue(session, "asked", row.id)
         return
     standing = queries.standing_objections(session, row.id)
     snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row))
@@ -185,7 +189,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
         "text_sha256": row.text_sha256, "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
-        "objections": standing,
+        "objections": standing, "thread": _thread_of(session, row),
         "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": snapshot.struck},
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
         "opened_index": opened_index, "closed_index": size,
@@ -210,8 +214,15 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     )  # fmt: skip
     session.flush()
     _queue(session, runtime, row, "appeal", row.appeal_until, now)
+    if row.request_id is not None and row.state != "appeal":
+        runtime.jobs.enqueue(session, "asked", row.id)
     if found.verdict == "passed" and refuses:  # what takes away does not wait
         _effect(session, runtime, collective, row, now)
+
+
+def _thread_of(session: Session, row: Proposal) -> dict[str, Any] | None:
+    thread = session.get(ProposalThread, row.id)  # none where the text was frozen by a version without threads
+    return None if thread is None else {"sha256": thread.sha256, "unanswered": thread.unanswered}
 
 
 def _whole(session: Session, row: Proposal, opened_index: int) -> bool:
@@ -249,7 +260,7 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
             session.add(row)
             return
         life = timedelta(days=charter["review_days"])
-        if any(rule["rule"] == "consent" for rule in charter["decisions"][row.type]):
+        if any(rule["rule"] == "consent" for rule in queries.rules_of(charter, row.type)):
             life = min(life, _CONSENT_LIFE)
         until = now.date() + life
         if row.type == "policy.narrow" and collective.policy_until is not None:
@@ -265,11 +276,26 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         session.flush()
         leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
         log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
+    elif row.type == "licence.use":
+        licensing.grant(session, collective, row, now.date() + timedelta(days=charter["review_days"]), now)
+        runtime.jobs.enqueue(session, "asked", row.id)
     elif row.type in ("licence.grant", "licence.recall"):
         set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
+    elif row.type == "steward.elect":
+        if (elected := proposals.current(session, collective.id, row.subject)) is not None:
+            elected.steward = True
+            session.add(elected)
     elif (removed := proposals.steward(session, collective.id, row.subject)) is not None:
         removed.steward = False
         session.add(removed)
+
+
+def _lapse(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    """Appeals that nobody decided in time: that is told, and nothing follows from it by itself."""
+    leaves = [*moderating.lapse(session, row.id, now), *closing.lapse(session, row.id, now)]
+    if leaves:
+        session.flush()
+        log.append(session, leaves, now)
 
 
 def _forget(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:

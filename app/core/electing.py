@@ -133,12 +133,13 @@ GRANT: Rules = [{"rule": "supermajority"}, {"rule": "bridging"}]
 _WIDEN: Rules = [{"rule": "supermajority", "share": [3, 4]}, {"rule": "bridging"}]
 _REFUSE: Rules = [{"rule": "majority"}]
 TYPES: dict[str, Rules] = {
-    "policy.adopt": _WIDEN, "policy.narrow": _REFUSE, "licence.grant": GRANT, "licence.renew": GRANT, "licence.recall": _REFUSE,
-    "charter.amend": [{"rule": "absolute"}, {"rule": "bridging"}], "steward.remove": _REFUSE, "strike.call": _REFUSE, "strike.end": _REFUSE,
+    "policy.adopt": _WIDEN, "policy.narrow": _REFUSE, "licence.use": GRANT, "licence.grant": GRANT, "licence.renew": GRANT, "licence.recall": _REFUSE,
+    "charter.amend": [{"rule": "absolute"}, {"rule": "bridging"}], "steward.elect": _REFUSE, "steward.remove": _REFUSE,
+    "strike.call": _REFUSE, "strike.end": _REFUSE,
 }  # fmt: skip
-"""Decision types with their default rules. What grants asks for more than what refuses: two thirds and every counted group against a
-bare majority; a third of the votes stops any grant."""
-GRANTS = ("policy.adopt", "licence.grant", "licence.renew", "charter.amend")
+"""Decision types with their default rules; a charter of before a type was there is taken to have these. What grants asks for more than
+what refuses: two thirds and every counted group against a bare majority; a third of the votes stops any grant."""
+GRANTS = ("policy.adopt", "licence.use", "licence.grant", "licence.renew", "charter.amend")
 REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call")
 
 

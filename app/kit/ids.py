@@ -23,6 +23,7 @@ PREFIXES = {
     "refused_line": "rfl", "collective": "col", "member": "mem", "mandate": "mdt", "proposal": "prp", "ballot": "blt",
     "minority_report": "mrp", "event": "sev", "lab_application": "lap", "report": "rpt", "line": "cpl", "dispute": "dsp",
     "objection": "obj", "platform_event": "pev", "campaign": "cmp", "pledge": "pld", "passkey": "pky", "site_key": "stk",
+    "statement": "stm", "comment": "cmt", "answer": "ans", "moderation": "mdr", "amendment": "amd", "closure_note": "cln", "appeal": "apl",
 }  # fmt: skip
 
 

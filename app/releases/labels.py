@@ -1,9 +1,9 @@
 """Labels of releases: what is to be said of one after its manifest was signed. Each is a leaf of its own, and stays.
 
-`contested` where a decision of a collective that its records rest on was (computed, and never typed), `dissent` where somebody filed a
-minority report on one, `objection` where somebody who gave a record in it had objected before the cut. They are added by a job that the
-cut and the report queue, so that neither waits for the other. An objection labels no release of before it: a label that follows a
-person's act by a second would tell which release they are in.
+`contested` where a decision of a collective that its records rest on was, or where its closure note is appealed (computed, and never
+typed), `dissent` where somebody filed a minority report on one, `objection` where somebody who gave a record in it had objected before
+the cut. They are added by a job that the cut and the report queue, so that neither waits for the other. An objection labels no release
+of before it: a label that follows a person's act by a second would tell which release they are in.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import proposals
+from app.collectives import closing, proposals
 from app.collectives.models import OutcomeRow
 from app.contributions.models import Contribution, Objection
 from app.contributions.objections import statement_place
@@ -34,7 +34,7 @@ def relabel(runtime: Runtime, outcome: str) -> None:
             return  # a policy of the founding: nobody decided, and nobody could dissent
         resting = select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome == outcome)
         releases = session.exec(for_update(select(Release).where(Release.id.in_(resting)).order_by(Release.id), session)).all()  # type: ignore[attr-defined]
-        codes = {"contested": row.contested, "dissent": bool(proposals.reports(session, [outcome]))}
+        codes = {"contested": row.contested or bool(closing.appealed(session, [outcome])), "dissent": bool(proposals.reports(session, [outcome]))}
         missing = [
             (release.id, code)
             for release in releases
@@ -55,7 +55,8 @@ def of_outcomes(session: Session, outcomes: Iterable[str]) -> tuple[str, ...]:
     """What is to be said now of a record that rests on these outcomes: `contested`, `dissent`, both or neither."""
     asked = list(outcomes)
     contested = select(OutcomeRow.proposal_id).where(OutcomeRow.proposal_id.in_(asked), OutcomeRow.contested).limit(1)  # type: ignore[attr-defined,arg-type]
-    holds = {"contested": session.exec(contested).first() is not None, "dissent": bool(proposals.reports(session, asked))}
+    is_contested = session.exec(contested).first() is not None or bool(closing.appealed(session, asked))
+    holds = {"contested": is_contested, "dissent": bool(proposals.reports(session, asked))}
     return tuple(code for code, found in holds.items() if found)
 
 

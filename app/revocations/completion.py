@@ -13,6 +13,7 @@ from psycopg.errors import QueryCanceled
 from sqlmodel import Session, select
 
 from app.collectives import queries as collectives
+from app.collectives import threads
 from app.consents.models import Consent
 from app.consents.service import credit_place
 from app.contributions.models import Contribution, ContributionPayload, Objection
@@ -111,6 +112,7 @@ def replace_key(runtime: Runtime, contributor: str) -> None:
         _seal_credits(session, person, sealer, contributor)
         _seal_objections(session, person, sealer, contributor)
         passkeys.seal_anew(session, person, sealer)
+        threads.seal_anew(session, person, sealer, contributor)
         contributors.give_key(session, runtime.keys, contributor, key, person.rid_key)
     runtime.keys.forget(contributor)
 

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import pledging
+from app.collectives import pledging, threads
 from app.collectives import queries as collectives
 from app.collectives.service import forget
 from app.consents.models import Consent, Exclusion
@@ -76,6 +76,7 @@ def request(
     objections.forget(session, holder.contributor, None if everything else rows)
     if everything:
         pledging.forget(session, runtime, holder.contributor)
+        threads.forget(session, runtime, holder.contributor)
         _destroy_person(session, holder.contributor, asked.refusal, now)
     else:
         forget(session, holder.contributor, one)

@@ -35,6 +35,13 @@ SIGNED = {
     "proposal.amended": say("Change a text that you put to a vote."), "dissent.filed": say("Say what you hold against a text."),
     "dissent.withdrawn": say("Take your words against a text back."), "campaign.opened": say("Call on a group to act."),
     "pledge.given": say("Pledge to act with others."), "pledge.taken-back": say("Take your pledge back."),
+    "statement.filed": say("Put up a statement."), "statement.answered": say("Answer a statement."), "comment.filed": say("Comment on a text."),
+    "amendment.filed": say("Propose other words for a text."), "amendment.accepted": say("Take other words into your text."),
+    "amendment.declined": say("Decline other words for your text."), "closer.named": say("Ask another group to close a vote."),
+    "outcome.closed": say("Write the closing note of a vote."), "outcome.appealed": say("Appeal the closing note of a vote."),
+    "statements.imported": say("Bring in statements from elsewhere."), "moderation.appealed": say("Appeal that something was hidden."),
+    "thread.hidden": say("Hide what somebody said."),
+    "moderation.decided": say("Decide on an appeal."), "appeal.decided": say("Decide on an appeal."),
 }  # fmt: skip
 """What a page asks a passkey for, by the type of the act."""
 HEADERS = {

@@ -49,11 +49,12 @@ def known_ids(service: Service) -> tuple[dict[str, str], dict[str, list[str]]]:
     }
     union = Collective.found(person, "Invented", {"aim": "x"}, policy={"template": "evaluation-only"})
     proposal = union.propose("steward.remove", "x", subject=union.me()["member"])
+    put = union.put_up(proposal["id"], "x")
     shard = release.shards[0]["sha256"]
     ids = {
         "contribution": [r.id for r in recorded], "agreement": [agreement.id], "release": [release.id], "recall": [recall.id],
         "offer": [str(agreement.offer)], "sha256": [shard], "digest": ["0" * 64],
-        "collective": [union.id], "proposal": [proposal["id"]],
+        "collective": [union.id], "proposal": [proposal["id"]], "statement": [put["id"]],
     }  # fmt: skip
     return tokens, ids
 

@@ -46,6 +46,21 @@ BODIES: dict[str, Any] = {
     "/v1/collectives/{collective}/proposals/{proposal}/ballots": {"choice": "yes", "text_sha256": "0" * 64},
     "/v1/collectives/{collective}/proposals/{proposal}/minority-reports": {"text": "x"},
     "/v1/collectives/{collective}/proposals/{proposal}/objections": {"text": "x"},
+    **{
+        "/v1/collectives/{collective}/proposals/{proposal}" + path: given
+        for path, given in {
+            "/statements": {"text": "x"}, "/statements/{statement}/vote": {"choice": "agree"}, "/statements/{statement}/answer": {"text": "x"},
+            "/comments": {"text": "x", "reasons": ["aim"]}, "/moderations": {"item": "cmt_" + "0" * 26, "reason": "spam"},
+            "/amendments": {"text": "x", "base_sha256": "0" * 64}, "/amendments/{amendment}/decision": {"accept": True},
+            "/closer": {"collective": "col_" + "0" * 26}, "/closure-notes": {"text": "x", "cites": None},
+            "/appeal": {"grounds": "note-misleading", "text": "x"}, "/appeal/decision": {"restore": True},
+            "/polis": {"comments": "x", "votes": "x"},
+        }.items()
+    },
+    "/v1/requests/{request}/threads/{thread}/comments": {"text": "x", "reasons": ["aim"]},
+    "/v1/requests/{request}/threads/{thread}/statements/{statement}/answer": {"text": "x"},
+    "/v1/collectives/{collective}/moderations/{moderation}/appeal": {"text": "x"},
+    "/v1/collectives/{collective}/moderations/{moderation}/decision": {"restore": True},
     "/v1/revocations": {"scope": "contribution"}, "/v1/erasures": {"scope": "contribution"},
 }  # fmt: skip
 """Route -> a body that gets past its reading, so that it is the caller who is refused."""
@@ -102,6 +117,9 @@ class World:
         widget, ref = Widget(service, platform), f"ref_{uuid.uuid4().hex[:26]}"
         wording = widget.shown()["choices"][0]["shown"]["en"]["wording"]
         service.http.post(f"{service.base}/w/{widget.site}", data={"wording": wording, "ref": ref}, headers={"Origin": service.base})
+        statement = mine.put_up(proposal, "A statement.")["id"]
+        amendment = mine.amend(mine.proposal(proposal), "Another text.")["id"]
+        moderation = mine.hide(proposal, mine.comment(proposal, "x", ["aim"])["id"], "spam")["id"]
         deadline = rfc3339(service.clock.now() + timedelta(days=2))
         campaign = mine.open_campaign("x", "withdraw", deadline, lab=lab.id)["id"]
         holder.scope(kept.id, template="nothing-new")
@@ -114,7 +132,7 @@ class World:
         self.ids = {
             "contribution": kept.id, "request": asked, "offer": signed.offer_id, "agreement": agreement.id, "release": release.id,
             "recall": recall.id, "sha256": shard.sha256, "collective": mine.id, "mandate": mandate, "proposal": proposal, "objection": objection,
-            "campaign": campaign, "site_key": widget.site, "ref": ref,
+            "campaign": campaign, "site_key": widget.site, "ref": ref, "statement": statement, "amendment": amendment, "moderation": moderation,
             "act": call(service, "GET", "/v1/contributions/me/acts", holder._auth._secret).json()["items"][-1]["id"],
         }  # fmt: skip
 
@@ -125,7 +143,7 @@ def worlds(running: Service) -> tuple[World, World]:
 
 
 def address(path: str, ids: dict[str, str]) -> str:
-    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line", "event"), "x"), "path:path": "x", **ids})
+    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line", "event", "thread"), "x"), "path:path": "x", **ids})
 
 
 def body(path: str, method: str) -> bytes | None:
@@ -158,8 +176,8 @@ def test_on_every_route_the_credential_of_another_party_opens_nothing(service: S
     assert seen > 200
 
 
-LISTED = {("GET", "/v1/collectives/{collective}")}
-"""Anybody may read a listed collective's charter."""
+LISTED = {("GET", "/v1/collectives/{collective}"), ("GET", "/v1/collectives/{collective}/moderations")}
+"""Anybody may read a listed collective's charter, and what was hidden in it."""
 
 
 def test_what_is_anothers_is_answered_as_what_is_not_there(service: Service, worlds: tuple[World, World]) -> None:

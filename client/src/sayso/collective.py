@@ -1,5 +1,6 @@
 """For members of a collective, and programs that act for them: mandates, proposals, ballots, outcomes."""
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -102,6 +103,104 @@ class Collective:
     def dissent(self, proposal_id: str, text: str) -> dict[str, Any]:
         """File a minority report: whoever signs for data that rests on the outcome signs its digest."""
         return self._do("POST", f"/proposals/{quote(proposal_id, safe='')}/minority-reports", {"text": text})
+
+    # -- the thread around a proposal ----------------------------------------------------------------------------------
+    def put_up(self, proposal_id: str, text: str) -> dict[str, Any]:
+        """Put up a statement, one sentence, which you agree with."""
+        return self._on(proposal_id, "POST", "/statements", {"text": text})
+
+    def statements(self, proposal_id: str) -> Any:
+        """Statements with their totals, your own word on each, and which are owed an answer."""
+        return self._on(proposal_id, "GET", "/statements")
+
+    def weigh(self, proposal_id: str, statement_id: str, choice: str) -> dict[str, Any]:
+        """agree, disagree or pass; the last word counts."""
+        return self._on(proposal_id, "PUT", f"/statements/{quote(statement_id, safe='')}/vote", {"choice": choice})
+
+    def answer(self, proposal_id: str, statement_id: str, text: str) -> dict[str, Any]:
+        """Answer a statement, as who proposed it or as a steward."""
+        return self._on(proposal_id, "PUT", f"/statements/{quote(statement_id, safe='')}/answer", {"text": text})
+
+    def comment(
+        self, proposal_id: str, text: str, reasons: list[str], *, parent: str | None = None, statement: str | None = None
+    ) -> dict[str, Any]:
+        """Comment on a proposal, a statement, or a comment."""
+        return self._on(proposal_id, "POST", "/comments", {"text": text, "reasons": reasons, "parent": parent, "statement": statement})
+
+    def comments(self, proposal_id: str) -> Iterator[dict[str, Any]]:
+        """Every comment, the oldest first, page by page."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._on(proposal_id, "GET", "/comments" + (f"?cursor={quote(cursor, safe='')}" if cursor else ""))
+            yield from page["items"]
+            cursor = page["next"]
+
+    def thread(self, proposal_id: str) -> dict[str, Any]:
+        """The thread's digest and the bytes it is of."""
+        return self._on(proposal_id, "GET", "/thread")
+
+    def hide(self, proposal_id: str, item_id: str, reason: str) -> dict[str, Any]:
+        """Hide a statement, a comment or an amendment, as a steward."""
+        return self._on(proposal_id, "POST", "/moderations", {"item": item_id, "reason": reason})
+
+    def moderations(self, cursor: str | None = None) -> dict[str, Any]:
+        """A page of the moderation log, the oldest first; its `next` leads to the following one."""
+        return self._do("GET", "/moderations" + (f"?cursor={quote(cursor, safe='')}" if cursor else ""))
+
+    def appeal_moderation(self, moderation_id: str, text: str) -> dict[str, Any]:
+        """Appeal that something was hidden."""
+        return self._do("POST", f"/moderations/{quote(moderation_id, safe='')}/appeal", {"text": text})
+
+    def decide_moderation(self, moderation_id: str, restore: bool) -> dict[str, Any]:
+        """Decide such an appeal, as a steward who has no part in it."""
+        return self._do("PUT", f"/moderations/{quote(moderation_id, safe='')}/decision", {"restore": restore})
+
+    def amend(self, proposal: dict[str, Any], text: str) -> dict[str, Any]:
+        """Propose another text for a proposal as it was read."""
+        return self._on(proposal["id"], "POST", "/amendments", {"text": text, "base_sha256": proposal["text_sha256"]})
+
+    def amendments(self, proposal_id: str) -> Any:
+        """Amendments to a proposal, the oldest first."""
+        return self._on(proposal_id, "GET", "/amendments")
+
+    def settle_amendment(self, proposal_id: str, amendment_id: str, accept: bool) -> dict[str, Any]:
+        """Accept an amendment to a proposal of yours, or let it become a proposal of its own."""
+        return self._on(proposal_id, "PUT", f"/amendments/{quote(amendment_id, safe='')}/decision", {"accept": accept})
+
+    def name_closer(self, proposal_id: str, collective_id: str) -> dict[str, Any]:
+        """Let another collective's stewards close it, where no member is uninvolved."""
+        return self._on(proposal_id, "PUT", "/closer", {"collective": collective_id})
+
+    def close(self, proposal_id: str, text: str, cites: str | None) -> dict[str, Any]:
+        """Write the closure note; `cites` is the strongest argument against."""
+        return self._on(proposal_id, "POST", "/closure-notes", {"text": text, "cites": cites})
+
+    def closure_notes(self, proposal_id: str) -> Any:
+        """Closure notes on an outcome, with their appeals."""
+        return self._on(proposal_id, "GET", "/closure-notes")
+
+    def appeal_note(self, proposal_id: str, grounds: str, text: str) -> dict[str, Any]:
+        """Appeal the closure note."""
+        return self._on(proposal_id, "POST", "/appeal", {"grounds": grounds, "text": text})
+
+    def decide_appeal(self, proposal_id: str, restore: bool) -> Any:
+        """Decide that appeal, as a steward who has no part in it."""
+        return self._on(proposal_id, "PUT", "/appeal/decision", {"restore": restore})
+
+    def import_polis(self, proposal_id: str, comments: str, votes: str) -> dict[str, Any]:
+        """Import a Polis export (the texts of comments.csv and votes.csv), as a steward."""
+        return self._on(proposal_id, "POST", "/polis", {"comments": comments, "votes": votes})
+
+    def export_polis(self, proposal_id: str) -> dict[str, Any]:
+        """A frozen thread as such an export."""
+        return self._on(proposal_id, "GET", "/polis")
+
+    def opinion_groups(self, proposal_id: str) -> dict[str, Any]:
+        """Opinion groups among those whose votes were imported, with their stability: a mirror, by which nothing is decided."""
+        return self._on(proposal_id, "GET", "/groups")
+
+    def _on(self, proposal_id: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return self._do(method, f"/proposals/{quote(proposal_id, safe='')}{path}", body)
 
     def _do(self, method: str, path: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._person.call(method, self._path + path, body)

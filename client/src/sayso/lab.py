@@ -83,8 +83,22 @@ class Lab(Account):
         return self._transport.post(RequestResult, "/v1/requests", self._auth, body)
 
     def asked(self, request_id: str) -> RequestResult:
-        """What became of a request since: a review is settled by the operator. Raises SaysoError."""
+        """What became of a request since: a review is settled by the operator, or by collectives. Raises SaysoError."""
         return read(RequestResult, self._get(f"/v1/requests/{name_in_path(request_id)}"))
+
+    def threads(self, request_id: str) -> list[dict[str, Any]]:
+        """What collectives that decide on a request themselves say of it: without names, in rounded counts. Raises SaysoError."""
+        return list(self._get(f"/v1/requests/{name_in_path(request_id)}/threads").json())
+
+    def comment(self, request_id: str, thread: str, text: str, reasons: list[str], **on: str) -> dict[str, Any]:
+        """Speak in such a thread; `on` names a `statement` or, to reply, a `parent`. Raises SaysoError."""
+        path = f"/v1/requests/{name_in_path(request_id)}/threads/{name_in_path(thread)}/comments"
+        return self._transport.post(Answer, path, self._auth, {"text": text, "reasons": reasons, **on}).model_dump()
+
+    def explain(self, request_id: str, thread: str, statement: str, text: str) -> dict[str, Any]:
+        """Answer a statement there, as who asks. Raises SaysoError."""
+        path = f"/v1/requests/{name_in_path(request_id)}/threads/{name_in_path(thread)}/statements/{name_in_path(statement)}/answer"
+        return self._transport.json(Answer, "PUT", path, auth=self._auth, content=json.dumps({"text": text}).encode()).model_dump()
 
     def catalog(self) -> Catalog:
         """What there is to ask for, in the numbers of the day. Raises SaysoError."""

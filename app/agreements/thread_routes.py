@@ -1,0 +1,85 @@
+"""HTTP for the lab in the threads of its own request, where a collective decides on it. Nothing else of a collective is there for a lab."""
+
+from fastapi import APIRouter
+from sqlmodel import Session
+
+from app.agreements import service
+from app.agreements.schemas import LabCommentIn, LabCommentOut, LabExplainIn, LabStatementOut, LabThreadOut
+from app.collectives import licensing, queries, threads
+from app.collectives.models import Proposal
+from app.collectives.thread_schemas import CommentIn
+from app.kit.body import StrictRoute
+from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.errors import NotFound
+from app.kit.runtime import Runtime
+from app.parties.auth import ReadingLab, WritingLab
+
+router = APIRouter(prefix="/v1", tags=["agreements"], route_class=StrictRoute)
+
+
+@router.get("/requests/{request}/threads", response_model=list[LabThreadOut], summary="What collectives say of a request")
+def read_threads(request: str, runtime: RuntimeDep, session: ReadSessionDep, lab: ReadingLab) -> list[LabThreadOut]:
+    """A thread for each public collective that decides on it: statements and comments without names, counts rounded to ten."""
+    row = service.own_request(session, lab.id, request)
+    return [_thread(session, runtime, one) for one in licensing.threads_of(session, row.answer.get("threads", []), lab.id)]
+
+
+@router.post("/requests/{request}/threads/{thread}/comments", status_code=201, response_model=LabCommentOut, summary="Speak in a thread")
+def comment(
+    request: str, thread: str, given: LabCommentIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab
+) -> LabCommentOut:
+    """As the lab that asks, until it is frozen; five times an hour."""
+    _own(session, lab.id, request, thread)
+    said = CommentIn(text=given.text, reasons=given.reasons, parent=given.parent, statement=given.statement)
+    made = licensing.comment(session, runtime, lab, thread, said, now=runtime.clock.now())
+    shown = _thread(session, runtime, session.get_one(Proposal, thread))
+    return next(one for one in shown.comments if one.id == made)
+
+
+@router.put(
+    "/requests/{request}/threads/{thread}/statements/{statement}/answer", response_model=LabThreadOut, summary="Answer a statement in a thread"
+)
+def explain(
+    request: str, thread: str, statement: str, given: LabExplainIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab
+) -> LabThreadOut:
+    """The lab that asks is who proposed: the ballot waits for its answers, and not for ever."""
+    _own(session, lab.id, request, thread)
+    licensing.answer(session, runtime, lab, thread, statement, given.text, now=runtime.clock.now())
+    return _thread(session, runtime, session.get_one(Proposal, thread))
+
+
+def _own(session: Session, lab: str, request: str, thread: str) -> None:
+    """Raises NotFound (not_found)."""
+    if thread not in service.own_request(session, lab, request).answer.get("threads", []):
+        raise NotFound("not_found", "Look at the id; it must be of a thread about a request of yours.")
+
+
+def _thread(session: Session, runtime: Runtime, row: Proposal) -> LabThreadOut:
+    statements, comments = licensing.visible(session, row)
+    answers = [one.answer_id for one in statements if one.answer_id is not None]
+    words = threads.words_of(session, runtime, [*(one.id for one in statements), *answers, *(one.id for one in comments)])
+    counted = threads.totals(session, row, statements)
+    charter = queries.charter(session, row.collective_id, row.charter_n)
+    owed = set(threads.owed(session, runtime, row, charter, runtime.clock.now()))
+
+    def said(item: str | None) -> str | None:
+        return words[item][1] if item in words else None
+
+    return LabThreadOut(
+        thread=row.id, collective=row.collective_id, collective_name=queries.collective_of(session, row.collective_id).name, state=row.state,
+        text=row.text, freeze_at=row.freeze_at, close_at=row.close_at,
+        statements=[
+            LabStatementOut(
+                id=one.id, text=said(one.id), agree=service.rounded(counted[one.id].agree), disagree=service.rounded(counted[one.id].disagree),
+                answer=said(one.answer_id), owed=one.id in owed,
+            )
+            for one in statements
+        ],
+        comments=[
+            LabCommentOut(
+                id=one.id, text=said(one.id), mine=one.lab_id is not None, reasons=threads.reasons(one), parent=one.parent_id,
+                statement=one.statement_id,
+            )
+            for one in comments
+        ],
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""HTTP for the exchange with Polis: for members alone. To platforms and labs nothing is there."""
+
+from math import floor
+
+from fastapi import APIRouter
+
+from app.collectives import exchange, queries
+from app.collectives.router import Member
+from app.collectives.service import Acting
+from app.collectives.thread_schemas import GroupOut, GroupSaidOut, GroupsOut, ImportedOut, PolisFiles, PolisOut
+from app.core import mirror
+from app.kit.body import StrictRoute
+from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
+
+router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
+_HERE = "/collectives/{collective}/proposals/{proposal}"
+
+
+@router.post(_HERE + "/polis", status_code=201, response_model=ImportedOut, summary="Import a Polis export")
+def take_in(collective: str, proposal: str, given: PolisFiles, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ImportedOut:
+    """A steward, once for a proposal. Its votes stand beside the members' and count as none of theirs."""
+    statements, votes, index = exchange.take_in(
+        session, runtime, Acting.of(receipt), collective, proposal, given.comments, given.votes, now=runtime.clock.now()
+    )
+    return ImportedOut(statements=statements, votes=votes, log_index=index)
+
+
+@router.get(_HERE + "/polis", response_model=PolisOut, summary="A thread as a Polis export")
+def write_out(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> PolisOut:
+    """Once it is frozen. No two votes of a member can be joined in it."""
+    queries.member(session, collective, receipt.contributor_id)
+    comments, votes = exchange.write_out(session, runtime, queries.proposal(session, collective, proposal))
+    return PolisOut(comments=comments, votes=votes)
+
+
+@router.get(_HERE + "/groups", response_model=GroupsOut, summary="Opinion groups among those whose votes were imported")
+def read_groups(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> GroupsOut:
+    """A mirror with its stability, and never a gate. Members' own votes are not in it: they are joined for nobody."""
+    queries.member(session, collective, receipt.contributor_id)
+    found = exchange.groups(session, queries.proposal(session, collective, proposal))
+    seen = found.mirror
+    groups = [
+        GroupOut(
+            people=len(group),
+            statements=[
+                GroupSaidOut(statement=one, agree=said["agree"], disagree=said["disagree"], passed=said["pass"])
+                for n, one in enumerate(found.statements)
+                for said in (mirror.told(found.votes, group, n),)
+            ],
+        )
+        for group in seen.groups
+    ]
+    return GroupsOut(
+        method=mirror.METHOD, code_sha256=exchange.code_sha256(), votes_sha256=found.votes_sha256, people=seen.people, beginnings=mirror.BEGINNINGS,
+        stability=None if seen.stability is None else floor(100 * seen.stability), holds=floor(100 * mirror.HOLDS), groups=groups, why=seen.why,
+    )  # fmt: skip

@@ -1,0 +1,186 @@
+"""Labs' requests to a collective that decides on them itself: each new use of a lab is a proposal, which the lab reads and speaks in.
+
+Until it is granted what members mandated the collective for is not released for that use, whatever its policy permits; a grant ends with the
+charter's term of review. The lab is in the thread of its own request and in nothing else of the collective: it reads what is said without
+names, in counts that speak of nobody.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives import binding, deliberating, queries, threads
+from app.collectives.models import Collective, LabUse, Proposal
+from app.collectives.thread_models import Comment, Statement, Words
+from app.collectives.thread_schemas import CommentIn
+from app.core.canonical import canonical, sha256_hex
+from app.core.thread import COMMENTS
+from app.kit.db import Instant, for_update, insert_or_ignore
+from app.kit.errors import Conflict, NotFound, TooMany
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties.models import Lab
+
+AGAIN = timedelta(days=90)
+"""How soon a collective is asked for the same use again."""
+SPARE = timedelta(days=30)
+"""How much longer than planned a request waits for a decision that was put off."""
+_OVER = ("in_force", "failed", "lapsed", "void", "moot")
+_USES = LabUse.__table__  # type: ignore[attr-defined]
+
+
+def ask(
+    session: Session, runtime: Runtime, lab: Lab, request: str, use_id: int, use: dict[str, Any], policies: Iterable[int], matching: Sequence[Any],
+    *, now: datetime,
+) -> list[str]:  # fmt: skip
+    """Open a proposal in each collective that is to decide, or join the one that is open; gives them. Where fewer than ten people are
+    concerned nothing is opened: the lab would learn whose records they are. Nor where the lab has asked enough this week."""
+    found = []
+    for collective in session.execute(binding.deciding(lab.id, use_id, policies, matching, now.date(), queries.FEWEST)).scalars().all():
+        key = {"collective_id": collective, "lab_id": lab.id, "use_id": use_id}
+        insert_or_ignore(session, _USES, {**key, "proposal_id": "", "asked_at": now})
+        row = session.exec(
+            for_update(select(LabUse).where(LabUse.collective_id == collective, LabUse.lab_id == lab.id, LabUse.use_id == use_id), session)
+        ).one()
+        fresh = row.proposal_id == ""
+        if not fresh and undecided(session, [row.proposal_id]):
+            found.append(row.proposal_id)
+        elif fresh or (row.asked_at <= now - AGAIN or row.outcome is not None):
+            if (made := _open(session, runtime, queries.collective_of(session, collective), lab, request, use, now)) is None:
+                if fresh:
+                    session.delete(row)
+                continue
+            row.proposal_id, row.asked_at, row.outcome, row.until = made, now, None, None
+            session.add(row)
+            found.append(made)
+    session.flush()
+    return found
+
+
+def _open(
+    session: Session, runtime: Runtime, collective: Collective, lab: Lab, request: str, use: dict[str, Any], now: datetime
+) -> str | None:
+    charter = queries.charter(session, collective.id, collective.charter_n)
+    lately = sa.select(sa.func.count()).select_from(Proposal).where(
+        Proposal.collective_id == collective.id, Proposal.subject == lab.id, Proposal.type == "licence.use",  # type: ignore[arg-type]
+        Proposal.opened_at > sa.literal(now - deliberating.WEEK, Instant()),  # type: ignore[arg-type]
+    )  # fmt: skip
+    if session.execute(lately).scalar_one() >= charter.get("asks", deliberating.ASKS):
+        return None
+    text = f"{lab.legal_name} ({lab.kind}, {lab.seat}) asks to use what members gave, within the policy in force:\n{canonical(use).decode()}"
+    freeze = queries.planned_freeze(charter, "licence.use", now)
+    close = freeze + timedelta(days=charter["ballot_days"])
+    row = Proposal(
+        id=random_id("proposal"), collective_id=collective.id, type="licence.use", author=None, charter_n=collective.charter_n, text=text,
+        text_sha256=sha256_hex(text.encode()), subject=lab.id, request_id=request, state="discussion", opened_at=now, freeze_at=freeze,
+        close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    runtime.jobs.enqueue(session, "deadline", row.id, key="freeze", delay=(freeze - now).total_seconds())
+    return row.id
+
+
+def opened_leaves(session: Session, proposals: Iterable[str], request: str, now: datetime) -> list[log.Leaf]:
+    """The leaves that tell of the proposals which a request opened."""
+    rows = session.exec(select(Proposal).where(Proposal.id.in_(list(proposals)), Proposal.request_id == request, Proposal.opened_at == now))  # type: ignore[attr-defined]
+    return [
+        log.institutional(
+            "request.put-to-vote", row.id,
+            {"collective": row.collective_id, "request": request, "lab_id": row.subject, "text_sha256": row.text_sha256}, now,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def settled_by(session: Session, proposals: Iterable[str]) -> datetime:
+    """When a request that waits for these proposals is refused for good, decided or not."""
+    rows = session.exec(select(Proposal.appeal_until).where(Proposal.id.in_(list(proposals)))).all()  # type: ignore[attr-defined]
+    return max(rows) + SPARE
+
+
+def undecided(session: Session, proposals: Iterable[str]) -> list[str]:
+    """Those of the proposals that are not over."""
+    query = select(Proposal.id).where(Proposal.id.in_(list(proposals)), Proposal.state.not_in(_OVER))  # type: ignore[attr-defined]
+    return list(session.exec(query.order_by(Proposal.id)))
+
+
+def asked_by(session: Session, proposal: str) -> str | None:
+    """The lab whose use a proposal is about."""
+    return session.exec(select(Proposal.subject).where(Proposal.id == proposal, Proposal.type == "licence.use")).first()
+
+
+def grant(session: Session, collective: Collective, row: Proposal, until: date, now: datetime) -> None:
+    """What a grant does, the collective and the proposal held: the use is permitted beside the policy, until a day."""
+    found = session.exec(select(LabUse).where(LabUse.proposal_id == row.id)).one()
+    found.outcome, found.until = row.id, until
+    session.add(found)
+    session.flush()
+    body = {
+        "name": collective.name if collective.listed else None, "lab_id": row.subject, "request": row.request_id, "outcome": row.id,
+        "until": until.isoformat(),
+    }  # fmt: skip
+    log.append(session, [log.institutional("collective.use-granted", collective.id, body, now)], now)
+
+
+# -- the lab in its own thread ----------------------------------------------------------------------------------------
+def threads_of(session: Session, proposals: Iterable[str], lab: str) -> list[Proposal]:
+    """The proposals that a lab's request waits for, or waited."""
+    query = select(Proposal).where(Proposal.id.in_(list(proposals)), Proposal.type == "licence.use", Proposal.subject == lab)  # type: ignore[attr-defined]
+    return list(session.exec(query.order_by(Proposal.id)))
+
+
+def comment(session: Session, runtime: Runtime, lab: Lab, proposal: str, given: CommentIn, *, now: datetime) -> str:
+    """Speak as the lab that asks; gives the comment's id. Raises NotFound, Invalid (reason_unknown, comment_too_deep), Conflict
+    (thread_frozen, thread_full) or TooMany (load_spent)."""
+    row = _held(session, lab, proposal, now)
+    reasons = deliberating.check_comment(session, row.id, given)
+    said = select(Comment.at).where(Comment.proposal_id == row.id, Comment.lab_id == lab.id, Comment.at > now - deliberating.HOUR)
+    if len(session.exec(said).all()) >= COMMENTS:
+        raise TooMany("load_spent", "Give those who read it time: wait an hour.", most=COMMENTS, within_hours=1, retry_after=3600)
+    made = random_id("comment")
+    found = Comment(
+        id=made, proposal_id=row.id, lab_id=lab.id, statement_id=given.statement, parent_id=given.parent, reasons=reasons, log_index=-1, at=now,
+        digest=threads.keep(session, threads.outside(runtime), None, made, given.text),
+    )  # fmt: skip
+    session.add(found)
+    session.flush()
+    body = {"collective": row.collective_id, "proposal": row.id, "lab": lab.legal_name, "lab_id": lab.id, "digest": found.digest}
+    found.log_index = log.append(session, [log.institutional("request.commented-on", made, body, now)], now)
+    return made
+
+
+def answer(session: Session, runtime: Runtime, lab: Lab, proposal: str, statement: str, text: str, *, now: datetime) -> None:
+    """Answer a statement as the lab that asks, which is who proposed. Raises NotFound or Conflict (thread_frozen, item_hidden)."""
+    row = _held(session, lab, proposal, now)
+    found = deliberating.statement_of(session, row.id, statement)
+    if found.hidden is not None:
+        raise Conflict("item_hidden", "What is hidden is owed no answer.")
+    if found.answer_id is not None:
+        session.execute(sa.delete(Words).where(Words.item_id == found.answer_id))  # type: ignore[arg-type]
+    found.answer_id, found.answered_by = random_id("answer"), None
+    found.answer_digest = threads.keep(session, threads.outside(runtime), None, found.answer_id, text)
+    session.add(found)
+    session.flush()
+    body = {"collective": row.collective_id, "proposal": row.id, "lab": lab.legal_name, "lab_id": lab.id, "digest": found.answer_digest}
+    log.append(session, [log.institutional("request.explained", found.answer_id, body, now)], now)
+
+
+def visible(session: Session, row: Proposal) -> tuple[list[Statement], list[Comment]]:
+    """What of a thread is not hidden."""
+    said = select(Comment).where(Comment.proposal_id == row.id, Comment.hidden == None)
+    comments = session.exec(said.order_by(Comment.log_index)).all()  # type: ignore[arg-type]
+    return [one for one in threads.statements(session, row.id) if one.hidden is None], list(comments)
+
+
+def _held(session: Session, lab: Lab, proposal: str, now: datetime) -> Proposal:
+    query = select(Proposal).where(Proposal.id == proposal, Proposal.type == "licence.use", Proposal.subject == lab.id)
+    row = session.exec(for_update(query, session).execution_options(populate_existing=True)).first()
+    if row is None:
+        raise NotFound("not_found", "Look at the id; it must be of a thread about a request of yours.")
+    threads.still_open(row, now)
+    return row

@@ -1,0 +1,187 @@
+"""Hide what a steward must, with a reason of a closed list, in a log that everybody reads who may read the collective; appeal; decide.
+
+Nothing is deleted: its author and the stewards still read it, and its digest stands in the frozen thread as it did. An appeal is decided
+by another steward than the one who hid it, who wrote it, or who appealed. Where there is none, or nobody decides in time, that is what is
+shown; nothing settles an appeal by keeping silent.
+"""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives import queries, threads
+from app.collectives.models import Membership, Proposal
+from app.collectives.service import Acting, acting, keep_act, proof, signed
+from app.collectives.thread_models import Amendment, Comment, Moderation, Statement
+from app.core.canonical import sha256_hex
+from app.core.thread import HIDING
+from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+
+TIME = timedelta(days=7)
+"""How long another steward has to decide an appeal."""
+Item = Statement | Comment | Amendment
+_KINDS: dict[str, type[Item]] = {"stm": Statement, "cmt": Comment, "amd": Amendment}
+_NAMES = {"stm": "statement", "cmt": "comment", "amd": "amendment"}
+WAITING = ("appealed", "undecided")
+
+
+def hide(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, item: str, reason: str, *, now: datetime) -> str:
+    """Hide a statement, a comment or an amendment: a steward, at any time. Gives the moderation's id.
+
+    Raises NotFound, Forbidden (not_steward), Invalid (reason_unknown) or Conflict (item_hidden, moderation_settled).
+    """
+    acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    queries.proposal(session, collective, proposal, lock=True)
+    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    found = _item(session, proposal, item)
+    as_steward(mine)
+    if reason not in HIDING:
+        raise Invalid("reason_unknown", "Use a reason listed in `known`.", known=list(HIDING))
+    if found.hidden is not None:
+        raise Conflict("item_hidden", "It is hidden already.")
+    before = select(Moderation.id).where(Moderation.item_id == item, Moderation.state == "restored", Moderation.steward == mine.member)
+    if session.exec(before.limit(1)).first() is not None:
+        raise Conflict("moderation_settled", "Another steward restored it after an appeal; leave it to them.")
+    # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.
+    proof(session, runtime, who, "thread.hidden", {"collective": collective, "proposal": proposal, "item": item, "reason": reason}, now)
+    return note_hidden(session, found, collective, reason, mine.member, now)
+
+
+def note_hidden(session: Session, found: Item, collective: str, reason: str, steward: str, now: datetime) -> str:
+    """Hide something whose proposal is held, and log it."""
+    found.hidden = reason
+    session.add(found)
+    row = Moderation(
+        id=random_id("moderation"), collective_id=collective, proposal_id=found.proposal_id, item_id=found.id, kind=_NAMES[found.id[:3]],
+        reason=reason, state="hidden", steward=steward, log_index=-1, at=now,
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    body = {"collective": collective, "proposal": row.proposal_id, "item": row.item_id, "kind": row.kind, "reason": reason}
+    row.log_index = log.append(session, [log.institutional("thread.hidden", row.id, body, now)], now)
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, moderation: str, text: str, *, now: datetime) -> str:
+    """Appeal that something was hidden: its author, or any member, once. Gives the act.
+
+    Raises NotFound or Conflict (appeal_settled).
+    """
+    person = acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    row, proposal = _held(session, collective, moderation)
+    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    if row.state != "hidden":
+        raise Conflict("appeal_settled", "It was appealed before; read what became of it.", state=row.state)
+    digest = threads.keep(session, person.sealer, who.contributor, row.id, text)
+    row.appealed_by, row.decide_by = mine.member, now + TIME
+    row.state = "appealed" if deciders(session, collective, _involved(session, row)) else "undecided"
+    session.add(row)
+    session.flush()
+    runtime.jobs.enqueue(session, "deadline", proposal.id, key=f"appeal-{row.id}", delay=TIME.total_seconds() + 1)
+    act = random_id("act")
+    said = {"collective": collective, "proposal": proposal.id, "moderation": row.id, "text_sha256": sha256_hex(text.encode())}
+    body = {"digest": digest, **signed(session, runtime, who, "moderation.appealed", said, now)}
+    index = log.append(session, [log.personal("moderation.appealed", act, body, person.sealer, now)], now)
+    return keep_act(session, who, collective, act, "moderation.appealed", index, now)
+
+
+def decide(session: Session, runtime: Runtime, who: Acting, collective: str, moderation: str, restore: bool, *, now: datetime) -> str:
+    """Decide an appeal: a steward who has no part in it. Gives the moderation's id.
+
+    Raises NotFound, Forbidden (not_steward, steward_involved) or Conflict (appeal_settled).
+    """
+    acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    row, proposal = _held(session, collective, moderation)
+    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    as_steward(mine)
+    if row.state not in WAITING:
+        raise Conflict("appeal_settled", "There is no appeal that waits to be decided.", state=row.state)
+    if mine.member in _involved(session, row):
+        raise Forbidden("steward_involved", "Another steward decides: not who hid it, wrote it or appealed.")
+    proof(session, runtime, who, "moderation.decided", {"collective": collective, "moderation": row.id, "restore": restore}, now)
+    row.state, row.decided_by = "restored" if restore else "upheld", mine.member
+    if restore:
+        found = _item(session, proposal.id, row.item_id)
+        found.hidden = None
+        session.add(found)
+    session.add(row)
+    session.flush()
+    body = {"collective": collective, "proposal": proposal.id, "item": row.item_id, "kind": row.kind, "state": row.state}
+    log.append(session, [log.institutional("thread.restored" if restore else "thread.upheld", row.id, body, now)], now)
+    return row.id
+
+
+def lapse(session: Session, proposal: str, now: datetime) -> list[log.Leaf]:
+    """Appeals that nobody decided in time are undecided, and can still be decided; gives the leaves that say so."""
+    late = select(Moderation).where(Moderation.proposal_id == proposal, Moderation.state == "appealed", Moderation.decide_by <= now)  # type: ignore[operator]
+    leaves = []
+    for row in session.exec(late.order_by(Moderation.id)):
+        row.state = "undecided"
+        session.add(row)
+        body = {"collective": row.collective_id, "proposal": proposal, "item": row.item_id, "kind": row.kind, "state": row.state}
+        leaves.append(log.institutional("thread.undecided", row.id, body, now))
+    return leaves
+
+
+def deciders(session: Session, collective: str, involved: set[str]) -> list[str]:
+    """The stewards who have no part in something."""
+    query = select(Membership.member).where(Membership.collective_id == collective, Membership.steward, Membership.left_at == None)
+    return [member for member in session.exec(query) if member not in involved]
+
+
+def as_steward(mine: Membership) -> None:
+    """Raises Forbidden (not_steward)."""
+    if not mine.steward:
+        raise Forbidden("not_steward", "A steward does that; ask one.")
+
+
+def page(session: Session, collective: str, after: str | None, limit: int) -> list[Moderation]:
+    """What was hidden in a collective, in the order of the log; what an import hid together has one place there."""
+    query = select(Moderation).where(Moderation.collective_id == collective)
+    if after is not None:
+        last = session.get_one(Moderation, after)
+        query = query.where(sa.tuple_(Moderation.log_index, Moderation.id) > sa.tuple_(sa.literal(last.log_index), sa.literal(last.id)))  # type: ignore[arg-type]
+    return list(session.exec(query.order_by(Moderation.log_index, Moderation.id).limit(limit)))  # type: ignore[arg-type]
+
+
+def rate(session: Session, collective: str) -> tuple[int, int]:
+    """How many statements, comments and amendments there are, and how many of them are hidden."""
+    said = hidden = 0
+    for kind in _KINDS.values():
+        columns = kind.__table__.c  # type: ignore[attr-defined]
+        ids = sa.select(Proposal.id).where(Proposal.collective_id == collective)  # type: ignore[call-overload]
+        query = sa.select(sa.func.count(), sa.func.count(columns.hidden)).where(columns.proposal_id.in_(ids))
+        one, of_them = session.execute(query).one()
+        said, hidden = said + one, hidden + of_them
+    return said, hidden
+
+
+def _held(session: Session, collective: str, moderation: str) -> tuple[Moderation, Proposal]:
+    row = session.get(Moderation, moderation)
+    if row is None or row.collective_id != collective:
+        raise NotFound("not_found", "Look at the moderation's id.")
+    proposal = queries.proposal(session, collective, row.proposal_id, lock=True)
+    session.refresh(row)
+    return row, proposal
+
+
+def _item(session: Session, proposal: str, item: str) -> Item:
+    kind = _KINDS.get(item[:3])
+    found = None if kind is None else session.get(kind, item, populate_existing=True)
+    if found is None or found.proposal_id != proposal:
+        raise NotFound("not_found", "Look at the id; it must be of a statement, a comment or an amendment on this proposal.")
+    return found
+
+
+def _involved(session: Session, row: Moderation) -> set[str]:
+    author = _item(session, row.proposal_id, row.item_id).author
+    return {member for member in (row.steward, row.appealed_by, author) if member is not None}

@@ -1,0 +1,370 @@
+"""HTTP for what is said around a proposal: for members, and for those who are asked to close one. To platforms and labs nothing is there."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlmodel import Session, select
+
+from app.collectives import amendments, closing, deliberating, moderating, queries, threads, weighing
+from app.collectives.models import Proposal
+from app.collectives.router import Member, Reader, _done, _once
+from app.collectives.schemas import ActDoneOut
+from app.collectives.service import Acting
+from app.collectives.thread_models import (
+    Amendment,
+    Comment,
+    Moderation,
+    NoteAppeal,
+    ProposalThread,
+    Statement,
+    StatementVote,
+)
+from app.collectives.thread_schemas import (
+    AcceptIn,
+    AmendmentIn,
+    AmendmentOut,
+    AnswerIn,
+    AppealTextIn,
+    CloserIn,
+    ClosureIn,
+    ClosureOut,
+    CommentIn,
+    CommentOut,
+    CommentPage,
+    DecideIn,
+    HideIn,
+    ModerationLog,
+    ModerationOut,
+    NoteAppealIn,
+    NoteAppealOut,
+    StatementIn,
+    StatementOut,
+    ThreadOut,
+    TotalsOut,
+    WeighedOut,
+    WeighIn,
+)
+from app.core.canonical import sha256_hex
+from app.core.thread import Totals, counted_reasons
+from app.kit.body import StrictRoute
+from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.pagination import PAGE, Cursors
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties.models import Receipt
+
+router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
+_HERE = "/collectives/{collective}/proposals/{proposal}"
+Cursor = Annotated[str | None, Query(max_length=400)]
+
+
+# -- statements and comments ------------------------------------------------------------------------------------------
+@router.post(_HERE + "/statements", status_code=201, response_model=StatementOut, summary="Put up a statement")
+def put_up(
+    collective: str, proposal: str, given: StatementIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> StatementOut:  # fmt: skip
+    """One sentence to agree or disagree with; whoever puts it up agrees. At most ten on a proposal."""
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"statements/{proposal}", idempotency_key, given, session, runtime,
+        lambda: deliberating.put_up(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
+    )  # fmt: skip
+    return next(one for one in _statements(session, runtime, collective, proposal, receipt) if one.id == made)
+
+
+@router.get(_HERE + "/statements", response_model=list[StatementOut], summary="Statements on a proposal, and how many agree")
+def list_statements(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[StatementOut]:
+    """Who agreed with what is told to nobody, and is not kept beyond the freeze."""
+    return _statements(session, runtime, collective, proposal, receipt)
+
+
+@router.put(_HERE + "/statements/{statement}/vote", response_model=WeighedOut, summary="Agree, disagree or pass")
+def weigh(
+    collective: str, proposal: str, statement: str, given: WeighIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
+) -> WeighedOut:
+    """Until the freeze; the last word counts."""
+    index = deliberating.weigh(session, runtime, Acting.of(receipt), collective, proposal, statement, given.choice, now=runtime.clock.now())
+    return WeighedOut(statement=statement, choice=given.choice, log_index=index)
+
+
+@router.put(_HERE + "/statements/{statement}/answer", response_model=ActDoneOut, summary="Answer a statement")
+def answer(
+    collective: str, proposal: str, statement: str, given: AnswerIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
+) -> ActDoneOut:
+    """By who proposed, or a steward. The ballot waits up to a week for answers that are owed; then the outcome is labelled `unanswered`."""
+    act = deliberating.answer(session, runtime, Acting.of(receipt), collective, proposal, statement, given.text, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+@router.post(_HERE + "/comments", status_code=201, response_model=CommentOut, summary="Comment on a proposal")
+def comment(
+    collective: str, proposal: str, given: CommentIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> CommentOut:  # fmt: skip
+    """With one to five reasons of a closed list; at most five comments an hour."""
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"comments/{proposal}", idempotency_key, given, session, runtime,
+        lambda: deliberating.comment(session, runtime, Acting.of(receipt), collective, proposal, given, now=now),
+    )  # fmt: skip
+    return _comments(session, runtime, collective, [session.get_one(Comment, made)], receipt)[0]
+
+
+@router.get(_HERE + "/comments", response_model=CommentPage, summary="Comments on a proposal")
+def list_comments(
+    collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member, cursor: Cursor = None
+) -> CommentPage:
+    """In the order in which they were made."""
+    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    listing = f"comments/{proposal}/{receipt.id}"
+    rows = deliberating.comments(session, row.id, _after(runtime, listing, cursor), PAGE)
+    following = _next(runtime, listing, [one.log_index for one in rows])
+    return CommentPage(items=_comments(session, runtime, collective, rows, receipt), next=following)
+
+
+@router.get(_HERE + "/thread", response_model=ThreadOut, summary="A thread's digest, and what it is of")
+def read_thread(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ThreadOut:
+    """Frozen with the text: its SHA-256 stands in the leaf that opens the ballot. Before, as it would be frozen now."""
+    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    thread = session.get(ProposalThread, row.id)
+    frozen = None if thread is None or thread.body is None else bytes(thread.body)
+    body = frozen
+    if body is None:
+        charter = queries.charter(session, collective, row.charter_n)
+        counted = threads.totals(session, row, threads.statements(session, row.id))
+        body = threads.as_bytes(session, row, counted, threads.owed(session, runtime, row, charter, runtime.clock.now()))
+    given = [threads.reasons(one) for one in session.exec(select(Comment).where(Comment.proposal_id == row.id))]
+    return ThreadOut(proposal=row.id, frozen=frozen is not None, thread=body.decode(), sha256=sha256_hex(body), reasons=counted_reasons(given))
+
+
+# -- moderation -------------------------------------------------------------------------------------------------------
+@router.post(_HERE + "/moderations", status_code=201, response_model=ModerationOut, summary="Hide something")
+def hide(collective: str, proposal: str, given: HideIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ModerationOut:
+    """A steward, with a reason of a closed list. It is not deleted, stands in the moderation log, and can be appealed."""
+    made = moderating.hide(session, runtime, Acting.of(receipt), collective, proposal, given.item, given.reason, now=runtime.clock.now())
+    return _moderation(session.get_one(Moderation, made))
+
+
+@router.get("/collectives/{collective}/moderations", response_model=ModerationLog, summary="A collective's moderation log")
+def list_moderations(
+    collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Reader, cursor: Cursor = None
+) -> ModerationLog:
+    """A public one's for everybody, another's for its members: what was hidden, why, and what became of the appeal."""
+    queries.readable(session, collective, None if receipt is None else receipt.contributor_id)
+    listing = f"moderations/{collective}"
+    cursors: Cursors = runtime.parts["cursors"]
+    rows = moderating.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
+    items, hidden = moderating.rate(session, collective)
+    return ModerationLog(
+        items=log.bucket(items), hidden=log.bucket(hidden), moderations=[_moderation(row) for row in rows],
+        next=cursors.make(listing, rows[-1].id) if len(rows) == PAGE else None,
+    )  # fmt: skip
+
+
+@router.post("/collectives/{collective}/moderations/{moderation}/appeal", status_code=201, response_model=ActDoneOut, summary="Appeal a moderation")
+def appeal_moderation(
+    collective: str, moderation: str, given: AppealTextIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
+) -> ActDoneOut:
+    """Its author, or any member, once. Another steward decides."""
+    act = moderating.appeal(session, runtime, Acting.of(receipt), collective, moderation, given.text, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+@router.put("/collectives/{collective}/moderations/{moderation}/decision", response_model=ModerationOut, summary="Decide the appeal of a moderation")
+def decide_moderation(
+    collective: str, moderation: str, given: DecideIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
+) -> ModerationOut:
+    """A steward who neither hid it, nor wrote it, nor appealed."""
+    made = moderating.decide(session, runtime, Acting.of(receipt), collective, moderation, given.restore, now=runtime.clock.now())
+    return _moderation(session.get_one(Moderation, made))
+
+
+# -- amendments -------------------------------------------------------------------------------------------------------
+@router.post(_HERE + "/amendments", status_code=201, response_model=AmendmentOut, summary="Propose another text")
+def amend(
+    collective: str, proposal: str, given: AmendmentIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> AmendmentOut:  # fmt: skip
+    """The proposal's author accepts it, or it becomes a proposal of its own."""
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"amendments/{proposal}", idempotency_key, given, session, runtime,
+        lambda: amendments.amend(session, runtime, Acting.of(receipt), collective, proposal, given.text, given.base_sha256, now=now),
+    )  # fmt: skip
+    return _amendments(session, runtime, collective, [session.get_one(Amendment, made)], receipt)[0]
+
+
+@router.get(_HERE + "/amendments", response_model=list[AmendmentOut], summary="Amendments to a proposal")
+def list_amendments(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[AmendmentOut]:
+    """The oldest first."""
+    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    return _amendments(session, runtime, collective, amendments.of(session, row.id), receipt)
+
+
+@router.put(_HERE + "/amendments/{amendment}/decision", response_model=AmendmentOut, summary="Accept an amendment, or let it stand by itself")
+def settle(
+    collective: str, proposal: str, amendment: str, given: AcceptIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
+) -> AmendmentOut:
+    """The proposal's author. What is not accepted by the freeze becomes an alternative by itself."""
+    amendments.settle(session, runtime, Acting.of(receipt), collective, proposal, amendment, given.accept, now=runtime.clock.now())
+    return _amendments(session, runtime, collective, [session.get_one(Amendment, amendment)], receipt)[0]
+
+
+# -- closing ----------------------------------------------------------------------------------------------------------
+@router.put(_HERE + "/closer", response_model=ActDoneOut, summary="Ask another collective's stewards to close it")
+def name_closer(collective: str, proposal: str, given: CloserIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
+    """A steward, where no member is uninvolved. They can read this thread then, and nothing else here."""
+    act = closing.name_closer(session, runtime, Acting.of(receipt), collective, proposal, given.collective, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+@router.post(_HERE + "/closure-notes", status_code=201, response_model=ClosureOut, summary="Write the closure note")
+def close(collective: str, proposal: str, given: ClosureIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ClosureOut:
+    """How it was decided, by somebody who had no part in it, naming the strongest argument against."""
+    made = closing.close(session, runtime, Acting.of(receipt), collective, proposal, given, now=runtime.clock.now())
+    return next(one for one in _notes(session, runtime, proposal) if one.id == made)
+
+
+@router.get(_HERE + "/closure-notes", response_model=list[ClosureOut], summary="Closure notes on an outcome")
+def list_notes(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[ClosureOut]:
+    """The one that stands, and those that were struck."""
+    return _notes(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id).id)
+
+
+@router.post(_HERE + "/appeal", status_code=201, response_model=NoteAppealOut, summary="Appeal the closure note")
+def appeal_note(collective: str, proposal: str, given: NoteAppealIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> NoteAppealOut:
+    """The note, never the arithmetic: that is counted again by whoever likes. The outcome is contested until a steward has decided."""
+    now = runtime.clock.now()
+    made = closing.appeal(session, runtime, Acting.of(receipt), collective, proposal, given.grounds, given.text, now=now)
+    return _appeal(session.get_one(NoteAppeal, made), given.text)
+
+
+@router.put(_HERE + "/appeal/decision", response_model=list[ClosureOut], summary="Decide the appeal of a closure note")
+def decide_appeal(
+    collective: str, proposal: str, given: DecideIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
+) -> list[ClosureOut]:
+    """A steward who neither proposed, nor wrote it, nor appealed. Where the appeal is right the note is struck; the verdict stays."""
+    closing.decide(session, runtime, Acting.of(receipt), collective, proposal, given.restore, now=runtime.clock.now())
+    return _notes(session, runtime, proposal)
+
+
+# -- telling ----------------------------------------------------------------------------------------------------------
+def _after(runtime: Runtime, listing: str, cursor: str | None) -> int | None:
+    cursors: Cursors = runtime.parts["cursors"]
+    return None if cursor is None else int(cursors.read(listing, cursor))
+
+
+def _next(runtime: Runtime, listing: str, indices: list[int]) -> str | None:
+    cursors: Cursors = runtime.parts["cursors"]
+    return cursors.make(listing, str(indices[-1])) if len(indices) == PAGE else None
+
+
+def _sees_hidden(session: Session, collective: str, receipt: Receipt) -> bool:
+    mine = queries.membership_of(session, collective, receipt.contributor_id)
+    return mine is not None and mine.steward
+
+
+class _Words:
+    """What the caller may read of items: what is hidden only their own, and a steward's."""
+
+    def __init__(self, session: Session, runtime: Runtime, collective: str, receipt: Receipt, items: list[str]) -> None:
+        self._found = threads.words_of(session, runtime, items)
+        self._all, self._me = _sees_hidden(session, collective, receipt), receipt.contributor_id
+
+    def of(self, item: str, hidden: str | None) -> tuple[str | None, str | None]:
+        """(salt in hex, text), or None for both."""
+        salt, text, author = self._found.get(item, (b"", "", None))
+        if item not in self._found or (hidden is not None and not self._all and author != self._me):
+            return None, None
+        return salt.hex(), text
+
+
+def _statements(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[StatementOut]:
+    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    rows = threads.statements(session, row.id)
+    words = _Words(
+        session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]
+    )
+    counted, imported = threads.totals(session, row, rows), threads.outside_totals(session, row.id)
+    owed = threads.owed(session, runtime, row, queries.charter(session, collective, row.charter_n), runtime.clock.now())
+    mine = _own_votes(session, runtime, row, receipt)
+    return [_statement(one, words, counted[one.id], imported.get(one.id), mine.get(one.id), one.id in owed) for one in rows]
+
+
+def _own_votes(session: Session, runtime: Runtime, row: Proposal, receipt: Receipt) -> dict[str, str]:
+    thread = session.get(ProposalThread, row.id)
+    if thread is None or thread.key is None:
+        return {}
+    tag = weighing.tag(runtime, thread, queries.pseudonym(runtime, row.collective_id, receipt.contributor_id))
+    query = select(StatementVote.statement_id, StatementVote.choice).where(StatementVote.tag == tag)
+    return dict(session.exec(query).all())
+
+
+def _statement(one: Statement, words: _Words, totals: Totals, outside: Totals | None, mine: str | None, owed: bool) -> StatementOut:
+    salt, text = words.of(one.id, one.hidden)
+    return StatementOut(
+        id=one.id, author=one.author, text=text, hidden=one.hidden, totals=_counts(totals), outside=None if outside is None else _counts(outside),
+        mine=mine, answer=None if one.answer_id is None or text is None else words.of(one.answer_id, None)[1],  # type: ignore[arg-type]
+        answered=one.answer_id is not None, owed=owed, digest=one.digest, salt=salt, log_index=one.log_index,
+    )  # fmt: skip
+
+
+def _counts(totals: Totals) -> TotalsOut:
+    return TotalsOut(agree=totals.agree, disagree=totals.disagree, passed=totals.passed)
+
+
+def _comments(session: Session, runtime: Runtime, collective: str, rows: list[Comment], receipt: Receipt) -> list[CommentOut]:
+    words = _Words(session, runtime, collective, receipt, [one.id for one in rows])
+    out = []
+    for one in rows:
+        salt, text = words.of(one.id, one.hidden)
+        out.append(
+            CommentOut(
+                id=one.id, author=one.author, lab=one.lab_id, text=text, hidden=one.hidden, reasons=threads.reasons(one), parent=one.parent_id,
+                statement=one.statement_id, digest=one.digest, salt=salt, log_index=one.log_index,
+            )
+        )  # fmt: skip
+    return out
+
+
+def _amendments(session: Session, runtime: Runtime, collective: str, rows: list[Amendment], receipt: Receipt) -> list[AmendmentOut]:
+    words = _Words(session, runtime, collective, receipt, [one.id for one in rows])
+    out = []
+    for one in rows:
+        salt, text = words.of(one.id, one.hidden)
+        out.append(
+            AmendmentOut(
+                id=one.id, author=one.author, text=text, hidden=one.hidden, state=one.state, base_sha256=one.base_sha256,
+                alternative=one.alternative_id, digest=one.digest, salt=salt, log_index=one.log_index,
+            )
+        )  # fmt: skip
+    return out
+
+
+def _moderation(row: Moderation) -> ModerationOut:
+    return ModerationOut(
+        id=row.id, proposal=row.proposal_id, item=row.item_id, kind=row.kind, reason=row.reason, state=row.state, day=row.at.date().isoformat(),
+        log_index=row.log_index,
+    )  # fmt: skip
+
+
+def _notes(session: Session, runtime: Runtime, proposal: str) -> list[ClosureOut]:
+    rows = closing.notes(session, proposal)
+    appeals = {note.id: closing.appeal_of(session, note.id) for note in rows}
+    words = threads.words_of(session, runtime, [note.id for note in rows] + [one.id for one in appeals.values() if one is not None])
+    out = []
+    for note in rows:
+        appeal = appeals[note.id]
+        out.append(
+            ClosureOut(
+                id=note.id, author=note.author, outside=note.outside, text=words[note.id][1] if note.id in words else None, cites=note.cites,
+                state=note.state, log_index=note.log_index,
+                appeal=None if appeal is None else _appeal(appeal, words[appeal.id][1] if appeal.id in words else None),
+            )
+        )  # fmt: skip
+    return out
+
+
+def _appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
+    return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, decide_by=row.decide_by)

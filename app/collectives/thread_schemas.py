@@ -1,0 +1,251 @@
+"""API shapes of what is said around a proposal."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from app.collectives.schemas import Text, Word
+from app.kit.body import Id, In, Out, Time
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+WORDS = r"^[^\x00]*[^\x00\s][^\x00]*$"
+"""Something to be seen in it; and no character that PostgreSQL takes in no text, since some of it becomes a proposal's."""
+Said = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=WORDS)]
+Choice = Literal["agree", "disagree", "pass"]
+
+
+class StatementIn(In):
+    """One sentence that others can agree or disagree with."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=280, pattern=WORDS)]
+
+
+class WeighIn(In):
+    choice: Choice
+
+
+class AnswerIn(In):
+    text: Said
+
+
+class CommentIn(In):
+    """On the proposal, on a `statement`, or in reply to a comment (`parent`): one level of replies. `reasons` are of a closed list."""
+
+    text: Said
+    reasons: list[Word] = Field(min_length=1, max_length=5)
+    parent: Id | None = None
+    statement: Id | None = None
+
+
+class TotalsOut(Out):
+    agree: int
+    disagree: int
+    passed: int = Field(serialization_alias="pass")
+
+
+class StatementOut(Out):
+    """`owed`: it has so much agreement that the proposer owes it an answer, and has given none. `mine` is one's own last word, until the
+    thread is frozen. `outside` are the counts of the export it was imported from. `digest` is SHA-256 of `salt` (hex) and `text`."""
+
+    id: str
+    author: str | None
+    text: str | None
+    hidden: str | None
+    totals: TotalsOut
+    outside: TotalsOut | None
+    mine: Choice | None
+    answer: str | None
+    answered: bool
+    owed: bool
+    digest: str
+    salt: str | None
+    log_index: int
+
+
+class WeighedOut(Out):
+    """There is no receipt: nothing says whose it was once the thread is frozen."""
+
+    statement: str
+    choice: Choice
+    log_index: int
+
+
+class CommentOut(Out):
+    """`lab` where it is the lab that speaks whose request is decided on."""
+
+    id: str
+    author: str | None
+    lab: str | None
+    text: str | None
+    hidden: str | None
+    reasons: list[str]
+    parent: str | None
+    statement: str | None
+    digest: str
+    salt: str | None
+    log_index: int
+
+
+class CommentPage(Out):
+    items: list[CommentOut]
+    next: str | None
+
+
+class ThreadOut(Out):
+    """`thread` are the bytes that `sha256` is of: digests and totals, without words. `reasons` counts what at least five comments give."""
+
+    proposal: str
+    frozen: bool
+    thread: str
+    sha256: str
+    reasons: dict[str, int]
+
+
+class HideIn(In):
+    """`item` is a statement, a comment or an amendment; `reason` of a closed list."""
+
+    item: Id
+    reason: Word
+
+
+class ModerationOut(Out):
+    """`state`: hidden, appealed, undecided (nobody could decide the appeal, or did in time), upheld or restored."""
+
+    id: str
+    proposal: str
+    item: str
+    kind: str
+    reason: str
+    state: str
+    day: str
+    log_index: int
+
+
+class ModerationLog(Out):
+    """What was hidden in a collective. `items` and `hidden` are in steps."""
+
+    items: str
+    hidden: str
+    moderations: list[ModerationOut]
+    next: str | None
+
+
+class AppealTextIn(In):
+    text: Said
+
+
+class DecideIn(In):
+    """`restore`: the appeal is right."""
+
+    restore: bool
+
+
+class AmendmentIn(In):
+    """`base_sha256`: the text that it is to replace, as it was read."""
+
+    text: Text
+    base_sha256: Sha256
+
+
+class AmendmentOut(Out):
+    """`state`: open, accepted, or alternative, with a proposal of its own (`alternative`)."""
+
+    id: str
+    author: str | None
+    text: str | None
+    hidden: str | None
+    state: str
+    base_sha256: str
+    alternative: str | None
+    digest: str
+    salt: str | None
+    log_index: int
+
+
+class AcceptIn(In):
+    accept: bool
+
+
+class ClosureIn(In):
+    """`cites`: the strongest argument against, by the id of a statement, a comment or an objection; null where nobody argued."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=10_000, pattern=WORDS)]
+    cites: Id | None
+
+
+class CloserIn(In):
+    collective: Id
+
+
+class NoteAppealOut(Out):
+    id: str
+    grounds: str
+    state: str
+    text: str | None
+    decide_by: Time
+
+
+class ClosureOut(Out):
+    """`outside`: it was written by a steward of that other collective. `state`: stands, or struck after an appeal."""
+
+    id: str
+    author: str | None
+    outside: str | None
+    text: str | None
+    cites: str | None
+    state: str
+    appeal: NoteAppealOut | None
+    log_index: int
+
+
+class NoteAppealIn(In):
+    grounds: Word
+    text: Said
+
+
+class PolisFiles(In):
+    """The two files of a Polis export, as text."""
+
+    comments: Annotated[str, StringConstraints(max_length=2_000_000)]
+    votes: Annotated[str, StringConstraints(max_length=12_000_000)]
+
+
+class PolisOut(Out):
+    comments: str
+    votes: str
+
+
+class ImportedOut(Out):
+    statements: int
+    votes: int
+    log_index: int
+
+
+class GroupSaidOut(Out):
+    """How many of a group; null where fewer than three."""
+
+    statement: str
+    agree: int | None
+    disagree: int | None
+    passed: int | None = Field(serialization_alias="pass")
+
+
+class GroupOut(Out):
+    people: int
+    statements: list[GroupSaidOut]
+
+
+class GroupsOut(Out):
+    """A mirror, by which nothing is decided. `stability`: the lowest adjusted Rand index between this picture and those that come of
+    `beginnings` others, in hundredths; below `holds` no groups are shown, and `why` says that, or what else stands against it
+    (too-few-people, too-many-people, no-groups, unstable, group-too-small)."""
+
+    method: str
+    code_sha256: str
+    votes_sha256: str
+    people: int
+    beginnings: int
+    stability: int | None
+    holds: int
+    groups: list[GroupOut]
+    why: str | None

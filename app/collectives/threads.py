@@ -1,0 +1,258 @@
+"""The thread around a proposal: whose words are sealed where, what is owed an answer, and how it is frozen.
+
+Order of locks: the person's key row, the proposal, their membership, the log's head. Whoever says something holds the proposal's row, and
+so does the freeze: what was acknowledged is in the frozen thread, and what comes later is refused.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives import queries, weighing
+from app.collectives.models import Campaign, Membership, Proposal
+from app.collectives.service import Acting, acting
+from app.collectives.thread_models import (
+    Amendment,
+    Closer,
+    ClosureNote,
+    Comment,
+    Moderation,
+    NoteAppeal,
+    OutsideVote,
+    ProposalThread,
+    Statement,
+    StatementVote,
+    Words,
+)
+from app.core.canonical import sha256_hex
+from app.core.electing import GROUP
+from app.core.thread import CHOICES, Totals, must_be_answered, thread_bytes, words_digest
+from app.crypto.sealing import CannotOpen, Sealer
+from app.kit.db import for_update
+from app.kit.errors import Conflict, NotFound
+from app.kit.runtime import Runtime
+from app.parties import contributors
+from app.parties.contributors import Person
+
+_VOTE = StatementVote.__table__  # type: ignore[attr-defined]
+_WORDS = Words.__table__  # type: ignore[attr-defined]
+PATIENCE = timedelta(days=7)
+"""How long beyond the planned day a ballot waits for answers."""
+WEIGHING = timedelta(days=3)
+"""Statements are taken until so long before the planned freeze: each can be weighed and answered."""
+_SALT = 16
+
+
+@dataclass(frozen=True)
+class Entered:
+    """Somebody in a thread, with a voice and the proposal's row held."""
+
+    person: Person
+    mine: Membership
+    row: Proposal
+
+
+def enter(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, *, now: datetime) -> Entered:
+    """A member with a voice, the proposal's row held and then their own. Raises NotFound or Forbidden (no_voice_yet)."""
+    person = acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    row = queries.proposal(session, collective, proposal, lock=True)
+    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    queries.with_voice(mine, now)
+    return Entered(person, mine, row)
+
+
+def still_open(row: Proposal, now: datetime) -> None:
+    """Raises Conflict (thread_frozen)."""
+    if row.state != "discussion" or row.freeze_at <= now:
+        raise Conflict("thread_frozen", "Say it in an objection or a minority report: text and thread are frozen.", state=row.state)
+
+
+def readable(session: Session, collective: str, proposal: str, contributor: str) -> Proposal:
+    """A proposal for a member, or for a steward of another collective that is to close it. Raises NotFound (not_found)."""
+    if queries.membership_of(session, collective, contributor) is None:
+        closers = sa.select(Closer.collective_id).where(Closer.proposal_id == proposal)  # type: ignore[call-overload]
+        query = select(Membership.id).where(
+            Membership.contributor_id == contributor, Membership.steward, Membership.left_at == None, Membership.collective_id.in_(closers)  # type: ignore[attr-defined]
+        )
+        if session.exec(query.limit(1)).first() is None:
+            raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to, or a public one.")
+    return queries.proposal(session, collective, proposal)
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+def place(item: str) -> bytes:
+    """Where sealed words belong."""
+    return b"thread\x00" + item.encode()
+
+
+def keep(session: Session, sealer: Sealer, contributor: str | None, item: str, text: str) -> str:
+    """Keep words under their speaker's key; gives their salted digest."""
+    salt = os.urandom(_SALT)
+    session.add(Words(item_id=item, contributor_id=contributor, sealed=sealer.seal(salt + text.encode(), place(item))))
+    return words_digest(salt, text)
+
+
+def outside(runtime: Runtime) -> Sealer:
+    """What imported words are sealed under: they are no member's."""
+    return Sealer(runtime.keys.derive("outside-words"))
+
+
+def words_of(session: Session, runtime: Runtime, items: Iterable[str]) -> dict[str, tuple[bytes, str, str | None]]:
+    """item -> (salt, text, contributor) of what can still be read."""
+    asked, rows = list(items), []
+    for start in range(0, len(asked), 500):
+        rows += session.execute(sa.select(_WORDS).where(_WORDS.c.item_id.in_(asked[start : start + 500]))).all()
+    people = contributors.load(session.connection(), runtime.keys, {row.contributor_id for row in rows if row.contributor_id is not None})
+    found = {}
+    for row in rows:
+        sealer = outside(runtime) if row.contributor_id is None else people[row.contributor_id].sealer if row.contributor_id in people else None
+        with suppress(CannotOpen):
+            if sealer is not None:
+                opened = sealer.open(bytes(row.sealed), place(row.item_id))
+                found[row.item_id] = (opened[:_SALT], opened[_SALT:].decode(), row.contributor_id)
+    return found
+
+
+def seal_anew(session: Session, person: Person, sealer: Sealer, contributor: str) -> None:
+    """Under a fresh key, whose row the caller holds."""
+    for row in session.exec(select(Words).where(Words.contributor_id == contributor)):
+        row.sealed = sealer.seal(person.sealer.open(bytes(row.sealed), place(row.item_id)), place(row.item_id))
+        session.add(row)
+    session.flush()
+
+
+def forget(session: Session, runtime: Runtime, contributor: str) -> None:
+    """An erasure: words and pseudonyms go, and votes that somebody could still tie to the person. Digests stay, which say nothing. What
+    they had proposed stays, as nobody's."""
+    mine = sa.select(_WORDS.c.item_id).where(_WORDS.c.contributor_id == contributor)
+    collectives = sorted(set(session.exec(select(Membership.collective_id).where(Membership.contributor_id == contributor))))
+    parts = [
+        (table.__table__.c, key, name)  # type: ignore[attr-defined]
+        for table, key, name in (
+            (Statement, "id", "author"), (Comment, "id", "author"), (Amendment, "id", "author"), (ClosureNote, "id", "author"),
+            (NoteAppeal, "id", "author"), (Moderation, "id", "appealed_by"), (Statement, "answer_id", "answered_by"),
+        )
+    ]  # fmt: skip
+    # The proposals first, as whoever freezes, hides or settles holds them before what is said there.
+    concerned = sa.union(*(sa.select(columns.proposal_id).where(columns[key].in_(mine)) for columns, key, _ in parts))
+    open_ = sa.and_(Proposal.collective_id.in_(collectives), Proposal.state == "discussion")  # type: ignore[attr-defined]
+    names = [queries.pseudonym(runtime, collective, contributor) for collective in collectives]
+    theirs = Proposal.author.in_(names)  # type: ignore[union-attr]
+    held = select(Proposal.id).where(sa.or_(open_, theirs, Proposal.id.in_(concerned))).order_by(Proposal.id)  # type: ignore[attr-defined]
+    session.exec(for_update(held, session)).all()
+    for kind in (Proposal, Campaign):
+        authored = sa.update(kind).where(kind.author.in_(names)).values(author=None)  # type: ignore[union-attr]
+        session.execute(authored.execution_options(synchronize_session=False))
+    for columns, key, name in parts:
+        table = columns[key].table
+        session.execute(sa.update(table).where(columns[key].in_(mine)).values({name: None}).execution_options(synchronize_session=False))
+    session.execute(sa.delete(_WORDS).where(_WORDS.c.contributor_id == contributor))
+    for collective in collectives:
+        weighing.forget_votes(session, runtime, contributor, collective)
+
+
+# -- what is said, counted ----------------------------------------------------------------------------------------------
+def statements(session: Session, proposal: str) -> list[Statement]:
+    """A proposal's statements, in the order of the log."""
+    query = select(Statement).where(Statement.proposal_id == proposal)
+    return list(session.exec(query.order_by(Statement.log_index, Statement.number, Statement.id)))  # type: ignore[arg-type]
+
+
+def totals(session: Session, row: Proposal, found: Iterable[Statement]) -> dict[str, Totals]:
+    """statement -> how many members agree, disagree and pass."""
+    if row.state != "discussion":
+        return {one.id: Totals(one.agree, one.disagree, one.passed) for one in found}
+    ids = sa.select(Statement.id).where(Statement.proposal_id == row.id)  # type: ignore[call-overload]
+    query = sa.select(_VOTE.c.statement_id, _VOTE.c.choice, sa.func.count()).where(_VOTE.c.statement_id.in_(ids))
+    counted = {(one, choice): n for one, choice, n in session.execute(query.group_by(_VOTE.c.statement_id, _VOTE.c.choice))}
+    return {one.id: Totals(*(counted.get((one.id, choice), 0) for choice in CHOICES)) for one in found}
+
+
+def outside_totals(session: Session, proposal: str) -> dict[str, Totals]:
+    """statement -> how the rows of an imported export come to; statements of members are not among them."""
+    ids = sa.select(Statement.id).where(Statement.proposal_id == proposal, Statement.number != None)  # type: ignore[call-overload]
+    table = OutsideVote.__table__  # type: ignore[attr-defined]
+    query = sa.select(table.c.statement_id, table.c.vote, sa.func.count()).where(table.c.statement_id.in_(ids))
+    counted = {(one, vote): n for one, vote, n in session.execute(query.group_by(table.c.statement_id, table.c.vote))}
+    return {one: Totals(*(counted.get((one, vote), 0) for vote in (1, -1, 0))) for (one,) in session.execute(ids)}
+
+
+def owed(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime) -> list[str]:
+    """The statements that the proposer owes an answer, and has given none: agreed to by a fifth of all with a voice, or half of a group
+    that is large enough to be counted. Nobody answers themselves."""
+    thread = session.get(ProposalThread, row.id)
+    if thread is None or thread.key is None:
+        return []
+    asked = (one for one in statements(session, row.id) if one.answer_id is None and one.hidden is None)
+    waiting = [one.id for one in asked if one.author is None or one.author != row.author]
+    if not waiting:
+        return []
+    agreed: dict[str, set[str]] = defaultdict(set)
+    for statement, voter in session.execute(
+        sa.select(_VOTE.c.statement_id, _VOTE.c.tag).where(_VOTE.c.statement_id.in_(waiting), _VOTE.c.choice == "agree")
+    ):
+        agreed[statement].add(voter)
+    voices = [(weighing.tag(runtime, thread, member), group) for member, group in queries.voices(session, row, charter, now)]
+    sizes = Counter(group for _, group in voices if group is not None)
+    found = []
+    for statement in waiting:
+        said = [group for voter, group in voices if voter in agreed[statement]]
+        groups = [(said.count(group), size) for group, size in sizes.items() if size >= GROUP]
+        if must_be_answered(len(said), len(voices), groups):
+            found.append(statement)
+    return found
+
+
+# -- the freeze -------------------------------------------------------------------------------------------------------
+def as_bytes(session: Session, row: Proposal, counted: Mapping[str, Totals], unanswered: Iterable[str]) -> bytes:
+    """The thread as it stands: digests, totals, what is hidden. No words, and no names."""
+    found, imported = statements(session, row.id), outside_totals(session, row.id)
+    comments = session.exec(select(Comment).where(Comment.proposal_id == row.id).order_by(Comment.log_index))  # type: ignore[arg-type]
+    amendments = session.exec(select(Amendment).where(Amendment.proposal_id == row.id).order_by(Amendment.log_index))  # type: ignore[arg-type]
+    return thread_bytes(
+        row.id, row.text_sha256,
+        [
+            {
+                "id": one.id, "digest": one.digest, "hidden": one.hidden, "answer": one.answer_digest, **counted[one.id].to_json(),
+                "outside": imported[one.id].to_json() if one.id in imported else None,
+            }
+            for one in found
+        ],
+        [
+            {"id": one.id, "digest": one.digest, "hidden": one.hidden, "parent": one.parent_id, "statement": one.statement_id,
+             "reasons": reasons(one), "lab": one.lab_id}
+            for one in comments
+        ],
+        [{"id": one.id, "digest": one.digest, "hidden": one.hidden, "state": one.state} for one in amendments], unanswered,
+    )  # fmt: skip
+
+
+def reasons(comment: Comment) -> list[str]:
+    """A comment's reasons, sorted."""
+    return comment.reasons.strip(",").split(",")
+
+
+def freeze(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime) -> str:
+    """Fix the thread of a proposal whose row is held; gives its digest. Votes on statements become totals, and the key of their tags is
+    destroyed: from then on nobody can tell who had voted."""
+    thread = weighing.of(session, runtime, row)
+    unanswered = owed(session, runtime, row, charter, now)
+    found = {one.id: one for one in statements(session, row.id)}
+    taken = Counter(weighing.take_away(session, _VOTE.c.statement_id.in_(list(found)))) if found else Counter[Any]()
+    for one in found.values():
+        one.agree, one.disagree, one.passed = (taken[one.id, choice] for choice in CHOICES)
+        session.add(one)
+    session.flush()
+    body = as_bytes(session, row, {one.id: Totals(one.agree, one.disagree, one.passed) for one in found.values()}, unanswered)
+    thread.key, thread.body, thread.sha256, thread.unanswered = None, body, sha256_hex(body), len(unanswered)
+    session.add(thread)
+    session.flush()
+    return thread.sha256

@@ -1,0 +1,61 @@
+"""Votes on statements as they are kept until the freeze: under a tag, whose key is then destroyed with every opening of their leaves."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives import queries
+from app.collectives.models import Proposal
+from app.collectives.thread_models import ProposalThread, StatementVote
+from app.crypto.keyring import keyed_hash
+from app.crypto.sealing import Sealer, new_key
+from app.kit.runtime import Runtime
+from app.log.models import LogEntry
+
+_ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
+_VOTE = StatementVote.__table__  # type: ignore[attr-defined]
+GONE = b""
+"""What stands where a vote's opening was."""
+
+
+def of(session: Session, runtime: Runtime, row: Proposal) -> ProposalThread:
+    """The thread of a proposal whose row is held, with its key."""
+    found = session.get(ProposalThread, row.id)
+    if found is None:
+        found = ProposalThread(proposal_id=row.id, key=Sealer(runtime.keys.derive("threads")).seal(new_key(), row.id.encode()))
+        session.add(found)
+        session.flush()
+    return found
+
+
+def _key(runtime: Runtime, thread: ProposalThread) -> bytes:
+    assert thread.key is not None
+    return Sealer(runtime.keys.derive("threads")).open(bytes(thread.key), thread.proposal_id.encode())
+
+
+def sealer(runtime: Runtime, thread: ProposalThread) -> Sealer:
+    """Seals what a vote's leaf commits to, until the freeze."""
+    return Sealer(_key(runtime, thread))
+
+
+def tag(runtime: Runtime, thread: ProposalThread, member: str) -> str:
+    """How one voter is called in one thread: nobody can tell who it is without the key."""
+    return keyed_hash(_key(runtime, thread), "voter", member, thread.proposal_id).hex()
+
+
+def forget_votes(session: Session, runtime: Runtime, contributor: str, collective: str) -> None:
+    """Who leaves, or is erased, weighs no more in what is not frozen yet."""
+    query = select(ProposalThread).join(Proposal, sa.and_(Proposal.id == ProposalThread.proposal_id))
+    member = queries.pseudonym(runtime, collective, contributor)
+    for thread in session.exec(query.where(Proposal.collective_id == collective, ProposalThread.key != None)):
+        take_away(session, _VOTE.c.tag == tag(runtime, thread, member))
+
+
+def take_away(session: Session, which: Any) -> list[Any]:
+    """Delete votes, and the openings of their leaves; gives them as (statement_id, choice)."""
+    gone = session.execute(sa.delete(_VOTE).where(which).returning(_VOTE.c.statement_id, _VOTE.c.choice, _VOTE.c.log_index)).all()
+    indices = [row.log_index for row in gone]
+    for start in range(0, len(indices), 5_000):
+        session.execute(sa.update(_ENTRY).where(_ENTRY.c.log_index.in_(indices[start : start + 5_000])).values(sealed=GONE))
+    return [(row.statement_id, row.choice) for row in gone]

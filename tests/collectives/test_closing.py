@@ -1,0 +1,89 @@
+"""Who closes an outcome, who may appeal the note, and who decides that."""
+
+from sayso.collective import Collective
+
+from tests.collectives.members import founded, in_force, mandated, on_one_backend, pass_days, people
+from tests.collectives.test_deciding import NARROW, union_of
+from tests.collectives.test_mandates import cut_of, refuses
+from tests.collectives.test_threads import steward
+from tests.support import LabParty, PlatformParty, Service, until
+
+
+def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """Where everybody had a part, another collective's steward; the note is appealed and struck, and the verdict stays."""
+    (outsider, _), (stranger, _) = people(service, platform, 2)
+    mine = union_of(service, platform, 2)
+    elsewhere = founded(outsider)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    said = mine[1].comment(proposal["id"], "Too little.", ["harm"])
+    opened = pass_days(service, mine[0], proposal["id"], 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    refuses("proposal_state", lambda: mine[0].name_closer(proposal["id"], elsewhere.id))
+    pass_days(service, mine[0], proposal["id"], 7)
+    there = [Collective(person, mine[0].id) for person in (outsider, stranger)]
+    for one in there:
+        refuses("not_found", lambda one=one: one.close(proposal["id"], "Well.", said["id"]))
+    refuses("not_steward", lambda: mine[1].name_closer(proposal["id"], elsewhere.id))
+    refuses("not_found", lambda: mine[0].name_closer(proposal["id"], "col_" + "0" * 26))
+    mine[0].name_closer(proposal["id"], elsewhere.id)
+    assert [one["text"] for one in there[0].comments(proposal["id"])] == ["Too little."]
+    for nowhere in (there[0].me, there[0].campaigns, lambda: there[0].comment(proposal["id"], "x", ["aim"])):
+        refuses("not_found", nowhere)
+    refuses("not_found", lambda: list(there[1].comments(proposal["id"])))
+    note = there[0].close(proposal["id"], "It was asked whether it is enough.", said["id"])
+    assert (note["author"], note["outside"]) == (None, elsewhere.id)
+    assert mine[0].proposal(proposal["id"])["labels"] == ["closed-from-outside"]
+    refuses("reason_unknown", lambda: mine[1].appeal_note(proposal["id"], "arithmetic", "Count again."))
+    assert mine[1].appeal_note(proposal["id"], "note-misleading", "It was not.")["state"] == "undecided", "its steward is who proposed"
+
+
+def test_when_no_steward_is_left_to_decide_an_appeal_that_is_what_is_told(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 4)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    opened = pass_days(service, mine[0], proposal["id"], 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    pass_days(service, mine[0], proposal["id"], 7)
+    refuses("member_uninvolved", lambda: mine[0].name_closer(proposal["id"], founded(people(service, platform, 1)[0][0]).id))
+    mine[1].close(proposal["id"], "Nobody argued.", None)
+    refuses("appeal_settled", lambda: mine[0].decide_appeal(proposal["id"], True))
+    assert mine[2].appeal_note(proposal["id"], "argument-missing", "I did, elsewhere.")["state"] == "undecided"
+    refuses("appeal_settled", lambda: mine[3].appeal_note(proposal["id"], "argument-missing", "Me too."))
+    assert mine[0].proposal(proposal["id"])["labels"] == ["appealed"]
+    refuses("steward_involved", lambda: mine[0].decide_appeal(proposal["id"], False))
+    steward(service, mine[3])
+    [struck] = mine[3].decide_appeal(proposal["id"], True)
+    assert (struck["state"], struck["appeal"]["state"]) == ("struck", "upheld")
+    found = mine[0].proposal(proposal["id"])
+    assert (found["verdict"], found["labels"]) == ("passed", ["note-struck"]), "the arithmetic is nobody's to appeal"
+    pass_days(service, mine[0], proposal["id"], 4)
+    refuses("proposal_state", lambda: mine[3].close(proposal["id"], "Late.", None))
+
+
+def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = union_of(service, platform, 4)
+    mandated(service, mine[1])
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    narrow = mine[0].propose("policy.narrow", "As before.", policy={"template": "evaluation-only"})
+    opened = pass_days(service, mine[0], narrow["id"], 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    pass_days(service, mine[0], narrow["id"], 7)
+    cut = cut_of(service, lab.agree(platform)).release
+    assert lab.sdk.labels(cut) == []
+    mine[1].close(narrow["id"], "Nobody argued.", None)
+    mine[2].appeal_note(narrow["id"], "argument-missing", "I did.")
+    assert [one["label"] for one in until(lambda: lab.sdk.labels(cut))] == ["contested"]
+
+
+def test_stewards_are_elected_and_a_refused_import_says_why(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 3)
+    on_one_backend(service)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    problem = refuses("polis_invalid", lambda: mine[0].import_polis(proposal["id"], "", ""))
+    assert problem.detail.startswith("The first row of comments")
+    refuses("proposal_invalid", lambda: mine[0].propose("steward.elect", "Me.", subject=mine[0].me()["member"]))
+    elected = mine[0].propose("steward.elect", "One more.", subject=mine[1].me()["member"])
+    assert in_force(service, mine, elected)["state"] == "in_force" and mine[1].me()["steward"]

@@ -1,0 +1,172 @@
+"""A collective that decides on labs' requests itself: request, review, proposal; and the lab in its own thread and nowhere else."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from app.agreements import review
+from app.collectives import queries
+from app.collectives.models import LabUse, MinorityReport, Proposal
+from app.kit.db import read, write
+from app.kit.errors import Conflict
+from app.kit.ids import random_id
+from app.log.models import LogEntry
+from tests.collectives.members import CHARTER, mandated, on_one_backend, pass_days
+from tests.collectives.test_deciding import union_of
+from tests.collectives.test_mandates import cut_of, refuses
+from tests.kit.refusals import accepted, call, lab_token, refused
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+
+
+@pytest.fixture(autouse=True)
+def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if three people were ten."""
+    monkeypatch.setattr(queries, "FEWEST", 3)
+
+
+def deciding(service: Service, platform: PlatformParty, lab: LabParty, n: int = 3) -> list[Any]:
+    """A collective that decides itself, all of whose members mandated it, and who asks."""
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    mine = union_of(service, platform, n, requests="decide")
+    for one in mine:
+        mandated(service, one)
+    return mine
+
+
+def vote(service: Service, mine: list[Any], proposal: str, choice: str) -> dict[str, Any]:
+    opened = pass_days(service, mine[0], proposal, 7)
+    assert opened["state"] == "ballot", opened
+    for one in mine:
+        one.vote(opened, choice, [] if choice == "yes" else ["aim"])
+    return pass_days(service, mine[0], proposal, 7)
+
+
+def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_thread(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    mine = deciding(service, platform, lab)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    assert asked.state == "in_review" and asked.review is not None and asked.review["by"] == "collective"
+    [thread] = lab.sdk.threads(asked.id)
+    proposal = thread["thread"]
+    found = mine[0].proposal(proposal)
+    assert (found["type"], found["subject"], found["author"], found["request"]) == ("licence.use", lab.id, None, asked.id)
+    put = mine[1].put_up(proposal, "For how long?")
+    said = mine[2].comment(proposal, "And who sees it?", ["privacy"])
+    told = lab.sdk.comment(asked.id, proposal, "Our own staff.", ["privacy"], parent=said["id"])
+    assert told["mine"] and [one["lab"] for one in mine[0].comments(proposal)] == [None, lab.id]
+    [seen] = lab.sdk.threads(asked.id)
+    assert seen["statements"] == [{"id": put["id"], "text": "For how long?", "agree": "fewer than 10", "disagree": "fewer than 10",
+                                   "answer": None, "owed": True}]  # fmt: skip
+    assert not {mine[n].me()["member"] for n in range(3)} & set(json.dumps(seen).replace('"', " ").split()), "no member is named to the lab"
+    lab.sdk.explain(asked.id, proposal, put["id"], "A year.")
+    assert mine[1].statements(proposal)[0]["answer"] == "A year."
+    refuses("not_proposer", lambda: mine[1].amend(found, "Another use."))
+    hidden = mine[0].hide(proposal, said["id"], "off-topic")
+    assert [one["id"] for one in lab.sdk.threads(asked.id)[0]["comments"]] == [told["id"]] and hidden["state"] == "hidden"
+    # The same use again joins the same thread; an operator has nothing to settle.
+    again = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    assert [one["thread"] for one in lab.sdk.threads(again.id)] == [proposal]
+    with read(service.runtime.engine) as session:
+        assert asked.id not in [request.id for request, _, _ in review.waiting(session, service.clock.now())]
+        with pytest.raises(Conflict, match="request_not_in_review"):
+            review.approve(session, service.runtime, asked.id, now=service.clock.now())
+    assert vote(service, mine, proposal, "yes")["state"] == "appeal"
+    assert pass_days(service, mine[0], proposal, 7)["state"] == "in_force"
+    answers = [until(lambda one=one: (found := lab.sdk.asked(one.id)).state == "offered" and found) for one in (asked, again)]
+    refuses("thread_frozen", lambda: lab.sdk.comment(asked.id, proposal, "Thank you.", ["aim"]))
+    assert lab.sdk.threads(asked.id)[0]["state"] == "in_force", "what was said stays there to be read"
+    offer = lab.sdk.offer(str(answers[0].offer))
+    cut = cut_of(service, lab.sdk.sign(offer))
+    assert len(cut.contributions) == 3
+    with read(service.runtime.engine) as session:
+        leaves = [json.loads(leaf) for leaf in session.exec(select(LogEntry.leaf).where(LogEntry.subject.in_((proposal, mine[0].id))))]  # type: ignore[attr-defined]
+    kinds = {leaf["type"] for leaf in leaves}
+    assert {"request.put-to-vote", "ballot.opened", "outcome.decided", "collective.use-granted"} <= kinds
+
+
+def test_a_no_and_silence_are_a_refusal_and_the_lab_does_not_ask_again_at_once(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = deciding(service, platform, lab)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    [thread] = lab.sdk.threads(asked.id)
+    assert vote(service, mine, thread["thread"], "no")["state"] == "failed"
+    assert until(lambda: (found := lab.sdk.asked(asked.id)).state == "refused" and found).reasons == []
+    again = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    assert again.state == "refused" and lab.sdk.threads(again.id) == []
+    platform.give(1)
+    assert lab.sdk.request(EVALUATION, {"platforms": [platform.id]}).state == "offered", "what is nobody's to decide waits for nobody"
+    service.clock.offset += timedelta(days=90)
+    later = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    assert later.state == "offered" and len(lab.sdk.threads(later.id)) == 1
+    cut = cut_of(service, lab.sdk.sign(lab.sdk.offer(str(later.offer))))
+    assert len(cut.contributions) == 1, "and a release holds nothing that was not granted"
+
+
+def test_a_grant_covers_one_use_until_its_review_and_fewer_than_enough_open_nothing(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    mine = deciding(service, platform, lab, 4)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]}, mode="standing", until="2099-01-01")
+    proposal = lab.sdk.threads(asked.id)[0]["thread"]
+    vote(service, mine, proposal, "yes")
+    report = mine[3].dissent(proposal, "Not for this.")
+    pass_days(service, mine[0], proposal, 7)
+    answer = until(lambda: (found := lab.sdk.asked(asked.id)).state == "offered" and found)
+    assert lab.sdk.dissent(str(answer.offer)) == {report["text_sha256"]: "Not for this."}, "dissent from the grant is signed for"
+    agreement = lab.sdk.sign(lab.sdk.offer(str(answer.offer)))
+    assert len(cut_of(service, agreement).contributions) == 4
+    other = {**EVALUATION, "purposes": ["dpv:ResearchAndDevelopment"]}
+    elsewhere = lab.sdk.request(other, {"platforms": [platform.id]})
+    assert elsewhere.state != "offered", "another use is another question"
+    with read(service.runtime.engine) as session:
+        assert session.exec(select(LabUse).where(LabUse.proposal_id == proposal)).one().outcome == proposal
+    with write(service.runtime.engine) as session:  # as a later grant of the same use brings it
+        session.add(
+            MinorityReport(id=random_id("minority_report"), proposal_id=proposal, kind="report", sha256="0" * 64, log_index=0, at=service.clock.now())
+        )
+    assert cut_of(service, agreement).contributions == set(), "dissent that was not signed for holds its records back"
+    for one in mine[2:]:
+        one.leave()
+    with read(service.runtime.engine) as session:
+        before = session.exec(select(Proposal.id).where(Proposal.collective_id == mine[0].id)).all()
+    third = lab.sdk.request({**EVALUATION, "accepts": ["attribute", "delete", "inform"]}, {"platforms": [platform.id]})
+    assert lab.sdk.threads(third.id) == []
+    with read(service.runtime.engine) as session:
+        after = session.exec(select(Proposal.id).where(Proposal.collective_id == mine[0].id)).all()
+    assert set(after) == set(before), "two people are too few to ask about"
+
+
+def test_to_a_lab_every_other_thread_is_not_there(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = deciding(service, platform, lab)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    own = lab.sdk.threads(asked.id)[0]["thread"]
+    other = mine[0].propose("policy.narrow", "Less.", policy={"template": "nothing-new"})["id"]
+    put = mine[1].put_up(other, "Between us.")["id"]
+    stranger = service.lab()
+    token, foreign, body = lab_token(service, lab), lab_token(service, stranger), b'{"text": "x", "reasons": ["aim"]}'
+    seen = set()
+    for who, request, thread in (
+        (token, asked.id, other), (token, asked.id, "prp_" + "0" * 26), (token, "req_" + "0" * 26, own), (foreign, asked.id, own),
+        (foreign, "req_" + "0" * 26, own),
+    ):  # fmt: skip
+        answer = call(service, "POST", f"/v1/requests/{request}/threads/{thread}/comments", who, body)
+        refused(answer, 404, "not_found")
+        seen.add((who == token and thread != own, answer.content))
+    assert len({content for _, content in seen}) <= 2
+    refused(call(service, "PUT", f"/v1/requests/{asked.id}/threads/{own}/statements/{put}/answer", token, b'{"text": "x"}'), 404, "not_found")
+    refused(call(service, "GET", f"/v1/requests/{asked.id}/threads", foreign), 404, "not_found")
+    for path in ("", "/statements", "/comments", "/thread"):
+        refused(call(service, "GET", f"/v1/collectives/{mine[0].id}/proposals/{own}{path}", token), 404, "not_found")
+    for _ in range(5):
+        accepted(call(service, "POST", f"/v1/requests/{asked.id}/threads/{own}/comments", token, body), 201)
+    refused(call(service, "POST", f"/v1/requests/{asked.id}/threads/{own}/comments", token, body), 429, "load_spent")
+
+
+def test_who_answers_labs_is_fixed_when_a_collective_is_founded_and_only_a_public_one_decides(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 2)
+    refuses("charter_invalid", lambda: mine[0].propose("charter.amend", "We decide.", charter={**CHARTER, "requests": "decide"}))
+    refuses("charter_invalid", lambda: union_of(service, platform, 1, listed=False, requests="decide"))

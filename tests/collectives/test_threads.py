@@ -1,0 +1,415 @@
+"""What is said around a proposal: statements, answers, comments, moderation, amendments, closing, and the exchange with Polis."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from hashlib import sha256
+from threading import Event
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sayso import recount
+from sayso.collective import Collective
+from sayso.errors import SaysoError
+from sqlmodel import select
+
+from app.collectives import amendments, deliberating, voting, weighing
+from app.collectives.models import Membership
+from app.collectives.thread_models import Amendment, Comment, ProposalThread, Statement, StatementVote, Words
+from app.core.thread import must_be_answered
+from app.kit.db import read, write
+from app.log.models import LogEntry
+from tests.collectives.members import founded, in_force, joined, on_one_backend, pass_days, people
+from tests.collectives.test_deciding import NARROW, union_of
+from tests.collectives.test_mandates import refuses
+from tests.kit.refusals import accepted, call, lab_token, refused
+from tests.support import LabParty, PlatformParty, Service, until
+
+
+def steward(service: Service, mine: Collective) -> None:
+    """As an election makes one, without the weeks before."""
+    with write(service.runtime.engine) as session:
+        row = session.exec(select(Membership).where(Membership.member == mine.me()["member"])).one()
+        row.steward = True
+        session.add(row)
+
+
+def test_a_whole_deliberation_from_proposal_to_closed_outcome(service: Service, platform: PlatformParty) -> None:
+    """Statements, comments, an answer that is owed, an amendment that is accepted, ballot, note, and nothing that says who voted for what."""
+    mine = union_of(service, platform, 4)
+    author, second, third, fourth = mine
+    proposal = author.propose("policy.narrow", "Less.", **NARROW)
+    put = second.put_up(proposal["id"], "Testing is fine, training is not.")
+    assert (put["totals"], put["mine"], put["owed"]) == ({"agree": 1, "disagree": 0, "pass": 0}, "agree", True), "a fifth of four is one"
+    third.weigh(proposal["id"], put["id"], "agree")
+    third.weigh(proposal["id"], put["id"], "disagree")
+    assert fourth.statements(proposal["id"])[0]["totals"] == {"agree": 1, "disagree": 1, "pass": 0}, "the last word counts"
+    refuses("own_statement", lambda: second.weigh(proposal["id"], put["id"], "pass"))
+    said = third.comment(proposal["id"], "What does it cost us?", ["cost", "question"], statement=put["id"])
+    reply = author.comment(proposal["id"], "Nothing.", ["cost"], parent=said["id"])
+    refuses("comment_too_deep", lambda: third.comment(proposal["id"], "And again", ["cost"], parent=reply["id"]))
+    refuses("reason_unknown", lambda: third.comment(proposal["id"], "x", ["vibes"]))
+    assert [one["text"] for one in fourth.comments(proposal["id"])] == ["What does it cost us?", "Nothing."]
+    refuses("not_proposer", lambda: third.answer(proposal["id"], put["id"], "Mine to say?"))
+    author.answer(proposal["id"], put["id"], "So the text says now.")
+    amendment = third.amend(proposal, "Less: no training.")
+    refuses("not_proposer", lambda: second.settle_amendment(proposal["id"], amendment["id"], True))
+    assert author.settle_amendment(proposal["id"], amendment["id"], True)["state"] == "accepted"
+    refuses("amendment_settled", lambda: author.settle_amendment(proposal["id"], amendment["id"], False))
+    refuses("text_changed", lambda: third.amend(proposal, "More."))
+
+    with read(service.runtime.engine) as session:
+        indices = session.exec(select(StatementVote.log_index).where(StatementVote.statement_id == put["id"])).all()
+    opened = pass_days(service, author, proposal["id"], 7)
+    assert (opened["state"], opened["text"]) == ("ballot", "Less: no training.")
+    thread = fourth.thread(proposal["id"])
+    assert thread["frozen"] and thread["sha256"] == opened["thread_sha256"] == sha256(thread["thread"].encode()).hexdigest()
+    [frozen] = json.loads(thread["thread"])["statements"]
+    found = fourth.statements(proposal["id"])[0]
+    assert (frozen["agree"], frozen["disagree"], frozen["digest"]) == (1, 1, found["digest"]) and found["answer"] == "So the text says now."
+    assert sha256(bytes.fromhex(found["salt"]) + found["text"].encode()).hexdigest() == found["digest"], "members check the words"
+    for late in (
+        lambda: second.put_up(proposal["id"], "Late."), lambda: third.weigh(proposal["id"], put["id"], "agree"),
+        lambda: author.answer(proposal["id"], put["id"], "Late."), lambda: author.comment(proposal["id"], "Late.", ["aim"]),
+        lambda: third.amend(opened, "Late."),
+    ):  # fmt: skip
+        refuses("thread_frozen", late)
+    for one in mine:
+        one.vote(opened, "yes")
+    done = pass_days(service, author, proposal["id"], 7)
+    assert (done["verdict"], done["labels"]) == ("passed", [])
+    file = author.outcome(proposal["id"])
+    outcome = json.loads(file["outcome"])
+    assert outcome["thread"] == {"sha256": thread["sha256"], "unanswered": 0} and recount.recount(file)
+    for part in (author, second, third):
+        refuses("closer_involved", lambda part=part: part.close(proposal["id"], "All well.", put["id"]))
+    refuses("closure_uncited", lambda: fourth.close(proposal["id"], "All well.", None))
+    note = fourth.close(proposal["id"], "The strongest doubt was the cost.", said["id"])
+    assert (note["cites"], note["state"]) == (said["id"], "stands")
+    refuses("closure_exists", lambda: fourth.close(proposal["id"], "Again.", said["id"]))
+    with read(service.runtime.engine) as session:
+        assert session.exec(select(StatementVote).where(StatementVote.statement_id == put["id"])).all() == []
+        assert session.get_one(ProposalThread, proposal["id"]).key is None
+        votes = session.exec(select(LogEntry.type, LogEntry.sealed).where(LogEntry.log_index.in_(indices))).all()  # type: ignore[attr-defined]
+        opening = session.exec(select(LogEntry).where(LogEntry.subject == proposal["id"], LogEntry.type == "ballot.opened")).one()
+    assert [(kind, bytes(sealed or b"?")) for kind, sealed in votes] == [("statement.voted-on", b"?")] * 2 and all(
+        sealed is not None for _, sealed in votes
+    ), "no vote opens any more"
+    assert json.loads(opening.leaf)["thread_sha256"] == thread["sha256"]
+
+
+def test_a_ballot_waits_for_an_answer_that_is_owed_and_not_for_ever(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 3)
+    waited = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    sat_out = mine[0].propose("policy.narrow", "Less still.", **NARROW)
+    put = mine[1].put_up(waited["id"], "Why at all?")
+    mine[1].put_up(sat_out["id"], "Why at all?")
+    pass_days(service, mine[0], sat_out["id"], 4)
+    refuses("statements_closed", lambda: mine[2].put_up(sat_out["id"], "And why now?"))
+    assert pass_days(service, mine[0], waited["id"], 3)["state"] == "discussion", "it is put off by a day"
+    mine[0].answer(waited["id"], put["id"], "Because of the last release.")
+    assert pass_days(service, mine[0], waited["id"], 1)["state"] == "ballot"
+    service.runtime.jobs.run("deadline", sat_out["id"])
+    assert pass_days(service, mine[0], sat_out["id"], 1)["state"] == "discussion"
+    service.clock.offset += timedelta(days=6)
+    service.runtime.jobs.run("deadline", sat_out["id"])
+    opened = mine[0].proposal(sat_out["id"])
+    assert opened["state"] == "ballot" and opened["labels"] == [], "nobody can keep a ballot from opening"
+    mine[2].vote(opened, "yes")
+    assert pass_days(service, mine[0], sat_out["id"], 7)["labels"] == ["unanswered"]
+    file = mine[0].outcome(sat_out["id"])
+    assert json.loads(file["outcome"])["thread"]["unanswered"] == 1 and file["labels"] == ["unanswered"] and recount.recount(file)
+    assert pass_days(service, mine[0], sat_out["id"], 5)["labels"] == ["unanswered", "no-closure-note"]
+
+
+def test_what_is_owed_an_answer() -> None:
+    """A fifth of all with a voice, or half of a group that counts; nothing is owed to nobody."""
+    assert must_be_answered(2, 10) and not must_be_answered(2, 11) and not must_be_answered(0, 0)
+    assert must_be_answered(5, 100, [(5, 10)]) and not must_be_answered(5, 100, [(5, 11)]) and not must_be_answered(0, 100, [(0, 0)])
+
+
+def test_what_is_hidden_stands_in_the_log_and_another_steward_decides_the_appeal(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 4)
+    author, second, third, fourth = mine
+    proposal = author.propose("policy.narrow", "Less.", **NARROW)
+    put, other = (second.put_up(proposal["id"], text) for text in ("A rude thing.", "Another."))
+    refuses("not_steward", lambda: third.hide(proposal["id"], put["id"], "abuse"))
+    refuses("reason_unknown", lambda: author.hide(proposal["id"], put["id"], "dislike"))
+    hidden = author.hide(proposal["id"], put["id"], "abuse")
+    refuses("item_hidden", lambda: author.hide(proposal["id"], put["id"], "spam"))
+    refuses("item_hidden", lambda: third.weigh(proposal["id"], put["id"], "agree"))
+    shown = [next(one["text"] for one in of.statements(proposal["id"])) for of in (author, second, third)]
+    assert shown == ["A rude thing.", "A rude thing.", None], "to its author and the stewards"
+    refuses("not_found", lambda: author.hide(proposal["id"], "stm_" + "0" * 26, "abuse"))
+    # One steward alone decides over nothing of their own.
+    refuses("appeal_settled", lambda: author.decide_moderation(hidden["id"], False))
+    second.appeal_moderation(hidden["id"], "It is not about a person.")
+    refuses("appeal_settled", lambda: third.appeal_moderation(hidden["id"], "Nor do I think so."))
+    told = accepted(call(service, "GET", f"/v1/collectives/{author.id}/moderations"))
+    assert (told["items"], told["hidden"], told["moderations"][0]["state"]) == ("1-9", "1-9", "undecided")
+    assert not {"steward", "author", "text"} & told["moderations"][0].keys(), "anybody reads it, and nobody's name"
+    steward(service, third)
+    refuses("steward_involved", lambda: author.decide_moderation(hidden["id"], False))
+    assert third.decide_moderation(hidden["id"], True)["state"] == "restored"
+    assert fourth.statements(proposal["id"])[0]["text"] == "A rude thing."
+    refuses("moderation_settled", lambda: author.hide(proposal["id"], put["id"], "abuse"))
+    # Silence settles nothing: a week later it is told that nobody decided.
+    late = third.hide(proposal["id"], other["id"], "off-topic")
+    second.appeal_moderation(late["id"], "It is the topic.")
+    assert fourth.moderations()["moderations"][-1]["state"] == "appealed"
+    pass_days(service, author, proposal["id"], 7)
+    assert fourth.moderations()["moderations"][-1]["state"] == "undecided"
+    assert author.decide_moderation(late["id"], False)["state"] == "upheld", "it can still be decided"
+    with read(service.runtime.engine) as session:
+        kinds = session.exec(select(LogEntry.type).where(LogEntry.subject.in_((hidden["id"], late["id"]))).order_by(LogEntry.log_index)).all()  # type: ignore[attr-defined,arg-type]
+    assert kinds == ["thread.hidden", "thread.restored", "thread.hidden", "thread.undecided", "thread.upheld"]
+
+
+def test_nobody_asks_more_of_the_others_than_they_have_time_for(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 2, asks=2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    for n in range(5):
+        mine[1].comment(proposal["id"], f"{n}", ["aim"])
+    spent = refuses("load_spent", lambda: mine[1].comment(proposal["id"], "6", ["aim"]))
+    assert spent.document["most"] == 5 and 0 < spent.document["retry_after"] <= 3601
+    mine[0].comment(proposal["id"], "Another's time is their own.", ["aim"])
+    service.clock.offset += timedelta(hours=1, seconds=1)
+    mine[1].comment(proposal["id"], "6", ["aim"])
+    for n in range(10):
+        mine[1].put_up(proposal["id"], f"{n}")
+    refuses("statements_full", lambda: mine[1].put_up(proposal["id"], "11"))
+    mine[0].put_up(proposal["id"], "One of mine.")
+    for n in range(2):
+        mine[1].amend(proposal, f"Text {n}")
+    refuses("load_spent", lambda: mine[1].amend(proposal, "Text 3"))
+    refuses("load_spent", lambda: mine[1].propose("policy.narrow", "Mine.", **NARROW))
+    service.clock.offset += timedelta(days=7)
+    mine[1].propose("policy.narrow", "Mine.", **NARROW)
+
+
+def test_a_thread_has_a_size(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    monkeypatch.setattr(deliberating, "MOST_COMMENTS", 1)
+    monkeypatch.setattr(amendments, "MOST", 1)
+    mine[0].comment(proposal["id"], "x", ["aim"])
+    refuses("thread_full", lambda: mine[1].comment(proposal["id"], "x", ["aim"]))
+    mine[1].amend(proposal, "One.")
+    refuses("thread_full", lambda: mine[1].amend(proposal, "Two."))
+
+
+def test_an_amendment_that_is_not_accepted_is_decided_by_itself(service: Service, platform: PlatformParty) -> None:
+    """Declined at once, or sat out until the freeze: a proposal of its own, with the same subject."""
+    mine = union_of(service, platform, 3)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    declined, waited, hidden = (mine[n].amend(proposal, text) for n, text in ((1, "Much less."), (2, "A little less."), (2, "Rude.")))
+    mine[0].hide(proposal["id"], hidden["id"], "abuse")
+    refuses("item_hidden", lambda: mine[0].settle_amendment(proposal["id"], hidden["id"], True))
+    settled = mine[0].settle_amendment(proposal["id"], declined["id"], False)
+    alternative = mine[1].proposal(settled["alternative"])
+    assert (alternative["text"], alternative["alternative_to"], alternative["policy"]) == ("Much less.", proposal["id"], proposal["policy"])
+    assert alternative["author"] == mine[1].me()["member"] and alternative["state"] == "discussion"
+    pass_days(service, mine[0], proposal["id"], 7)
+    states = {one["id"]: (one["state"], one["alternative"]) for one in mine[0].amendments(proposal["id"])}
+    assert states[hidden["id"]] == ("alternative", None), "of what is hidden there is nothing to decide"
+    assert mine[2].proposal(states[waited["id"]][1])["text"] == "A little less."
+    service.runtime.jobs.run("deadline", proposal["id"])
+    listed = accepted(call(service, "GET", f"/v1/collectives/{mine[0].id}/proposals", mine[0]._person._auth._secret))["items"]
+    assert len(listed) == 3, "a timer that fires twice opens one"
+    done = in_force(service, mine, alternative)
+    assert done["state"] == "in_force"
+
+
+def test_comments_beside_the_freeze_are_in_the_thread_or_were_refused(service: Service, platform: PlatformParty) -> None:
+    """Timers fire while people comment, put up and weigh: one freeze, with everything that was acknowledged, and nothing more."""
+    mine = union_of(service, platform, 5)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    put = mine[0].put_up(proposal["id"], "Something.")
+    service.clock.offset += timedelta(days=7) - timedelta(seconds=0.7)
+    said, weighed = [], []
+
+    def talk(one: Collective) -> None:
+        with suppress(SaysoError):
+            for _ in range(5):
+                said.append(one.comment(proposal["id"], "words", ["aim"])["id"])
+
+    def weigh(one: Collective) -> None:
+        with suppress(SaysoError):
+            for n in range(200):
+                one.weigh(proposal["id"], put["id"], ("agree", "disagree")[n % 2])
+                weighed.append(one)
+
+    def freeze() -> None:
+        for _ in range(200):
+            voting.advance(service.runtime, proposal["id"])
+            if mine[0].proposal(proposal["id"])["state"] == "ballot":
+                return
+
+    with ThreadPoolExecutor(12) as pool:
+        for done in [*(pool.submit(act, one) for one in mine[1:] for act in (talk, weigh)), *(pool.submit(freeze) for _ in range(3))]:
+            done.result(timeout=60)
+    thread = json.loads(mine[0].thread(proposal["id"])["thread"])
+    assert {one["id"] for one in thread["comments"]} == set(said) == {one["id"] for one in mine[0].comments(proposal["id"])}
+    [frozen] = thread["statements"]
+    assert frozen["agree"] + frozen["disagree"] == 1 + len({id(one) for one in weighed})
+    with read(service.runtime.engine) as session:
+        opened = session.exec(select(LogEntry).where(LogEntry.subject == proposal["id"], LogEntry.type == "ballot.opened")).one()
+        later = session.exec(select(Comment.id).where(Comment.proposal_id == proposal["id"], Comment.log_index > opened.log_index)).all()
+    assert later == []
+
+
+def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_stays_whole(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 3)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    gone, kept = mine[1].put_up(proposal["id"], "My own words."), mine[0].put_up(proposal["id"], "Another's.")
+    said = mine[1].comment(proposal["id"], "More of mine.", ["aim"], statement=kept["id"])
+    mine[1].weigh(proposal["id"], kept["id"], "disagree")
+    mine[0].answer(proposal["id"], gone["id"], "I see.")
+    replied = mine[2].comment(proposal["id"], "A reply.", ["aim"], parent=said["id"])
+    own = mine[1].propose("policy.narrow", "Of mine.", **NARROW)
+    with read(service.runtime.engine) as session:
+        contributor = session.exec(select(Membership.contributor_id).where(Membership.member == mine[1].me()["member"])).one()
+        indices = session.exec(select(StatementVote.log_index).where(StatementVote.statement_id == kept["id"])).all()
+    mine[1]._person.erase("all")
+    found = {one["id"]: one for one in mine[2].statements(proposal["id"])}
+    assert (found[gone["id"]]["text"], found[gone["id"]]["author"], found[gone["id"]]["salt"]) == (None, None, None)
+    assert found[kept["id"]]["totals"] == {"agree": 1, "disagree": 0, "pass": 0} and found[gone["id"]]["totals"]["agree"] == 0
+    assert (mine[0].proposal(own["id"])["author"], mine[0].proposal(own["id"])["text"]) == (None, "Of mine.")
+    told = {one["id"]: one for one in mine[2].comments(proposal["id"])}
+    assert told[said["id"]]["text"] is None and told[said["id"]]["author"] is None and told[replied["id"]]["text"] == "A reply."
+    with read(service.runtime.engine) as session:
+        assert session.exec(select(Words).where(Words.contributor_id == contributor)).all() == []
+        sealed = session.exec(select(LogEntry.sealed).where(LogEntry.log_index.in_(indices))).all()  # type: ignore[attr-defined]
+    assert sorted(len(bytes(one or b"")) > 0 for one in sealed) == [False, True]
+    opened = pass_days(service, mine[0], proposal["id"], 7)
+    frozen = {one["id"]: one["digest"] for one in json.loads(mine[0].thread(proposal["id"])["thread"])["statements"]}
+    assert opened["state"] == "ballot" and frozen == {gone["id"]: gone["digest"], kept["id"]: kept["digest"]}
+
+
+def test_an_erasure_beside_the_freeze_waits_for_it(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have to do with the same statements and votes, and neither stands in the other's way for ever."""
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    put = mine[1].put_up(proposal["id"], "My own words.")
+    mine[0].answer(proposal["id"], put["id"], "I see.")
+    service.clock.offset += timedelta(days=7, seconds=1)
+    begun, take_away = Event(), weighing.take_away
+
+    def waits() -> bool:
+        with read(service.runtime.engine) as session:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            return bool(session.execute(sa.text(query)).scalar())
+
+    def slowly(*given: Any) -> Any:
+        gone = take_away(*given)
+        if not begun.is_set():
+            begun.set()
+            if service.backend == "postgresql":  # on SQLite nobody begins to write meanwhile
+                until(waits)
+        return gone
+
+    monkeypatch.setattr(weighing, "take_away", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        freezing = pool.submit(voting.advance, service.runtime, proposal["id"])
+        assert begun.wait(20)
+        accepted(call(service, "POST", "/v1/erasures", mine[1]._person._auth._secret, b'{"scope": "all"}'))  # at the first try
+        freezing.result(timeout=30)
+    [found] = mine[0].statements(proposal["id"])
+    assert (found["text"], found["author"], found["totals"]["agree"]) == (None, None, 1)
+
+
+def test_who_leaves_weighs_no_more_and_a_new_key_still_opens_what_was_said(service: Service, platform: PlatformParty) -> None:
+    """An erasure of one contribution gives the person a fresh key: their words in the thread are sealed anew under it."""
+    mine = union_of(service, platform, 3)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    put = mine[1].put_up(proposal["id"], "Mine.")
+    mine[2].weigh(proposal["id"], put["id"], "agree")
+    mine[2].leave()
+    assert mine[0].statements(proposal["id"])[0]["totals"]["agree"] == 1
+    with read(service.runtime.engine) as session:
+        before = bytes(session.get_one(Words, put["id"]).sealed)
+    [one] = list(mine[1]._person.mine())
+    erasure = mine[1]._person.erase(contribution=one.id)
+    service.runtime.jobs.run("erase", erasure.id)
+    with read(service.runtime.engine) as session:
+        assert bytes(session.get_one(Words, put["id"]).sealed) != before
+    assert mine[0].statements(proposal["id"])[0]["text"] == "Mine."
+
+
+HOSTILE = [
+    "\u202egnp.exe", "<script>alert(1)</script>",
+    "=HYPERLINK(\"x\")", "\U0001f9d1\u200d\U0001f33e" * 9, "' OR 1=1 --", "\u2028line", "  x  ",
+]  # fmt: skip
+
+
+def test_hostile_text_comes_back_as_it_was_and_breaks_nothing(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    for text in HOSTILE:
+        mine[1].put_up(proposal["id"], text)
+    assert [one["text"] for one in mine[0].statements(proposal["id"])] == HOSTILE
+    token, path = mine[1]._person._auth._secret, f"/v1/collectives/{mine[0].id}/proposals/{proposal['id']}"
+    for given in (b'{"text": ""}', b'{"text": " \\n"}', b'{"text": 7}', json.dumps({"text": "x" * 281}).encode(), b'{"text": "x", "who": "me"}'):
+        refused(call(service, "POST", path + "/statements", token, given), 422, "body_invalid")
+    refused(call(service, "POST", path + "/statements", token, b'{"text": "\\ud800"}'), 400, "json_lone_surrogate")
+    amending = {"text": "Less\u0000.", "base_sha256": proposal["text_sha256"]}
+    nul: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/amendments", amending), ("PUT", "/text", {"text": "\u0000"}), ("POST", "/objections", {"text": "x\u0000"}),
+        ("POST", "/statements", {"text": "a\u0000b"}), ("POST", "/comments", {"text": "a\u0000b", "reasons": ["aim"]}),
+    ]  # fmt: skip
+    for method, where, given_ in nul:  # PostgreSQL takes it in no text
+        refused(call(service, method, path + where, token, json.dumps(given_).encode()), 422, "body_invalid")
+    for changed in ({"subject": "\u0000"}, {"text": "\u0000"}):
+        asked = json.dumps({"type": "steward.remove", "text": "x", "subject": "x", **changed}).encode()
+        refused(call(service, "POST", path.rpartition("/")[0], token, asked), 422, "body_invalid")
+    refused(call(service, "GET", path + "/comments?cursor=x", token), 400, "cursor_invalid")
+
+
+def test_I9_a_thread_is_not_there_for_platforms_labs_and_strangers(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """The same bytes for what is there and what is not, whatever is asked."""
+    (founder, _), (member, _), (stranger, _) = people(service, platform, 3)
+    union = founded(founder, listed=False)
+    mine = joined(union, member, invitation=union.read()["invitation"])
+    proposal = union.propose("policy.narrow", "Less.", **NARROW)["id"]
+    put = mine.put_up(proposal, "A thing.")["id"]
+    hidden = union.hide(proposal, put, "spam")["id"]
+    asked: list[tuple[str, str, Any]] = [
+        ("GET", "/proposals/{p}/statements", None), ("POST", "/proposals/{p}/statements", {"text": "x"}),
+        ("PUT", "/proposals/{p}/statements/{s}/vote", {"choice": "agree"}), ("GET", "/proposals/{p}/comments", None),
+        ("POST", "/proposals/{p}/comments", {"text": "x", "reasons": ["aim"]}), ("GET", "/proposals/{p}/thread", None),
+        ("GET", "/moderations", None), ("POST", "/moderations/{m}/appeal", {"text": "x"}), ("GET", "/proposals/{p}/amendments", None),
+        ("GET", "/proposals/{p}/closure-notes", None), ("GET", "/proposals/{p}/polis", None),
+    ]  # fmt: skip
+    tokens = [service.token(platform), lab_token(service, lab), stranger._auth._secret]
+    for method, path, body in asked:
+        content, seen = None if body is None else json.dumps(body).encode(), set()
+        for c, p, s, m in ((union.id, proposal, put, hidden), *[[prefix + "_" + "0" * 26 for prefix in ("col", "prp", "stm", "mdr")]]):
+            address = f"/v1/collectives/{c}" + path.format(p=p, s=s, m=m)
+            for token in tokens[:2]:
+                answer = call(service, method, address, token, content)
+                refused(answer, 404, "not_found")
+                seen.add(answer.content)
+            refused(call(service, method, address, tokens[2], content), 404, "not_found")
+        assert len(seen) == 1, (method, path)
+
+
+def test_what_is_said_lies_sealed_under_the_key_of_who_said_it(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    put = mine[1].put_up(proposal["id"], "Words of mine.")
+    mine[0].answer(proposal["id"], put["id"], "Words in answer.")
+    mine[1].comment(proposal["id"], "Words beside.", ["aim"])
+    mine[1].amend(proposal, "Words instead.")
+    with read(service.runtime.engine) as session:
+        items = sa.select(Statement.id).where(Statement.proposal_id == proposal["id"])  # type: ignore[call-overload]
+        items = items.union(*(sa.select(c).where(t.proposal_id == proposal["id"]) for t, c in (
+            (Statement, Statement.answer_id), (Comment, Comment.id), (Amendment, Amendment.id),
+        )))  # type: ignore[call-overload]  # fmt: skip
+        rows = session.exec(select(Words).where(Words.item_id.in_(items))).all()  # type: ignore[attr-defined]
+        people = {one.contributor_id for one in rows}
+    assert len(rows) == 4 and len(people) == 2 and all(b"ords" not in bytes(one.sealed) for one in rows)
