@@ -16,6 +16,7 @@ from app.agreements.router import router as agreements
 from app.agreements.thread_routes import router as lab_threads
 from app.collectives import eligibility, voting
 from app.collectives.campaign_routes import router as campaigns
+from app.collectives.exchange_routes import router as exchange
 from app.collectives.router import router as collectives
 from app.collectives.thread_routes import router as threads
 from app.consents import service as consents_service
@@ -106,8 +107,8 @@ from app.web.testimony_pages import testimony_pages
 from app.web.widget_pages import widget_pages
 
 ROUTERS = (
-    parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, agreements,
-    lab_threads, release_routes, revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages,
+    parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
+    agreements, lab_threads, release_routes, revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages,
     object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages, receipt_pages,
     intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
