@@ -1,5 +1,6 @@
 """Named byte strings beside the database: shards, log tiles. A local directory, or S3, GCS, Azure through obstore."""
 
+import errno
 import os
 import shutil
 import threading
@@ -17,6 +18,8 @@ from app.kit.files import sync_directory
 
 STORE_FAILED = (OSError, BaseError)
 """What a store that cannot write or read raises, or the disk that files are made on."""
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What a file system says that gives a file no second name."""
 _FEW = 16
 _AT_ONCE = 16
 """Requests to a remote store at a time."""
@@ -92,14 +95,18 @@ class Blobs:
             except (NotFoundError, FileNotFoundError):
                 raise BlobNotFound(name) from None
             return
-        path, scratch = self._root / target, f"{self._root / target}#{os.getpid()}{threading.get_ident()}"
+        # Of no name that `_write` opens, which would empty the blob under its first name too.
+        path, scratch = self._root / target, f"{self._root / target}#0{os.getpid()}{threading.get_ident()}"
         path.parent.mkdir(parents=True, exist_ok=True)
+        Path(scratch).unlink(missing_ok=True)  # of a call before that came no further
         try:
             # A second name of the same bytes, which nothing changes in place; each name is deleted by itself.
             os.link(self._root / name, scratch)
         except FileNotFoundError:
             raise BlobNotFound(name) from None
-        except OSError:  # a file system without such names
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
             try:
                 self.put_file(target, self._root / name)
             except FileNotFoundError:
@@ -109,6 +116,12 @@ class Blobs:
         Path(scratch).unlink(missing_ok=True)  # where `target` was a name of the same bytes already, both are left as they are
         for directory in (path.parent, path.parent.parent):
             sync_directory(directory)
+
+    def drop_unfinished(self, prefix: str) -> None:
+        """Delete what writers below `prefix` left half done when they were killed: the store lists it under no name. Nobody may be writing there."""
+        if self._root is not None:
+            for left in (self._root / prefix).glob("**/*#*"):
+                left.unlink(missing_ok=True)
 
     def _write(self, target: Path, source: IO[bytes], named: set[Path]) -> None:
         """Whole or not at all; directories that got a name are added to `named`."""

@@ -144,6 +144,7 @@ class Cut(Publishing):
         kept = {
             blob_name(self.release, digest) for digest in [*published, *(built.sha256 for built in self.built.values())]
         }
+        self.runtime.blobs.drop_unfinished(f"releases/{self.release}")
         for name in list(self.runtime.blobs.names(f"releases/{self.release}")):
             if name not in kept:
                 self.runtime.blobs.delete(name)
@@ -182,8 +183,11 @@ class Cut(Publishing):
             if inputs_of(session, source, one.shard, self.runtime.settings.cut_chunk) != one.inputs:
                 return False
         self._discard(one.shard)
+        blobs, name = self.runtime.blobs, blob_name(one.release_id, one.sha256)
         try:
-            self.runtime.blobs.copy(blob_name(one.release_id, one.sha256), blob_name(self.release, one.sha256))
+            if blobs.size(name) != one.bytes:  # damaged: what is written anew is whole again
+                return False
+            blobs.copy(name, blob_name(self.release, one.sha256))
         except BlobNotFound:  # it was closed meanwhile, and swept
             return False
         kept = self.built[one.shard] = BuiltShard(one.shard, sha256=one.sha256, bytes=one.bytes, rows=one.rows, inputs=one.inputs)

@@ -39,7 +39,7 @@ def rebuild_missing(runtime: Runtime) -> tuple[int, int]:
             if not _there(runtime, tree.names(release)[0]):
                 _plant(runtime, release, Path(directory) / "ids")
         for shard in live:
-            if _there(runtime, blob_name(shard.release_id, shard.sha256)):
+            if _there(runtime, blob_name(shard.release_id, shard.sha256), shard.bytes):
                 continue
             if _made(runtime, shard, Path(directory), compressing):
                 made += 1
@@ -48,12 +48,12 @@ def rebuild_missing(runtime: Runtime) -> tuple[int, int]:
     return made, closed
 
 
-def _there(runtime: Runtime, name: str) -> bool:
+def _there(runtime: Runtime, name: str, size: int | None = None) -> bool:
     try:
-        runtime.blobs.size(name)
+        found = runtime.blobs.size(name)
     except BlobNotFound:
         return False
-    return True
+    return size in (None, found)
 
 
 def _made(runtime: Runtime, shard: Shard, directory: Path, compressing: ThreadPoolExecutor) -> bool:

@@ -1,5 +1,6 @@
 """Local blobs: on disk with their names before a put returns, whole or not there. Those of a bucket: with their headers."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,20 @@ from app.kit.blobs import PRIVATE, BlobNotFound, Blobs
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is synced and named, in its order."""
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is synced and named in the test's own directory, in its order: a service that runs beside it writes too."""
     order: list[str] = []
     sync, name = os.fsync, os.replace
 
     def fsync(file: int) -> None:
         path = Path(os.readlink(f"/proc/self/fd/{file}"))
-        order.append(f"sync {path.name.partition('#')[0]}")
+        if tmp_path in path.parents:
+            order.append(f"sync {path.name.partition('#')[0]}")
         sync(file)
 
     def replace(source: Any, target: Any) -> None:
-        order.append(f"name {Path(target).name}")
+        if tmp_path in Path(target).parents:
+            order.append(f"name {Path(target).name}")
         name(source, target)
 
     monkeypatch.setattr(os, "fsync", fsync)
@@ -110,6 +113,25 @@ def test_a_second_name_is_a_blob_of_its_own(tmp_path: Path, monkeypatch: pytest.
     assert blobs.size("releases/b/one") == 1000
     with pytest.raises(BlobNotFound):
         blobs.copy("releases/a/one", "releases/c/one")
+
+
+def test_a_second_name_that_failed_half_way_harms_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = Blobs.at("", tmp_path)
+    blobs.put("releases/a/one", b"x" * 1000)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="I/O"):
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+        blobs.copy("releases/a/one", "releases/b/one")
+    with monkeypatch.context() as patch, pytest.raises(FileExistsError):
+        patch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(FileExistsError(errno.EEXIST, "File exists")))
+        blobs.copy("releases/a/one", "releases/b/one")
+    blobs.put("releases/b/one", b"y")  # in the same thread: it writes under a name that is none of the blob's
+    assert blobs.get("releases/a/one") == b"x" * 1000 and blobs.get("releases/b/one") == b"y"
+    blobs.copy("releases/a/one", "releases/b/one")
+    assert blobs.get("releases/a/one") == blobs.get("releases/b/one") == b"x" * 1000
+    left = tmp_path / "blobs/releases/b/two#12345"
+    left.write_bytes(b"of a writer that was killed")
+    blobs.drop_unfinished("releases/b")
+    assert not left.exists() and sorted(blobs.names("releases")) == ["releases/a/one", "releases/b/one"]
 
 
 def test_a_second_name_is_there_after_a_power_cut(tmp_path: Path, told: list[str]) -> None:

@@ -99,6 +99,11 @@ def test_a_second_cut_writes_what_changed_and_keeps_the_rest_unread(
     written.clear()
     last = run(service, agreement, form)
     assert one in written and made_of(service, last)[1][0][1] == after[min(after)].sha256
+    # One that was damaged is not carried on.
+    service.runtime.blobs.put(blob_name(last.release, after[one].sha256), b"")
+    written.clear()
+    mended = run(service, agreement, form)
+    assert one in written and service.runtime.blobs.size(blob_name(mended.release, after[one].sha256)) == after[one].bytes
     written.clear()
     run(service, agreement, "parquet" if form != "parquet" else "jsonl+zstd")
     assert sorted(written) == list(range(8))

@@ -35,6 +35,8 @@ def test_what_is_missing_comes_out_as_it_was(service: Service, platform: Platfor
         blobs.delete(name)
     assert rebuild_missing(service.runtime) == (len(names) - 2, 0)
     assert {name: blobs.get(name) for name in names} == before
+    blobs.put(names[0], before[names[0]][:-1])
+    assert rebuild_missing(service.runtime) == (1, 0) and blobs.get(names[0]) == before[names[0]], "cut short, so not there"
     assert len(given) == 40 and not list((service.runtime.settings.data_dir / "work").glob("*"))
 
 
