@@ -104,6 +104,9 @@ def cut(runtime: Runtime, release: str) -> None:
     except STORE_FAILED:
         _note(runtime, release, "storage")
         raise
+    except Exception:
+        _note(runtime, release, "service")  # what stood in the way of a run before is not what stands there now
+        raise
 
 
 def _note(runtime: Runtime, release: str, reason: str) -> None:

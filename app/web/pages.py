@@ -30,6 +30,7 @@ from app.revocations import erasure, service
 from app.revocations.acting import Holder
 from app.revocations.schemas import ErasureIn, RevocationIn
 from app.web import telling
+from app.web.act_pages import language_of
 from app.web.receipt_pages import set_cookie
 from app.web.rendering import HERE, SpokenRoute, page, problem_page
 from app.web.saying import deed_language
@@ -167,13 +168,14 @@ async def narrow_unclaimed(code: str, request: Request, runtime: RuntimeDep) -> 
     """An unclaimed link can also stop uses of those that came with the record: its form names them by their place, `stop-0` and on."""
     try:
         form = await form_of(request)
-        await run_in_threadpool(_narrow, code, runtime, {name for name, value in form.items() if value == "yes"})
+        await run_in_threadpool(_narrow, code, runtime, form)
     except DomainError as error:
         return problem_page(error)
     return RedirectResponse(f"/c/{code}?done=narrowed", 303)
 
 
-def _narrow(code: str, runtime: Runtime, names: set[str]) -> None:
+def _narrow(code: str, runtime: Runtime, form: dict[str, str]) -> None:
+    names = {name for name, value in form.items() if value == "yes"}
     book: PolicyBook = runtime.parts["policies"]
     with read(runtime.engine) as session:
         holder = _unclaimed(runtime, session, code)
@@ -196,7 +198,7 @@ def _narrow(code: str, runtime: Runtime, names: set[str]) -> None:
         if policy is None:
             service.withdraw(session, runtime, holder, RevocationIn(scope="contribution"), now=now)
         else:
-            service.scope(session, runtime, holder, holder.contribution, policy, deed_language(), None, now=now)
+            service.scope(session, runtime, holder, holder.contribution, policy, language_of(form), None, now=now)
 
 
 def _unclaimed(runtime: Runtime, session: Session, code: str) -> Holder:

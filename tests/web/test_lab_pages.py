@@ -138,12 +138,19 @@ def test_a_cut_that_came_to_nothing_says_why_and_what_to_do(
     assert lab.sdk.release(full).reason is None, "it is tried again"
     releases.fail(service.runtime, full)
     ended(full, "failed", "storage")
+    # What stood in the way first is not what stands there now.
+    for broken in (OSError(28, "No space left on device"), RuntimeError("a mistake of ours")):
+        with monkeypatch.context() as patch, pytest.raises(type(broken)):
+            patch.setattr(service.runtime.blobs, "put_file", lambda *_, broken=broken: (_ for _ in ()).throw(broken))
+            releases.cut(service.runtime, other)
     releases.fail(service.runtime, other)
     ended(other, "failed", "service")
     with monkeypatch.context() as patch:
         patch.setattr(cutting, "stopped", lambda *_: True)
         releases.cut(service.runtime, stopped)
     ended(stopped, "cancelled", "stopped")
+    shown = [words_of(window.get(f"/lab/releases/{release}")) for release in (stopped, full)]
+    assert ["--cut" in one for one in shown] == [False, True] and "It was given up" not in shown[0], "nothing is advised that would be refused"
     with write(service.runtime.engine) as session:
         session.get_one(Agreement, agreement.id).state = "ended"
     releases.cut(service.runtime, over)

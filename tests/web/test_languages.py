@@ -20,7 +20,7 @@ from app.web import catalogs, languages, organisations, saying
 from app.web.languages import ENGLISH, LANGUAGES, READER, Language, Reader
 from app.web.rendering import LANGUAGE_COOKIE, reader_of
 from tests.contributions.test_fastchat_hook import hook
-from tests.support import LabParty, PlatformParty, Service, receipt_terms, shell
+from tests.support import LabParty, PlatformParty, Service, consent, receipt_terms, shell
 from tests.web.test_pages import post
 from tests.web.test_reading_ease import every_page
 
@@ -323,6 +323,12 @@ def test_a_choice_keeps_the_language_of_the_deed_that_was_read(service: Service,
         for told, kept in (("en", "en"), ("../es", "es+en"), ("", "es+en")):
             assert post(browser, f"/r/of/{given.id}/terms", template="nothing-new" if told else "safety-research", language=told).status_code == 200
             assert receipt_terms(service, given.id)[1] == kept
+    # Without a receipt too.
+    spoken, (given,) = {"Accept-Language": "es"}, platform.give(1, consent=consent("non-commercial-research"))
+    link = given.claim_url
+    assert '<input type="hidden" name="language" value="es">' in service.http.get(link, headers={"Accept": "text/html", **spoken}).text
+    service.http.post(link + "/narrow", data={"stop-0": "yes", "language": "es"}, headers={"Accept-Language": "ar"})
+    assert receipt_terms(service, given.id)[1] == "es+en"
 
 
 def test_a_refusal_is_told_in_the_language_and_its_detail_in_english(service: Service) -> None:

@@ -32,7 +32,7 @@ CATALOG = Catalog(
         "text": "tus palabras",
         "judgment": "tus votos",
         "context": "lo que dijeron los modelos",
-        "profile": "lo que dijiste de ti",
+        "profile": "datos sobre ti",
     },
     actions={
         "train": "para entrenar modelos",
