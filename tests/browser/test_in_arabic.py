@@ -54,7 +54,7 @@ def test_one_vote_from_one_lab_in_arabic(service: Service, platform: PlatformPar
     no_barriers(page)
     assert taken(service, given.id) == 1 and state_of(service, given.id) == "live"
     tap(page, "العودة إلى صفحتي")
-    expect(page.locator("main")).to_contain_text(f"ليس لدى {lab.name}، منذ")
+    expect(page.locator("main")).to_contain_text(f"لا يجوز لـ{lab.name}، منذ")
 
 
 def test_the_scripts_speak_the_language_of_their_page(service: Service, platform: PlatformParty, opened: Callable[..., Page]) -> None:
