@@ -193,11 +193,13 @@ def choose(
 
 
 def under(session: Session, platform_id: str, ref: str, *, now: datetime) -> ConsentIntent | None:
-    """The last choice that was made in the frame under this number and can still be attached to a record."""
-    query = select(ConsentIntent).where(
-        ConsentIntent.ref_sha256 == _ref(platform_id, ref), ConsentIntent.used_by == None, ConsentIntent.created_at > now - INTENT_LIFE
-    )
-    return session.exec(query.order_by(ConsentIntent.created_at.desc(), ConsentIntent.id)).first()  # type: ignore[attr-defined]
+    """The last choice that was made in the frame under this number, if it can still be attached to a record.
+
+    One that was replaced by a later choice never comes back: it is not what the person wants.
+    """
+    query = select(ConsentIntent).where(ConsentIntent.ref_sha256 == _ref(platform_id, ref), ConsentIntent.created_at > now - INTENT_LIFE)
+    last = session.exec(query.order_by(ConsentIntent.created_at.desc(), ConsentIntent.id)).first()  # type: ignore[attr-defined]
+    return None if last is None or last.used_by is not None else last
 
 
 def _ref(platform_id: str, ref: str | None) -> str | None:

@@ -221,6 +221,8 @@ def test_the_frame_is_a_form_and_the_platform_asks_for_what_was_chosen_in_it(ser
     with read(service.runtime.engine) as session:
         row = session.execute(sa.select(Consent).where(Consent.contribution_id == given.id)).scalar_one()  # type: ignore[arg-type]
         assert (row.attested_by, row.wording_sha256) == ("person", choices[0])
+    assert platform.sdk.intent_under(REF) is None, "what was chosen first was replaced"
+    assert "checked" not in service.http.get(f"{service.base}/w/{widget.site}?ref={REF}").text
     assert "cit_" in visible(in_frame(service, widget, wording=choices[1])), "without a number: a code to copy"
 
 
