@@ -2,17 +2,24 @@
 
 import json
 import re
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import date, timedelta
 from hashlib import sha256
+from secrets import randbelow
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
+from app.consents import site_keys
 from app.consents.models import Consent, ConsentIntent, SiteKey
-from app.kit.db import read
+from app.consents.schemas import SiteChoice
+from app.kit.db import is_sqlite, read, write
 from app.kit.ratelimit import RateLimit
+from app.log import service as log
 from app.parties.models import Platform
 from tests.collectives.members import on_one_backend
 from tests.consents.widget import CHOICES, ORIGIN, Widget
@@ -50,6 +57,30 @@ def test_a_key_is_made_listed_and_revoked_by_its_platform_alone(service: Service
         leaves = [json.loads(row[0]) for row in session.execute(query, {"p": platform.id})]
     assert [leaf["type"] for leaf in leaves] == ["admin.site-key-added", "admin.site-key-added", "admin.site-key-revoked"]
     assert leaves[0]["key"] == leaves[2]["key"] == made["id"] and leaves[0]["policies"] == [one["policy"] for one in made["choices"]]
+
+
+def test_keys_made_at_once_with_the_same_words_wait_for_each_other(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows are taken after the log's head, two in different order are thrown out of a deadlock."""
+    if is_sqlite(service.runtime.engine):
+        pytest.skip("SQLite has one writer")
+    day = {"end": (date(2100, 1, 1) + timedelta(days=randbelow(10_000))).isoformat()}  # words that nobody has registered yet
+    now, append, meet = service.clock.now(), log.append, Barrier(2)
+    asked = [SiteChoice(template=name, parameters=day) for name in ("evaluation-only", "open-model-training-with-credit")]
+    offers = [site_keys.offered(service.runtime.parts["policies"], one, now) for one in asked]
+
+    def both(*given: Any) -> int:
+        with suppress(BrokenBarrierError):
+            meet.wait(0.5)
+        return append(*given)
+
+    def add(platform: PlatformParty, offered: list[site_keys.Offered]) -> str:
+        with write(service.runtime.engine) as session:
+            return site_keys.add(session, session.get_one(Platform, platform.id), [ORIGIN], offered, now=now).id
+
+    parties = service.platform(), service.platform()
+    monkeypatch.setattr(log, "append", both)
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(add, parties, (offers, offers[::-1])))) == 2
 
 
 @pytest.mark.parametrize("origin", [
