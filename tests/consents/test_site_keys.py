@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from sayso import Contributor
 
 from app.consents import site_keys
 from app.consents.models import Consent, ConsentIntent, SiteKey
@@ -255,6 +256,20 @@ def test_the_frame_is_a_form_and_the_platform_asks_for_what_was_chosen_in_it(ser
     assert platform.sdk.intent_under(REF) is None, "what was chosen first was replaced"
     assert "checked" not in service.http.get(f"{service.base}/w/{widget.site}?ref={REF}").text
     assert "cit_" in visible(in_frame(service, widget, wording=choices[1])), "without a number: a code to copy"
+
+
+def test_an_erasure_takes_the_intent_along_and_a_late_repeat_is_answered_as_before(service: Service, platform: PlatformParty) -> None:
+    widget, token = Widget(service, platform), service.token(platform)
+    for choice in widget.shown()["choices"][:2]:  # the first is replaced, and does not come back
+        in_frame(service, widget, wording=choice["shown"]["en"]["wording"], ref=REF)
+    data = body(consent={"intent": platform.sdk.intent_under(REF)})
+    given = accepted(service.post("/v1/contributions", data, token), 201)
+    assert accepted(service.post("/v1/contributions", data, token))["id"] == given["id"]
+    Contributor.claim(given["claim_url"]).erase(contribution=given["id"])
+    with read(service.runtime.engine) as session:
+        assert session.execute(sa.select(ConsentIntent).where(ConsentIntent.platform_id == platform.id)).first() is None  # type: ignore[arg-type]
+    assert platform.sdk.intent_under(REF) is None
+    refused(service.post("/v1/contributions", data, token), 410, "contribution_gone")
 
 
 def test_in_the_frame_too_each_refusal_is_told(service: Service, platform: PlatformParty) -> None:
