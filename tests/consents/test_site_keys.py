@@ -202,9 +202,13 @@ def test_each_refusal_has_its_code_and_a_listed_page_can_read_it(
     refused(widget.post({**good, "more": "x" * 2000}), 413, "body_too_large")
     refused(widget.call("POST", "/intents", content=b"{}", headers={"Content-Type": "text/plain"}), 415, "media_type")
     monkeypatch.setitem(service.runtime.parts, "choosing", RateLimit(1, burst=2, advice="Wait a moment, then choose again."))
-    answers = [widget.post(good) for _ in range(3)]
+    pretended = [{"X-Forwarded-For": f"192.0.2.{n}"} for n in range(3)]  # nobody's word is taken for it
+    answers = [widget.call("POST", "/intents", json=good, headers=told) for told in pretended]
     assert [a.status_code for a in answers] == [201, 201, 429] and answers[2].headers[CORS] == ORIGIN
     assert refused(answers[2], 429, "rate_limited")["retry_after"] >= 1
+    monkeypatch.undo()
+    monkeypatch.setitem(service.runtime.parts, "choosing_all", RateLimit(1, burst=1, advice="Wait a moment, then choose again."))
+    assert [widget.post(good).status_code for _ in range(2)] == [201, 429]
     monkeypatch.undo()
     platform.sdk.revoke_site_key(widget.site)
     revoked, site = widget.post(good), widget.site
