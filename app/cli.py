@@ -44,7 +44,7 @@ def serve(
     """Run the service. On SQLite the database is migrated first; on PostgreSQL run `migrate` yourself."""
     import uvicorn
 
-    from app.serve import KEEP_ALIVE
+    from app.serve import KEEP_ALIVE, behind
 
     settings = _settings()
     if settings.development and host not in ("127.0.0.1", "::1", "localhost"):
@@ -53,7 +53,7 @@ def serve(
         _fail("SQLite takes one process; use PostgreSQL for more.")
     uvicorn.run(
         "app.serve:application", factory=True, host=host, port=port, workers=workers, log_config=None, access_log=False,
-        server_header=False, timeout_graceful_shutdown=10, timeout_keep_alive=KEEP_ALIVE, proxy_headers=False, lifespan="on",
+        server_header=False, timeout_graceful_shutdown=10, timeout_keep_alive=KEEP_ALIVE, lifespan="on", **behind(settings),
     )  # fmt: skip
 
 

@@ -151,6 +151,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "policies": book, "intake": Intake(keys, book, settings.max_record_bytes), "claims": Claims(keys), "recovery": Recovery(keys),
         "cursors": Cursors(keys.derive("cursor")), "tokens": TokenCache(), "rates": RateLimit(settings.client_rate),
         "choosing": RateLimit(10, burst=10, advice="Wait a moment, then choose again."),
+        "choosing_all": RateLimit(500, advice="Many choose here just now. Wait a moment, then choose again."),
         "publisher": Publisher(runtime), "committer": Committer(runtime), "hooks": Hooks(runtime),
         "intake_links": intake_links(keys), "console_links": console_links(keys), "console_sessions": console_sessions(keys),
         "operator_links": operator_links(keys), "operator_sessions": operator_sessions(keys),

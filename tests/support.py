@@ -35,7 +35,7 @@ from app.kit.settings import Settings
 from app.main import create_app
 from app.parties import service as parties
 from app.releases.models import Shard
-from app.serve import KEEP_ALIVE
+from app.serve import KEEP_ALIVE, behind
 from tests.processes import AppProcess, app
 
 ROOT = Path(__file__).parents[1]
@@ -197,7 +197,9 @@ def _one(settings: Settings, backend: str) -> Iterator[Service]:
     app = create_app(settings, clock)
     app.state.runtime.parts["housekeeper"].watch = {}  # tests look at what is left before it is taken up, and take it up themselves
     port = int(settings.public_url.rsplit(":", 1)[1])
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=KEEP_ALIVE)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=KEEP_ALIVE, **behind(settings)
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

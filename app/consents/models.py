@@ -114,7 +114,7 @@ class ConsentIntent(SQLModel, table=True):
     wording_language: str
     shown_at: datetime = Field(sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
-    used_by: str | None = Field(default=None, sa_type=IdType)
+    used_by: str | None = Field(default=None, index=True, sa_type=IdType)
     site_key_id: str | None = Field(default=None, foreign_key="site_key.id", sa_type=IdType)
     ref_sha256: str | None = Field(default=None, index=True, sa_type=IdType)
     """Of the number under which the platform's page opened the frame, and by which the platform asks for the intent."""

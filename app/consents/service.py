@@ -162,3 +162,14 @@ def forget_intents(session: Session, now: datetime) -> None:
     made, unused = ConsentIntent.created_at, ConsentIntent.used_by == None
     old = sa.or_(made < now - timedelta(days=7), sa.and_(unused, made < now - INTENT_LIFE - timedelta(hours=1)))  # type: ignore[arg-type]
     session.execute(sa.delete(ConsentIntent).where(old))
+
+
+def forget_chosen(session: Session, contributions: list[str]) -> None:
+    """Delete the intents that these contributions came with, and what was chosen before in the same frame and replaced: with the later
+    choice gone it would be taken for the last one."""
+    one = ConsentIntent
+    came = one.used_by.in_(contributions)  # type: ignore[union-attr]
+    refs = [ref for ref in session.exec(select(one.ref_sha256).where(came)) if ref is not None]
+    chosen = one.ref_sha256.in_(refs)  # type: ignore[union-attr]
+    session.exec(for_update(select(one.id).where(sa.or_(came, chosen)).order_by(one.id), session)).all()
+    session.execute(sa.delete(one).where(sa.or_(came, sa.and_(chosen, one.used_by == None))))  # type: ignore[arg-type]

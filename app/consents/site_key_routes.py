@@ -57,8 +57,8 @@ def chosen(
     ref: Annotated[str, Path(pattern=site_keys.REF)], runtime: RuntimeDep, session: ReadSessionDep,
     platform: ReadingPlatform,
 ) -> ChosenOut:  # fmt: skip
-    """The last choice that was made in the frame which your page opened under `ref`, and that no record has used. Nobody chose where it
-    answers `intent_unknown`: record without a consent then."""
+    """The last choice that was made in the frame which your page opened under `ref`. Where it answers `intent_unknown` nobody chose there,
+    or a record has that choice already, and one that was made before it never comes back: record without a consent then."""
     found = site_keys.under(session, platform.id, ref, now=runtime.clock.now())
     if found is None:
         raise NotFound("intent_unknown", "Nothing was chosen in that frame, or a record has it already; record without a consent.")

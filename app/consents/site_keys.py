@@ -61,7 +61,12 @@ def add(session: Session, platform: Platform, origins: list[str], offered: list[
         raise Invalid("origin_invalid", _ORIGINS)
     if not CHOICES[0] <= len(offered) <= CHOICES[1] or len({one.policy.digest for one in offered}) != len(offered):
         raise _unfit(f"Offer {CHOICES[0]} to {CHOICES[1]} choices, each with other terms.")
-    choices = [{"policy": one.policy.digest, "wordings": _wordings(session, platform, one, now)} for one in offered]
+    own = [{} if one.wordings else _own(one) for one in offered]
+    leaves = wordings.keep(session, platform, {text: language for texts in own for language, text in texts.items()}, "text/plain", now=now)
+    choices = [
+        {"policy": one.policy.digest, "wordings": {name: sha256(text).hexdigest() for name, text in texts.items()} or _wordings(session, one)}
+        for one, texts in zip(offered, own, strict=True)
+    ]
     if any(set(choice["wordings"]) != set(choices[0]["wordings"]) for choice in choices):
         raise _unfit("Give every choice a wording in the same languages.")
     shown = [digest for choice in choices for digest in choice["wordings"].values()]
@@ -74,7 +79,7 @@ def add(session: Session, platform: Platform, origins: list[str], offered: list[
         "platform": platform.name, "key": key.id, "origins": sha256(canonical(origins)).hexdigest(),
         "policies": [choice["policy"] for choice in choices], "choices": sha256(canonical(choices)).hexdigest(),
     }  # fmt: skip
-    log.append(session, [log.institutional("admin.site-key-added", platform.id, body, now)], now)
+    log.append(session, [*leaves, log.institutional("admin.site-key-added", platform.id, body, now)], now)
     return key
 
 
@@ -84,13 +89,16 @@ def _is_origin(text: str) -> bool:
     return _ORIGIN.match(text) is not None and (not port or (0 < int(port) < 65536 and port != ("443" if text.startswith("https") else "80")))
 
 
-def _wordings(session: Session, platform: Platform, one: Offered, now: datetime) -> dict[str, str]:
-    """By language, the digest of what is shown."""
-    if not one.wordings:
-        told = {name: "\n".join(_sentences(one.policy, name)) for name, catalog in CATALOGS.items() if catalog.reviewed}
-        if one.title is not None:  # titles are in English; without one, two choices can begin with the same sentence
-            told["en"] = f"{one.title}\n{told['en']}"
-        return {name: wordings.register(session, platform, text.encode(), "text/plain", name, now=now).sha256 for name, text in told.items()}
+def _own(one: Offered) -> dict[str, bytes]:
+    """By language, the terms told by their own sentences."""
+    told = {name: "\n".join(_sentences(one.policy, name)) for name, catalog in CATALOGS.items() if catalog.reviewed}
+    if one.title is not None:  # titles are in English; without one, two choices can begin with the same sentence
+        told["en"] = f"{one.title}\n{told['en']}"
+    return {name: text.encode() for name, text in told.items()}
+
+
+def _wordings(session: Session, one: Offered) -> dict[str, str]:
+    """By language, the digest of the wording that was registered for it."""
     found: dict[str, str] = {}
     for digest in one.wordings:
         row = wordings.known(session, digest)
@@ -193,11 +201,13 @@ def choose(
 
 
 def under(session: Session, platform_id: str, ref: str, *, now: datetime) -> ConsentIntent | None:
-    """The last choice that was made in the frame under this number and can still be attached to a record."""
-    query = select(ConsentIntent).where(
-        ConsentIntent.ref_sha256 == _ref(platform_id, ref), ConsentIntent.used_by == None, ConsentIntent.created_at > now - INTENT_LIFE
-    )
-    return session.exec(query.order_by(ConsentIntent.created_at.desc(), ConsentIntent.id)).first()  # type: ignore[attr-defined]
+    """The last choice that was made in the frame under this number, if it can still be attached to a record.
+
+    One that was replaced by a later choice never comes back: it is not what the person wants.
+    """
+    query = select(ConsentIntent).where(ConsentIntent.ref_sha256 == _ref(platform_id, ref), ConsentIntent.created_at > now - INTENT_LIFE)
+    last = session.exec(query.order_by(ConsentIntent.created_at.desc(), ConsentIntent.id)).first()  # type: ignore[attr-defined]
+    return None if last is None or last.used_by is not None else last
 
 
 def _ref(platform_id: str, ref: str | None) -> str | None:

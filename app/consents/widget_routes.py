@@ -18,7 +18,7 @@ from app.kit.body import StrictRoute, read_body
 from app.kit.clock import micros
 from app.kit.db import read
 from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
-from app.kit.ratelimit import RateLimit
+from app.kit.ratelimit import whence
 from app.kit.runtime import Runtime
 
 MOST_BYTES = 1_000
@@ -56,9 +56,11 @@ router = APIRouter(prefix="/v1/widget", tags=["consents"], route_class=SmallRout
 
 
 def slow_down(runtime: Runtime, request: Request, key: SiteKey) -> None:
-    """Count a choice under this key from where the request comes. Raises TooMany (rate_limited)."""
-    limit: RateLimit = runtime.parts["choosing"]
-    limit.take(f"{key.id} {request.client.host if request.client else ''}", micros(runtime.clock.now()))
+    """Count a choice under this key, by where the request comes from and then of all. Raises TooMany (rate_limited)."""
+    now = micros(runtime.clock.now())
+    one, everybody = runtime.parts["choosing"], runtime.parts["choosing_all"]
+    one.take(f"{key.id} {whence(request)}", now)
+    everybody.take(key.id, now)
 
 
 def _site(site: str, request: Request, runtime: RuntimeDep) -> SiteKey:

@@ -32,16 +32,28 @@ def register(session: Session, platform: Platform, body: bytes, media_type: str,
         raise Invalid("wording_invalid", "Send the text in UTF-8, exactly as it is shown.") from None
     if empty:
         raise Invalid("wording_invalid", "Send the text that people are shown; it must not be empty.")
-    digest = sha256(body).hexdigest()
-    row = {"sha256": digest, "media_type": media_type, "language": language, "body": body, "created_at": now}
-    try:
-        with session.begin_nested():
-            session.execute(sa.insert(Wording).values(**row))
-    except IntegrityError:
-        return session.get_one(Wording, digest)
-    leaf = {"platform": platform.name, "sha256": digest, "media_type": media_type, "language": language}
-    log.append(session, [log.institutional("admin.wording-added", platform.id, leaf, now)], now)
-    return Wording(**row)
+    leaves = keep(session, platform, {body: language}, media_type, now=now)
+    if leaves:
+        log.append(session, leaves, now)
+    return session.get_one(Wording, sha256(body).hexdigest())
+
+
+def keep(session: Session, platform: Platform, texts: dict[bytes, str], media_type: str, *, now: datetime) -> list[log.Leaf]:
+    """Keep texts, each in its language. Gives the leaves of those that are new: the caller appends them.
+
+    In the order of their digests, and before the log's head is taken: two at once with the same texts wait for each other one way only.
+    """
+    leaves = []
+    for digest, body in sorted((sha256(body).hexdigest(), body) for body in texts):
+        row = {"sha256": digest, "media_type": media_type, "language": texts[body], "body": body, "created_at": now}
+        try:
+            with session.begin_nested():
+                session.execute(sa.insert(Wording).values(**row))
+        except IntegrityError:
+            continue
+        leaf = {"platform": platform.name, "sha256": digest, "media_type": media_type, "language": texts[body]}
+        leaves.append(log.institutional("admin.wording-added", platform.id, leaf, now))
+    return leaves
 
 
 def known(session: Session, digest: str | None) -> Wording | None:

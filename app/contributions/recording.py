@@ -222,9 +222,9 @@ def _read_intents(direct: Direct, pending: list[_New], results: list[Any], now: 
     oldest = micros(now - INTENT_LIFE)
     for p in wanting:
         row = found.get(p.draft.intent)
-        # A used intent may still belong to the record that this call repeats: the external id decides that below.
+        # One that is used, or gone since, may still belong to the record that this call repeats: the external id decides that.
         if row is None or row[1] != p.draft.platform or row[6] <= oldest or takers.setdefault(row[0], _key(p)) != _key(p):
-            results[p.at] = Invalid("intent_unknown", "Obtain a new consent intent; one is good for one record.")
+            results[p.at] = _again(direct, p, otherwise=Invalid("intent_unknown", "Obtain a new consent intent; one is good for one record."))
             continue
         _, _, policy, wording, language, shown_at, _, used_by, site = row
         if used_by is not None:

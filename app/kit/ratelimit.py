@@ -1,12 +1,27 @@
 """How often one client may call: the generic cell rate algorithm, in memory, for each process.
 
 Contributors are never limited here: a tenant that floods the service must not keep people from seeing or withdrawing. Only the
-trying of recovery codes is, by where it comes from.
+trying of recovery codes and choosing in the widget are, by where that comes from.
 """
 
+from ipaddress import IPv6Address, ip_address
 from threading import Lock
 
+from starlette.requests import HTTPConnection
+
 from app.kit.errors import TooMany
+
+
+def whence(request: HTTPConnection) -> str:
+    """From where a call comes, to count by: the address, or of IPv6 the /64, all of which one household has."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:  # what a trusted proxy wrote
+        return host[:100]
+    if not isinstance(address, IPv6Address):
+        return host
+    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
 
 
 class RateLimit:

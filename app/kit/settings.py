@@ -1,6 +1,7 @@
 """Everything an operator can set, as `SAYSO_…` environment variables. Frozen; insecure values are refused at start."""
 
 from collections.abc import Iterable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -63,6 +64,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Largest request body.")
     max_record_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="Largest single contribution.")
     job_poll_ms: int = Field(200, ge=20, le=5000, description="How often durable jobs are looked for.")
+    trusted_proxies: str = Field(
+        "", description="Addresses or networks of your TLS proxies, with commas: their X-Forwarded-For says from where somebody calls."
+    )
     client_rate: int = Field(5_000, ge=1, description="Calls a second that one client may make to one process.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
 
@@ -86,6 +90,10 @@ class Settings(BaseSettings):
             raise ValueError("database_url must start with sqlite:/// or postgresql+psycopg://")
         if unknown := self.reviewed - set(ACTIONS):
             raise ValueError(f"review_actions: there is no action {', '.join(sorted(unknown))}")
+        for one in self.proxies:
+            # Whoever is believed can write any address; believing everybody is no limit at all.
+            if ip_network(one).prefixlen == 0:
+                raise ValueError("trusted_proxies: name the proxies' own addresses, not every address there is")
         if " " in self.log_origin or "+" in self.log_origin or "\n" in self.log_origin:
             raise ValueError("log_origin must have no space and no plus sign (C2SP tlog-checkpoint)")
         return self
@@ -113,6 +121,11 @@ class Settings(BaseSettings):
     def reviewed(self) -> frozenset[str]:
         """The actions of `review_actions`."""
         return frozenset(one.strip() for one in self.review_actions.split(",") if one.strip())
+
+    @property
+    def proxies(self) -> list[str]:
+        """The places of `trusted_proxies`."""
+        return [one.strip() for one in self.trusted_proxies.split(",") if one.strip()]
 
     @property
     def exempt(self) -> frozenset[str]:

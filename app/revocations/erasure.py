@@ -18,6 +18,7 @@ from sqlmodel import Session, select
 from app.collectives import pledging, threads
 from app.collectives import queries as collectives
 from app.collectives.service import forget
+from app.consents import service as consents
 from app.consents.models import Consent, Exclusion
 from app.contributions import objections
 from app.contributions.models import Contribution, ContributionModel, ContributionPayload
@@ -149,7 +150,7 @@ def _known_as(session: Session, contributor: str) -> list[str] | None:
 
 
 def _destroy(session: Session, contributions: list[str], now: datetime) -> None:
-    """Payloads, openings, consents and everything told of these contributions."""
+    """Payloads, openings, consents, the choices that became consents, and everything told of these contributions."""
     for start in range(0, len(contributions), _SOME):
         some = contributions[start : start + _SOME]
         session.execute(sa.delete(_PAYLOAD).where(_PAYLOAD.c.contribution_id.in_(some)))
@@ -158,6 +159,7 @@ def _destroy(session: Session, contributions: list[str], now: datetime) -> None:
         for state in (_CONSENT.c.state == "current", _CONSENT.c.state != "current"):  # there is an index for each
             session.execute(sa.delete(_CONSENT).where(state, _CONSENT.c.contribution_id.in_(some)))
         session.execute(sa.delete(_EXCLUSION).where(_EXCLUSION.c.contribution_id.in_(some)))
+        consents.forget_chosen(session, some)
         # The MAC of the body would confirm a guess to whoever holds the service's keys.
         session.execute(
             sa.update(_C).where(_C.c.id.in_(some)).values(

@@ -8,6 +8,7 @@ from app.kit.body import form_of
 from app.kit.clock import micros
 from app.kit.db import write
 from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.ratelimit import whence
 from app.kit.runtime import Runtime
 from app.parties import recovery
 from app.parties.auth import receipt_from, same_origin
@@ -48,7 +49,7 @@ async def recover(request: Request, runtime: RuntimeDep) -> Response:
     same_origin(request)
     code = recovery.typed(form.get("code", ""))  # a slip of the pen costs no try
     codes: Recovery = runtime.parts["recovery"]
-    codes.limit.take(request.client.host if request.client else "", micros(runtime.clock.now()))
+    codes.limit.take(whence(request), micros(runtime.clock.now()))
     secret, following, removed = await run_in_threadpool(_recovered, runtime, codes, code)
     response = page("recovery_code.html", code=recovery.written(following), recovered=True, removed=removed, address=_address(runtime))
     set_cookie(runtime, response, secret)

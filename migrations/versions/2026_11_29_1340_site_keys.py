@@ -36,6 +36,7 @@ def upgrade() -> None:
         table.add_column(sa.Column("ref_sha256", ID))
         table.create_foreign_key(op.f("fk_consent_intent_site_key_id_site_key"), "site_key", ["site_key_id"], ["id"])
     op.create_index(op.f("ix_consent_intent_ref_sha256"), "consent_intent", ["ref_sha256"])
+    op.create_index(op.f("ix_consent_intent_used_by"), "consent_intent", ["used_by"])
     op.drop_index("ix_release_item_contribution", table_name="release_item")
     op.create_index("ix_release_item_contribution", "release_item", ["contribution_id", "release_id", "shard", "parts"])
 
@@ -43,6 +44,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_release_item_contribution", table_name="release_item")
     op.create_index("ix_release_item_contribution", "release_item", ["contribution_id", "release_id"])
+    op.drop_index(op.f("ix_consent_intent_used_by"), table_name="consent_intent")
     op.drop_index(op.f("ix_consent_intent_ref_sha256"), table_name="consent_intent")
     with op.batch_alter_table("consent_intent") as table:
         table.drop_constraint(op.f("fk_consent_intent_site_key_id_site_key"), type_="foreignkey")

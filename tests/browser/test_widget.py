@@ -23,6 +23,17 @@ from tests.support import ROOT, PlatformParty, Service
 
 STRICT = "default-src 'none'; form-action 'self'; base-uri 'none'; require-trusted-types-for 'script'; "
 REF = "n0-script-here-0123456789"
+SENDS_ITSELF = """async () => {
+  const form = document.forms[0], two = document.querySelector("sayso-consent").cloneNode(), sent = [];
+  form.append(two);
+  form.addEventListener("submit", (e) => { e.preventDefault(); sent.push(...new FormData(form).getAll("intent")); });
+  await two.take();
+  for (let n = 2; n <= 8; n += 2) {
+    form.querySelector("button").click();
+    for (let wait = 0; wait < 100 && sent.length < n; wait++) await new Promise((r) => setTimeout(r, 20));
+  }
+  return sent;
+}"""
 LISTENS = "onmessage = (e) => { if (e.data.type === 'sayso-consent') document.forms[0].intent.value = e.data.intent; };"
 
 
@@ -164,6 +175,10 @@ def test_a_choice_goes_along_with_the_task_and_the_link_comes_back(
     page.evaluate("() => { window.fetch = () => Promise.reject(new Error()); }")
     tap(page, "Send it")
     assert len(host.answers) == 3 and consents(service, host.answers[2]) == set()
+    # A page that sends the form itself, and has two of them in it: each time with other intents.
+    expect(page.get_by_role("radio").nth(2)).to_be_checked()
+    sent = page.evaluate(SENDS_ITSELF)
+    assert len(sent) == len(set(sent)) == 8 and all(one.startswith("cit_") for one in sent)
 
 
 def test_the_page_around_it_puts_no_words_and_no_links_into_it(

@@ -2,17 +2,25 @@
 
 import json
 import re
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import date, timedelta
 from hashlib import sha256
+from secrets import randbelow
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from sayso import Contributor
 
+from app.consents import site_keys
 from app.consents.models import Consent, ConsentIntent, SiteKey
-from app.kit.db import read
+from app.consents.schemas import SiteChoice
+from app.kit.db import is_sqlite, read, write
 from app.kit.ratelimit import RateLimit
+from app.log import service as log
 from app.parties.models import Platform
 from tests.collectives.members import on_one_backend
 from tests.consents.widget import CHOICES, ORIGIN, Widget
@@ -50,6 +58,30 @@ def test_a_key_is_made_listed_and_revoked_by_its_platform_alone(service: Service
         leaves = [json.loads(row[0]) for row in session.execute(query, {"p": platform.id})]
     assert [leaf["type"] for leaf in leaves] == ["admin.site-key-added", "admin.site-key-added", "admin.site-key-revoked"]
     assert leaves[0]["key"] == leaves[2]["key"] == made["id"] and leaves[0]["policies"] == [one["policy"] for one in made["choices"]]
+
+
+def test_keys_made_at_once_with_the_same_words_wait_for_each_other(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows are taken after the log's head, two in different order are thrown out of a deadlock."""
+    if is_sqlite(service.runtime.engine):
+        pytest.skip("SQLite has one writer")
+    day = {"end": (date(2100, 1, 1) + timedelta(days=randbelow(10_000))).isoformat()}  # words that nobody has registered yet
+    now, append, meet = service.clock.now(), log.append, Barrier(2)
+    asked = [SiteChoice(template=name, parameters=day) for name in ("evaluation-only", "open-model-training-with-credit")]
+    offers = [site_keys.offered(service.runtime.parts["policies"], one, now) for one in asked]
+
+    def both(*given: Any) -> int:
+        with suppress(BrokenBarrierError):
+            meet.wait(0.5)
+        return append(*given)
+
+    def add(platform: PlatformParty, offered: list[site_keys.Offered]) -> str:
+        with write(service.runtime.engine) as session:
+            return site_keys.add(session, session.get_one(Platform, platform.id), [ORIGIN], offered, now=now).id
+
+    parties = service.platform(), service.platform()
+    monkeypatch.setattr(log, "append", both)
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(add, parties, (offers, offers[::-1])))) == 2
 
 
 @pytest.mark.parametrize("origin", [
@@ -170,9 +202,13 @@ def test_each_refusal_has_its_code_and_a_listed_page_can_read_it(
     refused(widget.post({**good, "more": "x" * 2000}), 413, "body_too_large")
     refused(widget.call("POST", "/intents", content=b"{}", headers={"Content-Type": "text/plain"}), 415, "media_type")
     monkeypatch.setitem(service.runtime.parts, "choosing", RateLimit(1, burst=2, advice="Wait a moment, then choose again."))
-    answers = [widget.post(good) for _ in range(3)]
+    pretended = [{"X-Forwarded-For": f"192.0.2.{n}"} for n in range(3)]  # nobody's word is taken for it
+    answers = [widget.call("POST", "/intents", json=good, headers=told) for told in pretended]
     assert [a.status_code for a in answers] == [201, 201, 429] and answers[2].headers[CORS] == ORIGIN
     assert refused(answers[2], 429, "rate_limited")["retry_after"] >= 1
+    monkeypatch.undo()
+    monkeypatch.setitem(service.runtime.parts, "choosing_all", RateLimit(1, burst=1, advice="Wait a moment, then choose again."))
+    assert [widget.post(good).status_code for _ in range(2)] == [201, 429]
     monkeypatch.undo()
     platform.sdk.revoke_site_key(widget.site)
     revoked, site = widget.post(good), widget.site
@@ -221,7 +257,23 @@ def test_the_frame_is_a_form_and_the_platform_asks_for_what_was_chosen_in_it(ser
     with read(service.runtime.engine) as session:
         row = session.execute(sa.select(Consent).where(Consent.contribution_id == given.id)).scalar_one()  # type: ignore[arg-type]
         assert (row.attested_by, row.wording_sha256) == ("person", choices[0])
+    assert platform.sdk.intent_under(REF) is None, "what was chosen first was replaced"
+    assert "checked" not in service.http.get(f"{service.base}/w/{widget.site}?ref={REF}").text
     assert "cit_" in visible(in_frame(service, widget, wording=choices[1])), "without a number: a code to copy"
+
+
+def test_an_erasure_takes_the_intent_along_and_a_late_repeat_is_answered_as_before(service: Service, platform: PlatformParty) -> None:
+    widget, token = Widget(service, platform), service.token(platform)
+    for choice in widget.shown()["choices"][:2]:  # the first is replaced, and does not come back
+        in_frame(service, widget, wording=choice["shown"]["en"]["wording"], ref=REF)
+    data = body(consent={"intent": platform.sdk.intent_under(REF)})
+    given = accepted(service.post("/v1/contributions", data, token), 201)
+    assert accepted(service.post("/v1/contributions", data, token))["id"] == given["id"]
+    Contributor.claim(given["claim_url"]).erase(contribution=given["id"])
+    with read(service.runtime.engine) as session:
+        assert session.execute(sa.select(ConsentIntent).where(ConsentIntent.platform_id == platform.id)).first() is None  # type: ignore[arg-type]
+    assert platform.sdk.intent_under(REF) is None
+    refused(service.post("/v1/contributions", data, token), 410, "contribution_gone")
 
 
 def test_in_the_frame_too_each_refusal_is_told(service: Service, platform: PlatformParty) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlmodel import select
 
+from app.consents.models import ConsentIntent
 from app.contributions.models import Contribution, ContributionPayload, Objection
 from app.kit.db import read
 from app.log.models import LogEntry
@@ -26,6 +27,7 @@ from app.parties.models import Contributor as Person
 from app.parties.models import DataKey, Passkey
 from tests.agreements.test_exporting import CONSENT, node, written
 from tests.authenticator import Authenticator, added
+from tests.consents.widget import Widget
 from tests.contributions.test_importing import job, perform
 from tests.faults.cuts import receipt_for_all
 from tests.revocations.test_erasure import completed
@@ -37,10 +39,16 @@ CANARY = "canary7f3a"
 
 def story(service: Service, directory: Path, scope: str) -> None:
     platform, lab = service.platform(), service.lab()
+    widget, ref = Widget(service, platform), f"{CANARY}-number-of-the-frame"
+    for at in (0, 1):  # the first choice is replaced
+        wording = widget.shown()["choices"][at]["shown"]["en"]["wording"]
+        chosen = service.http.post(f"{service.base}/w/{widget.site}", data={"wording": wording, "ref": ref}, headers={"Origin": service.base})
+        assert chosen.status_code == 201
+    intent = platform.sdk.intent_under(ref)
     given = platform.sdk.record(
         external_id=f"{CANARY} external", kind="statement", contributor=f"{CANARY} person", context_ref=f"https://x.example/{CANARY}-ref",
         parts={"text": f"{CANARY} words", "context": f"{CANARY} context"}, context_terms={"licence": f"{CANARY}-terms", "holder": None},
-        consent=_consent(), language="tlh",
+        consent={"intent": intent}, language="tlh",
     )  # fmt: skip
     others = [*platform.give(3), platform.give(1, contributor=f"{CANARY} person")[0]]
     holder = receipt_for_all(service, platform, f"{CANARY} person")
@@ -68,6 +76,8 @@ def story(service: Service, directory: Path, scope: str) -> None:
             "mac of the body": bytes(row.body_mac or b""), "context reference": f"{CANARY}-ref".encode(), "context terms": f"{CANARY}-terms".encode(),
             **{f"opening {n}": bytes(e.sealed or b"") for n, e in enumerate(entries)},
         }  # fmt: skip
+        found["intent"] = intent.encode()
+        found["number of the frame"] = (session.get_one(ConsentIntent, intent).ref_sha256 or "").encode()
         found["sealed objection"] = bytes(session.get_one(Objection, objected).statement or b"")
         found["sealed name of a passkey"] = bytes(session.exec(select(Passkey)).one().name_sealed)
         if scope == "all":
@@ -99,12 +109,6 @@ def export(service: Service, platform: PlatformParty, receipt: str, out: Path) -
         with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
             for n, name in enumerate(file.namelist()):
                 (out / f"zip-{n}").write_bytes(name.encode() + b"\n" + file.read(name))
-
-
-def _consent() -> object:
-    from tests.support import consent
-
-    return consent("evaluation-only")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@
   const SITE = /^stk_[0-9a-z]{26}$/, CLAIM = /^c\/[0-9a-z]{28,80}$/;
   const FRESH = 20 * 3600e3; // an intent lives for 24 hours
   const SETTLE = 250; // of arrow keys the last counts
+  let passing = false; // a submit event of our own
   const AWAY = "The choices could not be loaded. Load the page again later.";
 
   const style = new CSSStyleSheet(); // a <style> the page's policy would have to allow
@@ -36,7 +37,7 @@
     one.append(...inside);
     return one;
   };
-  // Where a browser keeps nothing, the person chooses each time.
+  // Without storage the person chooses each time.
   const remembered = (site, policy) => {
     try {
       if (policy) localStorage.setItem(`sayso-consent/${site}`, policy);
@@ -56,7 +57,6 @@
     #making = null; // one that is on its way
     #timer = 0;
     #busy = false;
-    #passing = 0; // until then the form's submit event is our own
 
     get form() { return this.#inner.form; }
     get name() { return this.getAttribute("name"); }
@@ -99,20 +99,17 @@
 
     // The form is sent: see that an intent goes along. Without an answer it goes without; no work is lost.
     async handleEvent(event) {
-      if (!this.#choice || event.timeStamp < this.#passing) return;
-      if (this.#sound()) { // the next time it needs another
-        this.#ready = null;
-        return;
-      }
+      if (passing || !this.#choice) return;
+      if (this.#sound()) return void (this.#ready = null); // the next time it needs another
       event.preventDefault();
       event.stopImmediatePropagation();
       if (this.#busy) return; // pressed twice
       this.#busy = true;
-      const by = event.submitter;
-      await Promise.all([this.take(), new Promise(setTimeout)]); // within its own event none is sent
+      const by = event.submitter, { form } = this, all = [...form.elements].map((e) => e instanceof SaysoConsent && e.take());
+      await Promise.all([...all, new Promise(setTimeout)]); // within its own event none is sent
       this.#busy = false;
-      this.#passing = performance.now() + 2000;
-      this.#inner.form?.requestSubmit(by?.form === this.#inner.form ? by : null);
+      passing = true;
+      try { form.requestSubmit(by?.form === form ? by : null); } finally { passing = false; }
     }
 
     async #load() {
