@@ -111,7 +111,8 @@ def asked_again(session: Session, runtime: Runtime, contributor: str, sent: str,
         found = json.loads(unb64u(sent))
         act, once = found["act"], found["nonce"]
         asked = text(runtime, act, once)
-        if asked != unb64u(sent) or not isinstance(act["type"], str):
+        # A receipt is opened on its own page alone: here it would be opened for whoever sent the person.
+        if asked != unb64u(sent) or not isinstance(act["type"], str) or act["type"] == "receipt.opened":
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Invalid("passkey_invalid", "Copy the whole address again; it is long.") from None

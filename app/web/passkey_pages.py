@@ -17,6 +17,7 @@ from app.parties import claims, passkeys
 from app.parties.auth import receipt_from, same_origin
 from app.parties.models import Contributor, Platform
 from app.revocations import guarding
+from app.web.receipt_pages import set_cookie
 from app.web.rendering import SIGNED, PageRoute, page, scripted
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
@@ -63,15 +64,18 @@ def _make(request: Request, runtime: Runtime, name: str) -> Response:
 @router.post("/r/passkeys/add")
 async def add_passkey(request: Request, runtime: RuntimeDep) -> Response:
     form = await form_of(request)
-    await run_in_threadpool(_add, request, runtime, form)
-    return RedirectResponse("/r/passkeys?told=added", 303, _NO_STORE)
+    secret = await run_in_threadpool(_add, request, runtime, form)
+    response = RedirectResponse("/r/passkeys?told=added", 303, _NO_STORE)
+    if secret is not None:
+        set_cookie(runtime, response, secret)
+    return response
 
 
-def _add(request: Request, runtime: Runtime, form: dict[str, str]) -> None:
+def _add(request: Request, runtime: Runtime, form: dict[str, str]) -> str | None:
     same_origin(request)
     with write(runtime.engine) as session:
         receipt = receipt_from(request, session)
-        guarding.add(session, runtime, receipt, form.get("name", ""), form.get("made", ""), now=runtime.clock.now())
+        return guarding.add(session, runtime, receipt, form.get("name", ""), form.get("made", ""), now=runtime.clock.now())
 
 
 @router.post("/r/passkeys/remove")
@@ -98,10 +102,11 @@ def sign(request: Request, runtime: RuntimeDep, session: ReadSessionDep, ask: An
 
 @router.post("/r/passkeys/open")
 def open_locked(request: Request, runtime: RuntimeDep) -> Response:
-    """The page by a link of the platform's, once the passkey was shown."""
+    """The page by a link of the platform's, once the passkey was shown: with a receipt that only this browser has."""
     same_origin(request)
+    response = RedirectResponse("/r?new=1", 303, _NO_STORE)
     with write(runtime.engine) as session:
         receipt = receipt_from(request, session, locked=True)
         if receipt.locked:
-            guarding.unlock(session, runtime, receipt, now=runtime.clock.now())
-    return RedirectResponse("/r?new=1", 303, _NO_STORE)
+            set_cookie(runtime, response, guarding.unlock(session, runtime, receipt, now=runtime.clock.now()))
+    return response

@@ -36,13 +36,16 @@ def test_a_member_signs_what_they_do(service: Service, platform: PlatformParty) 
         founded(person)
     signed: list[str] = []
     acts: dict[str, dict[str, Any]] = {}
+    texts: dict[str, dict[str, Any]] = {}
 
     def sign(ask: dict[str, Any]) -> str:
         # As a program does it: the person opens the page that it names, and copies what stands there.
         at = urlsplit(ask["sign_at"])
         page = window(service, person.receipt).get(f"{at.path}?{at.query}")
         assert page.status_code == 200 and wanted(page)["text"] == ask["text"]
-        signed.append(json.loads(ask["text"])["act"]["type"])
+        act = json.loads(ask["text"])["act"]
+        signed.append(act["type"])
+        texts[act["type"]] = act
         return passkey.show(wanted(page))
 
     person.passkey = sign
@@ -62,9 +65,14 @@ def test_a_member_signs_what_they_do(service: Service, platform: PlatformParty) 
         "membership.begun", "mandate.given", "mandate.ended", "policy.narrow", "dissent.filed", "dissent.withdrawn", "ballot.cast",
         "campaign.opened", "pledge.given", "pledge.taken-back", "membership.ended",
     ]  # fmt: skip
+    # What would be decided is signed, and not its words alone; so is all of what is founded.
+    policy = service.runtime.parts["policies"].resolve(None, "nothing-new", {}, service.clock.now()).digest
+    assert {texts["policy.narrow"][name] for name in ("charter_sha256", "subject")} == {None} and texts["policy.narrow"]["policy"] == policy
+    assert (texts["membership.begun"]["kind"], texts["membership.begun"]["listed"]) == ("affinity", True)
     of = [acts["end"]["act"], proposal["id"], objection["id"], acts["withdrawn"]["act"], campaign["id"], acts["left"]["act"]]
     for act in of:
         file = proven(lambda act=act: _receipt(person, union.id, act))
+        assert act != proposal["id"] or json.loads(file["act"])["policy"] == policy
         assert file["evidence"]["kind"] == "passkey" and verify.verify_receipt(file).exit_code == verify.VERIFIED, file["act"]
     with read(service.runtime.engine) as session:
         entry, row = session.get_one(LogEntry, ballot["at"]), session.get_one(Proposal, proposal["id"])

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from fido2.cose import ES256, RS256
 from sayso import verify
 from sayso.contributor import Contributor
 from sayso.passkey import check
@@ -61,7 +62,7 @@ def ask_of(answer: httpx.Response) -> dict[str, Any]:
     return found
 
 
-def test_what_gives_more_needs_it_and_the_receipt_proves_it(service: Service, person: Contributor) -> None:
+def test_what_gives_more_needs_it_and_the_receipt_proves_it(service: Service, platform: PlatformParty, person: Contributor) -> None:
     one, two = things(service, person.receipt)
     passkey = guarded(service, person)
     ask = ask_of(scoped(service, person.receipt, one, WIDER))
@@ -70,6 +71,12 @@ def test_what_gives_more_needs_it_and_the_receipt_proves_it(service: Service, pe
     assert answer.status_code == 201, answer.text
     for other in ("me", two):  # also for what is given later, and for each thing
         ask_of(scoped(service, person.receipt, other, WIDER))
+    # Nor does what the standing terms allow become a thing's own by anybody's hand: it would stay when they are taken back.
+    [bare] = platform.give(1, contributor="signs", consent=None)
+    ask = ask_of(scoped(service, person.receipt, "me", WIDER))
+    assert scoped(service, person.receipt, "me", WIDER, sayso_passkey=passkey.show(ask)).status_code == 201
+    for holder in (person.receipt, service.claim(bare).receipt):
+        ask_of(scoped(service, holder, bare.id, WIDER))
     # The receipt of it holds what was signed, and anybody can check that offline: each part of it, and that it says what the act says.
     file = until(lambda: (found := json.loads(person.act_file(answer.json()["id"])))["tlog_proof"] and found)
     assert file["evidence"]["kind"] == "passkey" and verify.verify_receipt(file).exit_code == verify.VERIFIED
@@ -140,10 +147,20 @@ def test_each_act_in_the_persons_name_asks(service: Service, person: Contributor
 
 
 def test_a_portal_link_opens_nothing_until_it_is_shown(service: Service, platform: PlatformParty, person: Contributor) -> None:
-    passkey = guarded(service, person)
+    passkey = Authenticator(service.base)
+    # The first one comes with a new receipt: whoever else has the one of before is one of the others, who can be ended.
+    mine = window(service, person.receipt)
+    options = wanted(post(mine, "/r/passkeys/new", name="x"), "make")
+    first = httpx.post(
+        f"{service.base}/r/passkeys/add", data={"name": "x", "made": passkey.make(options)}, headers={"Origin": service.base}, cookies={COOKIE: person.receipt}
+    ).cookies[COOKIE]
+    mine = window(service, first)
+    assert opens(service, person.receipt)
+    assert post(mine, "/r/keys/end", passkey=passkey.show(wanted(post(mine, "/r/keys/end")))).status_code == 200
+    assert opens(service, first) and not opens(service, person.receipt)
     theirs = receipt_for_all(service, platform, "signs")  # the platform opened the link that it asked for
     page = window(service, theirs.receipt)
-    one = things(service, person.receipt)[0]
+    one = things(service, first)[0]
     for address in ("/r", f"/r/of/{one}", "/r/timeline", "/r/keys", "/r/passkeys", "/r/everything", f"/r/receipt/{one}"):
         answer = page.get(address)
         assert answer.status_code == 403 and "This link opens nothing" in answer.text.replace("So this", "This") and one not in answer.text
@@ -154,7 +171,11 @@ def test_a_portal_link_opens_nothing_until_it_is_shown(service: Service, platfor
     stranger = Authenticator(service.base)
     assert CODES["passkey_unknown"] in post(page, "/r/passkeys/open", passkey=stranger.show(ask)).text
     assert not opens(service, theirs.receipt)
-    assert one in post(page, "/r/passkeys/open", passkey=passkey.show(ask)).text and opens(service, theirs.receipt)
+    # Shown by the person, in whose browser the platform had its receipt put: a new one opens the page, which nobody else knows.
+    opened = httpx.post(
+        f"{service.base}/r/passkeys/open", data={"passkey": passkey.show(ask)}, headers={"Origin": service.base}, cookies={COOKIE: theirs.receipt}
+    )
+    assert opens(service, opened.cookies[COOKIE]) and not opens(service, theirs.receipt) and page.get("/r").status_code == 401
     # The link of one thing must be able to take that one back, whoever opened it; it allows nothing more.
     part = service.claim(platform.give(1, contributor="signs")[0])
     ask_of(scoped(service, part.receipt, str(part.claimed), WIDER))
@@ -268,6 +289,8 @@ def test_one_is_made_here_and_now_by_whoever_has_all_of_it(service: Service, pla
         assert CODES[code] in post(page, "/r/passkeys/add", name="x", made=passkey.make(options, **bend)).text
     for wrong in ("", "{}", "x" * 13_000, json.dumps(json.loads(passkey.make(options)) | {"attestation": "AAAA"})):
         assert CODES["passkey_invalid"] in post(page, "/r/passkeys/add", name="x", made=wrong).text
+    for odd in (ES256({1: 2, 3: -7, -1: 1, -2: b"\1" * 32, -3: b"\1" * 32}), RS256({1: 3, 3: -257, -1: b"\xff" * 128, -2: b"\1\0\1"})):
+        assert CODES["passkey_invalid"] in post(page, "/r/passkeys/add", name="x", made=passkey.make(options, key=odd)).text, "no key at all"
     assert post(page, "/r/passkeys/add", name="", made=passkey.make(options)).status_code == 422
     service.clock.offset = timedelta(minutes=6)
     assert CODES["passkey_expired"] in post(page, "/r/passkeys/add", name="x", made=passkey.make(options)).text
