@@ -100,14 +100,17 @@ def ask(session: Session, runtime: Runtime, contributor: str, act: dict[str, Any
     asked = text(runtime, act, once)
     known = [bytes(row.credential_id) for row in of(session, contributor)] if tell else []
     told = {"text": asked.decode(), "nonce": once, "options": site(runtime).to_show(sha256(asked).digest(), known)}
-    # For a program that has the receipt and is no browser: where the person can sign it.
-    return told if not tell else {**told, "sign_at": f"{runtime.settings.public_url}/r/passkeys/sign?ask={b64u(asked)}"}
+    # For a program that has the receipt and is no browser: where the person can sign it. What it is about, such as a vote, is in the
+    # fragment, which goes to no server and into no log.
+    return told if not tell else {**told, "sign_at": f"{runtime.settings.public_url}/r/passkeys/sign#ask={b64u(asked)}"}
 
 
 def asked_again(session: Session, runtime: Runtime, contributor: str, sent: str, now: datetime) -> dict[str, Any]:
     """An ask of before, by the text in its `sign_at`: gives what `ask` does. Raises Invalid (passkey_invalid), also for another person's or
     another service's, or Gone (passkey_expired)."""
     try:
+        if len(sent) > _MOST_SHOWN:
+            raise ValueError
         found = json.loads(unb64u(sent))
         act, once = found["act"], found["nonce"]
         asked = text(runtime, act, once)

@@ -92,10 +92,23 @@ def _remove(request: Request, runtime: Runtime, passkey: str) -> None:
 
 
 @router.get("/r/passkeys/sign")
-def sign(request: Request, runtime: RuntimeDep, session: ReadSessionDep, ask: Annotated[str, Query(max_length=8000)] = "") -> Response:
-    """For a program that acts with the person's receipt: what the passkey signs, to be copied there. Nothing is done here."""
-    receipt = receipt_from(request, session)
-    wanted = passkeys.asked_again(session, runtime, receipt.contributor_id, ask, runtime.clock.now())
+def begin_sign(request: Request, session: ReadSessionDep) -> Response:
+    """Where a program sends the person whose receipt it acts with: the page's script sends what stands in the address's fragment."""
+    receipt_from(request, session)
+    return scripted(page("passkey_sign.html", ask=None))
+
+
+@router.post("/r/passkeys/sign")
+async def sign(request: Request, runtime: RuntimeDep) -> Response:
+    """What the passkey signs, to be copied into the program. Nothing is done here."""
+    form = await form_of(request)
+    return await run_in_threadpool(_sign, request, runtime, form.get("ask", ""))
+
+
+def _sign(request: Request, runtime: Runtime, ask: str) -> Response:
+    same_origin(request)
+    with read(runtime.engine) as session:
+        wanted = passkeys.asked_again(session, runtime, receipt_from(request, session).contributor_id, ask, runtime.clock.now())
     kind = json.loads(wanted["text"])["act"]["type"]
     return scripted(page("passkey_sign.html", ask=json.dumps(wanted), text=wanted["text"], told=SIGNED.get(kind) or kind))
 

@@ -64,6 +64,8 @@ def test_a_passkey_keeps_the_platform_from_acting_for_a_person(backend: str, ope
             # A program that has the person's receipt has it signed: on a page of ours, to be copied.
             terms = {"template": "open-model-training-with-credit", "parameters": {}, "language": "en"}
             page.goto(service.post("/v1/contributions/me/consents", terms, receipt).json()["ask"]["sign_at"])
+            expect(page.get_by_role("button", name="Use my passkey")).to_be_visible()
+            assert page.url == service.base + "/r/passkeys/sign", "what is signed stands in no address"
             no_barriers(page)
             page.get_by_role("button", name="Use my passkey").click()
             expect(page.locator("#answer")).to_contain_text('"signature":')
