@@ -1,6 +1,8 @@
 """Who has a passkey signs with it what gives more; nobody else does that in their name, and what takes away never waits for it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ import sqlalchemy as sa
 from fido2.cose import ES256, RS256
 from sayso import verify
 from sayso.contributor import Contributor
+from sayso.errors import Forbidden
 from sayso.passkey import check
 from sayso.proofs import Failed
 
@@ -19,7 +22,7 @@ from app.kit.problems import CODES
 from app.parties import passkeys
 from app.parties.auth import COOKIE
 from app.parties.models import Passkey
-from app.revocations import completion
+from app.revocations import completion, guarding
 from tests.authenticator import PRESENT, Authenticator, added, wanted
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import at_once, refused
@@ -146,6 +149,22 @@ def test_each_act_in_the_persons_name_asks(service: Service, person: Contributor
     assert "/done" in str(post(page, f"/r/of/{one}/credit", credit="").url)
 
 
+def test_a_link_used_while_the_first_one_is_added_is_locked(service: Service, platform: PlatformParty, person: Contributor, monkeypatch: Any) -> None:
+    url = service.post("/v1/portal-sessions", {"contributor": "signs"}, service.token(platform)).json()["url"]
+    logged, found = guarding._logged, []
+
+    def meanwhile(*given: Any) -> Any:
+        with suppress(TimeoutError):
+            found.append(pool.submit(Contributor.claim, url))
+            found[0].result(0.5)
+        return logged(*given)
+
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(guarding, "_logged", meanwhile)
+        guarded(service, person)
+        assert found[0].result().locked
+
+
 def test_a_portal_link_opens_nothing_until_it_is_shown(service: Service, platform: PlatformParty, person: Contributor) -> None:
     passkey = Authenticator(service.base)
     # The first one comes with a new receipt: whoever else has the one of before is one of the others, who can be ended.
@@ -159,6 +178,15 @@ def test_a_portal_link_opens_nothing_until_it_is_shown(service: Service, platfor
     assert post(mine, "/r/keys/end", passkey=passkey.show(wanted(post(mine, "/r/keys/end")))).status_code == 200
     assert opens(service, first) and not opens(service, person.receipt)
     theirs = receipt_for_all(service, platform, "signs")  # the platform opened the link that it asked for
+    assert theirs.locked and not person.locked
+    with pytest.raises(Forbidden, match="passkey_needed"):
+        theirs.passkey = lambda ask: ask["sign_at"]  # not asked: there is nothing to sign for a program
+        theirs.withdraw("all")
+    # In a browser that has a receipt for everything the link leaves that there, whether it is used there or was before.
+    url = service.post("/v1/portal-sessions", {"contributor": "signs"}, service.token(platform)).json()["url"]
+    for at, method in ((url, "POST"), (f"{service.base}/r/{theirs.receipt}", "GET")):
+        assert COOKIE not in httpx.request(method, at, cookies={COOKIE: first}).cookies
+    assert httpx.get(f"{service.base}/r/{theirs.receipt}").cookies[COOKIE] == theirs.receipt
     page = window(service, theirs.receipt)
     one = things(service, first)[0]
     for address in ("/r", f"/r/of/{one}", "/r/timeline", "/r/keys", "/r/passkeys", "/r/everything", f"/r/receipt/{one}"):
