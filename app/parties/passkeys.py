@@ -127,7 +127,7 @@ def asked_again(session: Session, runtime: Runtime, contributor: str, sent: str,
 def use_up(session: Session, runtime: Runtime, contributor: str, once: str, now: datetime) -> None:
     """Take a nonce. Raises Invalid (passkey_invalid), Gone (passkey_expired) or Conflict (passkey_used)."""
     ends = _look_at(runtime, contributor, once, now)
-    if not service.use_assertion(session, f"passkey/{contributor}", once, ends):
+    if not service.use_assertion(session, "passkey", once, ends):
         raise Conflict("passkey_used", "Look at your page first: it may be done. If it is not, do it again.")
 
 
@@ -172,7 +172,8 @@ def prove(session: Session, runtime: Runtime, contributor: str, act: dict[str, A
     use_up(session, runtime, contributor, signed.nonce, now)
     if (count or row.sign_count) and count <= row.sign_count:  # those that are synced stay at 0
         raise Conflict("passkey_count", "Somebody may have a copy of it. Use another passkey, and remove this one.")
-    row.sign_count, row.used_at = count, now
+    # No more than the day: a ballot and a pledge have their time in the log, and keep nothing of who signed them.
+    row.sign_count, row.used_at = count, now.replace(hour=0, minute=0, second=0, microsecond=0)
     session.add(row)
     session.flush()
     jwk = as_jwk(public)
