@@ -132,5 +132,6 @@ def _logged(
     session: Session, person: Person, contribution: str | None, kind: str, body: dict[str, Any], now: datetime, scope: str = "passkey"
 ) -> ConsentAct:
     act = random_id("act")
-    index = log.append(session, [log.personal(kind, act, body, person.sealer, now)], now)
+    # For who has one thing that is all, the thing is the leaf's subject: what erases it meets this too.
+    index = log.append(session, [log.personal(kind, contribution or act, body, person.sealer, now)], now)
     return keep(session, Holder(person.id, contribution), act, kind, scope, 0, 0, index, now, "passkey" in body)

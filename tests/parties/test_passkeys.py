@@ -19,10 +19,12 @@ from sayso.proofs import Failed
 from app.core.canonical import b64u, canonical
 from app.kit.db import read
 from app.kit.problems import CODES
+from app.log.models import LogEntry
 from app.parties import passkeys
 from app.parties.auth import COOKIE
 from app.parties.models import Passkey
 from app.revocations import completion, guarding
+from app.revocations.erasure import ERASED
 from tests.authenticator import PRESENT, Authenticator, added, wanted
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import at_once, refused
@@ -335,6 +337,9 @@ def test_one_is_made_here_and_now_by_whoever_has_all_of_it(service: Service, pla
     assert "You added a passkey." in window(service, sole.receipt).get("/r").text
     sole.erase(contribution=str(sole.claimed))
     assert kept(service, passkey) == 0
+    with read(service.runtime.engine) as session:
+        query = sa.select(LogEntry.sealed).where(LogEntry.type == "passkey.added", LogEntry.subject == sole.claimed)  # type: ignore[call-overload]
+        assert [bytes(sealed) for sealed in session.execute(query).scalars()] == [ERASED], "nor what its leaf committed to"
 
 
 def test_the_code_removes_them_and_the_page_tells(service: Service, platform: PlatformParty, person: Contributor) -> None:
