@@ -129,7 +129,7 @@ def kept(service: Service, passkey: Authenticator) -> int:
 
 
 def test_each_act_in_the_persons_name_asks(service: Service, person: Contributor) -> None:
-    one, _ = things(service, person.receipt)
+    one, two = things(service, person.receipt)
     page = window(service, person.receipt)
     passkey = guarded(service, person)
     charter = {"aim": "To have a say.", "decisions": {}}
@@ -137,7 +137,7 @@ def test_each_act_in_the_persons_name_asks(service: Service, person: Contributor
     ask_of(service.post("/v1/collectives", {"name": "Us", "kind": "affinity", "charter": charter}, person.receipt))
     forms: list[tuple[str, dict[str, str], str]] = [
         (f"/r/of/{one}/object", {"statement": "No\r\nmore.", "language": "en"}, "/done"),
-        ("/r/some/scope", {one: "1", "template": "open-model-training-with-credit", "credit": "Ann"}, "/r/some/done"),
+        ("/r/some/scope", {one: "1", two: "1", "template": "open-model-training-with-credit", "credit": "Ann"}, "/r/some/done"),
         (f"/r/of/{one}/credit", {"credit": "Bea"}, "/done"), ("/r/keys/new", {}, "told=new"), ("/r/keys/end", {}, "told=ended"),
         ("/r/recovery", {}, "/r/recovery"),
     ]  # fmt: skip
@@ -147,6 +147,15 @@ def test_each_act_in_the_persons_name_asks(service: Service, person: Contributor
         assert f'action="{address}"' in asking.text and all(f'name="{name}" value="' in asking.text for name in form)
         done = post(page, address, **form, passkey=passkey.show(wanted(asking)))
         assert done.status_code == 200 and led_to in str(done.url), (address, done.text)
+    # One signature over several: the receipt of one holds it, proves that one, and does not name the others.
+    person = Contributor(service.base, [cookie.value or "" for cookie in page.cookies.jar if cookie.name == COOKIE][-1])
+    several = [a["id"] for a in person.acts() if a["type"] == "consent.scoped"][:2]
+    files = [until(lambda act=act: (found := json.loads(person.act_file(act)))["tlog_proof"] and found) for act in several]
+    acts = {json.loads(file["act"])["contribution"]: json.loads(file["act"]) for file in files}
+    assert set(acts) == {one, two} and two not in json.dumps(acts[one]) and acts[one]["passkey"] == acts[two]["passkey"]
+    assert [verify.verify_receipt(file).exit_code for file in files] == [verify.VERIFIED] * 2
+    with pytest.raises(Failed, match="other contributions"):
+        check(acts[one] | {"contribution": "con_" + "0" * 26}, files[0]["evidence"]["key"])
     # Taking the name away, or the words, gives nothing more.
     assert "/done" in str(post(page, f"/r/of/{one}/credit", credit="").url)
 
