@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from fido2.cose import ES256
+from fido2.cose import ES256, CoseKey
 from fido2.webauthn import AttestationObject, AttestedCredentialData, AuthenticatorData, CollectedClientData
 
 from app.core.canonical import b64u, unb64u
@@ -31,12 +31,14 @@ class Authenticator:
         rp = sha256((host or self.host).encode()).digest()
         return AuthenticatorData.create(rp, AuthenticatorData.FLAG(flags), self.count, credential)
 
-    def make(self, wanted: dict[str, Any], *, origin: str | None = None, host: str | None = None, flags: int = PRESENT | VERIFIED) -> str:
+    def make(
+        self, wanted: dict[str, Any], *, origin: str | None = None, host: str | None = None, flags: int = PRESENT | VERIFIED, key: CoseKey | None = None
+    ) -> str:
         """What the page sends as `made`."""
         options = wanted["options"]
         assert options["attestation"] == "none" and options["authenticatorSelection"]["residentKey"] == "required"
         assert options["authenticatorSelection"]["userVerification"] == "required" and options["rp"]["id"] == self.host
-        known = AttestedCredentialData.create(b"\0" * 16, self.id, ES256.from_cryptography_key(self.key.public_key()))
+        known = AttestedCredentialData.create(b"\0" * 16, self.id, key or ES256.from_cryptography_key(self.key.public_key()))
         client = CollectedClientData.create("webauthn.create", unb64u(options["challenge"]), origin or self.origin)
         whole = AttestationObject.create("none", self._data(flags | ATTESTED, host, known), {})
         return json.dumps({"nonce": wanted["nonce"], "client_data": b64u(client), "attestation": b64u(whole)})

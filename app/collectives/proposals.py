@@ -67,17 +67,22 @@ def propose(
     freeze = queries.planned_freeze(charter, given.type, now)
     close = freeze + timedelta(days=charter["ballot_days"])
     text_sha256 = sha256_hex(given.text.encode())
-    proven = proof(session, runtime, who, given.type, {"collective": collective, "text_sha256": text_sha256}, now)
+    new_charter = None if given.charter is None else charter_bytes(given.charter)
+    said = {
+        "collective": collective, "text_sha256": text_sha256, "policy": None if policy is None else policy.digest,
+        "charter_sha256": None if new_charter is None else sha256_hex(new_charter), "subject": given.subject,
+    }  # fmt: skip
+    proven = proof(session, runtime, who, given.type, said, now)
     proposal = Proposal(
         id=random_id("proposal"), collective_id=collective, type=given.type, author=mine.member, charter_n=row.charter_n, text=given.text,
         text_sha256=text_sha256, policy_id=None if policy is None else policy.id,
-        charter=None if given.charter is None else charter_bytes(given.charter), subject=given.subject, state="discussion", opened_at=now,
+        charter=new_charter, subject=given.subject, state="discussion", opened_at=now,
         freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
     )  # fmt: skip
     session.add(proposal)
     session.flush()
     runtime.jobs.enqueue(session, "deadline", proposal.id, key="freeze", delay=(freeze - now).total_seconds())
-    body = {"collective": collective, "proposal": proposal.id, "type": given.type, "text_sha256": proposal.text_sha256, **proven}
+    body = {**said, "proposal": proposal.id, "type": given.type, **proven}
     index = log.append(session, [log.personal("proposal.opened", proposal.id, body, person.sealer, now)], now)
     keep_act(session, who, collective, proposal.id, "proposal.opened", index, now)
     return proposal.id

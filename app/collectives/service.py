@@ -107,7 +107,8 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
     )  # fmt: skip
     mine = _enrol(session, runtime, row.id, who, now, now, steward=True)
     leaf = {"name": row.name if row.listed else None, "charter_sha256": sha256_hex(body), "policy": None if policy is None else policy.digest}
-    joined = {"collective": row.id, "member": mine.member, **leaf, **proof(session, runtime, who, "membership.begun", leaf, now)}
+    said = {**leaf, "name": row.name, "kind": row.kind, "listed": row.listed}  # its own leaf, which anybody reads, names no unlisted one
+    joined = {"collective": row.id, "member": mine.member, **said, **proof(session, runtime, who, "membership.begun", said, now)}
     act = random_id("act")
     session.flush()
     index = log.append(

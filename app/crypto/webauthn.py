@@ -26,6 +26,7 @@ from fido2.webauthn import (
 )
 
 from app.core.canonical import b64u
+from app.crypto.signing import thumbprint
 
 logging.getLogger("fido2").setLevel(logging.WARNING)  # below that it writes credential ids
 ALGORITHMS = (-7, -8, -257)
@@ -93,7 +94,7 @@ class Site:
             registration = {"id": b64u(found.credential_id), "rawId": b64u(found.credential_id), "type": "public-key", "response": response}
             self._server.register_complete(_state(challenge), registration)
             public = cbor.encode(dict(found.public_key))
-            as_jwk(public)
+            thumbprint(as_jwk(public))  # also says whether it is a key at all: a point on the curve, a modulus that is long enough
         except Refused:
             raise
         except Exception as error:  # its parsers raise whatever there is, on bytes that a stranger chose

@@ -99,15 +99,19 @@ def redeemed(session: Session, claim: ClaimCode) -> Claim | None:
 
 
 def redeem(
-    session: Session, claim: ClaimCode, contributor: str, given_at: datetime, secret: str, *, now: datetime
+    session: Session, keys: KeyRing, claim: ClaimCode, contributor: str, given_at: datetime, secret: str, *, now: datetime
 ) -> Receipt:
     """Use a claim link: a receipt with this secret (of `Claims.secret`), of which only the hash is kept. The same request again
     gets the same receipt for ten minutes: an answer that was lost on its way leaves nobody without.
 
-    Raises Gone (claim_expired) or Conflict (claim_already_redeemed, with `redeemed_at`), also for the loser of a race.
+    Raises Gone (claim_expired), NotFound (claim_unknown) for a person who was erased, or Conflict (claim_already_redeemed, with
+    `redeemed_at`), also for the loser of a race.
     """
     if now - given_at > (LINK_LIFE if claim.kind == "contribution" else PORTAL_LIFE):
         raise Gone("claim_expired", "Ask the platform for a new link.")
+    # The key's row: a first passkey that is being added holds it, and locks this receipt too.
+    if claim.kind == "contributor" and contributors.hold(session, keys, contributor) is None:
+        raise NotFound("claim_unknown", "Look at the link again; it must be copied whole.")
     try:
         with session.begin_nested():
             session.execute(

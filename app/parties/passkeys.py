@@ -8,6 +8,7 @@ What only takes away (to allow less, to take back, to erase, to delete one's own
 import hmac
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -31,6 +32,8 @@ from app.parties.models import Contributor, Passkey, Receipt
 LIFE = timedelta(minutes=5)
 MOST = 20
 BY_RECEIPT: dict[str, Any] = {"capability": "receipt"}
+Act = dict[str, Any] | Callable[[str], dict[str, Any]]
+"""What is to be signed, or how it follows from the nonce."""
 _MOST_SHOWN = 12_000
 _PASSKEY = Passkey.__table__  # type: ignore[attr-defined]
 _FIELDS = {"nonce", "id", "client_data", "authenticator_data", "signature"}
@@ -94,24 +97,33 @@ def text(runtime: Runtime, act: dict[str, Any], once: str) -> bytes:
     return canonical({"v": 1, "type": "sayso-passkey-act", "service": site(runtime).origin, "nonce": once, "act": act})
 
 
-def ask(session: Session, runtime: Runtime, contributor: str, act: dict[str, Any], now: datetime, *, tell: bool = True) -> dict[str, Any]:
+def veiled(ids: list[str], once: str) -> list[str]:
+    """What one signature over several names them by: each receipt of it shows the whole list, and must not tell what else the person gave."""
+    return sorted(sha256((once + one).encode()).hexdigest() for one in ids)
+
+
+def ask(session: Session, runtime: Runtime, contributor: str, act: Act, now: datetime, *, tell: bool = True) -> dict[str, Any]:
     """What a browser needs to have an act signed; unless `tell`, without the ids of the person's passkeys."""
     once = nonce(runtime, contributor, now)
-    asked = text(runtime, act, once)
+    asked = text(runtime, act(once) if callable(act) else act, once)
     known = [bytes(row.credential_id) for row in of(session, contributor)] if tell else []
     told = {"text": asked.decode(), "nonce": once, "options": site(runtime).to_show(sha256(asked).digest(), known)}
-    # For a program that has the receipt and is no browser: where the person can sign it.
-    return told if not tell else {**told, "sign_at": f"{runtime.settings.public_url}/r/passkeys/sign?ask={b64u(asked)}"}
+    # For a program that has the receipt and is no browser: where the person can sign it. What it is about, such as a vote, is in the
+    # fragment, which goes to no server and into no log.
+    return told if not tell else {**told, "sign_at": f"{runtime.settings.public_url}/r/passkeys/sign#ask={b64u(asked)}"}
 
 
 def asked_again(session: Session, runtime: Runtime, contributor: str, sent: str, now: datetime) -> dict[str, Any]:
     """An ask of before, by the text in its `sign_at`: gives what `ask` does. Raises Invalid (passkey_invalid), also for another person's or
     another service's, or Gone (passkey_expired)."""
     try:
+        if len(sent) > _MOST_SHOWN:
+            raise ValueError
         found = json.loads(unb64u(sent))
         act, once = found["act"], found["nonce"]
         asked = text(runtime, act, once)
-        if asked != unb64u(sent) or not isinstance(act["type"], str):
+        # A receipt is opened on its own page alone: here it would be opened for whoever sent the person.
+        if asked != unb64u(sent) or not isinstance(act["type"], str) or act["type"] == "receipt.opened":
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Invalid("passkey_invalid", "Copy the whole address again; it is long.") from None
@@ -123,7 +135,7 @@ def asked_again(session: Session, runtime: Runtime, contributor: str, sent: str,
 def use_up(session: Session, runtime: Runtime, contributor: str, once: str, now: datetime) -> None:
     """Take a nonce. Raises Invalid (passkey_invalid), Gone (passkey_expired) or Conflict (passkey_used)."""
     ends = _look_at(runtime, contributor, once, now)
-    if not service.use_assertion(session, f"passkey/{contributor}", once, ends):
+    if not service.use_assertion(session, "passkey", once, ends):
         raise Conflict("passkey_used", "Look at your page first: it may be done. If it is not, do it again.")
 
 
@@ -142,7 +154,7 @@ def _look_at(runtime: Runtime, contributor: str, once: str, now: datetime) -> in
 
 
 # -- what was signed ---------------------------------------------------------------------------------------------------
-def prove(session: Session, runtime: Runtime, contributor: str, act: dict[str, Any], *, now: datetime, tell: bool = True) -> dict[str, Any]:
+def prove(session: Session, runtime: Runtime, contributor: str, act: Act, *, now: datetime, tell: bool = True) -> dict[str, Any]:
     """What an act's text says of how it is known to be the person's: `capability` receipt for who has no passkey, else passkey, with
     what that signed. Called under the person's key row and before the log's head is taken.
 
@@ -156,7 +168,7 @@ def prove(session: Session, runtime: Runtime, contributor: str, act: dict[str, A
         needed = ask(session, runtime, contributor, act, now, tell=tell)
         raise Forbidden("passkey_needed", "Sign the act in `ask` with your passkey, and send the request again with it.", ask=needed)
     signed = read(sent)
-    asked = text(runtime, act, signed.nonce)
+    asked = text(runtime, act(signed.nonce) if callable(act) else act, signed.nonce)
     query = select(Passkey).where(Passkey.contributor_id == contributor, Passkey.credential_id == signed.credential)
     row = session.exec(for_update(query, session).execution_options(populate_existing=True)).first()
     if row is None:
@@ -168,7 +180,8 @@ def prove(session: Session, runtime: Runtime, contributor: str, act: dict[str, A
     use_up(session, runtime, contributor, signed.nonce, now)
     if (count or row.sign_count) and count <= row.sign_count:  # those that are synced stay at 0
         raise Conflict("passkey_count", "Somebody may have a copy of it. Use another passkey, and remove this one.")
-    row.sign_count, row.used_at = count, now
+    # No more than the day: a ballot and a pledge have their time in the log, and keep nothing of who signed them.
+    row.sign_count, row.used_at = count, now.replace(hour=0, minute=0, second=0, microsecond=0)
     session.add(row)
     session.flush()
     jwk = as_jwk(public)

@@ -13,22 +13,24 @@ from sqlmodel import Session
 
 from app.crypto.signing import thumbprint
 from app.crypto.webauthn import as_jwk
-from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
+from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
 from app.kit.ids import is_id, new_id, random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
-from app.parties import contributors, passkeys, recovery
+from app.parties import claims, contributors, passkeys, recovery
 from app.parties.contributors import Person
 from app.parties.models import Passkey, Receipt
 from app.revocations.acting import Holder, keep, person_acting
 from app.revocations.models import ConsentAct
 
+_RECEIPT = Receipt.__table__  # type: ignore[attr-defined]
 LONGEST = 60
 """Letters of a passkey's name."""
 
 
-def add(session: Session, runtime: Runtime, receipt: Receipt, name: str, sent: str, *, now: datetime) -> ConsentAct:
-    """Add the passkey that a browser made (`sent`, as the page's script writes it), under a name.
+def add(session: Session, runtime: Runtime, receipt: Receipt, name: str, sent: str, *, now: datetime) -> str | None:
+    """Add the passkey that a browser made (`sent`, as the page's script writes it), under a name. With the first one gives the secret of a
+    new receipt, to go on with: the one before may be somebody else's too, and could then never be ended as one of the others.
 
     Raises Unauthorised (token_invalid), Forbidden (receipt_scope), Invalid (body_invalid, passkey_invalid), Conflict (passkeys_too_many,
     passkey_used), Gone (passkey_expired), and with a passkey there already what `passkeys.prove` raises.
@@ -57,7 +59,8 @@ def add(session: Session, runtime: Runtime, receipt: Receipt, name: str, sent: s
         raise Conflict("passkey_used", "This passkey stands on a page already. Make another one.") from None
     if not before:
         recovery.end(session, person.id, None)  # whoever had a receipt may have made a code with it, and a code removes passkeys
-    return _logged(session, person, receipt.contribution_id, "passkey.added", {**signed, **proven}, now)
+    _logged(session, person, receipt.contribution_id, "passkey.added", {**signed, **proven}, now)
+    return None if before else claims.mint(session, person.id, receipt.contribution_id, now=now)
 
 
 def remove(session: Session, runtime: Runtime, receipt: Receipt, passkey: str, *, now: datetime) -> ConsentAct:
@@ -89,11 +92,19 @@ def remove_all(session: Session, runtime: Runtime, contributor: str, contributio
     return count
 
 
-def unlock(session: Session, runtime: Runtime, receipt: Receipt, *, now: datetime) -> None:
-    """Let a receipt that came by a portal link open the page, once the passkey was shown. Raises what `passkeys.prove` raises."""
-    person_acting(session, runtime, receipt.contributor_id, exclusive=True)
-    passkeys.prove(session, runtime, receipt.contributor_id, passkeys.opening(receipt), now=now, tell=False)
-    session.execute(sa.update(Receipt).where(Receipt.id == receipt.id).values(locked=False))  # type: ignore[arg-type]
+def unlock(session: Session, runtime: Runtime, receipt: Receipt, *, now: datetime) -> str:
+    """Give a new receipt for one that came by a portal link, which ends, once the passkey was shown; gives its secret. Whoever opened the
+    link knows the secret of before: it must not open what the passkey of another opened.
+
+    Raises Unauthorised (token_invalid) where it was used so before, and what `passkeys.prove` raises.
+    """
+    person = person_acting(session, runtime, receipt.contributor_id, exclusive=True)
+    passkeys.prove(session, runtime, person.id, passkeys.opening(receipt), now=now, tell=False)
+    waits = sa.and_(_RECEIPT.c.id == receipt.id, _RECEIPT.c.locked, _RECEIPT.c.revoked_at.is_(None))
+    done: Any = session.execute(sa.update(_RECEIPT).where(waits).values(revoked_at=now))
+    if done.rowcount != 1:
+        raise Unauthorised("token_invalid", "Ask the platform for a new link.")
+    return claims.mint(session, person.id, receipt.contribution_id, now=now)
 
 
 def names(session: Session, runtime: Runtime, contributor: str) -> list[dict[str, Any]]:
@@ -121,5 +132,6 @@ def _logged(
     session: Session, person: Person, contribution: str | None, kind: str, body: dict[str, Any], now: datetime, scope: str = "passkey"
 ) -> ConsentAct:
     act = random_id("act")
-    index = log.append(session, [log.personal(kind, act, body, person.sealer, now)], now)
+    # For who has one thing that is all, the thing is the leaf's subject: what erases it meets this too.
+    index = log.append(session, [log.personal(kind, contribution or act, body, person.sealer, now)], now)
     return keep(session, Holder(person.id, contribution), act, kind, scope, 0, 0, index, now, "passkey" in body)

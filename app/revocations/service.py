@@ -249,16 +249,16 @@ def to_sign(
     session: Session, runtime: Runtime, person: Person, contribution: str | None, policy: StoredPolicy, language: str, credit: str | None
 ) -> dict[str, Any] | None:
     """What a passkey signs of a choice of terms; None where it gives nothing more: then it never needs one. To give a name for credit,
-    or another one, is more; to take it away is not."""
+    or another one, is more; to take it away is not. The first terms of a thing's own are more, unless they permit nothing: they stay
+    when the standing ones are taken back."""
     before = consents.current(session, person.id, contribution)
     named_before = None
     if before is not None and before.credit_sealed is not None:
         with suppress(CannotOpen):
             named_before = person.sealer.open(bytes(before.credit_sealed), consents.credit_place(contribution or person.id)).decode()
-    limit = before or (consents.current(session, person.id, None) if contribution is not None else None)
     book: PolicyBook = runtime.parts["policies"]
     less = not policy.terms.permission or (
-        limit is not None and narrows(policy.terms, book.by_ids([limit.policy_id])[limit.policy_id].terms)
+        before is not None and narrows(policy.terms, book.by_ids([before.policy_id])[before.policy_id].terms)
     )
     if less and credit in (None, named_before):
         return None

@@ -31,7 +31,7 @@ from app.revocations.acting import Holder
 from app.revocations.schemas import ErasureIn, RevocationIn
 from app.web import telling
 from app.web.act_pages import language_of
-from app.web.receipt_pages import set_cookie
+from app.web.receipt_pages import keeps_own, set_cookie
 from app.web.rendering import HERE, SpokenRoute, page, problem_page
 from app.web.saying import deed_language
 
@@ -125,16 +125,19 @@ def redeem(code: str, request: Request, runtime: RuntimeDep) -> Response:
             claim, contributor, _, given_at = _read_claim(runtime, session, code)
             codes: Claims = runtime.parts["claims"]
             secret = codes.secret(claim, request.headers.get("idempotency-key"))
-            claims.redeem(session, claim, contributor, given_at, secret, now=runtime.clock.now())
+            receipt = claims.redeem(session, runtime.keys, claim, contributor, given_at, secret, now=runtime.clock.now())
+            locked, kept = receipt.locked, keeps_own(request, session, receipt)
     except DomainError as error:
         if wants_json:
             raise
         return problem_page(error)
     if wants_json:
         contribution = claim.subject if claim.kind == "contribution" else None
-        return JSONResponse({"receipt": secret, "contribution": contribution}, 201, {"Cache-Control": "no-store"})
-    response = RedirectResponse("/r?new=1", 303, {"Cache-Control": "no-store"})
-    set_cookie(runtime, response, secret)
+        told = {"receipt": secret, "contribution": contribution, "locked": locked}
+        return JSONResponse(told, 201, {"Cache-Control": "no-store"})
+    response = RedirectResponse("/r" if kept else "/r?new=1", 303, {"Cache-Control": "no-store"})
+    if not kept:
+        set_cookie(runtime, response, secret)
     return response
 
 

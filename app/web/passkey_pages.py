@@ -17,6 +17,7 @@ from app.parties import claims, passkeys
 from app.parties.auth import receipt_from, same_origin
 from app.parties.models import Contributor, Platform
 from app.revocations import guarding
+from app.web.receipt_pages import set_cookie
 from app.web.rendering import SIGNED, PageRoute, page, scripted
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
@@ -63,15 +64,18 @@ def _make(request: Request, runtime: Runtime, name: str) -> Response:
 @router.post("/r/passkeys/add")
 async def add_passkey(request: Request, runtime: RuntimeDep) -> Response:
     form = await form_of(request)
-    await run_in_threadpool(_add, request, runtime, form)
-    return RedirectResponse("/r/passkeys?told=added", 303, _NO_STORE)
+    secret = await run_in_threadpool(_add, request, runtime, form)
+    response = RedirectResponse("/r/passkeys?told=added", 303, _NO_STORE)
+    if secret is not None:
+        set_cookie(runtime, response, secret)
+    return response
 
 
-def _add(request: Request, runtime: Runtime, form: dict[str, str]) -> None:
+def _add(request: Request, runtime: Runtime, form: dict[str, str]) -> str | None:
     same_origin(request)
     with write(runtime.engine) as session:
         receipt = receipt_from(request, session)
-        guarding.add(session, runtime, receipt, form.get("name", ""), form.get("made", ""), now=runtime.clock.now())
+        return guarding.add(session, runtime, receipt, form.get("name", ""), form.get("made", ""), now=runtime.clock.now())
 
 
 @router.post("/r/passkeys/remove")
@@ -88,20 +92,34 @@ def _remove(request: Request, runtime: Runtime, passkey: str) -> None:
 
 
 @router.get("/r/passkeys/sign")
-def sign(request: Request, runtime: RuntimeDep, session: ReadSessionDep, ask: Annotated[str, Query(max_length=8000)] = "") -> Response:
-    """For a program that acts with the person's receipt: what the passkey signs, to be copied there. Nothing is done here."""
-    receipt = receipt_from(request, session)
-    wanted = passkeys.asked_again(session, runtime, receipt.contributor_id, ask, runtime.clock.now())
+def begin_sign(request: Request, session: ReadSessionDep) -> Response:
+    """Where a program sends the person whose receipt it acts with: the page's script sends what stands in the address's fragment."""
+    receipt_from(request, session)
+    return scripted(page("passkey_sign.html", ask=None))
+
+
+@router.post("/r/passkeys/sign")
+async def sign(request: Request, runtime: RuntimeDep) -> Response:
+    """What the passkey signs, to be copied into the program. Nothing is done here."""
+    form = await form_of(request)
+    return await run_in_threadpool(_sign, request, runtime, form.get("ask", ""))
+
+
+def _sign(request: Request, runtime: Runtime, ask: str) -> Response:
+    same_origin(request)
+    with read(runtime.engine) as session:
+        wanted = passkeys.asked_again(session, runtime, receipt_from(request, session).contributor_id, ask, runtime.clock.now())
     kind = json.loads(wanted["text"])["act"]["type"]
     return scripted(page("passkey_sign.html", ask=json.dumps(wanted), text=wanted["text"], told=SIGNED.get(kind) or kind))
 
 
 @router.post("/r/passkeys/open")
 def open_locked(request: Request, runtime: RuntimeDep) -> Response:
-    """The page by a link of the platform's, once the passkey was shown."""
+    """The page by a link of the platform's, once the passkey was shown: with a receipt that only this browser has."""
     same_origin(request)
+    response = RedirectResponse("/r?new=1", 303, _NO_STORE)
     with write(runtime.engine) as session:
         receipt = receipt_from(request, session, locked=True)
         if receipt.locked:
-            guarding.unlock(session, runtime, receipt, now=runtime.clock.now())
-    return RedirectResponse("/r?new=1", 303, _NO_STORE)
+            set_cookie(runtime, response, guarding.unlock(session, runtime, receipt, now=runtime.clock.now()))
+    return response

@@ -40,6 +40,15 @@ def set_cookie(runtime: Runtime, response: Response, secret: str) -> None:
     response.set_cookie(COOKIE, secret, max_age=365 * 86_400, httponly=True, samesite="lax", secure=secure, path="/")
 
 
+def keeps_own(request: Request, session: Session, found: Receipt | None) -> bool:
+    """Whether the receipt in the browser stays, though this one was opened there: it opens all of the same person, and this one, of a link
+    of the platform's, opens nothing. Else such a link would take the last way in from who lost their passkey."""
+    own = claims.receipt_of(session, request.cookies.get(COOKIE) or "")
+    if found is None or own is None or own.locked or not found.locked:
+        return False
+    return (own.contributor_id, own.contribution_id) == (found.contributor_id, None)
+
+
 @router.get("/r")
 def mine(
     request: Request, runtime: RuntimeDep, session: ReadSessionDep, cursor: Cursor = None, new: Flag = None, show: Flag = None,
@@ -171,12 +180,14 @@ def end_others(request: Request, runtime: RuntimeDep) -> Response:
 
 # The last of these: it takes whatever no other address above takes.
 @router.get("/r/{secret}", dependencies=[BY_LINK])
-def open_receipt(secret: str, runtime: RuntimeDep) -> Response:
+def open_receipt(secret: str, request: Request, runtime: RuntimeDep) -> Response:
     """A kept receipt as a link: becomes a cookie and leaves the address bar."""
     with read(runtime.engine) as session:
-        known = claims.receipt_of(session, secret) is not None
-    if not known:
+        found = claims.receipt_of(session, secret)
+        kept = keeps_own(request, session, found)
+    if found is None:
         raise Unauthorised("token_invalid", "Look at the receipt again; it must be copied whole.")
     response = Response(status_code=303, headers={"Location": "/r", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-    set_cookie(runtime, response, secret)
+    if not kept:
+        set_cookie(runtime, response, secret)
     return response

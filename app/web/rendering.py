@@ -42,6 +42,10 @@ SIGNED = {
     "statements.imported": say("Bring in statements from elsewhere."), "moderation.appealed": say("Appeal that something was hidden."),
     "thread.hidden": say("Hide what somebody said."),
     "moderation.decided": say("Decide on an appeal."), "appeal.decided": say("Decide on an appeal."),
+    "policy.adopt": say("Propose terms to a group."), "policy.narrow": say("Propose that a group allow less."),
+    "charter.amend": say("Propose new rules for a group."), "steward.elect": say("Propose a member to run the group."),
+    "steward.remove": say("Propose that a member no longer run the group."), "licence.recall": say("Propose to refuse a lab."),
+    "licence.grant": say("Propose to let a lab in again."),
 }  # fmt: skip
 """What a page asks a passkey for, by the type of the act."""
 HEADERS = {

@@ -151,8 +151,11 @@ def _scope(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
         proven = None
         if any(service.to_sign(session, runtime, person, one, policy, language, credit) for one in left):
             # One signature over all of them: each act holds it, and stands in it.
-            signed = {"type": "consent.scoped", "contributions": left, **service.terms_to_sign(policy, language, credit)}
-            proven = passkeys.prove(session, runtime, receipt.contributor_id, signed, now=runtime.clock.now())
+            signed = {"type": "consent.scoped", **service.terms_to_sign(policy, language, credit)}
+            proven = passkeys.prove(
+                session, runtime, receipt.contributor_id, lambda once: {**signed, "contributions": passkeys.veiled(left, once)},
+                now=runtime.clock.now(),
+            )  # fmt: skip
         for one in left:
             service.scope(session, runtime, holder, one, policy, language, credit, now=runtime.clock.now(), proven=proven)
             done += 1

@@ -26,6 +26,13 @@ DEVICE = {
 }  # fmt: skip
 
 
+SEVERAL = """(fields) => {
+    const form = document.body.appendChild(Object.assign(document.createElement("form"), { method: "post", action: "/r/some/scope" }));
+    for (const [name, value] of Object.entries(fields)) form.append(Object.assign(document.createElement("input"), { name, value }));
+    form.submit();
+}"""
+
+
 def test_a_passkey_keeps_the_platform_from_acting_for_a_person(backend: str, opened: Callable[..., Page]) -> None:
     if backend != "sqlite":
         pytest.skip("looked at on SQLite")
@@ -33,7 +40,7 @@ def test_a_passkey_keeps_the_platform_from_acting_for_a_person(backend: str, ope
         port = free_port()
         with serving(test_settings(Path(directory), public_url=f"http://localhost:{port}"), backend) as service:
             platform = service.platform()
-            [given] = platform.give(1, contributor="ann")
+            [given, other] = platform.give(2, contributor="ann")
             page = opened(PHONE)
             device = page.context.new_cdp_session(page)
             device.send("WebAuthn.enable")
@@ -64,6 +71,8 @@ def test_a_passkey_keeps_the_platform_from_acting_for_a_person(backend: str, ope
             # A program that has the person's receipt has it signed: on a page of ours, to be copied.
             terms = {"template": "open-model-training-with-credit", "parameters": {}, "language": "en"}
             page.goto(service.post("/v1/contributions/me/consents", terms, receipt).json()["ask"]["sign_at"])
+            expect(page.get_by_role("button", name="Use my passkey")).to_be_visible()
+            assert page.url == service.base + "/r/passkeys/sign", "what is signed stands in no address"
             no_barriers(page)
             page.get_by_role("button", name="Use my passkey").click()
             expect(page.locator("#answer")).to_contain_text('"signature":')
@@ -89,6 +98,20 @@ def test_a_passkey_keeps_the_platform_from_acting_for_a_person(backend: str, ope
             found = [(one["verdict"], [step["name"] for step in one["steps"]]) for one in page.evaluate(run, texts)]
             assert found == [by_command(text) for text in texts]
             assert found[0][0] == "holds" and all(steps == ["act matches its digest"] for _, steps in found[1:]), found
+            # One signature over several: the receipt of one proves that one, and names no other.
+            page.goto(service.base + "/r")
+            with page.expect_navigation():
+                page.evaluate(SEVERAL, {given.id: "1", other.id: "1", "template": "evaluation-only", "language": "en", "credit": "Bea"})
+            tap(page, "Use my passkey")
+            address = service.base + str(page.locator("a[href^='/r/act/']").first.get_attribute("href"))
+            file = proven(lambda: httpx.get(address, cookies={COOKIE: receipt}).text)
+            act = json.loads(file["act"])
+            assert act["contribution"] in (given.id, other.id) and ({given.id, other.id} - {act["contribution"]}).pop() not in file["act"]
+            moved = json.dumps(act | {"contribution": "con_" + "0" * 26}, separators=(",", ":"), sort_keys=True)
+            page.goto(service.base + "/verify")
+            texts = [json.dumps(file), json.dumps(file | {"act": moved, "payload_sha256": sha256(moved.encode()).hexdigest()})]
+            found = [(one["verdict"], [step["name"] for step in one["steps"]]) for one in page.evaluate(run, texts)]
+            assert found == [by_command(text) for text in texts] and [verdict for verdict, _ in found] == ["holds", "fails"]
             # Opened by a new link of the platform's, once the passkey was shown.
             page.context.clear_cookies()
             url = service.post("/v1/portal-sessions", {"contributor": "ann"}, service.token(platform)).json()["url"]

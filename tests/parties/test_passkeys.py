@@ -1,24 +1,30 @@
 """Who has a passkey signs with it what gives more; nobody else does that in their name, and what takes away never waits for it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from fido2.cose import ES256, RS256
 from sayso import verify
 from sayso.contributor import Contributor
+from sayso.errors import Forbidden
 from sayso.passkey import check
 from sayso.proofs import Failed
 
-from app.core.canonical import b64u
+from app.core.canonical import b64u, canonical
 from app.kit.db import read
 from app.kit.problems import CODES
+from app.log.models import LogEntry
 from app.parties import passkeys
 from app.parties.auth import COOKIE
 from app.parties.models import Passkey
-from app.revocations import completion
+from app.revocations import completion, guarding
+from app.revocations.erasure import ERASED
 from tests.authenticator import PRESENT, Authenticator, added, wanted
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import at_once, refused
@@ -61,7 +67,7 @@ def ask_of(answer: httpx.Response) -> dict[str, Any]:
     return found
 
 
-def test_what_gives_more_needs_it_and_the_receipt_proves_it(service: Service, person: Contributor) -> None:
+def test_what_gives_more_needs_it_and_the_receipt_proves_it(service: Service, platform: PlatformParty, person: Contributor) -> None:
     one, two = things(service, person.receipt)
     passkey = guarded(service, person)
     ask = ask_of(scoped(service, person.receipt, one, WIDER))
@@ -70,6 +76,12 @@ def test_what_gives_more_needs_it_and_the_receipt_proves_it(service: Service, pe
     assert answer.status_code == 201, answer.text
     for other in ("me", two):  # also for what is given later, and for each thing
         ask_of(scoped(service, person.receipt, other, WIDER))
+    # Nor does what the standing terms allow become a thing's own by anybody's hand: it would stay when they are taken back.
+    [bare] = platform.give(1, contributor="signs", consent=None)
+    ask = ask_of(scoped(service, person.receipt, "me", WIDER))
+    assert scoped(service, person.receipt, "me", WIDER, sayso_passkey=passkey.show(ask)).status_code == 201
+    for holder in (person.receipt, service.claim(bare).receipt):
+        ask_of(scoped(service, holder, bare.id, WIDER))
     # The receipt of it holds what was signed, and anybody can check that offline: each part of it, and that it says what the act says.
     file = until(lambda: (found := json.loads(person.act_file(answer.json()["id"])))["tlog_proof"] and found)
     assert file["evidence"]["kind"] == "passkey" and verify.verify_receipt(file).exit_code == verify.VERIFIED
@@ -117,7 +129,7 @@ def kept(service: Service, passkey: Authenticator) -> int:
 
 
 def test_each_act_in_the_persons_name_asks(service: Service, person: Contributor) -> None:
-    one, _ = things(service, person.receipt)
+    one, two = things(service, person.receipt)
     page = window(service, person.receipt)
     passkey = guarded(service, person)
     charter = {"aim": "To have a say.", "decisions": {}}
@@ -125,7 +137,7 @@ def test_each_act_in_the_persons_name_asks(service: Service, person: Contributor
     ask_of(service.post("/v1/collectives", {"name": "Us", "kind": "affinity", "charter": charter}, person.receipt))
     forms: list[tuple[str, dict[str, str], str]] = [
         (f"/r/of/{one}/object", {"statement": "No\r\nmore.", "language": "en"}, "/done"),
-        ("/r/some/scope", {one: "1", "template": "open-model-training-with-credit", "credit": "Ann"}, "/r/some/done"),
+        ("/r/some/scope", {one: "1", two: "1", "template": "open-model-training-with-credit", "credit": "Ann"}, "/r/some/done"),
         (f"/r/of/{one}/credit", {"credit": "Bea"}, "/done"), ("/r/keys/new", {}, "told=new"), ("/r/keys/end", {}, "told=ended"),
         ("/r/recovery", {}, "/r/recovery"),
     ]  # fmt: skip
@@ -135,15 +147,59 @@ def test_each_act_in_the_persons_name_asks(service: Service, person: Contributor
         assert f'action="{address}"' in asking.text and all(f'name="{name}" value="' in asking.text for name in form)
         done = post(page, address, **form, passkey=passkey.show(wanted(asking)))
         assert done.status_code == 200 and led_to in str(done.url), (address, done.text)
+    # One signature over several: the receipt of one holds it, proves that one, and does not name the others.
+    person = Contributor(service.base, [cookie.value or "" for cookie in page.cookies.jar if cookie.name == COOKIE][-1])
+    several = [a["id"] for a in person.acts() if a["type"] == "consent.scoped"][:2]
+    files = [until(lambda act=act: (found := json.loads(person.act_file(act)))["tlog_proof"] and found) for act in several]
+    acts = {json.loads(file["act"])["contribution"]: json.loads(file["act"]) for file in files}
+    assert set(acts) == {one, two} and two not in json.dumps(acts[one]) and acts[one]["passkey"] == acts[two]["passkey"]
+    assert [verify.verify_receipt(file).exit_code for file in files] == [verify.VERIFIED] * 2
+    with pytest.raises(Failed, match="other contributions"):
+        check(acts[one] | {"contribution": "con_" + "0" * 26}, files[0]["evidence"]["key"])
     # Taking the name away, or the words, gives nothing more.
     assert "/done" in str(post(page, f"/r/of/{one}/credit", credit="").url)
 
 
+def test_a_link_used_while_the_first_one_is_added_is_locked(service: Service, platform: PlatformParty, person: Contributor, monkeypatch: Any) -> None:
+    url = service.post("/v1/portal-sessions", {"contributor": "signs"}, service.token(platform)).json()["url"]
+    logged, found = guarding._logged, []
+
+    def meanwhile(*given: Any) -> Any:
+        with suppress(TimeoutError):
+            found.append(pool.submit(Contributor.claim, url))
+            found[0].result(0.5)
+        return logged(*given)
+
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(guarding, "_logged", meanwhile)
+        guarded(service, person)
+        assert found[0].result().locked
+
+
 def test_a_portal_link_opens_nothing_until_it_is_shown(service: Service, platform: PlatformParty, person: Contributor) -> None:
-    passkey = guarded(service, person)
+    passkey = Authenticator(service.base)
+    # The first one comes with a new receipt: whoever else has the one of before is one of the others, who can be ended.
+    mine = window(service, person.receipt)
+    options = wanted(post(mine, "/r/passkeys/new", name="x"), "make")
+    first = httpx.post(
+        f"{service.base}/r/passkeys/add", data={"name": "x", "made": passkey.make(options)}, headers={"Origin": service.base}, cookies={COOKIE: person.receipt}
+    ).cookies[COOKIE]
+    mine = window(service, first)
+    assert opens(service, person.receipt)
+    assert post(mine, "/r/keys/end", passkey=passkey.show(wanted(post(mine, "/r/keys/end")))).status_code == 200
+    assert opens(service, first) and not opens(service, person.receipt)
     theirs = receipt_for_all(service, platform, "signs")  # the platform opened the link that it asked for
+    assert theirs.locked and not person.locked
+    with pytest.raises(Forbidden, match="passkey_needed"):
+        theirs.passkey = lambda ask: ask["sign_at"]  # not asked: there is nothing to sign for a program
+        theirs.withdraw("all")
+    # In a browser that has a receipt for everything the link leaves that there, whether it is used there or was before.
+    url = service.post("/v1/portal-sessions", {"contributor": "signs"}, service.token(platform)).json()["url"]
+    for at, method in ((url, "POST"), (f"{service.base}/r/{theirs.receipt}", "GET")):
+        assert COOKIE not in httpx.request(method, at, cookies={COOKIE: first}).cookies
+    assert httpx.get(f"{service.base}/r/{theirs.receipt}").cookies[COOKIE] == theirs.receipt
     page = window(service, theirs.receipt)
-    one = things(service, person.receipt)[0]
+    one = things(service, first)[0]
     for address in ("/r", f"/r/of/{one}", "/r/timeline", "/r/keys", "/r/passkeys", "/r/everything", f"/r/receipt/{one}"):
         answer = page.get(address)
         assert answer.status_code == 403 and "This link opens nothing" in answer.text.replace("So this", "This") and one not in answer.text
@@ -154,7 +210,11 @@ def test_a_portal_link_opens_nothing_until_it_is_shown(service: Service, platfor
     stranger = Authenticator(service.base)
     assert CODES["passkey_unknown"] in post(page, "/r/passkeys/open", passkey=stranger.show(ask)).text
     assert not opens(service, theirs.receipt)
-    assert one in post(page, "/r/passkeys/open", passkey=passkey.show(ask)).text and opens(service, theirs.receipt)
+    # Shown by the person, in whose browser the platform had its receipt put: a new one opens the page, which nobody else knows.
+    opened = httpx.post(
+        f"{service.base}/r/passkeys/open", data={"passkey": passkey.show(ask)}, headers={"Origin": service.base}, cookies={COOKIE: theirs.receipt}
+    )
+    assert opens(service, opened.cookies[COOKIE]) and not opens(service, theirs.receipt) and page.get("/r").status_code == 401
     # The link of one thing must be able to take that one back, whoever opened it; it allows nothing more.
     part = service.claim(platform.give(1, contributor="signs")[0])
     ask_of(scoped(service, part.receipt, str(part.claimed), WIDER))
@@ -206,13 +266,16 @@ def test_a_signature_is_good_once_for_five_minutes_and_for_that_act_alone(servic
     foreign = ask_of(scoped(service, stranger.receipt, things(service, stranger.receipt)[0], WIDER))["nonce"]
     text = ask["text"].replace(ask["nonce"], foreign)
     refused(scoped(service, person.receipt, one, WIDER, sayso_passkey=passkey.show({"nonce": foreign, "text": text})), 422, "passkey_invalid")
-    at = ask["sign_at"].removeprefix(service.base)
+    at, _, sent_on = ask["sign_at"].partition("#ask=")  # no server, and no log, sees what is behind the sign
+    assert at == f"{service.base}/r/passkeys/sign" and window(service, person.receipt).get(at).status_code == 200
     page, other = window(service, person.receipt), window(service, stranger.receipt)
-    assert json.loads(wanted(page.get(at))["text"])["nonce"] == ask["nonce"] and CODES["passkey_invalid"] in other.get(at).text
-    for wrong in ("", at[-80:], b64u(b"[]"), b64u(b'{"act":{},"nonce":""}'), b64u(ask["text"].replace("consent.", "x.").encode()) + "A"):
-        assert CODES["passkey_invalid"] in page.get("/r/passkeys/sign", params={"ask": wrong}).text
+    assert json.loads(wanted(post(page, at, ask=sent_on))["text"])["nonce"] == ask["nonce"]
+    assert CODES["passkey_invalid"] in post(other, at, ask=sent_on).text
+    opening = json.loads(ask["text"]) | {"act": {"type": "receipt.opened", "receipt": "x"}}
+    for wrong in ("", sent_on[-80:], b64u(canonical(opening)), b64u(b"[]"), b64u(b'{"act":{},"nonce":""}'), b64u(ask["text"].replace("consent.", "x.").encode()) + "A"):
+        assert CODES["passkey_invalid"] in post(page, at, ask=wrong).text
     service.clock.offset = timedelta(minutes=6)
-    assert CODES["passkey_expired"] in page.get(at).text
+    assert CODES["passkey_expired"] in post(page, at, ask=sent_on).text
     service.clock.offset = timedelta()
     whole = json.loads(passkey.show(ask))
     bent = [whole | {"id": "="}, whole | {"signature": whole["signature"][:-8]}, whole | {"x": ""}]
@@ -268,6 +331,8 @@ def test_one_is_made_here_and_now_by_whoever_has_all_of_it(service: Service, pla
         assert CODES[code] in post(page, "/r/passkeys/add", name="x", made=passkey.make(options, **bend)).text
     for wrong in ("", "{}", "x" * 13_000, json.dumps(json.loads(passkey.make(options)) | {"attestation": "AAAA"})):
         assert CODES["passkey_invalid"] in post(page, "/r/passkeys/add", name="x", made=wrong).text
+    for odd in (ES256({1: 2, 3: -7, -1: 1, -2: b"\1" * 32, -3: b"\1" * 32}), RS256({1: 3, 3: -257, -1: b"\xff" * 128, -2: b"\1\0\1"})):
+        assert CODES["passkey_invalid"] in post(page, "/r/passkeys/add", name="x", made=passkey.make(options, key=odd)).text, "no key at all"
     assert post(page, "/r/passkeys/add", name="", made=passkey.make(options)).status_code == 422
     service.clock.offset = timedelta(minutes=6)
     assert CODES["passkey_expired"] in post(page, "/r/passkeys/add", name="x", made=passkey.make(options)).text
@@ -281,6 +346,9 @@ def test_one_is_made_here_and_now_by_whoever_has_all_of_it(service: Service, pla
     assert "You added a passkey." in window(service, sole.receipt).get("/r").text
     sole.erase(contribution=str(sole.claimed))
     assert kept(service, passkey) == 0
+    with read(service.runtime.engine) as session:
+        query = sa.select(LogEntry.sealed).where(LogEntry.type == "passkey.added", LogEntry.subject == sole.claimed)  # type: ignore[call-overload]
+        assert [bytes(sealed) for sealed in session.execute(query).scalars()] == [ERASED], "nor what its leaf committed to"
 
 
 def test_the_code_removes_them_and_the_page_tells(service: Service, platform: PlatformParty, person: Contributor) -> None:

@@ -15,10 +15,12 @@ from sqlmodel import select
 from app.contributions.models import Contribution, ContributionPayload
 from app.crypto.commitment import record_id, rid_seed
 from app.kit.db import read, write
+from app.kit.ids import new_id
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
 from app.parties import contributors
 from app.parties.models import Contributor as Person
+from app.parties.models import Passkey
 from app.releases.models import Shard
 from app.revocations import completion
 from app.revocations.models import Erasure
@@ -148,6 +150,11 @@ def test_no_row_on_disk_confirms_a_guess_or_names_the_person(
         session.execute(many, {"platform": platform.id})
     holder = receipt_for_all(service, platform, "person on disk")
     row = row_of(service, given.id)
+    with write(service.runtime.engine) as session:
+        session.add(Passkey(
+            id=new_id("passkey"), contributor_id=row.contributor_id, credential_id=b"credential on disk", public_key=b"public key on disk",
+            sign_count=0, name_sealed=b"sealed", added_at=service.clock.now(),
+        ))  # fmt: skip
     with read(service.runtime.engine) as session:
         payload = session.get_one(ContributionPayload, given.id)
         person = session.get_one(Person, row.contributor_id)
@@ -156,9 +163,10 @@ def test_no_row_on_disk_confirms_a_guess_or_names_the_person(
     things = {
         "mac of the body": bytes(row.body_mac or b""), "context reference": b"7f3a-on-disk", "sealed text": bytes(payload.text or b""),
         "pseudonym": bytes(person.pseudonym or b""), "wrapped key": bytes(key.wrapped),
+        "passkey's id": b"credential on disk", "its key": b"public key on disk",
     }  # fmt: skip
     assert all(len(what) >= 12 for what in things.values())
-    tables = ("contribution", "contribution_payload", "contributor", "uq_contributor_platform_id_pseudonym", "data_key")
+    tables = ("contribution", "contribution_payload", "contributor", "uq_contributor_platform_id_pseudonym", "data_key", "passkey", "uq_passkey_credential_id")
 
     def there() -> set[str]:
         rows = _rows_on_disk(service, *tables)

@@ -24,6 +24,14 @@ async function show({ nonce, options }) {
   };
 }
 
+// What is to be signed came behind the address, where no server sees it: it goes on in a form, and out of the address.
+const begun = document.querySelector("form[data-fragment]");
+if (begun) {
+  begun.elements.namedItem("ask").value = new URLSearchParams(location.hash.slice(1)).get("ask") ?? "";
+  history.replaceState(null, "", location.pathname);
+  begun.submit();
+}
+
 const form = document.querySelector("form[data-make], form[data-ask]");
 if (form && window.PublicKeyCredential) {
   const { make: wanted, ask } = form.dataset, failed = document.getElementById("failed");

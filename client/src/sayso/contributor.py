@@ -16,6 +16,7 @@ Done = TypeVar("Done")
 class _Claimed(Answer):
     receipt: str
     contribution: str | None = None
+    locked: bool = False
 
 
 class _Page(Answer):
@@ -34,6 +35,8 @@ class Contributor:
     def __init__(self, base_url: str, receipt: str, *, transport: Transport | None = None) -> None:
         self.receipt = receipt
         self.claimed: str | None = None
+        self.locked = False
+        """Whether it opens nothing: it came by a link to everything, for a person who has a passkey. They open the link in a browser."""
         self.passkey: Callable[[dict[str, Any]], str] | None = None
         """For a person who has a passkey: asked with the problem's `ask` where an act needs it, gives what the passkey signed. The person
         gets that on the page at `ask["sign_at"]`, in the browser that has their receipt; it is good once, for five minutes."""
@@ -58,7 +61,7 @@ class Contributor:
         transport = transport or Transport(base)
         claimed = transport.json(_Claimed, "POST", f"{base}/c/{quote(code, safe='')}")
         found = cls(base, claimed.receipt, transport=transport)
-        found.claimed = claimed.contribution
+        found.claimed, found.locked = claimed.contribution, claimed.locked
         return found
 
     def mine(self) -> Iterator[Contribution]:
@@ -192,7 +195,8 @@ class Contributor:
         try:
             return send({})
         except Forbidden as refusal:
-            if refusal.code != "passkey_needed" or self.passkey is None or "ask" not in refusal.document:
+            # What only opens a receipt (`opens`) is done in a browser, and gives it another one.
+            if refusal.code != "passkey_needed" or self.passkey is None or "ask" not in refusal.document or refusal.document.get("opens"):
                 raise
             return send({"Sayso-Passkey": self.passkey(refusal.document["ask"])})
 

@@ -34,7 +34,7 @@ def check(act: dict[str, Any], key: str) -> None:
     if not data[32] & _PRESENT or not data[32] & _VERIFIED:
         raise Failed("the device did not check that it was the person")
     _verify(jwk, unbase64(get(found, "signature", str), _WHAT, url=True), data + sha256(raw).digest())
-    _is_of(get(asked, "act", dict), act)
+    _is_of(get(asked, "act", dict), act, get(asked, "nonce", str))
 
 
 def _host(site: str) -> str:
@@ -44,13 +44,14 @@ def _host(site: str) -> str:
         raise Failed("the site is no address") from None
 
 
-def _is_of(asked: dict[str, Any], act: dict[str, Any]) -> None:
-    """Whatever was signed stands in the act as it was signed. Terms were signed before it was known whether they are the first."""
+def _is_of(asked: dict[str, Any], act: dict[str, Any], nonce: str) -> None:
+    """Whatever was signed stands in the act as it was signed. Terms were signed before it was known whether they are the first. Several
+    contributions at once are named by digests with the nonce: the receipt of one does not tell which the others are."""
     kind = "consent.scoped" if act.get("type") == "consent.given" else act.get("type")
     same(get(asked, "type", str), kind, "the passkey signed an act of another kind")
     for name, value in asked.items():
         if name == "contributions":
-            if not isinstance(value, list) or act.get("contribution") not in value:
+            if not isinstance(value, list) or sha256((nonce + get(act, "contribution", str)).encode()).hexdigest() not in value:
                 raise Failed("the passkey signed something about other contributions")
         elif name != "type" and (name not in act or act[name] != value or type(act[name]) is not type(value)):
             raise Failed("the passkey signed something other than the act says")
