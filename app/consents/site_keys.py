@@ -149,10 +149,18 @@ def revoke(session: Session, key_id: str, platform_id: str | None = None, *, now
     return key
 
 
+def known(session: Session, key_id: str) -> SiteKey:
+    """A key that was ever made: where its origins are, also if nothing is chosen under it any more. Raises NotFound (site_key_unknown)."""
+    key = session.get(SiteKey, key_id) if is_id("site_key", key_id) else None
+    if key is None:
+        raise NotFound("site_key_unknown", _UNKNOWN)
+    return key
+
+
 def find(session: Session, key_id: str) -> SiteKey:
     """The key under which the widget is shown. Raises NotFound (site_key_unknown), the same for a revoked one."""
-    key = session.get(SiteKey, key_id) if is_id("site_key", key_id) else None
-    if key is None or key.revoked_at is not None or session.get_one(Platform, key.platform_id).suspended_at is not None:
+    key = known(session, key_id)
+    if key.revoked_at is not None or session.get_one(Platform, key.platform_id).suspended_at is not None:
         raise NotFound("site_key_unknown", _UNKNOWN)
     return key
 

@@ -55,17 +55,22 @@ def script() -> Response:
 
 @widget_pages.get("/w/{site}")
 def frame(
-    site: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, ref: Annotated[str | None, Query(max_length=100)] = None,
-    lang: Annotated[str | None, Query(max_length=40)] = None,
+    site: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, ref: Annotated[str | None, Query()] = None,
+    lang: Annotated[str | None, Query()] = None,
 ) -> Response:  # fmt: skip
     """The choices as a form. What was chosen under the same number before is marked, while no record has it."""
-    key = site_keys.find(session, site)
-    _check_ref(ref)
+    key = site_keys.known(session, site)
+    language = _language(key, lang, request)
+    try:
+        site_keys.find(session, site)
+        _check_ref(ref)
+    except DomainError as error:
+        return _refused(key, language, error, ref, "away")
     before = None if ref is None else site_keys.under(session, key.platform_id, ref, now=runtime.clock.now())
     choices = site_keys.shown(session, key, runtime.settings.public_url)["choices"]
     book: PolicyBook = runtime.parts["policies"]
     chosen = None if before is None else book.by_ids([before.policy_id])[before.policy_id].digest
-    return _page(key, 200, _language(key, lang, request), choices=choices, chosen=chosen, ref=ref)
+    return _page(key, 200, language, choices=choices, chosen=chosen, ref=ref)
 
 
 @widget_pages.post("/w/{site}")
@@ -78,7 +83,7 @@ async def choose(site: str, request: Request, runtime: RuntimeDep) -> Response:
 def _choose(site: str, form: dict[str, str], request: Request, runtime: Runtime) -> Response:
     ref, now = form.get("ref") or None, runtime.clock.now()
     with read(runtime.engine) as session:
-        key = site_keys.find(session, site)
+        key = site_keys.known(session, site)
     language = _language(key, form.get("lang"), request)
     try:
         same_origin(request)
@@ -89,14 +94,22 @@ def _choose(site: str, form: dict[str, str], request: Request, runtime: Runtime)
         with write(runtime.engine) as session:
             made = site_keys.choose(session, site_keys.find(session, site), policies, form.get("wording", ""), ref, now=now)
     except DomainError as error:
-        # Inside the frame too: with the headers of other pages the browser would show nothing at all.
-        return _page(key, STATUS[error.kind], language, refusal=error, title=CODES[error.code], ref=ref)
+        return _refused(key, language, error, ref)
     policy = next(name for name, row in policies.items() if row.id == made.policy_id)
     told = {
         "intent": made.id, "policy": policy, "wording": made.wording_sha256, "language": made.wording_language,
         "expires_at": rfc3339(now + INTENT_LIFE),
     }  # fmt: skip
     return _page(key, 201, language, made=told, ref=ref)
+
+
+def _refused(key: SiteKey, language: str, error: DomainError, ref: str | None, word: str = "lost") -> HTMLResponse:
+    """Told inside the frame: with the headers of other pages the browser would show nothing at all."""
+    again = error.code != "site_key_unknown"
+    return _page(
+        key, STATUS[error.kind], language, refusal=error, title=CODES[error.code], word=word, again=again,
+        ref=None if error.code == "parameter_invalid" else ref,
+    )  # fmt: skip
 
 
 def _check_ref(ref: str | None) -> None:
@@ -108,7 +121,7 @@ def _language(key: SiteKey, wanted: str | None, request: Request) -> str:
     """Of the languages that the choices are worded in: the one asked for, or what the browser prefers, or the first."""
     known = list(key.choices[0]["wordings"])
     base = "en" if "en" in known else known[0]
-    return negotiate.language(wanted or request.headers.get("accept-language", "")[:1000], known, base)
+    return negotiate.language((wanted or "")[:40] or request.headers.get("accept-language", "")[:1000], known, base)
 
 
 def _page(key: SiteKey, status: int, language: str, **values: object) -> HTMLResponse:

@@ -215,7 +215,9 @@ def test_each_refusal_has_its_code_and_a_listed_page_can_read_it(
     for widget.site in (site, "stk_" + "0" * 26, "nonsense"):
         assert refused(widget.post(good), 404, "site_key_unknown")["detail"] == revoked.json()["detail"]
         refused(widget.call("GET"), 404, "site_key_unknown")
-        assert service.http.get(f"{service.base}/w/{widget.site}").status_code == 404
+        for page in (service.http.get(f"{service.base}/w/{widget.site}"), in_frame(service, widget, **good)):
+            assert page.status_code == 404, "and told in the frame, where it is known whose it is"
+            assert (f"frame-ancestors {ORIGIN}" in page.headers["content-security-policy"]) == (widget.site == site)
 
 
 def test_a_suspended_platform_shows_no_widget(service: Service, platform: PlatformParty) -> None:
@@ -285,7 +287,10 @@ def test_in_the_frame_too_each_refusal_is_told(service: Service, platform: Platf
     for fields, status in (({"wording": "0" * 64}, 422), ({}, 422), ({"wording": wording, "ref": "short"}, 422)):
         answer = in_frame(service, widget, **fields)
         assert answer.status_code == status and f"frame-ancestors {ORIGIN}" in answer.headers["content-security-policy"]
-    assert service.http.get(f"{service.base}/w/{widget.site}?ref=guess").status_code == 422
+    for asked in ("ref=guess", f"ref={'x' * 101}", f"lang={'x' * 41}&ref=short"):
+        answer = service.http.get(f"{service.base}/w/{widget.site}?{asked}")
+        assert answer.status_code == 422 and f"frame-ancestors {ORIGIN}" in answer.headers["content-security-policy"]
+        assert "The choices could not be loaded." in answer.text and "Open the frame with a ref" in answer.text
     refused(in_frame(service, widget, wording=wording, more="x" * 2000), 413, "body_too_large")
     refused(call(service, "GET", "/v1/consent-intents/under/short", service.token(platform)), 422, "parameter_invalid")
     for path in ("/", "/receipts", "/w/stk_" + "0" * 26):

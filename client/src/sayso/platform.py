@@ -176,7 +176,7 @@ class Platform:
 
     def intent_under(self, ref: str) -> str | None:
         """What was chosen in the frame that a page of yours opened under `ref`, for `ConsentGiven(intent=…)`: good for one record. None
-        where nobody chose. Raises SaysoError."""
+        where nobody chose, or a record has the last choice already. Raises SaysoError."""
         try:
             path = f"/v1/consent-intents/under/{quote(ref, safe='')}"
             return str(self._transport.request("GET", path, auth=self._auth).json()["intent"])
