@@ -32,8 +32,9 @@ class Authenticator:
         return AuthenticatorData.create(rp, AuthenticatorData.FLAG(flags), self.count, credential)
 
     def make(
-        self, wanted: dict[str, Any], *, origin: str | None = None, host: str | None = None, flags: int = PRESENT | VERIFIED, key: CoseKey | None = None
-    ) -> str:
+        self, wanted: dict[str, Any], *, origin: str | None = None, host: str | None = None, flags: int = PRESENT | VERIFIED,
+        key: CoseKey | None = None,
+    ) -> str:  # fmt: skip
         """What the page sends as `made`."""
         options = wanted["options"]
         assert options["attestation"] == "none" and options["authenticatorSelection"]["residentKey"] == "required"

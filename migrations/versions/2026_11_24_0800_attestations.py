@@ -1,7 +1,7 @@
 """What a lab stated of a recall, signed by its own key; in which format a release is cut; the catalogue and its dry runs.
 
 Revision: 2026_11_24_0800
-Revises: 2026_11_24_0600
+Revises: 2026_11_24_0700
 """
 
 import sqlalchemy as sa

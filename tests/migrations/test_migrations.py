@@ -1,11 +1,13 @@
 """Migrations say what the models say, go up and down, and can be started by two processes at once."""
 
 import os
+import re
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -89,6 +91,35 @@ def test_up_down_and_up_again_ends_where_it_began(empty: str, engine: sa.Engine)
     assert columns(engine) == first and at_head(engine)
 
 
+def row_in(connection: sa.Connection, table: sa.Table) -> dict[str, Any]:
+    """A row with something in each column that must have it, and the rows that it refers to."""
+    row: dict[str, Any] = {}
+    for column in table.columns:
+        if column.foreign_keys and not column.nullable:
+            [key] = column.foreign_keys
+            row[column.name] = row_in(connection, key.column.table)[key.column.name]
+        elif not column.nullable and (column.server_default is None or column.primary_key):
+            row[column.name] = {str: uuid.uuid4().hex, int: 1, bool: False, bytes: os.urandom(8), dict: {}}[column.type.python_type]
+    connection.execute(sa.insert(table).values(**row))
+    return row
+
+
+def test_what_was_there_before_stays_and_is_taken_for_no_more(empty: str, engine: sa.Engine) -> None:
+    upgrade(empty)
+    downgrade(empty, "2026_11_29_1125")
+    there, added = sa.MetaData(), {"consent_intent": ("site_key_id", None), "receipt": ("locked", False), "consent_act": ("by_passkey", False)}
+    there.reflect(engine)
+    with engine.begin() as connection:
+        rows = {name: row_in(connection, there.tables[name]) for name in added}
+    upgrade(empty)
+    now = sa.MetaData()
+    now.reflect(engine)
+    with engine.connect() as connection:
+        for name, (column, value) in added.items():
+            [found] = connection.execute(sa.select(now.tables[name])).mappings()
+            assert found[column] == value and rows[name].items() <= found.items()
+
+
 def test_two_processes_that_migrate_at_once_both_succeed(empty: str, engine: sa.Engine) -> None:
     code = "import sys; from app.kit.migrate import upgrade; upgrade(sys.argv[1])"
     env = {k: v for k, v in os.environ.items() if not k.startswith("SAYSO_")}
@@ -132,3 +163,5 @@ def test_the_command_migrates(empty: str, engine: sa.Engine, tmp_path: Path) -> 
 def test_names_of_migrations_begin_with_their_day() -> None:
     for path in (ROOT / "migrations" / "versions").glob("*.py"):
         assert path.name[:10].replace("_", "").isdigit() and path.name[4] == path.name[7] == "_", path.name
+        said, does = re.search(r"^Revises: *(\S*)$", path.read_text(), re.M), re.search(r"^down_revision = (.*)$", path.read_text(), re.M)
+        assert said and does and (said[1] or "None") == does[1].strip('"'), path.name

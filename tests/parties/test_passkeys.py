@@ -181,9 +181,9 @@ def test_a_portal_link_opens_nothing_until_it_is_shown(service: Service, platfor
     # The first one comes with a new receipt: whoever else has the one of before is one of the others, who can be ended.
     mine = window(service, person.receipt)
     options = wanted(post(mine, "/r/passkeys/new", name="x"), "make")
-    first = httpx.post(
-        f"{service.base}/r/passkeys/add", data={"name": "x", "made": passkey.make(options)}, headers={"Origin": service.base}, cookies={COOKIE: person.receipt}
-    ).cookies[COOKIE]
+    as_page: dict[str, Any] = {"headers": {"Origin": service.base}, "cookies": {COOKIE: person.receipt}}
+    form = {"name": "x", "made": passkey.make(options)}
+    first = httpx.post(f"{service.base}/r/passkeys/add", data=form, **as_page).cookies[COOKIE]
     mine = window(service, first)
     assert opens(service, person.receipt)
     assert post(mine, "/r/keys/end", passkey=passkey.show(wanted(post(mine, "/r/keys/end")))).status_code == 200
@@ -272,7 +272,8 @@ def test_a_signature_is_good_once_for_five_minutes_and_for_that_act_alone(servic
     assert json.loads(wanted(post(page, at, ask=sent_on))["text"])["nonce"] == ask["nonce"]
     assert CODES["passkey_invalid"] in post(other, at, ask=sent_on).text
     opening = json.loads(ask["text"]) | {"act": {"type": "receipt.opened", "receipt": "x"}}
-    for wrong in ("", sent_on[-80:], b64u(canonical(opening)), b64u(b"[]"), b64u(b'{"act":{},"nonce":""}'), b64u(ask["text"].replace("consent.", "x.").encode()) + "A"):
+    bent_on = b64u(ask["text"].replace("consent.", "x.").encode()) + "A"
+    for wrong in ("", sent_on[-80:], bent_on, b64u(canonical(opening)), b64u(b"[]"), b64u(b'{"act":{},"nonce":""}')):
         assert CODES["passkey_invalid"] in post(page, at, ask=wrong).text
     service.clock.offset = timedelta(minutes=6)
     assert CODES["passkey_expired"] in post(page, at, ask=sent_on).text

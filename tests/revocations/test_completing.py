@@ -166,7 +166,10 @@ def test_no_row_on_disk_confirms_a_guess_or_names_the_person(
         "passkey's id": b"credential on disk", "its key": b"public key on disk",
     }  # fmt: skip
     assert all(len(what) >= 12 for what in things.values())
-    tables = ("contribution", "contribution_payload", "contributor", "uq_contributor_platform_id_pseudonym", "data_key", "passkey", "uq_passkey_credential_id")
+    tables = (
+        "contribution", "contribution_payload", "contributor", "uq_contributor_platform_id_pseudonym", "data_key", "passkey",
+        "uq_passkey_credential_id",
+    )  # fmt: skip
 
     def there() -> set[str]:
         rows = _rows_on_disk(service, *tables)
