@@ -47,7 +47,7 @@ _VACUUMED = (
     "VACUUM (FREEZE, TRUNCATE FALSE) contribution_payload", "VACUUM (FREEZE, TRUNCATE FALSE) contribution",
     # Their indexes too, however few are dead: one holds the pseudonym.
     "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) contributor", "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) data_key",
-    "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) passkey",
+    "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) passkey", "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) consent_intent",
 )  # fmt: skip
 """No one waits for these: without TRUNCATE there is no moment in which readers are kept out. They wait for others: with FREEZE for whoever
 holds a page in which a row is dead, which VACUUM by itself would pass over. What is frozen once is passed over ever after."""
