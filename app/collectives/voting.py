@@ -119,7 +119,10 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
         return
     charter = queries.charter(session, collective.id, row.charter_n)
     begun = sa.select(sa.func.count()).select_from(Proposal).where(Proposal.collective_id == collective.id, Proposal.opened_index != None)  # type: ignore[arg-type]
-    if session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]:  # type: ignore[arg-type]
+    if row.request_id is None:  # what labs ask takes none of the room that members have for what they propose
+        begun = begun.where(Proposal.request_id == None)  # type: ignore[arg-type]
+    full = session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]  # type: ignore[arg-type]
+    if full and row.type not in REFUSALS:  # what takes away does not wait, also for its ballot
         _put_off(session, runtime, row, now)
         return
     # The proposer owes answers first. They are waited for, and not for ever: then the outcome says that there were none.

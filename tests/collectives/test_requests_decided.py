@@ -27,10 +27,10 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "FEWEST", 3)
 
 
-def deciding(service: Service, platform: PlatformParty, lab: LabParty, n: int = 3) -> list[Any]:
+def deciding(service: Service, platform: PlatformParty, lab: LabParty, n: int = 3, **charter: Any) -> list[Any]:
     """A collective that decides itself, all of whose members mandated it, and who asks."""
     lab.sdk._transport.now = lambda: service.clock.now().timestamp()
-    mine = union_of(service, platform, n, requests="decide")
+    mine = union_of(service, platform, n, requests="decide", **charter)
     for one in mine:
         mandated(service, one)
     return mine
@@ -89,10 +89,14 @@ def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_th
 
 
 def test_a_no_and_silence_are_a_refusal_and_the_lab_does_not_ask_again_at_once(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    mine = deciding(service, platform, lab)
+    mine = deciding(service, platform, lab, load=1)
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     [thread] = lab.sdk.threads(asked.id)
+    elect = mine[0].propose("steward.elect", "Her too.", subject=mine[1].me()["member"])["id"]
+    recall = mine[0].propose("licence.recall", "Not them.", subject=lab.id)["id"]
     assert vote(service, mine, thread["thread"], "no")["state"] == "failed"
+    # What a lab asks does not keep members' own proposals waiting, and nothing keeps a refusal.
+    assert [pass_days(service, mine[0], one, 0)["state"] for one in (elect, recall)] == ["ballot"] * 2
     assert until(lambda: (found := lab.sdk.asked(asked.id)).state == "refused" and found).reasons == []
     again = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     assert again.state == "refused" and lab.sdk.threads(again.id) == []
