@@ -254,6 +254,9 @@ def _come_into_force(session: Session, runtime: Runtime, collective: Collective,
 def _effect(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     """Bind: what was decided governs releases from here on."""
     charter = queries.charter(session, collective.id, row.charter_n)
+    life = timedelta(days=charter["review_days"])
+    if any(rule["rule"] == "consent" for rule in queries.rules_of(charter, row.type)):
+        life = min(life, _CONSENT_LIFE)
     if row.type in ("policy.adopt", "policy.narrow"):
         assert row.policy_id is not None
         book: PolicyBook = runtime.parts["policies"]
@@ -262,9 +265,6 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
             row.state = "moot"  # another policy came into force meanwhile, and this one is no narrower
             session.add(row)
             return
-        life = timedelta(days=charter["review_days"])
-        if any(rule["rule"] == "consent" for rule in queries.rules_of(charter, row.type)):
-            life = min(life, _CONSENT_LIFE)
         until = now.date() + life
         if row.type == "policy.narrow" and collective.policy_until is not None:
             until = min(until, collective.policy_until)
@@ -280,7 +280,7 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
         log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
     elif row.type == "licence.use":
-        licensing.grant(session, collective, row, now.date() + timedelta(days=charter["review_days"]), now)
+        licensing.grant(session, collective, row, now.date() + life, now)
         runtime.jobs.enqueue(session, "asked", row.id)
     elif row.type in ("licence.grant", "licence.recall"):
         set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)

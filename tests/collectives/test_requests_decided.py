@@ -112,12 +112,15 @@ def test_a_no_and_silence_are_a_refusal_and_the_lab_does_not_ask_again_at_once(s
 def test_a_grant_covers_one_use_until_its_review_and_fewer_than_enough_open_nothing(
     service: Service, platform: PlatformParty, lab: LabParty
 ) -> None:
-    mine = deciding(service, platform, lab, 4)
+    mine = deciding(service, platform, lab, 4, decisions={"licence.use": [{"rule": "consent"}]})
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]}, mode="standing", until="2099-01-01")
     proposal = lab.sdk.threads(asked.id)[0]["thread"]
     vote(service, mine, proposal, "yes")
     report = mine[3].dissent(proposal, "Not for this.")
     pass_days(service, mine[0], proposal, 7)
+    with read(service.runtime.engine) as session:
+        granted = session.exec(select(LabUse.until).where(LabUse.proposal_id == proposal)).one()
+    assert granted == (service.clock.now() + timedelta(days=180)).date(), "by consent for half a year at most"
     answer = until(lambda: (found := lab.sdk.asked(asked.id)).state == "offered" and found)
     assert lab.sdk.dissent(str(answer.offer)) == {report["text_sha256"]: "Not for this."}, "dissent from the grant is signed for"
     agreement = lab.sdk.sign(lab.sdk.offer(str(answer.offer)))
