@@ -83,7 +83,7 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
 # -- what time does ---------------------------------------------------------------------------------------------------
 def advance(runtime: Runtime, proposal_id: str) -> None:
     """The job of a deadline: do whatever is due, once, and queue what comes next."""
-    for step in (amendments.settle_all, _freeze, _count, _come_into_force, _forget, _lapse):
+    for step in (_freeze, _count, _come_into_force, _forget, _lapse):
         with write(runtime.engine) as session:
             found = session.exec(select(Proposal.collective_id).where(Proposal.id == proposal_id)).first()
             if found is None:
@@ -130,6 +130,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     if waited < threads.PATIENCE and threads.owed(session, runtime, row, charter, now):
         _put_off(session, runtime, row, now)
         return
+    leaves = amendments.settle_all(session, runtime, collective, row, now)  # with the freeze, and not where that is put off
     key = new_key()
     row.ballot_key = Sealer(runtime.keys.derive("ballots")).seal(key, row.id.encode())
     # Deadlines are late by what the machine was away: nobody loses time to vote by that.
@@ -149,7 +150,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
         "collective": collective.id, "decision": row.type, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root,
         "electorate": log.bucket(len(tags)), "closes": row.close_at.date().isoformat(), "thread_sha256": thread,
     }  # fmt: skip
-    index = log.append(session, [log.institutional("ballot.opened", row.id, body, now)], now)
+    index = log.append(session, [log.institutional("ballot.opened", row.id, body, now), *leaves], now)
     session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
 
 

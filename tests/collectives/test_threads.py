@@ -107,11 +107,14 @@ def test_a_ballot_waits_for_an_answer_that_is_owed_and_not_for_ever(service: Ser
     sat_out = mine[0].propose("policy.narrow", "Less still.", **NARROW)
     put = mine[1].put_up(waited["id"], "Why at all?")
     mine[1].put_up(sat_out["id"], "Why at all?")
+    amendment = mine[2].amend(waited, "Less, for a reason.")
     pass_days(service, mine[0], sat_out["id"], 4)
     refuses("statements_closed", lambda: mine[2].put_up(sat_out["id"], "And why now?"))
     assert pass_days(service, mine[0], waited["id"], 3)["state"] == "discussion", "it is put off by a day"
+    assert mine[2].amendments(waited["id"])[0]["state"] == "open", "and an amendment can still be accepted"
     mine[0].answer(waited["id"], put["id"], "Because of the last release.")
     assert pass_days(service, mine[0], waited["id"], 1)["state"] == "ballot"
+    assert [(one["id"], one["state"]) for one in mine[2].amendments(waited["id"])] == [(amendment["id"], "alternative")]
     service.runtime.jobs.run("deadline", sat_out["id"])
     assert pass_days(service, mine[0], sat_out["id"], 1)["state"] == "discussion"
     service.clock.offset += timedelta(days=6)
