@@ -44,7 +44,8 @@ def test_a_whole_deliberation_from_proposal_to_closed_outcome(service: Service, 
     put = second.put_up(proposal["id"], "Testing is fine, training is not.")
     assert (put["totals"], put["mine"], put["owed"]) == ({"agree": 1, "disagree": 0, "pass": 0}, "agree", True), "a fifth of four is one"
     third.weigh(proposal["id"], put["id"], "agree")
-    third.weigh(proposal["id"], put["id"], "disagree")
+    weighed = [third.weigh(proposal["id"], put["id"], "disagree")["log_index"] for _ in range(2)]
+    assert weighed[0] == weighed[1], "to say the same again is nothing new in the log"
     assert fourth.statements(proposal["id"])[0]["totals"] == {"agree": 1, "disagree": 1, "pass": 0}, "the last word counts"
     refuses("own_statement", lambda: second.weigh(proposal["id"], put["id"], "pass"))
     said = third.comment(proposal["id"], "What does it cost us?", ["cost", "question"], statement=put["id"])
