@@ -167,7 +167,12 @@ def test_to_a_lab_every_other_thread_is_not_there(service: Service, platform: Pl
     refused(call(service, "GET", f"/v1/requests/{asked.id}/threads", foreign), 404, "not_found")
     for path in ("", "/statements", "/comments", "/thread"):
         refused(call(service, "GET", f"/v1/collectives/{mine[0].id}/proposals/{own}{path}", token), 404, "not_found")
-    for _ in range(5):
+    where, once = f"/v1/requests/{asked.id}/threads/{own}/comments", {"Idempotency_Key": "0123456789abcdef"}
+    first, again = (accepted(service.post(where, json.loads(body), token, **once), 201) for _ in range(2))
+    mine[0].hide(own, first["id"], "spam")
+    hidden = accepted(service.post(where, json.loads(body), token, **once), 201)
+    assert first == again and hidden == {**first, "text": None}, "sent again it is the same comment, also when it was hidden since"
+    for _ in range(4):
         accepted(call(service, "POST", f"/v1/requests/{asked.id}/threads/{own}/comments", token, body), 201)
     refused(call(service, "POST", f"/v1/requests/{asked.id}/threads/{own}/comments", token, body), 429, "load_spent")
 
