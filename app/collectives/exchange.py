@@ -95,7 +95,7 @@ def take_in(
 def write_out(session: Session, runtime: Runtime, row: Proposal) -> tuple[str, str]:
     """A frozen thread as comments.csv and votes.csv. What is hidden here is left out; what was moderated out elsewhere comes along as that.
 
-    Raises Conflict (proposal_state) while it is discussed: votes that still change would tell of who just voted.
+    Raises Conflict (proposal_state) while it is discussed: a file is of what a ballot was about, and until the freeze that still changes.
     """
     if row.state == "discussion":
         raise Conflict("proposal_state", "It is written out once text and thread are frozen.", state=row.state)

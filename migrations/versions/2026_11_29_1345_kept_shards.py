@@ -1,7 +1,7 @@
 """What a shard's bytes follow from, so that a later cut keeps it unread; and why a cut ended without a release.
 
 Revision: 2026_11_29_1345
-Revises: 2026_11_29_1125
+Revises: 2026_11_29_1340
 """
 
 import sqlalchemy as sa

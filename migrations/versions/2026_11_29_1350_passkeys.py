@@ -1,7 +1,7 @@
 """Passkeys of people, receipts that wait for one, and which acts were signed with one.
 
 Revision: 2026_11_29_1350
-Revises: 2026_11_29_1125
+Revises: 2026_11_29_1345
 """
 
 import sqlalchemy as sa

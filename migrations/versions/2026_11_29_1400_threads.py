@@ -1,7 +1,7 @@
 """What is said around a proposal: statements, comments, moderation, amendments, closure notes and their appeals.
 
 Revision: 2026_11_29_1400
-Revises: 2026_11_29_1125
+Revises: 2026_11_29_1350
 """
 
 import sqlalchemy as sa

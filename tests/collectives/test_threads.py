@@ -282,6 +282,7 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     mine[1]._person.erase("all")
     found = {one["id"]: one for one in mine[2].statements(proposal["id"])}
     assert (found[gone["id"]]["text"], found[gone["id"]]["author"], found[gone["id"]]["salt"]) == (None, None, None)
+    assert found[gone["id"]]["answer"] == "I see.", "an answer is another's words"
     assert found[kept["id"]]["totals"] == {"agree": 1, "disagree": 0, "pass": 0} and found[gone["id"]]["totals"]["agree"] == 0
     assert (mine[0].proposal(own["id"])["author"], mine[0].proposal(own["id"])["text"]) == (None, "Of mine.")
     told = {one["id"]: one for one in mine[2].comments(proposal["id"])}
