@@ -7,10 +7,12 @@ from app.agreements import service
 from app.agreements.schemas import LabCommentIn, LabCommentOut, LabExplainIn, LabStatementOut, LabThreadOut
 from app.collectives import licensing, queries, threads
 from app.collectives.models import Proposal
+from app.collectives.thread_models import Comment
 from app.collectives.thread_schemas import CommentIn
 from app.kit.body import StrictRoute
-from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.errors import NotFound
+from app.kit.idempotency import Once
 from app.kit.runtime import Runtime
 from app.parties.auth import ReadingLab, WritingLab
 
@@ -26,14 +28,17 @@ def read_threads(request: str, runtime: RuntimeDep, session: ReadSessionDep, lab
 
 @router.post("/requests/{request}/threads/{thread}/comments", status_code=201, response_model=LabCommentOut, summary="Speak in a thread")
 def comment(
-    request: str, thread: str, given: LabCommentIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab
-) -> LabCommentOut:
+    request: str, thread: str, given: LabCommentIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab,
+    idempotency_key: IdempotencyHeader = None,
+) -> LabCommentOut:  # fmt: skip
     """As the lab that asks, until it is frozen; five times an hour."""
     _own(session, lab.id, request, thread)
-    said = CommentIn(text=given.text, reasons=given.reasons, parent=given.parent, statement=given.statement)
-    made = licensing.comment(session, runtime, lab, thread, said, now=runtime.clock.now())
-    shown = _thread(session, runtime, session.get_one(Proposal, thread))
-    return next(one for one in shown.comments if one.id == made)
+    now, said = runtime.clock.now(), CommentIn(text=given.text, reasons=given.reasons, parent=given.parent, statement=given.statement)
+    once = Once.of(lab.id, f"threads/{thread}/comments", idempotency_key, given.model_dump_json().encode())
+    made, _ = once.perform(session, now, lambda: licensing.comment(session, runtime, lab, thread, said, now=now))
+    row = session.get_one(Comment, made)
+    words = threads.words_of(session, runtime, [made] if row.hidden is None else [])
+    return _comment(row, words[made][1] if made in words else None)
 
 
 @router.put(
@@ -75,11 +80,11 @@ def _thread(session: Session, runtime: Runtime, row: Proposal) -> LabThreadOut:
             )
             for one in statements
         ],
-        comments=[
-            LabCommentOut(
-                id=one.id, text=said(one.id), mine=one.lab_id is not None, reasons=threads.reasons(one), parent=one.parent_id,
-                statement=one.statement_id,
-            )
-            for one in comments
-        ],
+        comments=[_comment(one, said(one.id)) for one in comments],
     )  # fmt: skip
+
+
+def _comment(one: Comment, text: str | None) -> LabCommentOut:
+    return LabCommentOut(
+        id=one.id, text=text, mine=one.lab_id is not None, reasons=threads.reasons(one), parent=one.parent_id, statement=one.statement_id
+    )

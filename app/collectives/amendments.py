@@ -99,16 +99,13 @@ def of(session: Session, proposal: str) -> list[Amendment]:
     return list(session.exec(query.order_by(Amendment.log_index)))  # type: ignore[arg-type]
 
 
-def settle_all(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
-    """What time does before the freeze, the proposal held: what is still open, and can be read, becomes an alternative."""
-    if row.state != "discussion" or row.freeze_at > now:
-        return
+def settle_all(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> list[log.Leaf]:
+    """What the freeze does first, the proposal held: what is still open, and can be read, becomes an alternative. Gives what is to be logged."""
     leaves = []
     for one in waiting(session, row.id):
         leaves += _become(session, runtime, collective, row, one, now)
-    if leaves:
-        session.flush()
-        log.append(session, leaves, now)
+    session.flush()
+    return leaves
 
 
 def _become(session: Session, runtime: Runtime, collective: Collective, row: Proposal, one: Amendment, now: datetime) -> list[log.Leaf]:

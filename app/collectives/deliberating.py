@@ -75,14 +75,14 @@ def weigh(
         raise Conflict("own_statement", "One's own statement is one that one agrees with.")
     thread = weighing.of(session, runtime, at.row)
     tag = weighing.tag(runtime, thread, at.mine.member)
+    same = sa.and_(_V.c.statement_id == statement, _V.c.tag == tag, _V.c.choice == choice)
+    if (kept := session.execute(sa.select(_V.c.log_index).where(same)).scalar()) is not None:  # said before, and in the log
+        return int(kept)
     weighing.take_away(session, sa.and_(_V.c.statement_id == statement, _V.c.tag == tag))
     index = log.append(session, [_vote_leaf(runtime, thread, at.row, statement, at.mine.member, choice, now)], now)
     session.add(StatementVote(statement_id=statement, tag=tag, choice=choice, log_index=index))
     session.flush()
     return index
-
-
-
 
 
 def _vote_leaf(runtime: Runtime, thread: Any, row: Proposal, statement: str, member: str, choice: str, now: datetime) -> log.Leaf:

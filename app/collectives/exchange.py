@@ -22,7 +22,7 @@ from app.collectives.thread_models import Moderation, OutsideVote, Statement
 from app.core import mirror, polis
 from app.core.canonical import canonical, sha256_hex
 from app.core.thread import MOST_STATEMENTS
-from app.kit.errors import Conflict, Invalid
+from app.kit.errors import Conflict, Invalid, Unavailable
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -95,7 +95,7 @@ def take_in(
 def write_out(session: Session, runtime: Runtime, row: Proposal) -> tuple[str, str]:
     """A frozen thread as comments.csv and votes.csv. What is hidden here is left out; what was moderated out elsewhere comes along as that.
 
-    Raises Conflict (proposal_state) while it is discussed: votes that still change would tell of who just voted.
+    Raises Conflict (proposal_state) while it is discussed: a file is of what a ballot was about, and until the freeze that still changes.
     """
     if row.state == "discussion":
         raise Conflict("proposal_state", "It is written out once text and thread are frozen.", state=row.state)
@@ -123,17 +123,41 @@ def write_out(session: Session, runtime: Runtime, row: Proposal) -> tuple[str, s
 
 @dataclass(frozen=True)
 class Groups:
-    """A mirror and what it was made of: the statements that are shown, in its order, and each voter's last word on them."""
+    """A mirror and what it was made of: the statements that are shown, in its order, and what each group said of each of them."""
 
     mirror: mirror.Mirror
     statements: tuple[str, ...]
-    votes: tuple[dict[int, int], ...]
+    said: tuple[tuple[dict[str, int | None], ...], ...]
     votes_sha256: str
 
 
 def groups(session: Session, row: Proposal) -> Groups:
-    """Opinion groups among those whose votes were imported. Of members there are none: their votes are joined for nobody."""
+    """Opinion groups among those whose votes were imported. Of members there are none: their votes are joined for nobody.
+
+    Raises Unavailable (unavailable) while another is made: it takes seconds, in which nobody waits with a session in hand.
+    """
     shown = [one for one in threads.statements(session, row.id) if one.number is not None and one.hidden is None]
+    # An import happens once, and its votes never change: what is shown of it says which.
+    key = (row.id, tuple(one.id for one in shown))
+    if (seen := _SEEN.get(key)) is not None:
+        return seen
+    if not _LOOKING.acquire(blocking=False):
+        raise Unavailable("unavailable", "Ask again in some seconds; groups are being looked for.", retry_after=5)
+    try:
+        found = _look(session, shown)
+        if len(_SEEN) >= 100:
+            _SEEN.clear()
+        _SEEN[key] = found
+        return found
+    finally:
+        _LOOKING.release()
+
+
+_SEEN: dict[tuple[str, tuple[str, ...]], Groups] = {}
+_LOOKING = Lock()
+
+
+def _look(session: Session, shown: list[Statement]) -> Groups:
     place = {one.id: n for n, one in enumerate(shown)}
     voters: dict[int, dict[int, int]] = {}
     query = select(OutsideVote).where(OutsideVote.statement_id.in_(list(place)))  # type: ignore[attr-defined]
@@ -141,17 +165,9 @@ def groups(session: Session, row: Proposal) -> Groups:
         voters.setdefault(vote.voter, {})[place[vote.statement_id]] = vote.vote
     votes = tuple(voters[voter] for voter in sorted(voters))
     cast = [[shown[n].number, said] for one in votes for n, said in sorted(one.items())]
-    key = sha256_hex(canonical([cast, [len(one) for one in votes]]))
-    with _LOOKING:  # one at a time: it takes seconds, and the second who asks finds it done
-        if key not in _SEEN:
-            if len(_SEEN) >= 100:
-                _SEEN.clear()
-            _SEEN[key] = mirror.look(votes)
-        return Groups(_SEEN[key], tuple(one.id for one in shown), votes, key)
-
-
-_SEEN: dict[str, mirror.Mirror] = {}
-_LOOKING = Lock()
+    found = mirror.look(votes)
+    said = tuple(tuple(mirror.told(votes, group, n) for n in range(len(shown))) for group in found.groups)
+    return Groups(found, tuple(place), said, sha256_hex(canonical([cast, [len(one) for one in votes]])))
 
 
 @cache

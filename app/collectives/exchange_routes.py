@@ -44,11 +44,10 @@ def read_groups(collective: str, proposal: str, session: ReadSessionDep, receipt
             people=len(group),
             statements=[
                 GroupSaidOut(statement=one, agree=said["agree"], disagree=said["disagree"], passed=said["pass"])
-                for n, one in enumerate(found.statements)
-                for said in (mirror.told(found.votes, group, n),)
+                for one, said in zip(found.statements, what, strict=True)
             ],
         )
-        for group in seen.groups
+        for group, what in zip(seen.groups, found.said, strict=True)
     ]
     return GroupsOut(
         method=mirror.METHOD, code_sha256=exchange.code_sha256(), votes_sha256=found.votes_sha256, people=seen.people, beginnings=mirror.BEGINNINGS,

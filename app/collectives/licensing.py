@@ -1,8 +1,8 @@
 """Labs' requests to a collective that decides on them itself: each new use of a lab is a proposal, which the lab reads and speaks in.
 
 Until it is granted what members mandated the collective for is not released for that use, whatever its policy permits; a grant ends with the
-charter's term of review. The lab is in the thread of its own request and in nothing else of the collective: it reads what is said without
-names, in counts that speak of nobody.
+charter's term of review, by consent after half a year at the latest. The lab is in the thread of its own request and in nothing
+else of the collective: it reads what is said without names, in counts that speak of nobody.
 """
 
 from collections.abc import Iterable, Sequence

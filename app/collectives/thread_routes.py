@@ -303,9 +303,10 @@ def _own_votes(session: Session, runtime: Runtime, row: Proposal, receipt: Recei
 
 def _statement(one: Statement, words: _Words, totals: Totals, outside: Totals | None, mine: str | None, owed: bool) -> StatementOut:
     salt, text = words.of(one.id, one.hidden)
+    shown = one.hidden is None or text is not None  # an answer outlives the words that it is to
     return StatementOut(
         id=one.id, author=one.author, text=text, hidden=one.hidden, totals=_counts(totals), outside=None if outside is None else _counts(outside),
-        mine=mine, answer=None if one.answer_id is None or text is None else words.of(one.answer_id, None)[1],  # type: ignore[arg-type]
+        mine=mine, answer=words.of(one.answer_id, None)[1] if one.answer_id is not None and shown else None,  # type: ignore[arg-type]
         answered=one.answer_id is not None, owed=owed, digest=one.digest, salt=salt, log_index=one.log_index,
     )  # fmt: skip
 

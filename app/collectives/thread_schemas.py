@@ -238,7 +238,7 @@ class GroupOut(Out):
 class GroupsOut(Out):
     """A mirror, by which nothing is decided. `stability`: the lowest adjusted Rand index between this picture and those that come of
     `beginnings` others, in hundredths; below `holds` no groups are shown, and `why` says that, or what else stands against it
-    (too-few-people, too-many-people, no-groups, unstable, group-too-small)."""
+    (too-few-people, too-many-people, too-large, no-groups, unstable, group-too-small)."""
 
     method: str
     code_sha256: str

@@ -83,7 +83,7 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
 # -- what time does ---------------------------------------------------------------------------------------------------
 def advance(runtime: Runtime, proposal_id: str) -> None:
     """The job of a deadline: do whatever is due, once, and queue what comes next."""
-    for step in (amendments.settle_all, _freeze, _count, _come_into_force, _forget, _lapse):
+    for step in (_freeze, _count, _come_into_force, _forget, _lapse):
         with write(runtime.engine) as session:
             found = session.exec(select(Proposal.collective_id).where(Proposal.id == proposal_id)).first()
             if found is None:
@@ -119,7 +119,10 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
         return
     charter = queries.charter(session, collective.id, row.charter_n)
     begun = sa.select(sa.func.count()).select_from(Proposal).where(Proposal.collective_id == collective.id, Proposal.opened_index != None)  # type: ignore[arg-type]
-    if session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]:  # type: ignore[arg-type]
+    if row.request_id is None:  # what labs ask takes none of the room that members have for what they propose
+        begun = begun.where(Proposal.request_id == None)  # type: ignore[arg-type]
+    full = session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]  # type: ignore[arg-type]
+    if full and row.type not in REFUSALS:  # what takes away does not wait, also for its ballot
         _put_off(session, runtime, row, now)
         return
     # The proposer owes answers first. They are waited for, and not for ever: then the outcome says that there were none.
@@ -127,6 +130,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     if waited < threads.PATIENCE and threads.owed(session, runtime, row, charter, now):
         _put_off(session, runtime, row, now)
         return
+    leaves = amendments.settle_all(session, runtime, collective, row, now)  # with the freeze, and not where that is put off
     key = new_key()
     row.ballot_key = Sealer(runtime.keys.derive("ballots")).seal(key, row.id.encode())
     # Deadlines are late by what the machine was away: nobody loses time to vote by that.
@@ -146,7 +150,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
         "collective": collective.id, "decision": row.type, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root,
         "electorate": log.bucket(len(tags)), "closes": row.close_at.date().isoformat(), "thread_sha256": thread,
     }  # fmt: skip
-    index = log.append(session, [log.institutional("ballot.opened", row.id, body, now)], now)
+    index = log.append(session, [log.institutional("ballot.opened", row.id, body, now), *leaves], now)
     session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
 
 
@@ -251,6 +255,9 @@ def _come_into_force(session: Session, runtime: Runtime, collective: Collective,
 def _effect(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     """Bind: what was decided governs releases from here on."""
     charter = queries.charter(session, collective.id, row.charter_n)
+    life = timedelta(days=charter["review_days"])
+    if any(rule["rule"] == "consent" for rule in queries.rules_of(charter, row.type)):
+        life = min(life, _CONSENT_LIFE)
     if row.type in ("policy.adopt", "policy.narrow"):
         assert row.policy_id is not None
         book: PolicyBook = runtime.parts["policies"]
@@ -259,9 +266,6 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
             row.state = "moot"  # another policy came into force meanwhile, and this one is no narrower
             session.add(row)
             return
-        life = timedelta(days=charter["review_days"])
-        if any(rule["rule"] == "consent" for rule in queries.rules_of(charter, row.type)):
-            life = min(life, _CONSENT_LIFE)
         until = now.date() + life
         if row.type == "policy.narrow" and collective.policy_until is not None:
             until = min(until, collective.policy_until)
@@ -277,7 +281,7 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
         log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
     elif row.type == "licence.use":
-        licensing.grant(session, collective, row, now.date() + timedelta(days=charter["review_days"]), now)
+        licensing.grant(session, collective, row, now.date() + life, now)
         runtime.jobs.enqueue(session, "asked", row.id)
     elif row.type in ("licence.grant", "licence.recall"):
         set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)

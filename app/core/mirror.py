@@ -20,7 +20,8 @@ GROUPS = (2, 3, 4, 5)
 FEWEST_VOTES = 7
 """Votes that somebody must have cast to be placed."""
 FEWEST_PEOPLE, MOST_PEOPLE = 50, 500
-"""Fewer people are no picture, and more take too long to look at while somebody waits."""
+MOST_CELLS = 20_000
+"""People times statements. Fewer people are no picture, and more of either take too long to look at while somebody waits."""
 FEWEST = 10
 """People in a group that is told of."""
 FEWEST_SAID = 3
@@ -54,6 +55,8 @@ def look(votes: Sequence[Mapping[int, int]]) -> Mirror:
         return Mirror(len(placed), None, (), "too-few-people")
     if len(placed) > MOST_PEOPLE:
         return Mirror(len(placed), None, (), "too-many-people")
+    if len(placed) * len({statement for n in placed for statement in votes[n]}) > MOST_CELLS:
+        return Mirror(len(placed), None, (), "too-large")
     voters = [Voter(_bits(votes[n], 1), _bits(votes[n], -1)) for n in placed]
     best: tuple[Fraction, int, list[int]] | None = None
     for k in GROUPS:

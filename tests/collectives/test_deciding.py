@@ -268,7 +268,8 @@ def test_what_a_proposal_takes_and_what_a_ballot_needs(service: Service, platfor
     mine = union_of(service, platform, 2, load=1)
     refuses("proposal_invalid", lambda: mine[0].propose("policy.narrow", "x"))
     refuses("proposal_invalid", lambda: mine[0].propose("steward.remove", "x", subject="mem_" + "0" * 26))
-    proposal, second = (mine[0].propose("policy.narrow", "Less.", **NARROW) for _ in range(2))
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
+    second = mine[0].propose("steward.elect", "Her too.", subject=mine[1].me()["member"])
     opened = pass_days(service, mine[0], proposal["id"], 7)
     assert pass_days(service, mine[0], second["id"], 0)["state"] == "discussion", "more ballots than the charter's load wait"
     refuses("reasons_missing", lambda: mine[0].vote(opened, "no"))

@@ -361,8 +361,13 @@ def test_a_mandate_to_a_collective_that_a_restore_lost_still_holds(service: Serv
     lost = {**line, **{name: random_id(kind) for name, kind in named.items()}}
     replay.again(service.runtime, lost)
     assert given.id not in cut_of(service, agreement).contributions
+    change_policy(service, mine.id, "evaluation-only", "prp_of_before")
+    policy = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "collective-policy")
+    replay.again(service.runtime, {**policy, "act": random_id("act"), "collective": lost["collective"]})
+    anew = lab.agree(platform)  # whose terms have the policy as it is now
+    assert given.id not in cut_of(service, anew).contributions, "it may have been one that decides on each use"
     Collective(member, lost["collective"]).end_mandate(lost["mandate"])
-    assert given.id in cut_of(service, agreement).contributions
+    assert given.id in cut_of(service, anew).contributions
 
 
 def test_giving_the_same_mandate_twice_at_once_and_again_is_one(service: Service, platform: PlatformParty) -> None:

@@ -4,11 +4,12 @@ from fractions import Fraction
 
 import pytest
 
-from app.collectives import thread_routes
+from app.collectives import exchange, thread_routes
 from app.core import mirror, polis
 from tests.collectives.members import on_one_backend, pass_days
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import refuses
+from tests.kit.refusals import call, refused
 from tests.support import DATA, PlatformParty, Service
 
 SEATTLE = DATA / "polis" / "15-per-hour-seattle"
@@ -71,11 +72,15 @@ def test_opinion_groups_are_told_with_their_stability_and_small_numbers_are_not(
     comments = "timestamp,comment-id,author-id,moderated,comment-body\n" + "".join(f"1,{n},1,1,x{n}\n" for n in range(20))
     rows = [(s, n, (1 if (n < 50) == (s < 10) else -1) * (-1 if s == n % 40 else 1)) for n in range(80) for s in range(20)]
     mine[0].import_polis(proposal["id"], comments, "timestamp,comment-id,voter-id,vote\n" + "".join(f"1,{s},{n},{v}\n" for s, n, v in rows))
+    token, where = mine[1]._person._auth._secret, f"/v1/collectives/{mine[0].id}/proposals/{proposal['id']}/groups"
+    with exchange._LOOKING:  # while another's are looked for nobody waits
+        assert refused(call(service, "GET", where, token), 503, "unavailable")["retry_after"] > 0
     found = mine[1].opinion_groups(proposal["id"])
     assert (found["stability"], found["why"], [one["people"] for one in found["groups"]]) == (100, None, [50, 30])
     first = found["groups"][0]["statements"][0]
     assert (first["agree"], first["disagree"], first["pass"]) == (48, None, None), "two people are not told of"
-    assert found == mine[0].opinion_groups(proposal["id"])
+    with exchange._LOOKING:
+        assert found == mine[0].opinion_groups(proposal["id"]), "what was found once is there"
 
 
 def test_a_mirror_does_not_depend_on_who_stands_where_and_shows_nothing_in_noise() -> None:
@@ -85,6 +90,8 @@ def test_a_mirror_does_not_depend_on_who_stands_where_and_shows_nothing_in_noise
     split = [{s: 1 if (n % 3 == 0) == (s < 6) else -1 for s in range(12)} for n in range(60)]
     sizes = [[len(group) for group in mirror.look(votes).groups] for votes in (split, split[::-1])]
     assert sizes == [[40, 20]] * 2 and mirror.look(split[:40]).why == "too-few-people"
+    large = [dict.fromkeys(range(101), 1 if n % 2 else -1) for n in range(200)]
+    assert mirror.look(large).why == "too-large" and mirror.look([{s: cast[s] for s in range(100)} for cast in large]).why is None
     lopsided = mirror.look([dict.fromkeys(range(12), 1 if n else -1) for n in range(60)])
     assert lopsided.why == "group-too-small", "nobody stands alone in a picture"
     assert mirror._rand_index([0, 0, 1, 1], [1, 1, 0, 0]) == 1 and mirror._rand_index([0, 0, 1, 1], [0, 1, 0, 1]) == Fraction(-1, 2)

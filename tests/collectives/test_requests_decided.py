@@ -27,10 +27,10 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "FEWEST", 3)
 
 
-def deciding(service: Service, platform: PlatformParty, lab: LabParty, n: int = 3) -> list[Any]:
+def deciding(service: Service, platform: PlatformParty, lab: LabParty, n: int = 3, **charter: Any) -> list[Any]:
     """A collective that decides itself, all of whose members mandated it, and who asks."""
     lab.sdk._transport.now = lambda: service.clock.now().timestamp()
-    mine = union_of(service, platform, n, requests="decide")
+    mine = union_of(service, platform, n, requests="decide", **charter)
     for one in mine:
         mandated(service, one)
     return mine
@@ -89,10 +89,14 @@ def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_th
 
 
 def test_a_no_and_silence_are_a_refusal_and_the_lab_does_not_ask_again_at_once(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    mine = deciding(service, platform, lab)
+    mine = deciding(service, platform, lab, load=1)
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     [thread] = lab.sdk.threads(asked.id)
+    elect = mine[0].propose("steward.elect", "Her too.", subject=mine[1].me()["member"])["id"]
+    recall = mine[0].propose("licence.recall", "Not them.", subject=lab.id)["id"]
     assert vote(service, mine, thread["thread"], "no")["state"] == "failed"
+    # What a lab asks does not keep members' own proposals waiting, and nothing keeps a refusal.
+    assert [pass_days(service, mine[0], one, 0)["state"] for one in (elect, recall)] == ["ballot"] * 2
     assert until(lambda: (found := lab.sdk.asked(asked.id)).state == "refused" and found).reasons == []
     again = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     assert again.state == "refused" and lab.sdk.threads(again.id) == []
@@ -108,12 +112,15 @@ def test_a_no_and_silence_are_a_refusal_and_the_lab_does_not_ask_again_at_once(s
 def test_a_grant_covers_one_use_until_its_review_and_fewer_than_enough_open_nothing(
     service: Service, platform: PlatformParty, lab: LabParty
 ) -> None:
-    mine = deciding(service, platform, lab, 4)
+    mine = deciding(service, platform, lab, 4, decisions={"licence.use": [{"rule": "consent"}]})
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]}, mode="standing", until="2099-01-01")
     proposal = lab.sdk.threads(asked.id)[0]["thread"]
     vote(service, mine, proposal, "yes")
     report = mine[3].dissent(proposal, "Not for this.")
     pass_days(service, mine[0], proposal, 7)
+    with read(service.runtime.engine) as session:
+        granted = session.exec(select(LabUse.until).where(LabUse.proposal_id == proposal)).one()
+    assert granted == (service.clock.now() + timedelta(days=180)).date(), "by consent for half a year at most"
     answer = until(lambda: (found := lab.sdk.asked(asked.id)).state == "offered" and found)
     assert lab.sdk.dissent(str(answer.offer)) == {report["text_sha256"]: "Not for this."}, "dissent from the grant is signed for"
     agreement = lab.sdk.sign(lab.sdk.offer(str(answer.offer)))
@@ -160,7 +167,12 @@ def test_to_a_lab_every_other_thread_is_not_there(service: Service, platform: Pl
     refused(call(service, "GET", f"/v1/requests/{asked.id}/threads", foreign), 404, "not_found")
     for path in ("", "/statements", "/comments", "/thread"):
         refused(call(service, "GET", f"/v1/collectives/{mine[0].id}/proposals/{own}{path}", token), 404, "not_found")
-    for _ in range(5):
+    where, once = f"/v1/requests/{asked.id}/threads/{own}/comments", {"Idempotency_Key": "0123456789abcdef"}
+    first, again = (accepted(service.post(where, json.loads(body), token, **once), 201) for _ in range(2))
+    mine[0].hide(own, first["id"], "spam")
+    hidden = accepted(service.post(where, json.loads(body), token, **once), 201)
+    assert first == again and hidden == {**first, "text": None}, "sent again it is the same comment, also when it was hidden since"
+    for _ in range(4):
         accepted(call(service, "POST", f"/v1/requests/{asked.id}/threads/{own}/comments", token, body), 201)
     refused(call(service, "POST", f"/v1/requests/{asked.id}/threads/{own}/comments", token, body), 429, "load_spent")
 

@@ -44,7 +44,8 @@ def test_a_whole_deliberation_from_proposal_to_closed_outcome(service: Service, 
     put = second.put_up(proposal["id"], "Testing is fine, training is not.")
     assert (put["totals"], put["mine"], put["owed"]) == ({"agree": 1, "disagree": 0, "pass": 0}, "agree", True), "a fifth of four is one"
     third.weigh(proposal["id"], put["id"], "agree")
-    third.weigh(proposal["id"], put["id"], "disagree")
+    weighed = [third.weigh(proposal["id"], put["id"], "disagree")["log_index"] for _ in range(2)]
+    assert weighed[0] == weighed[1], "to say the same again is nothing new in the log"
     assert fourth.statements(proposal["id"])[0]["totals"] == {"agree": 1, "disagree": 1, "pass": 0}, "the last word counts"
     refuses("own_statement", lambda: second.weigh(proposal["id"], put["id"], "pass"))
     said = third.comment(proposal["id"], "What does it cost us?", ["cost", "question"], statement=put["id"])
@@ -107,11 +108,14 @@ def test_a_ballot_waits_for_an_answer_that_is_owed_and_not_for_ever(service: Ser
     sat_out = mine[0].propose("policy.narrow", "Less still.", **NARROW)
     put = mine[1].put_up(waited["id"], "Why at all?")
     mine[1].put_up(sat_out["id"], "Why at all?")
+    amendment = mine[2].amend(waited, "Less, for a reason.")
     pass_days(service, mine[0], sat_out["id"], 4)
     refuses("statements_closed", lambda: mine[2].put_up(sat_out["id"], "And why now?"))
     assert pass_days(service, mine[0], waited["id"], 3)["state"] == "discussion", "it is put off by a day"
+    assert mine[2].amendments(waited["id"])[0]["state"] == "open", "and an amendment can still be accepted"
     mine[0].answer(waited["id"], put["id"], "Because of the last release.")
     assert pass_days(service, mine[0], waited["id"], 1)["state"] == "ballot"
+    assert [(one["id"], one["state"]) for one in mine[2].amendments(waited["id"])] == [(amendment["id"], "alternative")]
     service.runtime.jobs.run("deadline", sat_out["id"])
     assert pass_days(service, mine[0], sat_out["id"], 1)["state"] == "discussion"
     service.clock.offset += timedelta(days=6)
@@ -278,6 +282,7 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     mine[1]._person.erase("all")
     found = {one["id"]: one for one in mine[2].statements(proposal["id"])}
     assert (found[gone["id"]]["text"], found[gone["id"]]["author"], found[gone["id"]]["salt"]) == (None, None, None)
+    assert found[gone["id"]]["answer"] == "I see.", "an answer is another's words"
     assert found[kept["id"]]["totals"] == {"agree": 1, "disagree": 0, "pass": 0} and found[gone["id"]]["totals"]["agree"] == 0
     assert (mine[0].proposal(own["id"])["author"], mine[0].proposal(own["id"])["text"]) == (None, "Of mine.")
     told = {one["id"]: one for one in mine[2].comments(proposal["id"])}
