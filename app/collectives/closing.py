@@ -94,7 +94,7 @@ def close(session: Session, runtime: Runtime, who: Acting, collective: str, prop
             raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to.")
     else:
         queries.with_voice(mine, now)
-        if mine.member in involved(session, row) or (mine.interest is not None and mine.interest == row.subject):
+        if mine.member in involved(session, row) or moderating.conflicted(row, mine):
             raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
     _to_be_closed(session, row, now)
     if note_of(session, proposal) is not None:
@@ -135,7 +135,7 @@ def appeal(
         id=made, proposal_id=proposal, note_id=note.id, author=at.mine.member, grounds=grounds, state="open", decide_by=now + TIME, log_index=-1,
         at=now,
     )  # fmt: skip
-    if not moderating.deciders(session, collective, _parties(at.row, note, row)):
+    if not moderating.deciders(session, at.row, _parties(note, row)):
         row.state = "undecided"
     session.add(row)
     session.flush()
@@ -158,8 +158,8 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     row = None if note is None else appeal_of(session, note.id)
     if note is None or row is None or row.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.")
-    if at.mine.member in _parties(at.row, note, row):
-        raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed.")
+    if at.mine.member in _parties(note, row) or moderating.conflicted(at.row, at.mine):
+        raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed, nor whom it is about.")
     # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.
     proof(session, runtime, who, "appeal.decided", {"collective": collective, "note": note.id, "restore": restore}, now)
     row.state, row.decided_by = "upheld" if restore else "dismissed", at.mine.member
@@ -241,8 +241,8 @@ def _cited(session: Session, row: Proposal, cites: str | None) -> None:
         raise Invalid("closure_uncited", "Give in `cites` the strongest argument against: a statement, a comment or an objection.")
 
 
-def _parties(row: Proposal, note: ClosureNote, appeal: NoteAppeal) -> set[str]:
-    return {member for member in (row.author, note.author, appeal.author) if member is not None}
+def _parties(note: ClosureNote, appeal: NoteAppeal) -> set[str]:
+    return {member for member in (note.author, appeal.author) if member is not None}
 
 
 def _stewarded(who: Acting) -> sa.Select[tuple[str]]:

@@ -205,7 +205,7 @@ CODES: dict[str, str] = {
     "load_spent": "This member has asked as much of the others as they may for now.",
     "not_proposer": "Who proposed it does that.",
     "not_steward": "A steward does that.",
-    "steward_involved": "A steward who has a part in it does not decide it.",
+    "steward_involved": "A steward who has a part in it neither hides, appeals nor decides.",
     "moderation_settled": "It was restored after an appeal, and is not hidden again by the same steward.",
     "appeal_settled": "There is no appeal to be made or decided.",
     "amendment_settled": "The amendment was settled before.",

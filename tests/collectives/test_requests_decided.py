@@ -65,6 +65,9 @@ def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_th
     lab.sdk.explain(asked.id, proposal, put["id"], "A year.")
     assert mine[1].statements(proposal)[0]["answer"] == "A year."
     refuses("not_proposer", lambda: mine[1].amend(found, "Another use."))
+    mine[0].declare(None, lab.id)
+    refuses("steward_involved", lambda: mine[0].hide(proposal, said["id"], "off-topic"))
+    mine[0].declare(None)
     hidden = mine[0].hide(proposal, said["id"], "off-topic")
     assert [one["id"] for one in lab.sdk.threads(asked.id)[0]["comments"]] == [told["id"]] and hidden["state"] == "hidden"
     # The same use again joins the same thread; an operator has nothing to settle.
