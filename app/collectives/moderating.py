@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import queries, threads
+from app.collectives import amendments, queries, threads
 from app.collectives.models import Membership, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof, signed
 from app.collectives.thread_models import Amendment, Comment, Moderation, Statement
@@ -116,14 +116,17 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
         raise Forbidden("steward_involved", "Another steward decides: not who hid it, wrote it, appealed or decided before, nor a party.")
     proof(session, runtime, who, "moderation.decided", {"collective": collective, "moderation": row.id, "restore": restore}, now)
     row.state, row.decided_by = "restored" if restore else "upheld", mine.member
+    leaves: list[log.Leaf] = []
     if restore:
         found = _item(session, proposal.id, row.item_id)
         found.hidden = None
         session.add(found)
+        if isinstance(found, Amendment) and found.state == "open" and proposal.state != "discussion":
+            leaves = amendments.become(session, runtime, queries.collective_of(session, collective), proposal, found, now)
     session.add(row)
     session.flush()
     body = {"collective": collective, "proposal": proposal.id, "item": row.item_id, "kind": row.kind, "state": row.state}
-    log.append(session, [log.institutional("thread.restored" if restore else "thread.upheld", row.id, body, now)], now)
+    log.append(session, [log.institutional("thread.restored" if restore else "thread.upheld", row.id, body, now), *leaves], now)
     return row.id
 
 

@@ -221,11 +221,11 @@ def test_a_thread_has_a_size(service: Service, platform: PlatformParty, monkeypa
 
 def test_an_amendment_that_is_not_accepted_is_decided_by_itself(service: Service, platform: PlatformParty) -> None:
     """Declined at once, or sat out until the freeze: a proposal of its own, with the same subject."""
-    mine = union_of(service, platform, 3)
+    mine = union_of(service, platform, 4)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     declined, waited, hidden = (mine[n].amend(proposal, text) for n, text in ((1, "Much less."), (2, "A little less."), (2, "Rude.")))
     steward(service, mine[1])
-    mine[1].hide(proposal["id"], hidden["id"], "abuse")
+    moderation = mine[1].hide(proposal["id"], hidden["id"], "abuse")
     refuses("item_hidden", lambda: mine[0].settle_amendment(proposal["id"], hidden["id"], True))
     settled = mine[0].settle_amendment(proposal["id"], declined["id"], False)
     alternative = mine[1].proposal(settled["alternative"])
@@ -233,11 +233,16 @@ def test_an_amendment_that_is_not_accepted_is_decided_by_itself(service: Service
     assert alternative["author"] == mine[1].me()["member"] and alternative["state"] == "discussion"
     pass_days(service, mine[0], proposal["id"], 7)
     states = {one["id"]: (one["state"], one["alternative"]) for one in mine[0].amendments(proposal["id"])}
-    assert states[hidden["id"]] == ("alternative", None), "of what is hidden there is nothing to decide"
+    assert states[hidden["id"]] == ("open", None), "of what is hidden there is nothing to decide"
     assert mine[2].proposal(states[waited["id"]][1])["text"] == "A little less."
     service.runtime.jobs.run("deadline", proposal["id"])
     listed = accepted(call(service, "GET", f"/v1/collectives/{mine[0].id}/proposals", mine[0]._person._auth._secret))["items"]
     assert len(listed) == 3, "a timer that fires twice opens one"
+    mine[2].appeal_moderation(moderation["id"], "It is plain.")
+    steward(service, mine[3])
+    mine[3].decide_moderation(moderation["id"], True)
+    [restored] = [one for one in mine[0].amendments(proposal["id"]) if one["id"] == hidden["id"]]
+    assert (restored["state"], mine[0].proposal(restored["alternative"])["text"]) == ("alternative", "Rude."), "and of what is restored there is"
     done = in_force(service, mine, alternative)
     assert done["state"] == "in_force"
 
