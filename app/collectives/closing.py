@@ -1,8 +1,8 @@
 """After the count: a note by somebody uninvolved of how it was decided, and the appeal of that note. The arithmetic is nobody's to appeal.
 
-Uninvolved is who neither proposed, nor said anything in the thread, nor moderated it. Where no member with a voice is, a steward names
-another collective, whose stewards may then read the thread and write the note. An outcome without a note says so, and one whose note is
-appealed is contested while nobody has decided.
+Uninvolved is who neither proposed, nor said anything in the thread, nor moderated it, whether they left since or not. Where no member with
+a voice is, a steward names another collective, whose stewards may then read the thread and write the note. An outcome without a note says
+so, and one whose note is appealed is contested while nobody has decided.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import moderating, queries, threads
-from app.collectives.models import Collective, MinorityReport, OutcomeRow, Proposal
+from app.collectives.models import Collective, Membership, MinorityReport, OutcomeRow, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof, signed
 from app.collectives.thread_models import (
     Amendment,
@@ -88,14 +88,16 @@ def close(session: Session, runtime: Runtime, who: Acting, collective: str, prop
     row = queries.proposal(session, collective, threads.readable(session, collective, proposal, who.contributor).id, lock=True)
     mine = queries.membership_of(session, collective, who.contributor, lock=True)
     outside = None
+    # By pseudonym, which outlasts a membership: to leave makes nobody uninvolved.
+    parts = session.exec(select(Membership).where(Membership.contributor_id == who.contributor)).all()
+    if queries.pseudonym(runtime, collective, who.contributor) in involved(session, row) or any(moderating.conflicted(row, one) for one in parts):
+        raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
     if mine is None:
         outside = session.exec(select(Closer.collective_id).where(Closer.proposal_id == proposal, Closer.collective_id.in_(_stewarded(who)))).first()  # type: ignore[attr-defined]
         if outside is None:
             raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to.")
     else:
         queries.with_voice(mine, now)
-        if mine.member in involved(session, row) or moderating.conflicted(row, mine):
-            raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
     _to_be_closed(session, row, now)
     if note_of(session, proposal) is not None:
         raise Conflict("closure_exists", "There is a note; appeal it where it is wrong.")
