@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sayso import recount
 from sayso.collective import Collective
 from sayso.errors import SaysoError
-from sqlmodel import select
+from sqlmodel import SQLModel, select
 
 from app.collectives import amendments, deliberating, voting, weighing
-from app.collectives.models import Membership
+from app.collectives.models import CollectiveAct, Membership
 from app.collectives.thread_models import Amendment, Comment, ProposalThread, Statement, StatementVote, Words
 from app.core.thread import must_be_answered
 from app.kit.db import read, write
@@ -286,7 +286,7 @@ def test_comments_beside_the_freeze_are_in_the_thread_or_were_refused(service: S
 
 
 def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_stays_whole(service: Service, platform: PlatformParty) -> None:
-    mine = union_of(service, platform, 3)
+    mine = union_of(service, platform, 4)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     gone, kept = mine[1].put_up(proposal["id"], "My own words."), mine[0].put_up(proposal["id"], "Another's.")
     said = mine[1].comment(proposal["id"], "More of mine.", ["aim"], statement=kept["id"])
@@ -294,8 +294,17 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     mine[0].answer(proposal["id"], gone["id"], "I see.")
     replied = mine[2].comment(proposal["id"], "A reply.", ["aim"], parent=said["id"])
     own = mine[1].propose("policy.narrow", "Of mine.", **NARROW)
+    mine[0].propose("steward.elect", "One more.", subject=mine[1].me()["member"])
+    for one in mine[1:]:
+        steward(service, one)
+    talk = mine[3].propose("policy.narrow", "Less still.", **NARROW)["id"]
+    for hides, appeals, decides in ((1, 2, 0), (2, 1, 0), (2, 0, 1)):
+        rude = mine[hides].hide(talk, mine[3].comment(talk, "x", ["aim"])["id"], "abuse")["id"]
+        mine[appeals].appeal_moderation(rude, "It is not.")
+        mine[decides].decide_moderation(rude, False)
     with read(service.runtime.engine) as session:
-        contributor = session.exec(select(Membership.contributor_id).where(Membership.member == mine[1].me()["member"])).one()
+        name = mine[1].me()["member"]
+        contributor = session.exec(select(Membership.contributor_id).where(Membership.member == name)).one()
         indices = session.exec(select(StatementVote.log_index).where(StatementVote.statement_id == kept["id"])).all()
     mine[1]._person.erase("all")
     found = {one["id"]: one for one in mine[2].statements(proposal["id"])}
@@ -306,7 +315,13 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     assert told[said["id"]]["text"] is None and told[said["id"]]["author"] is None and told[replied["id"]]["text"] == "A reply."
     with read(service.runtime.engine) as session:
         assert session.exec(select(Words).where(Words.contributor_id == contributor)).all() == []
+        assert session.exec(select(CollectiveAct).where(CollectiveAct.contributor_id == contributor)).all() == []
+        left = [
+            (table.name, column.name) for table in SQLModel.metadata.sorted_tables for column in table.columns
+            if isinstance(column.type, sa.String) and session.execute(sa.select(column).where(column == name).limit(1)).first() is not None
+        ]  # fmt: skip
         sealed = session.exec(select(LogEntry.sealed).where(LogEntry.log_index.in_(indices))).all()  # type: ignore[attr-defined]
+    assert left == [], "the pseudonym stands nowhere"
     assert sorted(len(bytes(one or b"")) > 0 for one in sealed) == [False, True]
     opened = pass_days(service, mine[0], proposal["id"], 7)
     frozen = {one["id"]: one["digest"] for one in json.loads(mine[0].thread(proposal["id"])["thread"])["statements"]}
