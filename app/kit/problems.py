@@ -207,6 +207,7 @@ CODES: dict[str, str] = {
     "not_steward": "A steward does that.",
     "steward_involved": "A steward who has a part in it neither hides, appeals nor decides.",
     "moderation_settled": "It was restored after an appeal, and is not hidden again by the same steward.",
+    "answer_exists": "Somebody else answered the statement.",
     "appeal_settled": "There is no appeal to be made or decided.",
     "amendment_settled": "The amendment was settled before.",
     "closer_involved": "Whoever had a part in the proposal does not close it.",
