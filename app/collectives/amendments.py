@@ -1,6 +1,7 @@
 """Another text for a proposal: its author accepts it, or it becomes a proposal of its own, an alternative that is decided by itself.
 
-What is still open when the text is to be frozen becomes an alternative too: nobody sits an amendment out.
+What is still open when the text is to be frozen becomes an alternative too: nobody sits an amendment out. What is hidden then stays open, and
+becomes one when it is restored: nobody hides an amendment for good either.
 """
 
 from datetime import datetime, timedelta
@@ -77,7 +78,7 @@ def settle(
         row.state = "accepted"
         replace_text(session, at.row, found[1])
     else:
-        leaves = _become(session, runtime, queries.collective_of(session, collective), at.row, row, now)
+        leaves = become(session, runtime, queries.collective_of(session, collective), at.row, row, now)
     session.add(row)
     session.flush()
     kind, act = ("amendment.accepted" if accept else "amendment.declined"), random_id("act")
@@ -100,20 +101,21 @@ def of(session: Session, proposal: str) -> list[Amendment]:
 
 
 def settle_all(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> list[log.Leaf]:
-    """What the freeze does first, the proposal held: what is still open, and can be read, becomes an alternative. Gives what is to be logged."""
+    """What the freeze does first, the proposal held: what is still open, and not hidden, becomes an alternative. Gives what is to be logged."""
     leaves = []
     for one in waiting(session, row.id):
-        leaves += _become(session, runtime, collective, row, one, now)
+        if one.hidden is None:
+            leaves += become(session, runtime, collective, row, one, now)
     session.flush()
     return leaves
 
 
-def _become(session: Session, runtime: Runtime, collective: Collective, row: Proposal, one: Amendment, now: datetime) -> list[log.Leaf]:
-    """A proposal of its own, with the same subject and another text. Of what is hidden or erased there is nothing to be decided."""
+def become(session: Session, runtime: Runtime, collective: Collective, row: Proposal, one: Amendment, now: datetime) -> list[log.Leaf]:
+    """A proposal of its own, with the same subject and another text. Of what is erased there is nothing to be decided."""
     one.state = "alternative"
     session.add(one)
     found = threads.words_of(session, runtime, [one.id]).get(one.id)
-    if one.hidden is not None or found is None:
+    if found is None:
         return []
     charter = queries.charter(session, collective.id, collective.charter_n)
     freeze = queries.planned_freeze(charter, row.type, now)

@@ -1,8 +1,8 @@
 """After the count: a note by somebody uninvolved of how it was decided, and the appeal of that note. The arithmetic is nobody's to appeal.
 
-Uninvolved is who neither proposed, nor said anything in the thread, nor moderated it. Where no member with a voice is, a steward names
-another collective, whose stewards may then read the thread and write the note. An outcome without a note says so, and one whose note is
-appealed is contested while nobody has decided.
+Uninvolved is who neither proposed, nor said anything in the thread, nor moderated it, whether they left since or not. Where no member with
+a voice is, a steward names another collective, whose stewards may then read the thread and write the note. An outcome without a note says
+so, and one whose note is appealed is contested while nobody has decided.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import moderating, queries, threads
-from app.collectives.models import Collective, MinorityReport, OutcomeRow, Proposal
+from app.collectives.models import Collective, Membership, MinorityReport, OutcomeRow, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof, signed
 from app.collectives.thread_models import (
     Amendment,
@@ -88,14 +88,16 @@ def close(session: Session, runtime: Runtime, who: Acting, collective: str, prop
     row = queries.proposal(session, collective, threads.readable(session, collective, proposal, who.contributor).id, lock=True)
     mine = queries.membership_of(session, collective, who.contributor, lock=True)
     outside = None
+    # By pseudonym, which outlasts a membership: to leave makes nobody uninvolved.
+    parts = session.exec(select(Membership).where(Membership.contributor_id == who.contributor)).all()
+    if queries.pseudonym(runtime, collective, who.contributor) in involved(session, row) or any(moderating.conflicted(row, one) for one in parts):
+        raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
     if mine is None:
         outside = session.exec(select(Closer.collective_id).where(Closer.proposal_id == proposal, Closer.collective_id.in_(_stewarded(who)))).first()  # type: ignore[attr-defined]
         if outside is None:
             raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to.")
     else:
         queries.with_voice(mine, now)
-        if mine.member in involved(session, row) or (mine.interest is not None and mine.interest == row.subject):
-            raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
     _to_be_closed(session, row, now)
     if note_of(session, proposal) is not None:
         raise Conflict("closure_exists", "There is a note; appeal it where it is wrong.")
@@ -135,7 +137,7 @@ def appeal(
         id=made, proposal_id=proposal, note_id=note.id, author=at.mine.member, grounds=grounds, state="open", decide_by=now + TIME, log_index=-1,
         at=now,
     )  # fmt: skip
-    if not moderating.deciders(session, collective, _parties(at.row, note, row)):
+    if not moderating.deciders(session, at.row, _parties(note, row)):
         row.state = "undecided"
     session.add(row)
     session.flush()
@@ -158,8 +160,8 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     row = None if note is None else appeal_of(session, note.id)
     if note is None or row is None or row.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.")
-    if at.mine.member in _parties(at.row, note, row):
-        raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed.")
+    if at.mine.member in _parties(note, row) or moderating.conflicted(at.row, at.mine):
+        raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed, nor whom it is about.")
     # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.
     proof(session, runtime, who, "appeal.decided", {"collective": collective, "note": note.id, "restore": restore}, now)
     row.state, row.decided_by = "upheld" if restore else "dismissed", at.mine.member
@@ -241,8 +243,8 @@ def _cited(session: Session, row: Proposal, cites: str | None) -> None:
         raise Invalid("closure_uncited", "Give in `cites` the strongest argument against: a statement, a comment or an objection.")
 
 
-def _parties(row: Proposal, note: ClosureNote, appeal: NoteAppeal) -> set[str]:
-    return {member for member in (row.author, note.author, appeal.author) if member is not None}
+def _parties(note: ClosureNote, appeal: NoteAppeal) -> set[str]:
+    return {member for member in (note.author, appeal.author) if member is not None}
 
 
 def _stewarded(who: Acting) -> sa.Select[tuple[str]]:

@@ -93,9 +93,9 @@ def _vote_leaf(runtime: Runtime, thread: Any, row: Proposal, statement: str, mem
 
 
 def answer(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, statement: str, text: str, *, now: datetime) -> str:
-    """Answer a statement, or answer it anew: the proposer, or a steward. Gives the act.
+    """Answer a statement, or one's own answer anew: the proposer, or a steward where there is none. Gives the act.
 
-    Raises NotFound, Forbidden (not_proposer) or Conflict (thread_frozen, item_hidden).
+    Raises NotFound, Forbidden (not_proposer) or Conflict (thread_frozen, item_hidden, answer_exists).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     found = statement_of(session, proposal, statement)
@@ -104,8 +104,7 @@ def answer(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     threads.still_open(at.row, now)
     if found.hidden is not None:
         raise Conflict("item_hidden", "What is hidden is owed no answer.")
-    if found.answer_id is not None:
-        session.execute(sa.delete(Words).where(Words.item_id == found.answer_id))  # type: ignore[arg-type]
+    replace_answer(session, found, who.contributor)
     found.answer_id, found.answered_by = random_id("answer"), at.mine.member
     found.answer_digest = threads.keep(session, at.person.sealer, who.contributor, found.answer_id, text)
     session.add(found)
@@ -114,6 +113,21 @@ def answer(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     body = {"answer": found.answer_id, "digest": found.answer_digest, **signed(session, runtime, who, "statement.answered", said, now)}
     index = log.append(session, [log.personal("statement.answered", found.answer_id, body, at.person.sealer, now)], now)
     return keep_act(session, who, collective, found.answer_id, "statement.answered", index, now)
+
+
+def replace_answer(session: Session, found: Statement, contributor: str | None) -> None:
+    """Make room for a new answer of whoever answered before: a contributor, or (None) the lab. Nobody takes away another's words.
+
+    Raises Conflict (answer_exists).
+    """
+    if found.answer_id is None:
+        return
+    words = session.get(Words, found.answer_id)
+    if words is not None and words.contributor_id != contributor:
+        raise Conflict("answer_exists", "Comment on the statement; who gave the answer can give another.")
+    if words is not None:
+        session.delete(words)
+        session.flush()
 
 
 def comment(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, given: CommentIn, *, now: datetime) -> str:

@@ -14,7 +14,7 @@ from sqlmodel import Session, select
 
 from app.collectives import binding, deliberating, queries, threads
 from app.collectives.models import Collective, LabUse, Proposal
-from app.collectives.thread_models import Comment, Statement, Words
+from app.collectives.thread_models import Comment, Statement
 from app.collectives.thread_schemas import CommentIn
 from app.core.canonical import canonical, sha256_hex
 from app.core.thread import COMMENTS
@@ -155,13 +155,13 @@ def comment(session: Session, runtime: Runtime, lab: Lab, proposal: str, given: 
 
 
 def answer(session: Session, runtime: Runtime, lab: Lab, proposal: str, statement: str, text: str, *, now: datetime) -> None:
-    """Answer a statement as the lab that asks, which is who proposed. Raises NotFound or Conflict (thread_frozen, item_hidden)."""
+    """Answer a statement as the lab that asks, which is who proposed. Raises NotFound or Conflict (thread_frozen, item_hidden,
+    answer_exists)."""
     row = _held(session, lab, proposal, now)
     found = deliberating.statement_of(session, row.id, statement)
     if found.hidden is not None:
         raise Conflict("item_hidden", "What is hidden is owed no answer.")
-    if found.answer_id is not None:
-        session.execute(sa.delete(Words).where(Words.item_id == found.answer_id))  # type: ignore[arg-type]
+    deliberating.replace_answer(session, found, None)
     found.answer_id, found.answered_by = random_id("answer"), None
     found.answer_digest = threads.keep(session, threads.outside(runtime), None, found.answer_id, text)
     session.add(found)

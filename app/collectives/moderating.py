@@ -1,8 +1,8 @@
 """Hide what a steward must, with a reason of a closed list, in a log that everybody reads who may read the collective; appeal; decide.
 
-Nothing is deleted: its author and the stewards still read it, and its digest stands in the frozen thread as it did. An appeal is decided
-by another steward than the one who hid it, who wrote it, or who appealed. Where there is none, or nobody decides in time, that is what is
-shown; nothing settles an appeal by keeping silent.
+Nothing is deleted: its author and the stewards still read it, and its digest stands in the frozen thread as it did. Whom a proposal is of
+or about hides nothing in its thread and decides nothing there. An appeal is decided by another steward than the one who hid it, who wrote
+it, or who appealed. Where there is none, or nobody decides in time, that is what is shown; nothing settles an appeal by keeping silent.
 """
 
 from datetime import datetime, timedelta
@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import queries, threads
+from app.collectives import amendments, queries, threads
 from app.collectives.models import Membership, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof, signed
 from app.collectives.thread_models import Amendment, Comment, Moderation, Statement
 from app.core.canonical import sha256_hex
 from app.core.thread import HIDING
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
-from app.kit.ids import random_id
+from app.kit.ids import PREFIXES, random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
 
@@ -32,14 +32,16 @@ WAITING = ("appealed", "undecided")
 def hide(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, item: str, reason: str, *, now: datetime) -> str:
     """Hide a statement, a comment or an amendment: a steward, at any time. Gives the moderation's id.
 
-    Raises NotFound, Forbidden (not_steward), Invalid (reason_unknown) or Conflict (item_hidden, moderation_settled).
+    Raises NotFound, Forbidden (not_steward, steward_involved), Invalid (reason_unknown) or Conflict (item_hidden, moderation_settled).
     """
     acting(session, runtime, who)
     queries.member(session, collective, who.contributor)
-    queries.proposal(session, collective, proposal, lock=True)
+    row = queries.proposal(session, collective, proposal, lock=True)
     _, mine = queries.member(session, collective, who.contributor, lock=True)
     found = _item(session, proposal, item)
     as_steward(mine)
+    if conflicted(row, mine):
+        raise Forbidden("steward_involved", "Ask another steward: not who proposed it, nor whom it is about.")
     if reason not in HIDING:
         raise Invalid("reason_unknown", "Use a reason listed in `known`.", known=list(HIDING))
     if found.hidden is not None:
@@ -70,22 +72,27 @@ def note_hidden(session: Session, found: Item, collective: str, reason: str, ste
 
 
 def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, moderation: str, text: str, *, now: datetime) -> str:
-    """Appeal that something was hidden: its author, or any member, once. Gives the act.
+    """Appeal that something was hidden: any member, once, but not who hid it; and its author still, where another's appeal was turned
+    down. Gives the act.
 
-    Raises NotFound or Conflict (appeal_settled).
+    Raises NotFound, Forbidden (steward_involved) or Conflict (appeal_settled).
     """
     person = acting(session, runtime, who)
     queries.member(session, collective, who.contributor)
     row, proposal = _held(session, collective, moderation)
     _, mine = queries.member(session, collective, who.contributor, lock=True)
-    if row.state != "hidden":
+    if mine.member == row.steward:
+        raise Forbidden("steward_involved", "Who hid it does not appeal that.")
+    again = row.state == "upheld" and mine.member == _item(session, proposal.id, row.item_id).author != row.appealed_by
+    if row.state != "hidden" and not again:
         raise Conflict("appeal_settled", "It was appealed before; read what became of it.", state=row.state)
-    digest = threads.keep(session, person.sealer, who.contributor, row.id, text)
+    place = authors_appeal(row.id) if again else row.id
+    digest = threads.keep(session, person.sealer, who.contributor, place, text)
     row.appealed_by, row.decide_by = mine.member, now + TIME
-    row.state = "appealed" if deciders(session, collective, _involved(session, row)) else "undecided"
+    row.state = "appealed" if deciders(session, proposal, _involved(session, row)) else "undecided"
     session.add(row)
     session.flush()
-    runtime.jobs.enqueue(session, "deadline", proposal.id, key=f"appeal-{row.id}", delay=TIME.total_seconds() + 1)
+    runtime.jobs.enqueue(session, "deadline", proposal.id, key=f"appeal-{place}", delay=TIME.total_seconds() + 1)
     act = random_id("act")
     said = {"collective": collective, "proposal": proposal.id, "moderation": row.id, "text_sha256": sha256_hex(text.encode())}
     body = {"digest": digest, **signed(session, runtime, who, "moderation.appealed", said, now)}
@@ -105,18 +112,21 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     as_steward(mine)
     if row.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.", state=row.state)
-    if mine.member in _involved(session, row):
-        raise Forbidden("steward_involved", "Another steward decides: not who hid it, wrote it or appealed.")
+    if mine.member in _involved(session, row) or conflicted(proposal, mine):
+        raise Forbidden("steward_involved", "Another steward decides: not who hid it, wrote it, appealed or decided before, nor a party.")
     proof(session, runtime, who, "moderation.decided", {"collective": collective, "moderation": row.id, "restore": restore}, now)
     row.state, row.decided_by = "restored" if restore else "upheld", mine.member
+    leaves: list[log.Leaf] = []
     if restore:
         found = _item(session, proposal.id, row.item_id)
         found.hidden = None
         session.add(found)
+        if isinstance(found, Amendment) and found.state == "open" and proposal.state != "discussion":
+            leaves = amendments.become(session, runtime, queries.collective_of(session, collective), proposal, found, now)
     session.add(row)
     session.flush()
     body = {"collective": collective, "proposal": proposal.id, "item": row.item_id, "kind": row.kind, "state": row.state}
-    log.append(session, [log.institutional("thread.restored" if restore else "thread.upheld", row.id, body, now)], now)
+    log.append(session, [log.institutional("thread.restored" if restore else "thread.upheld", row.id, body, now), *leaves], now)
     return row.id
 
 
@@ -132,10 +142,20 @@ def lapse(session: Session, proposal: str, now: datetime) -> list[log.Leaf]:
     return leaves
 
 
-def deciders(session: Session, collective: str, involved: set[str]) -> list[str]:
-    """The stewards who have no part in something."""
-    query = select(Membership.member).where(Membership.collective_id == collective, Membership.steward, Membership.left_at == None)
-    return [member for member in session.exec(query) if member not in involved]
+def deciders(session: Session, row: Proposal, involved: set[str]) -> list[str]:
+    """The stewards who have no part in something that was said on a proposal."""
+    query = select(Membership).where(Membership.collective_id == row.collective_id, Membership.steward, Membership.left_at == None)
+    return [one.member for one in session.exec(query) if one.member not in involved and not conflicted(row, one)]
+
+
+def conflicted(row: Proposal, mine: Membership) -> bool:
+    """Whether a proposal is somebody's own, or about them, or about a lab that they declared an interest in."""
+    return mine.member in (row.author, row.subject) or (mine.interest is not None and mine.interest == row.subject)
+
+
+def authors_appeal(moderation: str) -> str:
+    """Where the words of an author's own appeal lie when another member's was decided before."""
+    return PREFIXES["appeal"] + moderation[len(PREFIXES["moderation"]) :]
 
 
 def as_steward(mine: Membership) -> None:
@@ -183,5 +203,6 @@ def _item(session: Session, proposal: str, item: str) -> Item:
 
 
 def _involved(session: Session, row: Moderation) -> set[str]:
+    """Who hid, wrote or appealed, and who decided an earlier appeal."""
     author = _item(session, row.proposal_id, row.item_id).author
-    return {member for member in (row.steward, row.appealed_by, author) if member is not None}
+    return {member for member in (row.steward, row.appealed_by, row.decided_by, author) if member is not None}

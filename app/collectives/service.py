@@ -391,3 +391,5 @@ def forget(session: Session, contributor: str, contribution: str | None) -> None
     if contribution is None:
         session.execute(sa.delete(Membership).where(Membership.contributor_id == contributor))  # type: ignore[arg-type]
         session.execute(sa.delete(DissentText).where(DissentText.contributor_id == contributor))  # type: ignore[arg-type]
+        # An act's id is that of what was said, so that it would still tell whose that was. What was sealed for them is gone by now.
+        session.execute(sa.delete(CollectiveAct).where(CollectiveAct.contributor_id == contributor))  # type: ignore[arg-type]

@@ -92,7 +92,8 @@ def weigh(
 def answer(
     collective: str, proposal: str, statement: str, given: AnswerIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
 ) -> ActDoneOut:
-    """By who proposed, or a steward. The ballot waits up to a week for answers that are owed; then the outcome is labelled `unanswered`."""
+    """By who proposed, or a steward; anew by whoever gave the answer. The ballot waits up to a week for answers that are owed; then the
+    outcome is labelled `unanswered`."""
     act = deliberating.answer(session, runtime, Acting.of(receipt), collective, proposal, statement, given.text, now=runtime.clock.now())
     return _done(session, collective, receipt, act)
 
@@ -141,7 +142,8 @@ def read_thread(collective: str, proposal: str, runtime: RuntimeDep, session: Re
 # -- moderation -------------------------------------------------------------------------------------------------------
 @router.post(_HERE + "/moderations", status_code=201, response_model=ModerationOut, summary="Hide something")
 def hide(collective: str, proposal: str, given: HideIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ModerationOut:
-    """A steward, with a reason of a closed list. It is not deleted, stands in the moderation log, and can be appealed."""
+    """A steward who neither proposed it nor is who it is about, with a reason of a closed list. It is not deleted, stands in the
+    moderation log, and can be appealed."""
     made = moderating.hide(session, runtime, Acting.of(receipt), collective, proposal, given.item, given.reason, now=runtime.clock.now())
     return _moderation(session.get_one(Moderation, made))
 
@@ -166,7 +168,7 @@ def list_moderations(
 def appeal_moderation(
     collective: str, moderation: str, given: AppealTextIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
 ) -> ActDoneOut:
-    """Its author, or any member, once. Another steward decides."""
+    """Any member but who hid it, once; its author still, after another's was turned down. Another steward decides."""
     act = moderating.appeal(session, runtime, Acting.of(receipt), collective, moderation, given.text, now=runtime.clock.now())
     return _done(session, collective, receipt, act)
 
@@ -175,7 +177,7 @@ def appeal_moderation(
 def decide_moderation(
     collective: str, moderation: str, given: DecideIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
 ) -> ModerationOut:
-    """A steward who neither hid it, nor wrote it, nor appealed."""
+    """A steward who neither hid it, nor wrote it, nor appealed, nor is a party to the proposal."""
     made = moderating.decide(session, runtime, Acting.of(receipt), collective, moderation, given.restore, now=runtime.clock.now())
     return _moderation(session.get_one(Moderation, made))
 
@@ -244,7 +246,8 @@ def appeal_note(collective: str, proposal: str, given: NoteAppealIn, runtime: Ru
 def decide_appeal(
     collective: str, proposal: str, given: DecideIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
 ) -> list[ClosureOut]:
-    """A steward who neither proposed, nor wrote it, nor appealed. Where the appeal is right the note is struck; the verdict stays."""
+    """A steward who neither proposed, nor wrote it, nor appealed, nor is who it is about. Where the appeal is right the note is struck;
+    the verdict stays."""
     closing.decide(session, runtime, Acting.of(receipt), collective, proposal, given.restore, now=runtime.clock.now())
     return _notes(session, runtime, proposal)
 

@@ -131,26 +131,41 @@ def seal_anew(session: Session, person: Person, sealer: Sealer, contributor: str
 
 def forget(session: Session, runtime: Runtime, contributor: str) -> None:
     """An erasure: words and pseudonyms go, and votes that somebody could still tie to the person. Digests stay, which say nothing. What
-    they had proposed stays, as nobody's."""
+    they had proposed stays, as nobody's, and so does what was decided about them or by them in office."""
     mine = sa.select(_WORDS.c.item_id).where(_WORDS.c.contributor_id == contributor)
     collectives = sorted(set(session.exec(select(Membership.collective_id).where(Membership.contributor_id == contributor))))
     parts = [
         (table.__table__.c, key, name)  # type: ignore[attr-defined]
         for table, key, name in (
             (Statement, "id", "author"), (Comment, "id", "author"), (Amendment, "id", "author"), (ClosureNote, "id", "author"),
-            (NoteAppeal, "id", "author"), (Moderation, "id", "appealed_by"), (Statement, "answer_id", "answered_by"),
+            (NoteAppeal, "id", "author"), (Statement, "answer_id", "answered_by"),
+        )
+    ]  # fmt: skip
+    names = [queries.pseudonym(runtime, collective, contributor) for collective in collectives]
+    # In office, and as whom something is about, there are no words to go by: the pseudonym is.
+    inside = sa.select(Proposal.id).where(Proposal.collective_id.in_(collectives))  # type: ignore[attr-defined,call-overload]
+    called = [
+        (table.__table__.c[name], table.__table__.c[key].in_(within) & table.__table__.c[name].in_(names))  # type: ignore[attr-defined]
+        for table, key, within, name in (
+            (Proposal, "collective_id", collectives, "author"), (Proposal, "collective_id", collectives, "subject"),
+            (Campaign, "collective_id", collectives, "author"), (NoteAppeal, "proposal_id", inside, "decided_by"),
+            *((Moderation, "collective_id", collectives, name) for name in ("steward", "appealed_by", "decided_by")),
         )
     ]  # fmt: skip
     # The proposals first, as whoever freezes, hides or settles holds them before what is said there.
-    concerned = sa.union(*(sa.select(columns.proposal_id).where(columns[key].in_(mine)) for columns, key, _ in parts))
-    open_ = sa.and_(Proposal.collective_id.in_(collectives), Proposal.state == "discussion")  # type: ignore[attr-defined]
-    names = [queries.pseudonym(runtime, collective, contributor) for collective in collectives]
-    theirs = Proposal.author.in_(names)  # type: ignore[union-attr]
-    held = select(Proposal.id).where(sa.or_(open_, theirs, Proposal.id.in_(concerned))).order_by(Proposal.id)  # type: ignore[attr-defined]
-    session.exec(for_update(held, session)).all()
-    for kind in (Proposal, Campaign):
-        authored = sa.update(kind).where(kind.author.in_(names)).values(author=None)  # type: ignore[union-attr]
-        session.execute(authored.execution_options(synchronize_session=False))
+    concerned = sa.union(
+        *(sa.select(columns.proposal_id).where(columns[key].in_(mine)) for columns, key, _ in parts),
+        *(sa.select(column.table.c.proposal_id).where(theirs) for column, theirs in called if "proposal_id" in column.table.c),
+    )
+    held = select(Proposal.id).where(
+        sa.or_(
+            sa.and_(Proposal.collective_id.in_(collectives), Proposal.state == "discussion"), Proposal.author.in_(names),  # type: ignore[attr-defined,union-attr]
+            Proposal.subject.in_(names), Proposal.id.in_(concerned),  # type: ignore[attr-defined,union-attr]
+        )
+    )  # fmt: skip
+    session.exec(for_update(held.order_by(Proposal.id), session)).all()
+    for column, theirs in called:
+        session.execute(sa.update(column.table).where(theirs).values({column.name: None}).execution_options(synchronize_session=False))
     for columns, key, name in parts:
         table = columns[key].table
         session.execute(sa.update(table).where(columns[key].in_(mine)).values({name: None}).execution_options(synchronize_session=False))

@@ -12,10 +12,12 @@ from tests.support import LabParty, PlatformParty, Service, until
 def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     """Where everybody had a part, another collective's steward; the note is appealed and struck, and the verdict stays."""
     (outsider, _), (stranger, _) = people(service, platform, 2)
-    mine = union_of(service, platform, 2)
+    mine = union_of(service, platform, 3)
     elsewhere = founded(outsider)
+    left = founded(mine[2]._person)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     said = mine[1].comment(proposal["id"], "Too little.", ["harm"])
+    mine[2].comment(proposal["id"], "Too much.", ["aim"])
     opened = pass_days(service, mine[0], proposal["id"], 7)
     for one in mine:
         one.vote(opened, "yes")
@@ -26,8 +28,11 @@ def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, plat
         refuses("not_found", lambda one=one: one.close(proposal["id"], "Well.", said["id"]))
     refuses("not_steward", lambda: mine[1].name_closer(proposal["id"], elsewhere.id))
     refuses("not_found", lambda: mine[0].name_closer(proposal["id"], "col_" + "0" * 26))
-    mine[0].name_closer(proposal["id"], elsewhere.id)
-    assert [one["text"] for one in there[0].comments(proposal["id"])] == ["Too little."]
+    for other in (elsewhere, left):
+        mine[0].name_closer(proposal["id"], other.id)
+    mine[2].leave()
+    refuses("closer_involved", lambda: mine[2].close(proposal["id"], "As I said.", said["id"]))
+    assert [one["text"] for one in there[0].comments(proposal["id"])] == ["Too little.", "Too much."]
     for nowhere in (there[0].me, there[0].campaigns, lambda: there[0].comment(proposal["id"], "x", ["aim"])):
         refuses("not_found", nowhere)
     refuses("not_found", lambda: list(there[1].comments(proposal["id"])))

@@ -300,11 +300,13 @@ def test_an_erasure_takes_membership_mandates_and_what_was_sealed(service: Servi
         mandates = session.exec(select(Mandate).where(Mandate.collective_id == mine.id)).all()
     assert len(acts) == 3 and len(mandates) == 1
     contributor = mandates[0].contributor_id
+    with read(service.runtime.engine) as session:
+        mine_acts = session.exec(select(CollectiveAct.id).where(CollectiveAct.contributor_id == contributor)).all()
     member.erase("all")
     with read(service.runtime.engine) as session:
         assert session.exec(select(Mandate).where(Mandate.contributor_id == contributor)).all() == []
         assert session.exec(select(Membership).where(Membership.contributor_id == contributor)).all() == []
-        mine_acts = session.exec(select(CollectiveAct.id).where(CollectiveAct.contributor_id == contributor)).all()
+        assert session.exec(select(CollectiveAct).where(CollectiveAct.contributor_id == contributor)).all() == [], "an id would tell whose it was"
         sealed = session.exec(select(LogEntry.sealed).where(LogEntry.subject.in_(mine_acts))).all()  # type: ignore[attr-defined]
     assert len(sealed) == 2 and all(one is not None and bytes(one) == b"" for one in sealed)
 

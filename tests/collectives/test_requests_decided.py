@@ -63,8 +63,16 @@ def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_th
                                    "answer": None, "owed": True}]  # fmt: skip
     assert not {mine[n].me()["member"] for n in range(3)} & set(json.dumps(seen).replace('"', " ").split()), "no member is named to the lab"
     lab.sdk.explain(asked.id, proposal, put["id"], "A year.")
-    assert mine[1].statements(proposal)[0]["answer"] == "A year."
+    refuses("answer_exists", lambda: mine[0].answer(proposal, put["id"], "For ever."))
+    lab.sdk.explain(asked.id, proposal, put["id"], "One year.")
+    ours = mine[1].put_up(proposal, "Who asked for it?")["id"]
+    mine[0].answer(proposal, ours, "Nobody here.")
+    refuses("answer_exists", lambda: lab.sdk.explain(asked.id, proposal, ours, "All of you."))
+    assert [one["answer"] for one in mine[1].statements(proposal)] == ["One year.", "Nobody here."], "nobody takes away another's words"
     refuses("not_proposer", lambda: mine[1].amend(found, "Another use."))
+    mine[0].declare(None, lab.id)
+    refuses("steward_involved", lambda: mine[0].hide(proposal, said["id"], "off-topic"))
+    mine[0].declare(None)
     hidden = mine[0].hide(proposal, said["id"], "off-topic")
     assert [one["id"] for one in lab.sdk.threads(asked.id)[0]["comments"]] == [told["id"]] and hidden["state"] == "hidden"
     # The same use again joins the same thread; an operator has nothing to settle.

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sayso import recount
 from sayso.collective import Collective
 from sayso.errors import SaysoError
-from sqlmodel import select
+from sqlmodel import SQLModel, select
 
 from app.collectives import amendments, deliberating, voting, weighing
-from app.collectives.models import Membership
+from app.collectives.models import CollectiveAct, Membership
 from app.collectives.thread_models import Amendment, Comment, ProposalThread, Statement, StatementVote, Words
 from app.core.thread import must_be_answered
 from app.kit.db import read, write
@@ -136,40 +136,56 @@ def test_what_is_owed_an_answer() -> None:
 
 
 def test_what_is_hidden_stands_in_the_log_and_another_steward_decides_the_appeal(service: Service, platform: PlatformParty) -> None:
-    mine = union_of(service, platform, 4)
-    author, second, third, fourth = mine
-    proposal = author.propose("policy.narrow", "Less.", **NARROW)
+    mine = union_of(service, platform, 5)
+    founder, second, third, fourth, fifth = mine
+    own, proposal = founder.propose("policy.narrow", "Less.", **NARROW), fourth.propose("policy.narrow", "Less.", **NARROW)
+    owed = second.put_up(own["id"], "Why at all?")
+    refuses("steward_involved", lambda: founder.hide(own["id"], owed["id"], "off-topic"))
+    about = fourth.propose("steward.remove", "Another.", subject=founder.me()["member"])
+    said = second.comment(about["id"], "She hid what she did not like.", ["harm"])
+    refuses("steward_involved", lambda: founder.hide(about["id"], said["id"], "abuse"))
     put, other = (second.put_up(proposal["id"], text) for text in ("A rude thing.", "Another."))
     refuses("not_steward", lambda: third.hide(proposal["id"], put["id"], "abuse"))
-    refuses("reason_unknown", lambda: author.hide(proposal["id"], put["id"], "dislike"))
-    hidden = author.hide(proposal["id"], put["id"], "abuse")
-    refuses("item_hidden", lambda: author.hide(proposal["id"], put["id"], "spam"))
+    refuses("reason_unknown", lambda: founder.hide(proposal["id"], put["id"], "dislike"))
+    hidden = founder.hide(proposal["id"], put["id"], "abuse")
+    refuses("item_hidden", lambda: founder.hide(proposal["id"], put["id"], "spam"))
     refuses("item_hidden", lambda: third.weigh(proposal["id"], put["id"], "agree"))
-    shown = [next(one["text"] for one in of.statements(proposal["id"])) for of in (author, second, third)]
+    shown = [next(one["text"] for one in of.statements(proposal["id"])) for of in (founder, second, third)]
     assert shown == ["A rude thing.", "A rude thing.", None], "to its author and the stewards"
-    refuses("not_found", lambda: author.hide(proposal["id"], "stm_" + "0" * 26, "abuse"))
+    refuses("not_found", lambda: founder.hide(proposal["id"], "stm_" + "0" * 26, "abuse"))
     # One steward alone decides over nothing of their own.
-    refuses("appeal_settled", lambda: author.decide_moderation(hidden["id"], False))
+    refuses("appeal_settled", lambda: founder.decide_moderation(hidden["id"], False))
+    refuses("steward_involved", lambda: founder.appeal_moderation(hidden["id"], "I was right."))
     second.appeal_moderation(hidden["id"], "It is not about a person.")
     refuses("appeal_settled", lambda: third.appeal_moderation(hidden["id"], "Nor do I think so."))
-    told = accepted(call(service, "GET", f"/v1/collectives/{author.id}/moderations"))
+    told = accepted(call(service, "GET", f"/v1/collectives/{founder.id}/moderations"))
     assert (told["items"], told["hidden"], told["moderations"][0]["state"]) == ("1-9", "1-9", "undecided")
     assert not {"steward", "author", "text"} & told["moderations"][0].keys(), "anybody reads it, and nobody's name"
     steward(service, third)
-    refuses("steward_involved", lambda: author.decide_moderation(hidden["id"], False))
+    refuses("steward_involved", lambda: founder.decide_moderation(hidden["id"], False))
     assert third.decide_moderation(hidden["id"], True)["state"] == "restored"
     assert fourth.statements(proposal["id"])[0]["text"] == "A rude thing."
-    refuses("moderation_settled", lambda: author.hide(proposal["id"], put["id"], "abuse"))
+    refuses("moderation_settled", lambda: founder.hide(proposal["id"], put["id"], "abuse"))
     # Silence settles nothing: a week later it is told that nobody decided.
     late = third.hide(proposal["id"], other["id"], "off-topic")
-    second.appeal_moderation(late["id"], "It is the topic.")
+    refuses("steward_involved", lambda: third.appeal_moderation(late["id"], "So that it is settled."))
+    fourth.appeal_moderation(late["id"], "It is the topic.")
     assert fourth.moderations()["moderations"][-1]["state"] == "appealed"
-    pass_days(service, author, proposal["id"], 7)
+    pass_days(service, founder, proposal["id"], 7)
     assert fourth.moderations()["moderations"][-1]["state"] == "undecided"
-    assert author.decide_moderation(late["id"], False)["state"] == "upheld", "it can still be decided"
+    assert founder.decide_moderation(late["id"], False)["state"] == "upheld", "it can still be decided"
+    # Another's appeal is not its author's: that is decided by who has not decided before.
+    second.appeal_moderation(late["id"], "I wrote it, and it is the topic.")
+    assert fourth.moderations()["moderations"][-1]["state"] == "undecided"
+    refuses("steward_involved", lambda: founder.decide_moderation(late["id"], False))
+    for one in (fourth, fifth):
+        steward(service, one)
+    refuses("steward_involved", lambda: fourth.decide_moderation(late["id"], True))
+    assert fifth.decide_moderation(late["id"], True)["state"] == "restored"
+    refuses("appeal_settled", lambda: second.appeal_moderation(late["id"], "Again."))
     with read(service.runtime.engine) as session:
         kinds = session.exec(select(LogEntry.type).where(LogEntry.subject.in_((hidden["id"], late["id"]))).order_by(LogEntry.log_index)).all()  # type: ignore[attr-defined,arg-type]
-    assert kinds == ["thread.hidden", "thread.restored", "thread.hidden", "thread.undecided", "thread.upheld"]
+    assert kinds == ["thread.hidden", "thread.restored", "thread.hidden", "thread.undecided", "thread.upheld", "thread.restored"]
 
 
 def test_nobody_asks_more_of_the_others_than_they_have_time_for(service: Service, platform: PlatformParty) -> None:
@@ -209,10 +225,11 @@ def test_a_thread_has_a_size(service: Service, platform: PlatformParty, monkeypa
 
 def test_an_amendment_that_is_not_accepted_is_decided_by_itself(service: Service, platform: PlatformParty) -> None:
     """Declined at once, or sat out until the freeze: a proposal of its own, with the same subject."""
-    mine = union_of(service, platform, 3)
+    mine = union_of(service, platform, 4)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     declined, waited, hidden = (mine[n].amend(proposal, text) for n, text in ((1, "Much less."), (2, "A little less."), (2, "Rude.")))
-    mine[0].hide(proposal["id"], hidden["id"], "abuse")
+    steward(service, mine[1])
+    moderation = mine[1].hide(proposal["id"], hidden["id"], "abuse")
     refuses("item_hidden", lambda: mine[0].settle_amendment(proposal["id"], hidden["id"], True))
     settled = mine[0].settle_amendment(proposal["id"], declined["id"], False)
     alternative = mine[1].proposal(settled["alternative"])
@@ -220,11 +237,16 @@ def test_an_amendment_that_is_not_accepted_is_decided_by_itself(service: Service
     assert alternative["author"] == mine[1].me()["member"] and alternative["state"] == "discussion"
     pass_days(service, mine[0], proposal["id"], 7)
     states = {one["id"]: (one["state"], one["alternative"]) for one in mine[0].amendments(proposal["id"])}
-    assert states[hidden["id"]] == ("alternative", None), "of what is hidden there is nothing to decide"
+    assert states[hidden["id"]] == ("open", None), "of what is hidden there is nothing to decide"
     assert mine[2].proposal(states[waited["id"]][1])["text"] == "A little less."
     service.runtime.jobs.run("deadline", proposal["id"])
     listed = accepted(call(service, "GET", f"/v1/collectives/{mine[0].id}/proposals", mine[0]._person._auth._secret))["items"]
     assert len(listed) == 3, "a timer that fires twice opens one"
+    mine[2].appeal_moderation(moderation["id"], "It is plain.")
+    steward(service, mine[3])
+    mine[3].decide_moderation(moderation["id"], True)
+    [restored] = [one for one in mine[0].amendments(proposal["id"]) if one["id"] == hidden["id"]]
+    assert (restored["state"], mine[0].proposal(restored["alternative"])["text"]) == ("alternative", "Rude."), "and of what is restored there is"
     done = in_force(service, mine, alternative)
     assert done["state"] == "in_force"
 
@@ -268,7 +290,7 @@ def test_comments_beside_the_freeze_are_in_the_thread_or_were_refused(service: S
 
 
 def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_stays_whole(service: Service, platform: PlatformParty) -> None:
-    mine = union_of(service, platform, 3)
+    mine = union_of(service, platform, 4)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     gone, kept = mine[1].put_up(proposal["id"], "My own words."), mine[0].put_up(proposal["id"], "Another's.")
     said = mine[1].comment(proposal["id"], "More of mine.", ["aim"], statement=kept["id"])
@@ -276,8 +298,17 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     mine[0].answer(proposal["id"], gone["id"], "I see.")
     replied = mine[2].comment(proposal["id"], "A reply.", ["aim"], parent=said["id"])
     own = mine[1].propose("policy.narrow", "Of mine.", **NARROW)
+    mine[0].propose("steward.elect", "One more.", subject=mine[1].me()["member"])
+    for one in mine[1:]:
+        steward(service, one)
+    talk = mine[3].propose("policy.narrow", "Less still.", **NARROW)["id"]
+    for hides, appeals, decides in ((1, 2, 0), (2, 1, 0), (2, 0, 1)):
+        rude = mine[hides].hide(talk, mine[3].comment(talk, "x", ["aim"])["id"], "abuse")["id"]
+        mine[appeals].appeal_moderation(rude, "It is not.")
+        mine[decides].decide_moderation(rude, False)
     with read(service.runtime.engine) as session:
-        contributor = session.exec(select(Membership.contributor_id).where(Membership.member == mine[1].me()["member"])).one()
+        name = mine[1].me()["member"]
+        contributor = session.exec(select(Membership.contributor_id).where(Membership.member == name)).one()
         indices = session.exec(select(StatementVote.log_index).where(StatementVote.statement_id == kept["id"])).all()
     mine[1]._person.erase("all")
     found = {one["id"]: one for one in mine[2].statements(proposal["id"])}
@@ -289,7 +320,13 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     assert told[said["id"]]["text"] is None and told[said["id"]]["author"] is None and told[replied["id"]]["text"] == "A reply."
     with read(service.runtime.engine) as session:
         assert session.exec(select(Words).where(Words.contributor_id == contributor)).all() == []
+        assert session.exec(select(CollectiveAct).where(CollectiveAct.contributor_id == contributor)).all() == []
+        left = [
+            (table.name, column.name) for table in SQLModel.metadata.sorted_tables for column in table.columns
+            if isinstance(column.type, sa.String) and session.execute(sa.select(column).where(column == name).limit(1)).first() is not None
+        ]  # fmt: skip
         sealed = session.exec(select(LogEntry.sealed).where(LogEntry.log_index.in_(indices))).all()  # type: ignore[attr-defined]
+    assert left == [], "the pseudonym stands nowhere"
     assert sorted(len(bytes(one or b"")) > 0 for one in sealed) == [False, True]
     opened = pass_days(service, mine[0], proposal["id"], 7)
     frozen = {one["id"]: one["digest"] for one in json.loads(mine[0].thread(proposal["id"])["thread"])["statements"]}
@@ -380,7 +417,7 @@ def test_I9_a_thread_is_not_there_for_platforms_labs_and_strangers(service: Serv
     (founder, _), (member, _), (stranger, _) = people(service, platform, 3)
     union = founded(founder, listed=False)
     mine = joined(union, member, invitation=union.read()["invitation"])
-    proposal = union.propose("policy.narrow", "Less.", **NARROW)["id"]
+    proposal = mine.propose("policy.narrow", "Less.", **NARROW)["id"]
     put = mine.put_up(proposal, "A thing.")["id"]
     hidden = union.hide(proposal, put, "spam")["id"]
     asked: list[tuple[str, str, Any]] = [

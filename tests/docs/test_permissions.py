@@ -17,7 +17,7 @@ from app.kit import access
 from app.kit.access import ANYBODY, LAB, LINK, PERSON, PLATFORM, TICKET, VISITOR
 from app.kit.clock import rfc3339
 from app.kit.db import read
-from tests.collectives.members import founded, mandated, people
+from tests.collectives.members import founded, joined, mandated, people
 from tests.consents.widget import Widget
 from tests.kit.refusals import call, lab_token, refused
 from tests.support import SHOWN, Service, shards_of, test_settings, until
@@ -119,7 +119,8 @@ class World:
         service.http.post(f"{service.base}/w/{widget.site}", data={"wording": wording, "ref": ref}, headers={"Origin": service.base})
         statement = mine.put_up(proposal, "A statement.")["id"]
         amendment = mine.amend(mine.proposal(proposal), "Another text.")["id"]
-        moderation = mine.hide(proposal, mine.comment(proposal, "x", ["aim"])["id"], "spam")["id"]
+        talked = joined(mine, leaving).propose("policy.narrow", "Less.", policy={"template": "nothing-new"})["id"]
+        moderation = mine.hide(talked, mine.comment(talked, "x", ["aim"])["id"], "spam")["id"]
         deadline = rfc3339(service.clock.now() + timedelta(days=2))
         campaign = mine.open_campaign("x", "withdraw", deadline, lab=lab.id)["id"]
         holder.scope(kept.id, template="nothing-new")
