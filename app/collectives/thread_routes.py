@@ -188,7 +188,7 @@ def amend(
     collective: str, proposal: str, given: AmendmentIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
     idempotency_key: IdempotencyHeader = None,
 ) -> AmendmentOut:  # fmt: skip
-    """The proposal's author accepts it, or it becomes a proposal of its own."""
+    """The proposal's author accepts it, or it becomes a proposal of its own; as such a text it outlasts its author's erasure, as nobody's."""
     now = runtime.clock.now()
     made = _once(
         receipt, f"amendments/{proposal}", idempotency_key, given, session, runtime,

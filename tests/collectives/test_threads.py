@@ -249,6 +249,9 @@ def test_an_amendment_that_is_not_accepted_is_decided_by_itself(service: Service
     assert (restored["state"], mine[0].proposal(restored["alternative"])["text"]) == ("alternative", "Rude."), "and of what is restored there is"
     done = in_force(service, mine, alternative)
     assert done["state"] == "in_force"
+    mine[2]._person.erase("all")
+    left = mine[0].proposal(restored["alternative"])
+    assert (left["text"], left["author"]) == ("Rude.", None), "what became a proposal's text stays, as nobody's"
 
 
 def test_comments_beside_the_freeze_are_in_the_thread_or_were_refused(service: Service, platform: PlatformParty) -> None:
