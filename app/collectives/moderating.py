@@ -86,7 +86,7 @@ def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     again = row.state == "upheld" and mine.member == _item(session, proposal.id, row.item_id).author != row.appealed_by
     if row.state != "hidden" and not again:
         raise Conflict("appeal_settled", "It was appealed before; read what became of it.", state=row.state)
-    place = authors_appeal(row.id) if again else row.id
+    place = appeals_of(row.id)[not again]
     digest = threads.keep(session, person.sealer, who.contributor, place, text)
     row.appealed_by, row.decide_by = mine.member, now + TIME
     row.state = "appealed" if deciders(session, proposal, _involved(session, row)) else "undecided"
@@ -153,9 +153,9 @@ def conflicted(row: Proposal, mine: Membership) -> bool:
     return mine.member in (row.author, row.subject) or (mine.interest is not None and mine.interest == row.subject)
 
 
-def authors_appeal(moderation: str) -> str:
-    """Where the words of an author's own appeal lie when another member's was decided before."""
-    return PREFIXES["appeal"] + moderation[len(PREFIXES["moderation"]) :]
+def appeals_of(moderation: str) -> tuple[str, str]:
+    """Where the words of appeals lie: of an author's own when another member's was decided before, and of the first."""
+    return PREFIXES["appeal"] + moderation[len(PREFIXES["moderation"]) :], moderation
 
 
 def as_steward(mine: Membership) -> None:

@@ -145,7 +145,7 @@ def hide(collective: str, proposal: str, given: HideIn, runtime: RuntimeDep, ses
     """A steward who neither proposed it nor is who it is about, with a reason of a closed list. It is not deleted, stands in the
     moderation log, and can be appealed."""
     made = moderating.hide(session, runtime, Acting.of(receipt), collective, proposal, given.item, given.reason, now=runtime.clock.now())
-    return _moderation(session.get_one(Moderation, made))
+    return _moderations(session, runtime, collective, [session.get_one(Moderation, made)], receipt)[0]
 
 
 @router.get("/collectives/{collective}/moderations", response_model=ModerationLog, summary="A collective's moderation log")
@@ -159,7 +159,7 @@ def list_moderations(
     rows = moderating.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
     items, hidden = moderating.rate(session, collective)
     return ModerationLog(
-        items=log.bucket(items), hidden=log.bucket(hidden), moderations=[_moderation(row) for row in rows],
+        items=log.bucket(items), hidden=log.bucket(hidden), moderations=_moderations(session, runtime, collective, rows, receipt),
         next=cursors.make(listing, rows[-1].id) if len(rows) == PAGE else None,
     )  # fmt: skip
 
@@ -179,7 +179,7 @@ def decide_moderation(
 ) -> ModerationOut:
     """A steward who neither hid it, nor wrote it, nor appealed, nor is a party to the proposal."""
     made = moderating.decide(session, runtime, Acting.of(receipt), collective, moderation, given.restore, now=runtime.clock.now())
-    return _moderation(session.get_one(Moderation, made))
+    return _moderations(session, runtime, collective, [session.get_one(Moderation, made)], receipt)[0]
 
 
 # -- amendments -------------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def amend(
     collective: str, proposal: str, given: AmendmentIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
     idempotency_key: IdempotencyHeader = None,
 ) -> AmendmentOut:  # fmt: skip
-    """The proposal's author accepts it, or it becomes a proposal of its own."""
+    """The proposal's author accepts it, or it becomes a proposal of its own; as such a text it outlasts its author's erasure, as nobody's."""
     now = runtime.clock.now()
     made = _once(
         receipt, f"amendments/{proposal}", idempotency_key, given, session, runtime,
@@ -346,11 +346,23 @@ def _amendments(session: Session, runtime: Runtime, collective: str, rows: list[
     return out
 
 
-def _moderation(row: Moderation) -> ModerationOut:
-    return ModerationOut(
-        id=row.id, proposal=row.proposal_id, item=row.item_id, kind=row.kind, reason=row.reason, state=row.state, day=row.at.date().isoformat(),
-        log_index=row.log_index,
-    )  # fmt: skip
+def _moderations(
+    session: Session, runtime: Runtime, collective: str, rows: list[Moderation], receipt: Receipt | None
+) -> list[ModerationOut]:
+    """What was appealed is read by who decides; to them, and to who appealed, the words are as those of something hidden."""
+    said: dict[str, str | None] = {}
+    if receipt is not None:
+        places = [place for row in rows for place in moderating.appeals_of(row.id)]
+        words = _Words(session, runtime, collective, receipt, places)
+        for row in rows:
+            said[row.id] = next((text for place in moderating.appeals_of(row.id) if (text := words.of(place, "appealed")[1]) is not None), None)
+    return [
+        ModerationOut(
+            id=row.id, proposal=row.proposal_id, item=row.item_id, kind=row.kind, reason=row.reason, state=row.state, text=said.get(row.id),
+            day=row.at.date().isoformat(), log_index=row.log_index,
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def _notes(session: Session, runtime: Runtime, proposal: str) -> list[ClosureOut]:

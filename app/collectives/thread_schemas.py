@@ -109,7 +109,8 @@ class HideIn(In):
 
 
 class ModerationOut(Out):
-    """`state`: hidden, appealed, undecided (nobody could decide the appeal, or did in time), upheld or restored."""
+    """`state`: hidden, appealed, undecided (nobody could decide the appeal, or did in time), upheld or restored. `text`: the words of the
+    latest appeal, for stewards and who appealed; null to everybody else."""
 
     id: str
     proposal: str
@@ -117,6 +118,7 @@ class ModerationOut(Out):
     kind: str
     reason: str
     state: str
+    text: str | None
     day: str
     log_index: int
 

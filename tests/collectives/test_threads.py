@@ -160,7 +160,9 @@ def test_what_is_hidden_stands_in_the_log_and_another_steward_decides_the_appeal
     refuses("appeal_settled", lambda: third.appeal_moderation(hidden["id"], "Nor do I think so."))
     told = accepted(call(service, "GET", f"/v1/collectives/{founder.id}/moderations"))
     assert (told["items"], told["hidden"], told["moderations"][0]["state"]) == ("1-9", "1-9", "undecided")
-    assert not {"steward", "author", "text"} & told["moderations"][0].keys(), "anybody reads it, and nobody's name"
+    assert not {"steward", "author"} & told["moderations"][0].keys(), "anybody reads it, and nobody's name"
+    read_by = [one.moderations()["moderations"][0]["text"] for one in (founder, second, third)]
+    assert [told["moderations"][0]["text"], *read_by] == [None, *["It is not about a person."] * 2, None], "who decides, and who appealed"
     steward(service, third)
     refuses("steward_involved", lambda: founder.decide_moderation(hidden["id"], False))
     assert third.decide_moderation(hidden["id"], True)["state"] == "restored"
@@ -183,6 +185,8 @@ def test_what_is_hidden_stands_in_the_log_and_another_steward_decides_the_appeal
     refuses("steward_involved", lambda: fourth.decide_moderation(late["id"], True))
     assert fifth.decide_moderation(late["id"], True)["state"] == "restored"
     refuses("appeal_settled", lambda: second.appeal_moderation(late["id"], "Again."))
+    read_by = [one.moderations()["moderations"][-1]["text"] for one in (founder, second)]
+    assert read_by == ["I wrote it, and it is the topic."] * 2
     with read(service.runtime.engine) as session:
         kinds = session.exec(select(LogEntry.type).where(LogEntry.subject.in_((hidden["id"], late["id"]))).order_by(LogEntry.log_index)).all()  # type: ignore[attr-defined,arg-type]
     assert kinds == ["thread.hidden", "thread.restored", "thread.hidden", "thread.undecided", "thread.upheld", "thread.restored"]
@@ -249,6 +253,9 @@ def test_an_amendment_that_is_not_accepted_is_decided_by_itself(service: Service
     assert (restored["state"], mine[0].proposal(restored["alternative"])["text"]) == ("alternative", "Rude."), "and of what is restored there is"
     done = in_force(service, mine, alternative)
     assert done["state"] == "in_force"
+    mine[2]._person.erase("all")
+    left = mine[0].proposal(restored["alternative"])
+    assert (left["text"], left["author"]) == ("Rude.", None), "what became a proposal's text stays, as nobody's"
 
 
 def test_comments_beside_the_freeze_are_in_the_thread_or_were_refused(service: Service, platform: PlatformParty) -> None:

@@ -156,7 +156,7 @@ class Collective:
         return self._do("PUT", f"/moderations/{quote(moderation_id, safe='')}/decision", {"restore": restore})
 
     def amend(self, proposal: dict[str, Any], text: str) -> dict[str, Any]:
-        """Propose another text for a proposal as it was read."""
+        """Propose another text for a proposal as it was read. Once it is a proposal's text, an erasure takes your name from it and not the words."""
         return self._on(proposal["id"], "POST", "/amendments", {"text": text, "base_sha256": proposal["text_sha256"]})
 
     def amendments(self, proposal_id: str) -> Any:
