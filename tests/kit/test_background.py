@@ -29,8 +29,10 @@ def test_a_job_that_fails_once_is_tried_again(service: Service, monkeypatch: pyt
     real, tries = jobs._handlers["cut"], []
 
     def flaky(release: str) -> None:
-        tries.append(release)
-        if len(tries) == 1:
+        with read(service.runtime.engine) as session:
+            mine = session.get_one(Release, release).agreement_id == agreement.id  # cuts that other tests left may run here too
+        tries.extend([release] * mine)
+        if mine and len(tries) == 1:
             raise OSError("the disk was away for a moment")
         real(release)
 
