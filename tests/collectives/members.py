@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from sayso.collective import Collective
 from sayso.contributor import Contributor
+from sqlmodel import select
 
+from app.collectives.models import Membership
+from app.kit.db import write
 from tests.faults.cuts import receipt_for_all
 from tests.support import PlatformParty, Service
 
@@ -68,3 +71,9 @@ def in_force(service: Service, mine: list[Collective], proposal: dict[str, Any],
     return pass_days(service, mine[0], proposal["id"], 7)
 
 
+def steward(service: Service, mine: Collective) -> None:
+    """As an election makes one, without the weeks before."""
+    with write(service.runtime.engine) as session:
+        row = session.exec(select(Membership).where(Membership.member == mine.me()["member"])).one()
+        row.steward = True
+        session.add(row)

@@ -2,10 +2,9 @@
 
 from sayso.collective import Collective
 
-from tests.collectives.members import founded, in_force, mandated, on_one_backend, pass_days, people
+from tests.collectives.members import founded, in_force, mandated, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import cut_of, refuses
-from tests.collectives.test_threads import steward
 from tests.support import LabParty, PlatformParty, Service, until
 
 
