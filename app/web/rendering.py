@@ -180,6 +180,21 @@ class StaffRoute(APIRoute):
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
+            try:
+                return await inner(request)
+            except DomainError as error:
+                return problem_page(error)
+
+        return handler
+
+
+class SigningRoute(APIRoute):
+    """A route whose forms can hold what a passkey signed, and that asks for it where it is needed."""
+
+    def get_route_handler(self) -> Handler:
+        inner = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
             sent: dict[str, str] = {}
             if request.method == "POST" and request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
                 with suppress(DomainError):  # what cannot be read is refused by who reads it
@@ -190,10 +205,10 @@ class StaffRoute(APIRoute):
             except DomainError as error:
                 if error.code == "passkey_needed":
                     return asking(error, request.url.path, sent)
-                return problem_page(error)
+                raise
 
         return handler
 
 
-class PageRoute(SpokenRoute, StaffRoute):
+class PageRoute(SpokenRoute, StaffRoute, SigningRoute):
     """A route that answers a person in their language: what is refused inside it is told on a page."""
