@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from app.collectives.schemas import Word
-from app.collectives.thread_schemas import Said
+from app.collectives.thread_schemas import AnswerIn, CommentIn
 from app.consents.schemas import Day, LanguageTag
 from app.contributions.schemas import Model
 from app.kit.body import Id, In, Out, Time
@@ -228,17 +227,12 @@ class GuardOut(Out):
     as_of: Time
 
 
-class LabCommentIn(In):
+class LabCommentIn(CommentIn):
     """On the request, on a `statement`, or in reply to a comment (`parent`). `reasons` are of a closed list."""
 
-    text: Said
-    reasons: list[Word] = Field(min_length=1, max_length=5)
-    parent: Id | None = None
-    statement: Id | None = None
 
-
-class LabExplainIn(In):
-    text: Said
+class LabExplainIn(AnswerIn):
+    """In answer to a statement."""
 
 
 class LabCommentOut(Out):

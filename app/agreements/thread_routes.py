@@ -8,7 +8,6 @@ from app.agreements.schemas import LabCommentIn, LabCommentOut, LabExplainIn, La
 from app.collectives import licensing, queries, threads
 from app.collectives.models import Proposal
 from app.collectives.thread_models import Comment
-from app.collectives.thread_schemas import CommentIn
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.errors import NotFound
@@ -33,9 +32,9 @@ def comment(
 ) -> LabCommentOut:  # fmt: skip
     """As the lab that asks, until it is frozen; five times an hour."""
     _own(session, lab.id, request, thread)
-    now, said = runtime.clock.now(), CommentIn(text=given.text, reasons=given.reasons, parent=given.parent, statement=given.statement)
+    now = runtime.clock.now()
     once = Once.of(lab.id, f"threads/{thread}/comments", idempotency_key, given.model_dump_json().encode())
-    made, _ = once.perform(session, now, lambda: licensing.comment(session, runtime, lab, thread, said, now=now))
+    made, _ = once.perform(session, now, lambda: licensing.comment(session, runtime, lab, thread, given, now=now))
     row = session.get_one(Comment, made)
     words = threads.words_of(session, runtime, [made] if row.hidden is None else [])
     return _comment(row, words[made][1] if made in words else None)
