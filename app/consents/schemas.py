@@ -147,11 +147,13 @@ class WidgetChoiceOut(Out):
 
 
 class WidgetLanguageOut(Out):
-    """How a language runs, and the widget's own words beside the wordings, in `spoken`: that language, or English."""
+    """How a language runs, and the widget's own words beside the wordings, in `spoken`: that language, or English. `beside` is the
+    English of these words while no native reader has reviewed them."""
 
     dir: Literal["ltr", "rtl"]
     spoken: str
     words: dict[str, str]
+    beside: dict[str, str] | None
 
 
 class WidgetOut(Out):

@@ -17,7 +17,7 @@ from app.consents import wordings
 from app.consents.models import INTENT_LIFE, ConsentIntent, SiteKey, Wording
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.consents.schemas import SiteChoice
-from app.consents.widget_words import WORDS, direction, words_for
+from app.consents.widget_words import WORDS, direction, english_beside, words_for
 from app.core.canonical import canonical
 from app.core.deed import CATALOGS, beside
 from app.kit.db import for_update
@@ -185,7 +185,7 @@ def shown(session: Session, key: SiteKey, public_url: str) -> dict[str, Any]:
         for choice in key.choices
     ]  # fmt: skip
     languages = {
-        language: {"dir": direction(language), "spoken": (spoken := words_for(language)), "words": WORDS[spoken]}
+        language: {"dir": direction(language), "spoken": (spoken := words_for(language)), "words": WORDS[spoken], "beside": english_beside(spoken)}
         for language in key.choices[0]["wordings"]
     }
     return {"site": key.id, "choices": choices, "languages": languages}

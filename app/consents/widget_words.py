@@ -1,5 +1,7 @@
 """The widget's own few words, by language. What people choose is told by the platform's registered wordings, and by these never."""
 
+from app.core.deed import CATALOGS
+
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "ask": "What may be done with what you give here?",
@@ -51,6 +53,11 @@ def words_for(language: str) -> str:
     """The language whose words stand beside a wording in `language`: its own, or English."""
     base = language.split("-")[0].lower()
     return base if base in WORDS else "en"
+
+
+def english_beside(spoken: str) -> dict[str, str] | None:
+    """The English that stands beside these words, while no native reader has reviewed their language."""
+    return None if spoken == "en" or CATALOGS[spoken].reviewed else WORDS["en"]
 
 
 def direction(language: str) -> str:

@@ -16,7 +16,7 @@ from app.consents import site_keys
 from app.consents.models import INTENT_LIFE, SiteKey
 from app.consents.policies import PolicyBook
 from app.consents.widget_routes import Handler, only_small, slow_down
-from app.consents.widget_words import WORDS, direction, words_for
+from app.consents.widget_words import WORDS, direction, english_beside, words_for
 from app.kit import negotiate
 from app.kit.access import FOR_ANYBODY
 from app.kit.body import form_of
@@ -128,6 +128,6 @@ def _page(key: SiteKey, status: int, language: str, **values: object) -> HTMLRes
     """A page that stands in frames of the key's origins, and in no other's."""
     spoken = words_for(language)
     runs = {"lang": language, "dir": direction(language)}, {"lang": spoken, "dir": direction(spoken)}
-    answer = page("frame.html", status, site=key.id, runs=runs, words=WORDS[spoken], **values)
+    answer = page("frame.html", status, site=key.id, runs=runs, words=WORDS[spoken], english=english_beside(spoken), **values)
     answer.headers["Content-Security-Policy"] = _BY_POLICY.format(" ".join(key.origins))
     return answer

@@ -196,13 +196,19 @@ def test_the_page_around_it_puts_no_words_and_no_links_into_it(
         host.element(site=evil, lang=evil, claim="javascript:document.title=1"),
         host.element(lang=evil, claim="javascript:document.title=1", name=evil, title=evil),
         host.element(lang="ar-EG", claim=f"https://evil.example/c/{'a' * 60}"), host.element(claim=f"{host.home}/c/../r?new=1"),
+        f'<iframe src="{host.home}/w/{host.site}?lang=ar" title="x"></iframe>',
     ])  # fmt: skip
     page = opened(DESKTOP)
-    page.goto(host.show("/task", scripted(host), inside))
+    page.goto(host.show("/task", f"{scripted(host)}; frame-src {host.home}", inside))
     expect(page.get_by_role("radio")).to_have_count(6)
     expect(page.get_by_text("<img src=x onerror=alert(1)>").first).to_be_visible()
     expect(page.get_by_text("اختبار.", exact=True)).to_be_visible()
     assert page.locator(".choice[dir=rtl][lang=ar]").count() == 2
+    beside = page.locator("fieldset[lang=ar] legend")
+    expect(beside).to_contain_text("ما الذي يجوز فعله")  # and the English, while no native reader has looked at it
+    expect(beside.locator("[lang=en][dir=ltr]")).to_have_text("What may be done with what you give here?")
+    expect(page.locator("fieldset[lang=en] legend [lang]")).to_have_count(0)
+    assert page.frame_locator("iframe").locator("legend [lang=en]").inner_text() == "What may be done with what you give here?"
     links = [link.get_attribute("href") or "" for link in page.locator("sayso-consent a").all()]
     assert len(links) == 6 and all(link.startswith(f"{host.home}/v1/policies/") for link in links)
     assert page.locator("sayso-consent img").count() == 0 and page.title() == "Arena"

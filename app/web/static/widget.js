@@ -1,26 +1,24 @@
-// <sayso-consent site="stk_…" name="intent"></sayso-consent>. What it says comes from Sayso alone; of
-// the page it takes a site key, a field's name, a language, a claim link.
+// <sayso-consent site="stk_…" name="intent"></sayso-consent>. Its words come from Sayso alone.
 (() => {
   "use strict";
   const HOME = new URL(".", document.currentScript.src).href;
-  const SITE = /^stk_[0-9a-z]{26}$/, CLAIM = /^c\/[0-9a-z]{28,80}$/;
+  const CLAIM = /^c\/[0-9a-z]{28,80}$/;
   const FRESH = 20 * 3600e3; // an intent lives for 24 hours
   const SETTLE = 250; // of arrow keys the last counts
-  let passing = false; // a submit event of our own
-  const AWAY = "The choices could not be loaded. Load the page again later.";
+  let passing; // a submit event of our own
 
   const style = new CSSStyleSheet(); // a <style> the page's policy would have to allow
   style.replaceSync(`
     :host { display: block; font: var(--sayso-font, inherit); color: var(--sayso-color, inherit); }
     :host([hidden]) { display: none; }
-    fieldset { margin: 0; min-width: 0; border: 1px solid var(--sayso-border, currentColor); border-radius: var(--sayso-radius, .5rem);
+    fieldset { overflow-wrap: anywhere; margin: 0; min-width: 0; border: 1px solid var(--sayso-border, currentColor); border-radius: var(--sayso-radius, .5rem);
       padding: var(--sayso-gap, .8rem); background: var(--sayso-background, transparent); }
     legend { font-weight: 600; padding: 0 .3rem; }
     .choice { display: grid; grid-template-columns: auto 1fr; gap: 0 .6rem; margin: var(--sayso-gap, .8rem) 0; unicode-bidi: isolate; }
     .choice > :not(input) { grid-column: 2; }
     input { grid-row: 1; width: 1.5rem; height: 1.5rem; margin: 0; accent-color: var(--sayso-accent, auto); }
-    label { font-weight: 600; line-height: 1.5rem; cursor: pointer; overflow-wrap: anywhere; }
-    p { margin: .2rem 0; white-space: pre-line; overflow-wrap: anywhere; }
+    label { font-weight: 600; line-height: 1.5rem; cursor: pointer; }
+    p { margin: .2rem 0; white-space: pre-line; }
     a { color: var(--sayso-accent, inherit); display: inline-block; min-height: 1.5rem; }
     :focus-visible { outline: 3px solid var(--sayso-accent, currentColor); outline-offset: 2px; }
     .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }`);
@@ -37,6 +35,7 @@
     one.append(...inside);
     return one;
   };
+  const leading = (href, fields, ...inside) => make("a", { href, target: "_blank", rel: "noopener noreferrer", ...fields }, ...inside);
   // Without storage the person chooses each time.
   const remembered = (site, policy) => {
     try {
@@ -51,12 +50,12 @@
     #inner = this.attachInternals();
     #root = this.attachShadow({ mode: "open", delegatesFocus: true });
     #status = make("p", { role: "status" });
-    #told = null; // what is offered
-    #choice = null; // what is marked
-    #ready = null; // an intent that no record has yet
-    #making = null; // one that is on its way
-    #timer = 0;
-    #busy = false;
+    #told; // what is offered
+    #choice; // what is marked
+    #ready; // an intent that no record has yet
+    #making; // one that is on its way
+    #timer;
+    #busy;
 
     get form() { return this.#inner.form; }
     get name() { return this.getAttribute("name"); }
@@ -93,7 +92,7 @@
       this.#listening = form;
       form?.addEventListener("submit", this, true);
     }
-    #listening = null;
+    #listening;
 
     formDisabledCallback() { this.#draw(); }
 
@@ -116,7 +115,7 @@
       const site = this.getAttribute("site");
       this.#told = this.#choice = this.#ready = null;
       this.#inner.setFormValue(null);
-      if (!SITE.test(site)) return this.#draw();
+      if (!/^stk_[0-9a-z]{26}$/.test(site)) return this.#draw();
       try {
         const told = await ask(site);
         if (this.getAttribute("site") !== site) return;
@@ -127,8 +126,7 @@
         if (this.#choice) this.#say("again");
       } catch {
         this.#draw();
-        this.#status.lang = "en";
-        this.#status.textContent = AWAY;
+        this.#status.replaceChildren(make("span", { lang: "en" }, "The choices could not be loaded. Load the page again later."));
       }
     }
 
@@ -144,37 +142,39 @@
       return known[0];
     }
 
-    #say(word) { this.#status.textContent = this.#told.languages[this.#language].words[word]; }
+    // In a language that no native reader has reviewed the English goes along.
+    #words(word) {
+      const { words, beside } = this.#told.languages[this.#language];
+      return beside ? [words[word], " ", make("span", { lang: "en", dir: "ltr" }, beside[word])] : [words[word]];
+    }
+
+    #say(word) { this.#status.replaceChildren(...this.#words(word)); }
 
     #draw() {
       if (!this.#told) return this.#root.replaceChildren(this.#status);
-      const lang = this.#language, { dir, spoken, words } = this.#told.languages[lang];
-      const box = make("fieldset", { lang: spoken, dir, disabled: this.matches(":disabled") }, make("legend", { textContent: words.ask }));
-      box.part = "box";
+      const lang = this.#language, { dir, spoken } = this.#told.languages[lang];
+      const box = make("fieldset", { lang: spoken, dir, disabled: this.matches(":disabled"), part: "box" }, make("legend", {}, ...this.#words("ask")));
       this.#told.choices.forEach((choice, at) => {
         const [first, ...rest] = choice.shown[lang].text.split("\n");
         const radio = make("input", { type: "radio", name: "choice", id: `c${at}`, checked: choice === this.#choice });
         radio.addEventListener("change", () => this.#choose(choice));
-        const row = make("div", { className: "choice", lang, dir }, radio, make("label", { htmlFor: radio.id, textContent: first }));
+        const row = make("div", { className: "choice", part: "choice", lang, dir }, radio, make("label", { htmlFor: radio.id }, first));
         if (rest.length) {
-          row.append(make("p", { id: `t${at}`, textContent: rest.join("\n") }));
+          row.append(make("p", { id: `t${at}` }, rest.join("\n")));
           radio.setAttribute("aria-describedby", `t${at}`);
         }
-        const more = make("span", { className: "unseen", lang, textContent: `: ${first}` });
-        row.append(make("a", { href: choice.terms, target: "_blank", rel: "noopener noreferrer", lang: spoken }, words.terms, more));
-        row.part = "choice";
+        const more = make("span", { className: "unseen", lang }, `: ${first}`);
+        row.append(leading(choice.terms, { lang: spoken }, ...this.#words("terms"), more));
         box.append(row);
       });
       box.append(this.#status);
       const link = this.claim ?? "";
       if (link.startsWith(HOME) && CLAIM.test(link.slice(HOME.length))) {
-        const leads = make("a", { href: link, target: "_blank", rel: "noopener noreferrer", textContent: words.claim });
-        leads.part = "claim";
-        box.append(make("p", {}, leads), make("p", { textContent: words.keep }));
+        box.append(make("p", {}, leading(link, { part: "claim" }, ...this.#words("claim"))), make("p", {}, ...this.#words("keep")));
       }
       this.#root.replaceChildren(box);
-      const missing = this.hasAttribute("required") && !this.#choice;
-      this.#inner.setValidity(missing ? { valueMissing: true } : {}, missing ? words.choose : "", box.querySelector("input"));
+      const valueMissing = this.hasAttribute("required") && !this.#choice;
+      this.#inner.setValidity({ valueMissing }, make("p", {}, ...this.#words("choose")).textContent, box.querySelector("input"));
     }
 
     #choose(choice) {
