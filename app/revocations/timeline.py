@@ -68,7 +68,7 @@ def _told(session: Session, found: list[whereabouts.Out], most: int) -> list[Wen
     named = sa.select(_A.c.id, _A.c.lab_id, _L.c.legal_name).select_from(_A.join(_L, _L.c.id == _A.c.lab_id))
     labs = {row[0]: (row[1], row[2]) for row in session.execute(named.where(_A.c.id.in_({out.agreement_id for out in outs})))}
     times = sa.select(_D.c.release_id, sa.func.min(_E.c.at)).select_from(_D.join(_E, _E.c.log_index == _D.c.log_index))
-    fetched = dict(session.execute(times.where(_D.c.release_id.in_([out.id for out in outs])).group_by(_D.c.release_id)).tuples().all())
+    fetched = dict(session.execute(times.where(_D.c.release_id.in_([out.id for out in outs])).group_by(_D.c.release_id)).all())
     return [Went(out.id, out.cut_at, *labs[out.agreement_id], out.count, out.served, fetched.get(out.id)) for out in outs]
 
 

@@ -116,7 +116,7 @@ def _counted(session: Session, mine: Any, releases: dict[str, list[Out]]) -> dic
     if several:
         query = sa.select(_R.c.agreement_id, sa.func.count(sa.distinct(_I.c.contribution_id))).join(_R, _R.c.id == _I.c.release_id)
         found = session.execute(query.where(_I.c.contribution_id.in_(mine), _I.c.parts > 0, _I.c.release_id.in_(several)).group_by(_R.c.agreement_id))
-        counts |= dict(found.tuples().all())
+        counts |= dict(found.all())
     return counts
 
 
@@ -141,7 +141,7 @@ def asked(session: Session, mine: Any, outs: list[Out]) -> list[tuple[str, bytes
         return []
     items, releases = sum(out.count for out in outs), [out.id for out in outs]
     query = sa.select(_RI.c.agreement_id, _RI.c.record_id, _RI.c.recall_id).where(_RI.c.agreement_id.in_({out.agreement_id for out in outs}))
-    some = session.execute(query.limit(_ONE_BY_ONE + 1)).tuples().all()
+    some = session.execute(query.limit(_ONE_BY_ONE + 1)).all()
     if not some:
         return []
     records = sa.select(_I.c.record_id, _I.c.contribution_id).where(_I.c.parts > 0, _I.c.release_id.in_(releases))
@@ -150,7 +150,7 @@ def asked(session: Session, mine: Any, outs: list[Out]) -> list[tuple[str, bytes
         own = records.with_only_columns(_I.c.record_id).where(_I.c.contribution_id.in_(mine))
         return [(agreement, bytes(record), recall) for agreement, record, recall in session.execute(query.where(_RI.c.record_id.in_(own)))]
     told = {record for _, record, _ in some}
-    there = session.execute(records.where(_I.c.shard.in_(shards), _I.c.record_id.in_(told))).tuples().all()
+    there = session.execute(records.where(_I.c.shard.in_(shards), _I.c.record_id.in_(told))).all()
     ids = {contribution for _, contribution in there}
     theirs = ids & set(mine) if isinstance(mine, list) else set(session.execute(mine.where(_C.c.id.in_(ids))).scalars())
     known = {bytes(record) for record, contribution in there if contribution in theirs}

@@ -84,7 +84,7 @@ def lab_page(lab: str, runtime: RuntimeDep, session: ReadSessionDep) -> Response
             "lab_public.html", lab=row, now=now, lab_kinds=organisations.KINDS, recall_states=organisations.RECALLS,
             blocked=_why(session, row), stopped=stopped(session, row, now),
             agreements=session.exec(select(sa.func.count()).select_from(Agreement).where(Agreement.lab_id == row.id)).one(),
-            recalls=dict(row._tuple() for row in states), overdue=overdue,
+            recalls=dict(states), overdue=overdue,
             shares=[share for share in shares.today(runtime)[1] if share.lab_id == row.id],
             acts=ledger.latest(session, Chosen((row.id, row.legal_name)), MOST),
         )

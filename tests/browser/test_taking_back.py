@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
-from tests.contributions.test_fastchat_hook import hook
 from tests.kit.refusals import state_of
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_receipt_page import taken
@@ -154,43 +153,6 @@ def test_over_a_slow_line(service: Service, released: Any, opened: Callable[...,
     tap(page, "Yes, take it back from this lab")
     expect(page.get_by_role("heading", name="Done")).to_be_visible()
     assert 0 < weight < 60_000, f"the whole journey weighs {weight} bytes"
-
-
-def test_no_page_of_it_has_a_barrier(service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
-    one, _ = platform.give(2, contributor="axe")
-    lab.sdk.cut(lab.agree(platform), poll=0.05)
-    code = service.post("/v1/portal-sessions", {"contributor": "axe"}, service.token(platform)).json()["url"]
-    page = opened(PHONE)
-    form = hook(service, platform, format_="testimony").replace("/v1/ingest/testimony/", "/t/")
-    for address in (code, one.claim_url, service.base + "/r", service.base + "/c/x", form):
-        page.goto(address)
-        no_barriers(page)
-    page.get_by_label("Your words").fill("Written for tests")
-    tap(page, "Send it")
-    no_barriers(page)
-    page.goto(code)
-    tap(page, "Get my receipt")
-    no_barriers(page)
-    addresses = ["/", "/ledger", f"/r/of/{one.id}", f"/r/of/{one.id}?show=1", f"/r/of/{one.id}/object"]
-    addresses += ["/r/recovery", "/r/recover", "/r/pay", "/r/timeline", "/r/where"]
-    for target in (one.id, "all"):
-        acts = ("withdraw", f"lab/{lab.id}", "purpose", "terms", "terms?choose=open-model-training-with-credit", "credit", "erase", "done")
-        addresses += [f"/r/of/{target}/{act}" for act in acts]
-    for size in (PHONE, DESKTOP):
-        page.set_viewport_size(size)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            for address in addresses if (size, scheme) == (PHONE, "light") else addresses[:3]:
-                page.goto(service.base + address)
-                no_barriers(page)
-    page.set_viewport_size(PHONE)
-    page.goto(service.base + f"/r/of/{one.id}/lab/{lab.id}")
-    tap(page, "Yes, take it back from this lab")
-    no_barriers(page)
-    page.goto(service.base + f"/r/of/{one.id}/erase")
-    tap(page, "Yes, erase it")
-    no_barriers(page)
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
