@@ -30,7 +30,7 @@ _M = Mandate.__table__  # type: ignore[attr-defined]
 _H = CollectivePolicy.__table__  # type: ignore[attr-defined]
 _NOBODY = LabFacts(None, None)
 """Nothing is verified of a platform, so a policy for certain recipients or countries permits it nothing."""
-_THERE = selection.Present(mandates=False, limited=False, refusals=False)
+_THERE = selection.Present(mandates=False, limited=False, refusals=False, strikes=False)
 _AT_ONCE = 1_000
 
 

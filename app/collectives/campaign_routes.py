@@ -1,12 +1,12 @@
-"""HTTP for campaigns and pledges: for members alone. To platforms and labs nothing is there."""
+"""HTTP for campaigns and pledges, strikes and petitions: for members alone. To platforms and labs nothing is there."""
 
 from fastapi import APIRouter
 from sqlmodel import Session
 
-from app.collectives import campaigns, queries
+from app.collectives import campaigns, petitioning, queries, strikes
 from app.collectives.models import Campaign
 from app.collectives.router import Member
-from app.collectives.schemas import CampaignIn, CampaignOut, PledgedOut, PledgeIn
+from app.collectives.schemas import CampaignIn, CampaignOut, PetitionOut, PledgedOut, PledgeIn, StrikeOut
 from app.collectives.service import Acting
 from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
@@ -50,6 +50,31 @@ def take_back_pledge(collective: str, campaign: str, runtime: RuntimeDep, sessio
     """Until the campaign ends."""
     act, index = campaigns.take_back(session, runtime, Acting.of(receipt), collective, campaign, now=runtime.clock.now())
     return PledgedOut(act=act, log_index=index)
+
+
+@router.get("/collectives/{collective}/strikes", response_model=list[StrikeOut], summary="A collective's strikes")
+def list_strikes(collective: str, session: ReadSessionDep, receipt: Member) -> list[StrikeOut]:
+    """Those that were called by vote, the newest first: the newest hundred."""
+    queries.member(session, collective, receipt.contributor_id)
+    return [
+        StrikeOut(
+            id=row.id, kind=row.kind, lab=row.lab_id, purpose=row.purpose, until=row.until, campaign=row.campaign_id, since=row.since,
+            ended_at=row.ended_at,
+        )
+        for row in strikes.of_collective(session, collective)
+    ]  # fmt: skip
+
+
+@router.put("/collectives/{collective}/proposals/{proposal}/petition", response_model=PetitionOut, summary="Sign for a vote on a proposal")
+def sign_petition(collective: str, proposal: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> PetitionOut:
+    """While it is discussed. A steward is removed only where enough sign, and anything else that enough sign is voted on without waiting."""
+    return PetitionOut(log_index=petitioning.sign(session, runtime, Acting.of(receipt), collective, proposal, now=runtime.clock.now()))
+
+
+@router.delete("/collectives/{collective}/proposals/{proposal}/petition", response_model=PetitionOut, summary="Sign no longer")
+def take_signature_back(collective: str, proposal: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> PetitionOut:
+    """While it is discussed."""
+    return PetitionOut(log_index=petitioning.take_back(session, runtime, Acting.of(receipt), collective, proposal, now=runtime.clock.now()))
 
 
 def _told(session: Session, row: Campaign) -> CampaignOut:

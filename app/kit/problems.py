@@ -64,6 +64,8 @@ CODES: dict[str, str] = {
     "jwks_uri_refused": "The address of the keys is not one that this service asks.",
     "campaign_invalid": "The campaign is not one that can be opened.",
     "campaign_over": "The campaign is over.",
+    "strike_invalid": "The strike is not one that can be called.",
+    "not_urgent": "This decision is not one that can be taken in shorter time.",
     "nothing_to_pledge": "Nothing of this person's could be taken part with.",
     "webhook_address_refused": "The address for events is not one that this service asks.",
     "webhook_challenge_failed": "The address for events did not repeat what it was sent.",

@@ -134,7 +134,7 @@ def withdraw(
         if asked.purpose not in words.PURPOSES:
             raise Invalid("policy_unknown_term", "Use a purpose listed in `known`.", known=sorted(words.PURPOSES))
         body["purpose"] = asked.purpose
-        reaches = lambda agreement: _touches(session, agreement, asked.purpose or "")  # noqa: E731
+        reaches = lambda agreement: touches(session, agreement, asked.purpose or "")  # noqa: E731
     if asked.scope in ("lab", "purpose"):
         limits = [None] if asked.ids is None and holder.contribution is None else [r.id for r in rows]
         session.add_all(
@@ -375,7 +375,8 @@ def _layers(session: Session, ids: list[str]) -> list[Any]:
     return found
 
 
-def _touches(session: Session, agreement: Agreement, purpose: str) -> bool:
+def touches(session: Session, agreement: Agreement, purpose: str) -> bool:
+    """Whether the use of an agreement has to do with a purpose, or could have."""
     use = agreements.use_of(session, agreement)
     down = words.NARROWER["purpose"]
     return not use.purposes or any(purpose in down[p] or p in down[purpose] for p in use.purposes)

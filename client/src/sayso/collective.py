@@ -55,7 +55,7 @@ class Collective:
         return self._do("DELETE", f"/mandates/{quote(mandate_id, safe='')}")
 
     def propose(self, kind: str, text: str, **more: Any) -> dict[str, Any]:
-        """Propose something; `more` is what its type takes: `policy`, `charter` or `subject`."""
+        """Propose something; `more` is what its type takes: `policy`, `charter`, `subject` or `strike`; and `urgent_hours`."""
         return self._do("POST", "/proposals", {"type": kind, "text": text, **more})
 
     def proposal(self, proposal_id: str) -> dict[str, Any]:
@@ -91,6 +91,18 @@ class Collective:
     def take_pledge_back(self, campaign_id: str) -> dict[str, Any]:
         """Take your pledge back, until the campaign ends."""
         return self._do("DELETE", f"/campaigns/{quote(campaign_id, safe='')}/pledge")
+
+    def strikes(self) -> Any:
+        """Strikes that were called by vote, the newest first."""
+        return self._do("GET", "/strikes")
+
+    def sign(self, proposal_id: str) -> dict[str, Any]:
+        """Sign for a vote on a proposal, while it is discussed."""
+        return self._on(proposal_id, "PUT", "/petition")
+
+    def sign_no_longer(self, proposal_id: str) -> dict[str, Any]:
+        """Take that back, while it is discussed."""
+        return self._on(proposal_id, "DELETE", "/petition")
 
     def object_to(self, proposal_id: str, text: str) -> dict[str, Any]:
         """Object to a proposal, until its ballot closes."""
