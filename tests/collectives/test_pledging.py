@@ -253,6 +253,8 @@ def test_a_resolution_that_died_after_its_lines_were_noted_is_done_for_all_at_th
         assert session.execute(sa.text(paused), {"lab": lab.id}).scalar() == 3
     striking.resolve(service.runtime, campaign["id"])
     assert row_of(service, campaign).executed == 3
+    with write(service.runtime.engine) as session:
+        assert session.execute(sa.text(paused), {"lab": lab.id}).scalar() == 3, "each of them once"
 
 
 def test_beside_people_who_act_for_themselves_nothing_waits_for_ever(service: Service, platform: PlatformParty, lab: LabParty) -> None:
