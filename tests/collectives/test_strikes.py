@@ -1,16 +1,23 @@
 """Strikes by vote: who is bound, what closes at once, what each kind does to what is out, and who ends it."""
 
 import json
+import os
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sayso.collective import Collective
 
+from app.collectives import strikes
 from app.collectives.models import Strike
+from app.collectives.queries import collective_of
 from app.core.canonical import unb64u
 from app.kit.clock import rfc3339
-from app.kit.db import read
+from app.kit.db import read, write
+from app.kit.ids import random_id
 from app.log import guard
 from app.log.models import LogEntry
 from app.releases.models import Shard
@@ -18,9 +25,11 @@ from app.revocations import striking
 from tests.collectives.members import founded, joined, mandated, on_one_backend, pass_days, people
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.collectives.test_pledging import row_of
-from tests.faults.cuts import once, outcome, queued, receipt_for_all
+from tests.faults.cuts import index_of, once, outcome, queued, receipt_for_all
 from tests.revocations.test_replay import dies, finished
 from tests.support import EVALUATION, LabParty, PlatformParty, Service
+
+RACES = 10_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 6
 
 
 def members_of(service: Service, platform: PlatformParty, n: int, **charter: Any) -> tuple[list[Collective], list[str]]:
@@ -37,6 +46,21 @@ def called(service: Service, mine: list[Collective], kind: str, **strike: Any) -
     for one in mine[:-1]:
         one.vote(opened, "yes")
     return pass_days(service, mine[0], proposal["id"], 1)
+
+
+def struck(service: Service, collective: str, kind: str, lab: str) -> str:
+    """A strike without the days before, as an outcome calls one; gives its id."""
+    terms = {"kind": kind, "lab": lab, "purpose": None, "until": None, "campaign": None}
+    made = random_id("proposal")
+    with write(service.runtime.engine) as session:
+        row = collective_of(session, collective, lock=True)
+        strikes.call(session, service.runtime, row, made, terms, now=service.clock.now())
+    return made
+
+
+def ended(service: Service, collective: str, strike: str) -> None:
+    with write(service.runtime.engine) as session:
+        assert strikes.end(session, service.runtime, collective_of(session, collective, lock=True), strike, strike, now=service.clock.now())
 
 
 def clocked(service: Service, lab: LabParty) -> LabParty:
@@ -114,13 +138,33 @@ def test_a_strike_beside_a_cut_is_in_it_or_after_it(service: Service, platform: 
     mine, _ = members_of(service, platform, 3)
     platform.give(2)
     agreement = clocked(service, lab).agree(platform)
-    proposal = mine[0].propose("strike.call", "Now.", strike={"kind": "pause", "lab": lab.id}, urgent_hours=24)
-    opened = pass_days(service, mine[0], proposal["id"], 1)
-    mine[1].vote(opened, "yes")
     cut = queued(service, agreement)
-    cut.after_selection.append(once(lambda: pass_days(service, mine[0], proposal["id"], 1)))
+    cut.after_selection.append(once(lambda: struck(service, mine[0].id, "pause", lab.id)))
     cut.run()
     assert len(outcome(service, cut.release).contributions) == 2
+
+
+def test_strikes_that_race_cuts_are_in_every_release_that_comes_later_in_the_log(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine, given = members_of(service, platform, 3)
+    [stranger] = platform.give(1)
+    agreement, rng = clocked(service, lab).agree(platform), random.Random(3)
+    for _ in range(RACES):
+        cut, wait = queued(service, agreement), rng.uniform(0, 0.15)
+        called_: list[str] = []
+
+        def call(wait: float = wait, called_: list[str] = called_) -> None:
+            time.sleep(wait)
+            called_.append(struck(service, mine[0].id, "pause", lab.id))
+
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(cut.run), pool.submit(call)]:
+                done.result(timeout=120)
+        found = outcome(service, cut.release)
+        [at] = index_of(service, "collective.strike-called", *called_).values()
+        assert stranger.id in found.items.values()
+        later = (found.log_index or 0) > at
+        assert set(found.items.values()) == ({stranger.id} if later else {*given, stranger.id})
+        ended(service, mine[0].id, called_[0])
 
 
 def test_a_strike_that_withdraws_does_so_for_those_who_pledged_it_and_for_nobody_else(
