@@ -24,6 +24,7 @@ from app.kit.clock import micros
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _CM = ContributionModel.__table__  # type: ignore[attr-defined]
 _X = Exclusion.__table__  # type: ignore[attr-defined]
+_CONSENT = Consent.__table__.alias("diverted")  # type: ignore[attr-defined]
 _V = Verdict.__table__  # type: ignore[attr-defined]
 _DAY = 86_400_000_000
 _AP = AgreementPolicy.__table__  # type: ignore[attr-defined]
@@ -158,7 +159,9 @@ def not_taken_back(lab: str, use: Use, now: datetime) -> Any:
     touched = _touched(use)
     mine = sa.or_(_X.c.contribution_id == _C.c.id, sa.and_(_X.c.contribution_id.is_(None), _X.c.contributor_id == _C.c.contributor_id))
     counts = sa.and_(sa.or_(_X.c.since.is_(None), _C.c.recorded_at >= _X.c.since), sa.or_(_X.c.until.is_(None), _X.c.until > now))
-    return ~sa.exists().where(mine, counts, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched)))
+    given = sa.exists().where(_CONSENT.c.id == _X.c.consent_id, _CONSENT.c.state == "current")
+    another = sa.and_(_X.c.only_lab_id != lab, given)
+    return ~sa.exists().where(mine, counts, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched), another))
 
 
 def not_struck(lab: str, use: Use, now: datetime) -> Any:

@@ -1,6 +1,8 @@
 """HTTP for campaigns and pledges, strikes and petitions: for members alone. To platforms and labs nothing is there."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
 from sqlmodel import Session
 
 from app.collectives import campaigns, petitioning, queries, strikes
@@ -8,32 +10,45 @@ from app.collectives.models import Campaign
 from app.collectives.router import Member
 from app.collectives.schemas import CampaignIn, CampaignOut, PetitionOut, PledgedOut, PledgeIn, StrikeOut
 from app.collectives.service import Acting
+from app.consents import service as consents
+from app.consents.policies import StoredPolicy
 from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.runtime import Runtime
 
 MOST = 100
+
+
+def _diverted(given: CampaignIn, runtime: RuntimeDep, receipt: Member) -> StoredPolicy | None:
+    # Stored in a transaction of its own, before the request's.
+    return None if given.policy is None else consents.resolve(runtime, given.policy, runtime.clock.now())
+
+
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 
 
 @router.post("/collectives/{collective}/campaigns", status_code=201, response_model=CampaignOut, summary="Open a campaign")
-def open_campaign(collective: str, given: CampaignIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> CampaignOut:
+def open_campaign(
+    collective: str, given: CampaignIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    policy: Annotated[StoredPolicy | None, Depends(_diverted)],
+) -> CampaignOut:  # fmt: skip
     """Say what is demanded, and what whoever pledges will do to whom once enough others do."""
-    made = campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now())
-    return _told(session, campaigns.find(session, collective, made))
+    made = campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now(), policy=policy)
+    return _told(session, runtime, campaigns.find(session, collective, made))
 
 
 @router.get("/collectives/{collective}/campaigns", response_model=list[CampaignOut], summary="A collective's campaigns")
-def list_campaigns(collective: str, session: ReadSessionDep, receipt: Member) -> list[CampaignOut]:
+def list_campaigns(collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[CampaignOut]:
     """The newest hundred, the newest first."""
     row, _ = queries.member(session, collective, receipt.contributor_id)
-    return [_told(session, one) for one in campaigns.of_collective(session, row, MOST)]
+    return [_told(session, runtime, one) for one in campaigns.of_collective(session, row, MOST)]
 
 
 @router.get("/collectives/{collective}/campaigns/{campaign}", response_model=CampaignOut, summary="A campaign")
-def read_campaign(collective: str, campaign: str, session: ReadSessionDep, receipt: Member) -> CampaignOut:
+def read_campaign(collective: str, campaign: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> CampaignOut:
     """What it demands and does, until when, and how many pledged, in steps."""
     queries.member(session, collective, receipt.contributor_id)
-    return _told(session, campaigns.find(session, collective, campaign))
+    return _told(session, runtime, campaigns.find(session, collective, campaign))
 
 
 @router.put("/collectives/{collective}/campaigns/{campaign}/pledge", response_model=PledgedOut, summary="Give a pledge")
@@ -77,9 +92,10 @@ def take_signature_back(collective: str, proposal: str, runtime: RuntimeDep, ses
     return PetitionOut(log_index=petitioning.take_back(session, runtime, Acting.of(receipt), collective, proposal, now=runtime.clock.now()))
 
 
-def _told(session: Session, row: Campaign) -> CampaignOut:
+def _told(session: Session, runtime: Runtime, row: Campaign) -> CampaignOut:
+    policy = campaigns.policy_of(runtime, row)
     return CampaignOut(
         id=row.id, author=row.author, demand=row.demand, action=row.action, lab=row.lab_id, purpose=row.purpose, until=row.until, mode=row.mode,
         opened_at=row.opened_at, deadline=row.deadline, state=row.state, pledges=campaigns.pledges(session, row),  # type: ignore[arg-type]
-        terms_sha256=campaigns.terms_sha256(row),
+        terms_sha256=campaigns.terms_sha256(row, policy), policy=policy, to_lab=row.to_lab_id,
     )  # fmt: skip

@@ -279,6 +279,10 @@ class Campaign(SQLModel, table=True):
     action: str
     lab_id: str | None = Field(default=None, sa_type=IdType, foreign_key="lab.id")
     purpose: str | None = None
+    policy_id: int | None = Field(default=None, foreign_key="policy.id")
+    """What `divert` lets, in place of the terms of before."""
+    to_lab_id: str | None = Field(default=None, sa_type=IdType, foreign_key="lab.id")
+    """The lab that it is diverted to alone; without one, to whoever the policy admits."""
     until: datetime | None = Field(default=None, sa_type=Instant)
     mode: str
     opened_at: datetime = Field(sa_type=Instant)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from app.consents.schemas import Day, PolicyChoice
+from app.consents.schemas import Day, LanguageTag, PolicyChoice
 from app.kit.body import Id, In, Out, Time
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -283,14 +283,17 @@ class ReportOut(Out):
 
 class CampaignIn(In):
     """`action`: `withdraw` (taken back, to be deleted), `pause` (nothing more until a time, and no download), `refuse_new` (nothing given
-    from then on). Against a `lab`, or a `purpose`. `mode`: weighed at the deadline, or with every pledge, or when the
-    collective calls a strike for which it waits."""
+    from then on), `divert` (what each pledger names gets the terms of `policy`, for the lab `to_lab` alone or for whoever they admit).
+    Against a `lab`, or a `purpose`. `mode`: weighed at the deadline, or with every pledge, or when the collective calls a strike for which
+    it waits."""
 
     demand: Text
-    action: Literal["withdraw", "pause", "refuse_new"]
+    action: Literal["withdraw", "pause", "refuse_new", "divert"]
     lab: Id | None = None
     purpose: Annotated[str, StringConstraints(max_length=200)] | None = None
     until: Time | None = None
+    policy: PolicyChoice | None = None
+    to_lab: Id | None = None
     deadline: Time
     mode: Literal["at_deadline", "instant", "called"] = "at_deadline"
 
@@ -305,6 +308,8 @@ class CampaignOut(Out):
     lab: str | None
     purpose: str | None
     until: Time | None
+    policy: str | None
+    to_lab: str | None
     mode: str
     opened_at: Time
     deadline: Time
@@ -314,7 +319,10 @@ class CampaignOut(Out):
 
 
 class PledgeIn(In):
-    """`threshold`: how many others must act for me to act. `terms_sha256`: of the campaign as it was read."""
+    """`threshold`: how many others must act for me to act. `terms_sha256`: of the campaign as it was read. To divert, `policy` is the digest
+    of the terms that I give what this receipt covers now, in the `language` I read them in, should the campaign be reached by its deadline."""
 
     threshold: Annotated[int, Field(ge=0, le=1_000_000)]
     terms_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    policy: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    language: LanguageTag = "en"

@@ -66,6 +66,7 @@ CODES: dict[str, str] = {
     "campaign_over": "The campaign is over.",
     "strike_invalid": "The strike is not one that can be called.",
     "not_urgent": "This decision is not one that can be taken in shorter time.",
+    "divert_too_many": "The pledge is about more contributions than one pledge diverts.",
     "nothing_to_pledge": "Nothing of this person's could be taken part with.",
     "webhook_address_refused": "The address for events is not one that this service asks.",
     "webhook_challenge_failed": "The address for events did not repeat what it was sent.",

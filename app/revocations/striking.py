@@ -6,7 +6,7 @@ Each pledger's act is their own withdrawal, as they authorised it, noted in the 
 done at the next start, for all of them. Order of locks: every pledger's key (by id, alone), the campaign, then as for any act.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -14,6 +14,9 @@ from sqlmodel import Session, select
 from app.collectives import binding, campaigns, queries, strikes
 from app.collectives.models import Campaign
 from app.collectives.models import Strike as CalledStrike
+from app.consents.models import Consent
+from app.consents.policies import PolicyBook
+from app.contributions.models import Contribution
 from app.core.pledges import greatest_set
 from app.kit.db import for_update, read, write
 from app.kit.ids import PREFIXES
@@ -28,6 +31,8 @@ from app.revocations.schemas import RevocationIn
 from app.revocations.service import Strike
 
 _TRIES = 20
+EXPIRES = timedelta(hours=24)
+"""How late, at the most, a campaign that diverts is carried out."""
 
 
 def resolve(runtime: Runtime, campaign: str) -> None:
@@ -97,6 +102,8 @@ def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) 
         return False
     # Pledges that wait for a call do nothing without one.
     asked_for = row.mode != "called" or strikes.called_in_time(session, row)
+    # A consent in advance is none any more when its day is long over.
+    asked_for &= row.action != "divert" or now <= row.deadline + EXPIRES
     acting = greatest_set({one.contributor: one.threshold for one in given if asked_for and one.contributor in there})
     if acting:
         campaigns.close(session, row, "reached", len(acting))
@@ -107,7 +114,7 @@ def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) 
         campaigns.close(session, row, "not_reached", 0)
     else:
         return True
-    _tell(session, row, now)
+    _tell(session, runtime, row, now)
     return True
 
 
@@ -118,6 +125,9 @@ def _is_due(session: Session, row: Campaign, now: datetime) -> bool:
 
 
 def _act(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Given, now: datetime) -> None:
+    if row.action == "divert":
+        _divert(session, runtime, row, one, now)
+        return
     act = PREFIXES["revocation"] + one.id[len(PREFIXES["pledge"]) :]
     if session.get(ConsentAct, act) is not None:
         return  # done from its line in the journal, after a crash between that and the commit
@@ -128,12 +138,26 @@ def _act(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Given
     service.withdraw(session, runtime, Holder(one.contributor, one.contribution), asked, now=now, act=act, strike=strike)
 
 
-def _tell(session: Session, row: Campaign, now: datetime) -> None:
+def _divert(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Given, now: datetime) -> None:
+    """The terms that a pledger gave in advance, on each contribution that they named, and on none whose terms they changed since."""
+    book: PolicyBook = runtime.parts["policies"]
+    policy, pledged = book.by_digest(str(one.policy)), datetime.fromisoformat(one.at)
+    same = sa.exists().where(Consent.contribution_id == Contribution.id, sa.or_(Consent.given_at > pledged, Consent.ended_at > pledged))  # type: ignore[arg-type,operator]
+    mine = select(Contribution.id).where(Contribution.contributor_id == one.contributor, Contribution.state == "live", ~same)
+    for contribution in session.exec(mine.where(Contribution.id.in_(one.contributions)).order_by(Contribution.id)).all():  # type: ignore[attr-defined]
+        service.scope(
+            session, runtime, Holder(one.contributor, None), contribution, policy, one.language, None, now=now,
+            proven={"capability": "receipt", "pledge": one.id}, only=row.to_lab_id,
+        )  # fmt: skip
+
+
+def _tell(session: Session, runtime: Runtime, row: Campaign, now: datetime) -> None:
     """In the open: what was asked of whom and whether enough acted; how many in the log's steps, and of ten or more."""
     collective = queries.collective_of(session, row.collective_id)
     lab = None if row.lab_id is None else session.get_one(Lab, row.lab_id)
+    terms = campaigns.terms_sha256(row, campaigns.policy_of(runtime, row))
     body = {
-        "name": collective.name if collective.listed else None, "terms_sha256": campaigns.terms_sha256(row), "action": row.action,
+        "name": collective.name if collective.listed else None, "terms_sha256": terms, "action": row.action,
         "lab": None if lab is None else lab.legal_name, "lab_id": row.lab_id, "purpose": row.purpose,
         "acted": log.bucket(row.executed) if row.executed >= queries.FEWEST else None,
     }  # fmt: skip

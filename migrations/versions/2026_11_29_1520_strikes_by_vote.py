@@ -1,4 +1,4 @@
-"""Strikes that are called by vote, petitions, and terms of stewards. Who is in office already is for a year from now at the most.
+"""Strikes that are called by vote, campaigns that divert, petitions, and terms of stewards. Who is in office already is for a year from now at the most.
 
 Revision: 2026_11_29_1520
 Revises: 2026_11_29_1410
@@ -56,7 +56,23 @@ def upgrade() -> None:
     )
 
 
+    op.add_column("exclusion", sa.Column("only_lab_id", ID, nullable=True))
+    op.add_column("exclusion", sa.Column("consent_id", ID, nullable=True))
+    with op.batch_alter_table("campaign") as campaign:
+        campaign.add_column(sa.Column("policy_id", sa.Integer(), nullable=True))
+        campaign.add_column(sa.Column("to_lab_id", ID, nullable=True))
+        campaign.create_foreign_key(op.f("fk_campaign_policy_id_policy"), "policy", ["policy_id"], ["id"])
+        campaign.create_foreign_key(op.f("fk_campaign_to_lab_id_lab"), "lab", ["to_lab_id"], ["id"])
+
+
 def downgrade() -> None:
+    with op.batch_alter_table("campaign") as campaign:
+        campaign.drop_constraint(op.f("fk_campaign_to_lab_id_lab"), type_="foreignkey")
+        campaign.drop_constraint(op.f("fk_campaign_policy_id_policy"), type_="foreignkey")
+        campaign.drop_column("to_lab_id")
+        campaign.drop_column("policy_id")
+    op.drop_column("exclusion", "consent_id")
+    op.drop_column("exclusion", "only_lab_id")
     op.drop_table("petition")
     op.drop_table("strike")
     op.drop_column("membership", "steward_until")

@@ -75,7 +75,7 @@ def _begun(service: Service, collective: str, people: list[str], rng: random.Ran
     )  # fmt: skip
     with write(service.runtime.engine) as session:
         made = campaigns.open_one(session, service.runtime, Acting(people[0], None), collective, asked, now=now)
-        digest = campaigns.terms_sha256(campaigns.find(session, collective, made))
+        digest = campaigns.terms_sha256(campaigns.find(session, collective, made), None)
         for one, threshold in thresholds.items():
             given = PledgeIn(threshold=threshold, terms_sha256=digest)
             campaigns.pledge(session, service.runtime, Acting(one, None), collective, made, given, now=now)

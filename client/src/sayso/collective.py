@@ -72,7 +72,8 @@ class Collective:
         return self._do("GET", f"/proposals/{quote(proposal_id, safe='')}/outcome")
 
     def open_campaign(self, demand: str, action: str, deadline: str, **more: Any) -> dict[str, Any]:
-        """Open a campaign: `action` is withdraw, pause or refuse_new; `more` names a `lab` or a `purpose`, and for a pause `until`."""
+        """Open a campaign: `action` is withdraw, pause, refuse_new or divert; `more` names a `lab` or a `purpose`, for a pause `until`, and
+        to divert a `policy` and, if it is for one lab alone, `to_lab`."""
         return self._do("POST", "/campaigns", {"demand": demand, "action": action, "deadline": deadline, **more})
 
     def campaigns(self) -> Any:
@@ -84,8 +85,9 @@ class Collective:
         return self._do("GET", f"/campaigns/{quote(campaign_id, safe='')}")
 
     def pledge(self, campaign: dict[str, Any], threshold: int) -> dict[str, Any]:
-        """Authorise now what a campaign, as you read it, says, to be done once so many others act too."""
-        body = {"threshold": threshold, "terms_sha256": campaign["terms_sha256"]}
+        """Authorise now what a campaign, as you read it, says, to be done once so many others act too. To divert, that is a consent in
+        advance, to the terms that its `policy` names."""
+        body = {"threshold": threshold, "terms_sha256": campaign["terms_sha256"], "policy": campaign.get("policy")}
         return self._do("PUT", f"/campaigns/{quote(campaign['id'], safe='')}/pledge", body)
 
     def take_pledge_back(self, campaign_id: str) -> dict[str, Any]:
