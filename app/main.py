@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.agreements import review
 from app.agreements.router import router as agreements
 from app.agreements.thread_routes import router as lab_threads
-from app.collectives import eligibility, voting
+from app.collectives import eligibility, terms, voting
 from app.collectives.campaign_routes import router as campaigns
 from app.collectives.exchange_routes import router as exchange
 from app.collectives.router import router as collectives
@@ -172,6 +172,8 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("objections", lambda release: labels.label_objections(runtime, release))
     runtime.jobs.handle("deadline", lambda proposal: voting.advance(runtime, proposal))
     runtime.jobs.handle("asked", lambda proposal: review.take_up(runtime, proposal))
+    runtime.jobs.handle("steward", lambda membership: terms.look(runtime, membership))
+    runtime.jobs.handle("strike", lambda strike: striking.carry_out(runtime, strike))
     runtime.jobs.handle("campaign", lambda campaign: striking.resolve(runtime, campaign))
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     runtime.parts["pusher"] = pushing.Pusher(runtime)
@@ -191,6 +193,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "sweep": lambda now: releases.sweep(runtime, ""),
         "erase": lambda now: completion.take_up_forgotten(runtime, now),
         "campaigns": lambda now: striking.take_up_forgotten(runtime, now),
+        "terms": lambda now: terms.take_up_forgotten(runtime, now),
         "deadlines": lambda now: voting.take_up_forgotten(runtime, now),
         "keys": lambda now: jwks.look_at_all(runtime, now),
         "delegated": lambda now: delegating.end_due(runtime, now),

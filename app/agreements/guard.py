@@ -30,7 +30,7 @@ _M = Mandate.__table__  # type: ignore[attr-defined]
 _H = CollectivePolicy.__table__  # type: ignore[attr-defined]
 _NOBODY = LabFacts(None, None)
 """Nothing is verified of a platform, so a policy for certain recipients or countries permits it nothing."""
-_THERE = selection.Present(mandates=False, limited=False, refusals=False)
+_THERE = selection.Present(mandates=False, limited=False, refusals=False, strikes=False)
 _AT_ONCE = 1_000
 
 
@@ -62,7 +62,7 @@ def may_show(runtime: Runtime, platform: str, use: Use, ids: Sequence[str], *, n
     use_id = _decide(runtime, platform, use, wanted, now)
     with read(runtime.engine) as session:
         found = {row.id: row for some in _slices(wanted) for row in _permitted(session, use_id, use, platform, some, now)}
-        for some in _slices(list(found)):
+        for some in _slices(wanted):  # whatever was found: how long an answer takes is not to tell who said no
             _hear_collectives(session, use_id, found, some, now)
     _large_enough(found)
     return found

@@ -24,6 +24,7 @@ from app.kit.clock import micros
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _CM = ContributionModel.__table__  # type: ignore[attr-defined]
 _X = Exclusion.__table__  # type: ignore[attr-defined]
+_CONSENT = Consent.__table__.alias("diverted")  # type: ignore[attr-defined]
 _V = Verdict.__table__  # type: ignore[attr-defined]
 _DAY = 86_400_000_000
 _AP = AgreementPolicy.__table__  # type: ignore[attr-defined]
@@ -46,13 +47,14 @@ class Present(NamedTuple):
     limited: bool = True
     refusals: bool = True
     deciding: bool = True
+    strikes: bool = True
 
 
 EVERYTHING = Present()
 
 
 def present(session: Session, use_id: int) -> Present:
-    """What is to be joined for a use, by eight short looks."""
+    """What is to be joined for a use, by nine short looks."""
     consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
     looks = (
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
@@ -63,6 +65,7 @@ def present(session: Session, use_id: int) -> Present:
         binding.some_mandate(limited=True),
         binding.some_refusal(),
         binding.some_deciding(),
+        binding.some_strike(),
     )
     return Present(*(session.execute(look.limit(1)).first() is not None for look in looks))
 
@@ -153,10 +156,21 @@ def is_of(session: Session, selection: dict[str, Any], row: Contribution) -> boo
 def not_taken_back(lab: str, use: Use, now: datetime) -> Any:
     """No exclusion by the person of this lab, or of a purpose that the use touches (or could, where it states none), that counts now and
     for a record of its day."""
-    touched = sorted(p for p in words.PURPOSES if touches(p, use))
+    touched = _touched(use)
     mine = sa.or_(_X.c.contribution_id == _C.c.id, sa.and_(_X.c.contribution_id.is_(None), _X.c.contributor_id == _C.c.contributor_id))
     counts = sa.and_(sa.or_(_X.c.since.is_(None), _C.c.recorded_at >= _X.c.since), sa.or_(_X.c.until.is_(None), _X.c.until > now))
-    return ~sa.exists().where(mine, counts, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched)))
+    given = sa.exists().where(_CONSENT.c.id == _X.c.consent_id, _CONSENT.c.state == "current")
+    another = sa.and_(_X.c.only_lab_id != lab, given)
+    return ~sa.exists().where(mine, counts, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched), another))
+
+
+def not_struck(lab: str, use: Use, now: datetime) -> Any:
+    """No strike, of a collective that the author is a member of, against this lab or a purpose that the use touches."""
+    return binding.not_struck(lab, _touched(use), now)
+
+
+def _touched(use: Use) -> list[str]:
+    return sorted(p for p in words.PURPOSES if touches(p, use))
 
 
 def basis_suffices(governed: Governed, use: Use) -> Any:
@@ -209,6 +223,8 @@ def eligible(
             in_terms = sa.and_(in_terms, *bounds.in_terms)
     if there.refusals:
         conditions.append(binding.not_refused(lab))
+    if there.strikes:
+        conditions.append(not_struck(lab, use, now))
     if there.exclusions:
         conditions.append(not_taken_back(lab, use, now))
     conditions += [parts.op("&")(words.OWN_PARTS) != 0, sa.or_(~person, g.attested_by == "person")]

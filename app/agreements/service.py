@@ -222,7 +222,10 @@ def _distinct(session: Session, chosen: dict[str, Any], lab: str, use_id: int, u
             sa.func.count().label("records"), sa.func.count(sa.distinct(_C.c.contributor_id)).label("people"),
         )
         .select_from(g.joined)
-        .where(*selection.matching(chosen, now, None), base.is_not(None), selection.not_taken_back(lab, use, now), binding.not_refused(lab))
+        .where(
+            *selection.matching(chosen, now, None), base.is_not(None), selection.not_taken_back(lab, use, now), binding.not_refused(lab),
+            selection.not_struck(lab, use, now),
+        )
         .group_by(base, standing, floor, basis, *collectives)
     )  # fmt: skip
     return [

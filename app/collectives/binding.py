@@ -6,7 +6,7 @@ SQLite has no such aggregate; and who must have attested, by the strictest.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from app.collectives.models import (
     Membership,
     MinorityReport,
     ObjectionWithdrawn,
+    Strike,
 )
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
@@ -30,6 +31,7 @@ _L = LabRefusal.__table__  # type: ignore[attr-defined]
 _W = ObjectionWithdrawn.__table__  # type: ignore[attr-defined]
 _R = MinorityReport.__table__  # type: ignore[attr-defined]
 _U = LabUse.__table__  # type: ignore[attr-defined]
+_S = Strike.__table__  # type: ignore[attr-defined]
 _K = Collective.__table__  # type: ignore[attr-defined]
 CURRENT = _M.c.ended_at.is_(None)
 
@@ -233,3 +235,22 @@ def not_refused(lab: str) -> Any:
 def some_refusal() -> Any:
     """A select that finds something where any lab is refused."""
     return sa.select(_L.c.lab_id)
+
+
+def not_struck(lab: str, purposes: list[str], now: datetime) -> Any:
+    """The condition that no collective which the record's author is a member of strikes against the lab, or any of the purposes."""
+    counts = sa.and_(
+        _S.c.ended_at.is_(None), sa.or_(_S.c.until.is_(None), _S.c.until > now), sa.or_(_S.c.lab_id == lab, _S.c.purpose.in_(purposes)),
+        sa.or_(_S.c.kind != "refuse_new", _C.c.recorded_at >= _S.c.since),
+    )  # fmt: skip
+    return ~sa.exists().select_from(_B.join(_S, _S.c.collective_id == _B.c.collective_id)).where(_is_members(), counts)
+
+
+def some_strike() -> Any:
+    """A select that finds something where any strike runs."""
+    return sa.select(_S.c.id).where(_S.c.ended_at.is_(None))
+
+
+def mandated(collective: str) -> Any:
+    """A select of the contributions that a collective is mandated over."""
+    return sa.select(_C.c.id).select_from(_M.join(_C, covers())).where(_M.c.collective_id == collective, _C.c.state == "live").distinct()

@@ -1,39 +1,54 @@
-"""HTTP for campaigns and pledges: for members alone. To platforms and labs nothing is there."""
+"""HTTP for campaigns and pledges, strikes and petitions: for members alone. To platforms and labs nothing is there."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
 from sqlmodel import Session
 
-from app.collectives import campaigns, queries
+from app.collectives import campaigns, petitioning, queries, strikes
 from app.collectives.models import Campaign
 from app.collectives.router import Member
-from app.collectives.schemas import CampaignIn, CampaignOut, PledgedOut, PledgeIn
+from app.collectives.schemas import CampaignIn, CampaignOut, PetitionOut, PledgedOut, PledgeIn, StrikeOut
 from app.collectives.service import Acting
+from app.consents import service as consents
+from app.consents.policies import StoredPolicy
 from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.runtime import Runtime
 
 MOST = 100
+
+
+def _diverted(given: CampaignIn, runtime: RuntimeDep, receipt: Member) -> StoredPolicy | None:
+    # Stored in a transaction of its own, before the request's.
+    return None if given.policy is None else consents.resolve(runtime, given.policy, runtime.clock.now())
+
+
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 
 
 @router.post("/collectives/{collective}/campaigns", status_code=201, response_model=CampaignOut, summary="Open a campaign")
-def open_campaign(collective: str, given: CampaignIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> CampaignOut:
+def open_campaign(
+    collective: str, given: CampaignIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    policy: Annotated[StoredPolicy | None, Depends(_diverted)],
+) -> CampaignOut:  # fmt: skip
     """Say what is demanded, and what whoever pledges will do to whom once enough others do."""
-    made = campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now())
-    return _told(session, campaigns.find(session, collective, made))
+    made = campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now(), policy=policy)
+    return _told(session, runtime, campaigns.find(session, collective, made))
 
 
 @router.get("/collectives/{collective}/campaigns", response_model=list[CampaignOut], summary="A collective's campaigns")
-def list_campaigns(collective: str, session: ReadSessionDep, receipt: Member) -> list[CampaignOut]:
+def list_campaigns(collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[CampaignOut]:
     """The newest hundred, the newest first."""
     row, _ = queries.member(session, collective, receipt.contributor_id)
-    return [_told(session, one) for one in campaigns.of_collective(session, row, MOST)]
+    return [_told(session, runtime, one) for one in campaigns.of_collective(session, row, MOST)]
 
 
 @router.get("/collectives/{collective}/campaigns/{campaign}", response_model=CampaignOut, summary="A campaign")
-def read_campaign(collective: str, campaign: str, session: ReadSessionDep, receipt: Member) -> CampaignOut:
+def read_campaign(collective: str, campaign: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> CampaignOut:
     """What it demands and does, until when, and how many pledged, in steps."""
     queries.member(session, collective, receipt.contributor_id)
-    return _told(session, campaigns.find(session, collective, campaign))
+    return _told(session, runtime, campaigns.find(session, collective, campaign))
 
 
 @router.put("/collectives/{collective}/campaigns/{campaign}/pledge", response_model=PledgedOut, summary="Give a pledge")
@@ -52,9 +67,35 @@ def take_back_pledge(collective: str, campaign: str, runtime: RuntimeDep, sessio
     return PledgedOut(act=act, log_index=index)
 
 
-def _told(session: Session, row: Campaign) -> CampaignOut:
+@router.get("/collectives/{collective}/strikes", response_model=list[StrikeOut], summary="A collective's strikes")
+def list_strikes(collective: str, session: ReadSessionDep, receipt: Member) -> list[StrikeOut]:
+    """Those that were called by vote, the newest first: the newest hundred."""
+    queries.member(session, collective, receipt.contributor_id)
+    return [
+        StrikeOut(
+            id=row.id, kind=row.kind, lab=row.lab_id, purpose=row.purpose, until=row.until, campaign=row.campaign_id, since=row.since,
+            ended_at=row.ended_at,
+        )
+        for row in strikes.of_collective(session, collective)
+    ]  # fmt: skip
+
+
+@router.put("/collectives/{collective}/proposals/{proposal}/petition", response_model=PetitionOut, summary="Sign for a vote on a proposal")
+def sign_petition(collective: str, proposal: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> PetitionOut:
+    """While it is discussed. A steward is removed only where enough sign, and anything else that enough sign is voted on without waiting."""
+    return PetitionOut(log_index=petitioning.sign(session, runtime, Acting.of(receipt), collective, proposal, now=runtime.clock.now()))
+
+
+@router.delete("/collectives/{collective}/proposals/{proposal}/petition", response_model=PetitionOut, summary="Sign no longer")
+def take_signature_back(collective: str, proposal: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> PetitionOut:
+    """While it is discussed."""
+    return PetitionOut(log_index=petitioning.take_back(session, runtime, Acting.of(receipt), collective, proposal, now=runtime.clock.now()))
+
+
+def _told(session: Session, runtime: Runtime, row: Campaign) -> CampaignOut:
+    policy = campaigns.policy_of(runtime, row)
     return CampaignOut(
         id=row.id, author=row.author, demand=row.demand, action=row.action, lab=row.lab_id, purpose=row.purpose, until=row.until, mode=row.mode,
         opened_at=row.opened_at, deadline=row.deadline, state=row.state, pledges=campaigns.pledges(session, row),  # type: ignore[arg-type]
-        terms_sha256=campaigns.terms_sha256(row),
+        terms_sha256=campaigns.terms_sha256(row, policy), policy=policy, to_lab=row.to_lab_id,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from app.collectives import pledging, queries
 from app.collectives.models import Campaign, Collective, Pledge
 from app.collectives.schemas import CampaignIn, PledgeIn
 from app.collectives.service import Acting, acting, keep_act, proof
+from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
 from app.core.canonical import canonical, sha256_hex
@@ -28,6 +29,8 @@ from app.log import service as log
 from app.parties.models import Lab
 
 SHORTEST, LONGEST = timedelta(hours=24), timedelta(days=90)
+DIVERTED = 200
+"""Contributions that one pledge diverts at the most."""
 STEPS = (10, 25, 50, 100, 250, 500, 1_000, 10_000)
 
 
@@ -39,9 +42,16 @@ class Given:
     contributor: str
     contribution: str | None
     threshold: int
+    policy: str | None = None
+    contributions: tuple[str, ...] = ()
+    language: str = "en"
+    at: str = ""
+    """To divert: the digest of the terms that they gave in advance, to what, as they read them, and when."""
 
 
-def open_one(session: Session, runtime: Runtime, who: Acting, collective: str, given: CampaignIn, *, now: datetime) -> str:
+def open_one(
+    session: Session, runtime: Runtime, who: Acting, collective: str, given: CampaignIn, *, now: datetime, policy: StoredPolicy | None = None
+) -> str:
     """Open a campaign; any member with a voice can. Gives its id. Raises NotFound, Forbidden (no_voice_yet) or Invalid (campaign_invalid)."""
     person = acting(session, runtime, who)
     row, mine = queries.member(session, collective, who.contributor)
@@ -56,60 +66,90 @@ def open_one(session: Session, runtime: Runtime, who: Acting, collective: str, g
         raise Invalid("campaign_invalid", "Choose a `deadline` from a day to 90 days from now.")
     if (given.until is None) == (given.action == "pause") or (given.until is not None and given.until <= given.deadline):
         raise Invalid("campaign_invalid", "A pause has an `until` after the deadline, and nothing else has one.")
+    if (policy is None) == (given.action == "divert") or (given.to_lab is not None and given.action != "divert"):
+        raise Invalid("campaign_invalid", "To divert takes a `policy`, and `to_lab` if it is for one lab alone; nothing else takes either.")
+    if given.to_lab is not None and (given.to_lab == given.lab or session.get(Lab, given.to_lab) is None):
+        raise Invalid("campaign_invalid", "Look at the id in `to_lab`; it must be of another lab than the one that it is against.")
+    if given.mode == "called" and given.action != "withdraw":
+        raise Invalid("campaign_invalid", "Only pledges to withdraw wait for a call; the other strikes take none.")
+    if policy is not None and not policy.terms.permission:
+        raise Invalid("campaign_invalid", "Divert to terms that permit something.")
+    diverts = {} if policy is None else {"policy": policy.digest, "to_lab": given.to_lab}
     signed = {
-        "collective": row.id, "demand_sha256": sha256_hex(given.demand.encode()), "action": given.action, "lab": given.lab, "purpose": given.purpose,
-        "until": None if given.until is None else rfc3339(given.until), "mode": given.mode, "deadline": rfc3339(given.deadline),
+        **diverts, "collective": row.id, "demand_sha256": sha256_hex(given.demand.encode()), "action": given.action, "lab": given.lab,
+        "purpose": given.purpose, "until": None if given.until is None else rfc3339(given.until), "mode": given.mode,
+        "deadline": rfc3339(given.deadline),
     }  # fmt: skip
     proven = proof(session, runtime, who, "campaign.opened", signed, now)
     made = Campaign(
         id=random_id("campaign"), collective_id=row.id, author=mine.member, demand=given.demand, action=given.action, lab_id=given.lab,
-        purpose=given.purpose, until=given.until, mode=given.mode, opened_at=now, deadline=given.deadline, state="open",
+        purpose=given.purpose, policy_id=None if policy is None else policy.id, to_lab_id=given.to_lab, until=given.until, mode=given.mode,
+        opened_at=now, deadline=given.deadline, state="open",
     )  # fmt: skip
     pledging.begin(runtime, made)
     session.add(made)
     session.flush()
     runtime.jobs.enqueue(session, "campaign", made.id, key="deadline", delay=(given.deadline - now).total_seconds() + 1)
-    body = {"campaign": made.id, "terms_sha256": terms_sha256(made), **signed, **proven}
+    body = {"campaign": made.id, "terms_sha256": terms_sha256(made, None if policy is None else policy.digest), **signed, **proven}
     index = log.append(session, [log.personal("campaign.opened", made.id, body, person.sealer, now)], now)
     return keep_act(session, who, row.id, made.id, "campaign.opened", index, now)
 
 
-def terms(row: Campaign) -> dict[str, Any]:
-    """What a pledge authorises, as the bytes that it names by their digest."""
+def policy_of(runtime: Runtime, row: Campaign) -> str | None:
+    """The digest of the terms that a campaign diverts to."""
+    book: PolicyBook = runtime.parts["policies"]
+    return None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest
+
+
+def terms(row: Campaign, policy: str | None) -> dict[str, Any]:
+    """What a pledge authorises, as the bytes that it names by their digest; `policy` as `policy_of` says."""
+    diverts = {} if policy is None else {"policy": policy, "to_lab": row.to_lab_id}
     return {
+        **diverts,
         "v": 1, "type": "sayso-campaign", "id": row.id, "collective": row.collective_id, "demand": row.demand, "action": row.action,
         "lab": row.lab_id, "purpose": row.purpose, "until": None if row.until is None else rfc3339(row.until), "mode": row.mode,
         "deadline": rfc3339(row.deadline),
     }  # fmt: skip
 
 
-def terms_sha256(row: Campaign) -> str:
+def terms_sha256(row: Campaign, policy: str | None) -> str:
     """The digest of the canonical terms."""
-    return sha256_hex(canonical(terms(row)))
+    return sha256_hex(canonical(terms(row, policy)))
 
 
 def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, given: PledgeIn, *, now: datetime) -> tuple[str, int]:
     """Pledge, or pledge anew: the last one counts. Gives the pledge's id, and its place in the log.
 
-    Raises NotFound, Conflict (campaign_over, text_changed) or Invalid (nothing_to_pledge).
+    Raises NotFound, Conflict (campaign_over, text_changed) or Invalid (nothing_to_pledge, divert_too_many).
     """
     acting(session, runtime, who)
     queries.member(session, collective, who.contributor)
     row = find(session, collective, campaign, lock=True)
     _is_open(row, now)
-    if given.terms_sha256 != terms_sha256(row):
+    policy = policy_of(runtime, row)
+    if given.terms_sha256 != terms_sha256(row, policy):
         raise Conflict("text_changed", "Read the campaign again and send the digest of what you read.")
     mine = sa.select(Contribution.id).where(Contribution.contributor_id == who.contributor, Contribution.state == "live")  # type: ignore[call-overload]
     if who.contribution is not None:
         mine = mine.where(Contribution.id == who.contribution)
     if session.execute(mine.limit(1)).first() is None:
         raise Invalid("nothing_to_pledge", "A pledge is about something of yours that could still be released.")
-    signed = {"collective": collective, "campaign": row.id, "terms_sha256": given.terms_sha256, "threshold": given.threshold}
+    if given.policy != policy:
+        raise Conflict("text_changed", "Read the terms that the campaign diverts to, and send their digest as `policy`; else leave it out.")
+    diverts: dict[str, Any] = {}
+    if policy is not None:
+        # A consent in advance is for what its giver can look at now, by name; never for what comes later.
+        named = sorted(session.execute(mine.limit(DIVERTED + 1)).scalars())
+        if len(named) > DIVERTED:
+            raise Invalid("divert_too_many", f"A pledge diverts at most {DIVERTED} contributions; pledge with receipts of single ones.")
+        diverts = {"policy": policy, "to_lab": row.to_lab_id, "contributions": named, "language": given.language}
+    signed = {"collective": collective, "campaign": row.id, "terms_sha256": given.terms_sha256, "threshold": given.threshold, **diverts}
     # What the passkey signed is looked at and not kept: it would say whose pledge this is.
     capability = proof(session, runtime, who, "pledge.given", signed, now)["capability"]
     made = random_id("pledge")
     pledging.drop(session, runtime, row, who.contributor)
     said = {"id": made, "contributor": who.contributor, "contribution": who.contribution, "threshold": given.threshold}
+    said |= {**{name: diverts[name] for name in ("policy", "contributions", "language")}, "at": now.isoformat()} if diverts else {}
     sealer = pledging.sealer(runtime, row)
     sealed = sealer.seal(json.dumps(said).encode(), row.id.encode())
     session.add(Pledge(campaign_id=row.id, tag=pledging.tag(runtime, row, who.contributor), sealed=sealed))
@@ -118,6 +158,7 @@ def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, cam
         runtime.jobs.enqueue(session, "campaign", row.id, key=made)
     # Whose it is stands in no act and not in the opening, which goes with the campaign's key and not with the person's.
     body = {**signed, "capability": capability}
+    body.pop("contributions", None)
     return made, log.append(session, [log.personal("pledge.given", made, body, sealer, now)], now)
 
 

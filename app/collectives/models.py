@@ -8,7 +8,7 @@ from sqlmodel import Field, SQLModel
 from app.kit.db import IdType, Instant
 
 _STILL = sa.text("left_at IS NULL")
-_CURRENT = sa.text("ended_at IS NULL")
+_CURRENT = _RUNNING = sa.text("ended_at IS NULL")
 
 
 class Collective(SQLModel, table=True):
@@ -70,6 +70,8 @@ class Membership(SQLModel, table=True):
     contribution_id: str | None = Field(default=None, sa_type=IdType)
     member: str = Field(sa_type=IdType)
     steward: bool = False
+    steward_until: datetime | None = Field(default=None, sa_type=Instant)
+    """When the term of a steward ends by itself."""
     eligible_by: str | None = Field(default=None, sa_type=IdType)
     """The platform that vouched, where the charter asks for it; never which of its codes."""
     declared: str | None = None
@@ -153,6 +155,10 @@ class Proposal(SQLModel, table=True):
     """The proposal whose author did not accept this text."""
     request_id: str | None = Field(default=None, sa_type=IdType)
     """The lab's request that it is about: who asked reads this thread, and can speak in it."""
+    strike: bytes | None = None
+    """The terms of the strike that is to be called or ended, canonical."""
+    urgent_hours: int | None = None
+    """How long discussion and ballot take each, where they are shorter than the charter's."""
     state: str
     rounds: int = 0
     """Amendments that answered an objection."""
@@ -273,6 +279,10 @@ class Campaign(SQLModel, table=True):
     action: str
     lab_id: str | None = Field(default=None, sa_type=IdType, foreign_key="lab.id")
     purpose: str | None = None
+    policy_id: int | None = Field(default=None, foreign_key="policy.id")
+    """What `divert` lets, in place of the terms of before."""
+    to_lab_id: str | None = Field(default=None, sa_type=IdType, foreign_key="lab.id")
+    """The lab that it is diverted to alone; without one, to whoever the policy admits."""
     until: datetime | None = Field(default=None, sa_type=Instant)
     mode: str
     opened_at: datetime = Field(sa_type=Instant)
@@ -280,6 +290,35 @@ class Campaign(SQLModel, table=True):
     state: str
     executed: int = 0
     key: bytes | None = None
+
+
+class Strike(SQLModel, table=True):
+    """A strike that was called by vote, under the id of the proposal; it binds whoever is a member. `refuse_new`: nothing that was recorded
+    from `since` on goes to the lab, or for the purpose. `pause`, `withdraw`: nothing at all does, before `until` or until it is ended."""
+
+    __table_args__ = (sa.Index("ix_strike_collective", "collective_id", sqlite_where=_RUNNING, postgresql_where=_RUNNING),)
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    collective_id: str = Field(sa_type=IdType, foreign_key="collective.id")
+    kind: str
+    lab_id: str | None = Field(default=None, sa_type=IdType, foreign_key="lab.id")
+    purpose: str | None = None
+    since: datetime = Field(sa_type=Instant)
+    until: datetime | None = Field(default=None, sa_type=Instant)
+    campaign_id: str | None = Field(default=None, sa_type=IdType)
+    """Whose pledges a call of `withdraw` sets off."""
+    told_at: datetime | None = Field(default=None, sa_type=Instant)
+    """When holders were told."""
+    ended_at: datetime | None = Field(default=None, sa_type=Instant)
+    ended_by: str | None = Field(default=None, sa_type=IdType)
+
+
+class Petition(SQLModel, table=True):
+    """That one more member wants a proposal put to the vote, under a tag that nobody ties to them; gone with the freeze."""
+
+    proposal_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="proposal.id")
+    tag: str = Field(primary_key=True, sa_type=IdType)
+    log_index: int = Field(sa_type=sa.BigInteger)
 
 
 class Pledge(SQLModel, table=True):

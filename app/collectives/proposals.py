@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import deliberating, electorate, queries
+from app.collectives import deliberating, electorate, queries, strikes, terms
 from app.collectives.binding import upheld
 from app.collectives.models import (
     Collective,
@@ -32,9 +32,12 @@ from app.parties.contributors import Person
 from app.parties.models import Lab
 
 WORDS = 2_000
+_RENEWED = timedelta(days=90)
+"""So long before a steward's term ends they can be elected anew."""
+_URGENT = ("strike.call", "licence.recall")
 _TAKES = {
     "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.elect": {"subject"},
-    "steward.remove": {"subject"}, "licence.grant": {"subject"}, "licence.recall": {"subject"},
+    "steward.remove": {"subject"}, "licence.grant": {"subject"}, "licence.recall": {"subject"}, "strike.call": {"strike"}, "strike.end": {"subject"},
 }  # fmt: skip
 
 
@@ -43,12 +46,13 @@ def propose(
 ) -> str:
     """Put a text to decision; gives the proposal's id. Any member with a voice can, and a steward.
 
-    Raises NotFound, Forbidden (no_voice_yet), TooMany (load_spent) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid).
+    Raises NotFound, Forbidden (no_voice_yet), TooMany (load_spent) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid,
+    strike_invalid, not_urgent).
     """
     person = acting(session, runtime, who)
     row, mine = queries.member(session, collective, who.contributor, lock=True)
     queries.with_voice(mine, now)
-    brought = {name for name in ("policy", "charter", "subject") if getattr(given, name) is not None}
+    brought = {name for name in ("policy", "charter", "subject", "strike") if getattr(given, name) is not None}
     if brought != _TAKES[given.type]:
         raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(_TAKES[given.type]))
     if given.type == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
@@ -56,27 +60,38 @@ def propose(
     if given.type == "steward.remove" and steward(session, collective, given.subject, lock=False) is None:
         raise Invalid("proposal_invalid", "Give the pseudonym of a steward as `subject`.", takes=["subject"])
     meant = current(session, collective, given.subject, lock=False) if given.type == "steward.elect" else None
-    if given.type == "steward.elect" and (meant is None or meant.steward):
-        raise Invalid("proposal_invalid", "Give the pseudonym of a member who is no steward as `subject`.", takes=["subject"])
+    if given.type == "steward.elect" and (meant is None or _long_in_office(meant, now)):
+        raise Invalid("proposal_invalid", "As `subject`, give the pseudonym of a member who is no steward, or not for long.", takes=["subject"])
+    if given.urgent_hours is not None and not (given.type in _URGENT or (given.type == "steward.elect" and not terms.in_office(session, collective))):
+        raise Invalid("not_urgent", "Leave `urgent_hours` out; the charter's days hold.", urgent=[*_URGENT, "steward.elect"])
     if given.type.startswith("licence.") and not _about_a_lab(session, collective, given.type, given.subject):
         raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
     if given.charter is not None and (given.charter.requests == "decide") != row.decides:
         raise Invalid("charter_invalid", "Who answers labs' requests is fixed when a collective is founded; found another.")
     charter = queries.charter(session, collective, row.charter_n)
     deliberating.may_ask(session, who, collective, charter, now)
-    freeze = queries.planned_freeze(charter, given.type, now)
-    close = freeze + timedelta(days=charter["ballot_days"])
+    urgent = None if given.urgent_hours is None else timedelta(hours=given.urgent_hours)
+    freeze = queries.planned_freeze(charter, given.type, now, given.urgent_hours)
+    close = freeze + (urgent or timedelta(days=charter["ballot_days"]))
+    strike, subject = None, given.subject
+    if given.strike is not None:
+        strike, subject = strikes.terms_of(session, collective, given.strike, close, now), given.strike.lab
+    elif given.type == "strike.end":
+        strike = strikes.to_end(session, collective, given.subject, now)
+        subject = strikes.read_terms(strike)["lab"]
     text_sha256 = sha256_hex(given.text.encode())
     new_charter = None if given.charter is None else charter_bytes(given.charter)
     said = {
         "collective": collective, "text_sha256": text_sha256, "policy": None if policy is None else policy.digest,
         "charter_sha256": None if new_charter is None else sha256_hex(new_charter), "subject": given.subject,
     }  # fmt: skip
+    said |= {} if strike is None else {"strike": strikes.read_terms(strike)}
+    said |= {} if urgent is None else {"urgent_hours": given.urgent_hours}
     proven = proof(session, runtime, who, given.type, said, now)
     proposal = Proposal(
         id=random_id("proposal"), collective_id=collective, type=given.type, author=mine.member, charter_n=row.charter_n, text=given.text,
         text_sha256=text_sha256, policy_id=None if policy is None else policy.id,
-        charter=new_charter, subject=given.subject, state="discussion", opened_at=now,
+        charter=new_charter, subject=subject, strike=strike, urgent_hours=given.urgent_hours, state="discussion", opened_at=now,
         freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
     )  # fmt: skip
     session.add(proposal)
@@ -86,6 +101,10 @@ def propose(
     index = log.append(session, [log.personal("proposal.opened", proposal.id, body, person.sealer, now)], now)
     keep_act(session, who, collective, proposal.id, "proposal.opened", index, now)
     return proposal.id
+
+
+def _long_in_office(meant: Membership, now: datetime) -> bool:
+    return meant.steward and (meant.steward_until is None or meant.steward_until > now + _RENEWED)
 
 
 def _about_a_lab(session: Session, collective: str, kind: str, lab: str | None) -> bool:

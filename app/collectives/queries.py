@@ -17,6 +17,7 @@ from app.collectives.models import (
     Membership,
     MinorityReport,
     Proposal,
+    Strike,
 )
 from app.core.electing import TYPES
 from app.crypto.keyring import keyed_hash
@@ -109,21 +110,25 @@ def rules_of(charter: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def planned_freeze(charter: dict[str, Any], kind: str, opened_at: datetime) -> datetime:
+def planned_freeze(charter: dict[str, Any], kind: str, opened_at: datetime, urgent_hours: int | None = None) -> datetime:
     """When the text of a proposal is to be frozen, unless it is put off: what binds longer is discussed twice as long."""
+    if urgent_hours is not None:
+        return opened_at + timedelta(hours=urgent_hours)
     return opened_at + timedelta(days=charter["discussion_days"] * (2 if kind in ("policy.adopt", "charter.amend") else 1))
 
 
 def voices(session: Session, row: Proposal, charter: dict[str, Any], now: datetime) -> list[tuple[str, str | None]]:
     """Who has a voice in a proposal now, by pseudonym, each with the declared group that counts, if any. Nobody decides on whom they
-    work for."""
+    work for, and the end of a strike is decided by those who have been in it from its call."""
     values = [] if charter["dimension"] is None else charter["dimension"]["values"]
     query = select(Membership).where(
         Membership.collective_id == row.collective_id, Membership.left_at == None, Membership.voice_from <= now, Membership.joined_at < now
     )
+    if row.type == "strike.end" and (struck := session.get(Strike, json.loads(row.strike or b"{}")["id"])) is not None:
+        query = query.where(Membership.joined_at <= struck.since)
     found = []
     for one in session.exec(query):
-        if row.type.startswith("licence.") and one.interest is not None and one.interest == row.subject:
+        if row.type.startswith(("licence.", "strike.")) and one.interest is not None and one.interest == row.subject:
             continue
         locked = one.declared_at is not None and one.declared_at <= now - GROUP_LOCK
         found.append((one.member, one.declared if locked and one.declared in values else None))

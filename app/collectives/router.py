@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from sqlmodel import Session
 
-from app.collectives import closing, eligibility, proposals, queries, service, threads, voting
+from app.collectives import closing, eligibility, petitioning, proposals, queries, service, strikes, threads, voting
 from app.collectives.models import Collective, DissentText, MinorityReport, ObjectionWithdrawn, Proposal
 from app.collectives.schemas import (
     ActDoneOut,
@@ -28,6 +28,7 @@ from app.collectives.schemas import (
     ProposeIn,
     ReportIn,
     ReportOut,
+    StrikeTerms,
 )  # fmt: skip
 from app.collectives.service import Acting
 from app.collectives.thread_models import ProposalThread
@@ -152,8 +153,8 @@ def _mine(session: Session, collective: str, receipt: Receipt) -> MemberOut:
         if receipt.contribution_id in (None, m.contribution_id)
     ]  # fmt: skip
     return MemberOut(
-        collective=collective, member=mine.member, steward=mine.steward, declared=mine.declared, interest=mine.interest, joined_at=mine.joined_at,
-        voice_from=mine.voice_from, mandates=mandates,
+        collective=collective, member=mine.member, steward=mine.steward, steward_until=mine.steward_until, declared=mine.declared,
+        interest=mine.interest, joined_at=mine.joined_at, voice_from=mine.voice_from, mandates=mandates,
     )  # fmt: skip
 
 
@@ -252,13 +253,15 @@ def amend(collective: str, proposal: str, given: AmendIn, runtime: RuntimeDep, s
 def _proposal(session: Session, runtime: Runtime, row: Proposal) -> ProposalOut:
     book: PolicyBook = runtime.parts["policies"]
     outcome, thread = session.get(proposals.OutcomeRow, row.id), session.get(ProposalThread, row.id)
+    signed, needed = petitioning.told(session, runtime, row, runtime.clock.now())
     return ProposalOut(
         id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256,
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
         electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
         thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),
-        alternative_to=row.alternative_to, request=row.request_id,
+        alternative_to=row.alternative_to, request=row.request_id, urgent_hours=row.urgent_hours, petition=signed, petition_needed=needed,
+        strike=None if row.strike is None else StrikeTerms(**{name: strikes.read_terms(row.strike)[name] for name in StrikeTerms.model_fields}),
     )  # fmt: skip
 
 

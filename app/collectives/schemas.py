@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from app.consents.schemas import Day, PolicyChoice
+from app.consents.schemas import Day, LanguageTag, PolicyChoice
 from app.kit.body import Id, In, Out, Time
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -36,6 +36,8 @@ class CharterIn(In):
     review_days: Annotated[int, Field(ge=30, le=365)] = 365
     load: Annotated[int, Field(ge=1, le=100)] = 8
     """The most ballots that begin in thirty days."""
+    steward_days: Annotated[int, Field(ge=30, le=365)] = 365
+    """The longest that a steward is in office before the next election."""
     requests: Literal["policy", "decide"] = "policy"
     """Whether the policy alone answers labs, or each new use of a lab is decided by itself too. Only a public collective decides, and
     which of the two is fixed when it is founded."""
@@ -107,6 +109,7 @@ class MemberOut(Out):
     collective: str
     member: str
     steward: bool
+    steward_until: Time | None
     declared: str | None
     interest: str | None
     joined_at: Time
@@ -139,15 +142,50 @@ class CodesOut(Out):
     expires_on: date
 
 
-class ProposeIn(In):
-    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `subject` is the member's pseudonym for steward.elect and
-    steward.remove, and the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes such a refusal back)."""
+class StrikeIn(In):
+    """Against a `lab`, or a `purpose`. `kind`: `refuse_new` (nothing that is recorded from the call on), `pause` (nothing at all, until a
+    day or until it is ended, and what the mandated gave cannot be downloaded meanwhile), `withdraw` (as a pause, and the pledges of
+    `campaign`, which waits for the call, are carried out). Nobody's consent ends without a pledge of theirs."""
 
-    type: Literal["policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.elect", "steward.remove"]
+    kind: Literal["refuse_new", "pause", "withdraw"]
+    lab: Id | None = None
+    purpose: Annotated[str, StringConstraints(max_length=200)] | None = None
+    until: Time | None = None
+    campaign: Id | None = None
+
+
+class StrikeTerms(Out):
+    kind: str
+    lab: str | None
+    purpose: str | None
+    until: Time | None
+    campaign: str | None
+
+
+class StrikeOut(StrikeTerms):
+    """`id` is that of the proposal which called it."""
+
+    id: str
+    since: Time
+    ended_at: Time | None
+
+
+class ProposeIn(In):
+    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `strike` for strike.call; `subject` is the member's pseudonym
+    for steward.elect and steward.remove, the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes
+    such a refusal back), and the strike's id for strike.end. `urgent_hours`: how long discussion and ballot take each, in place of the
+    charter's days; for strike.call and licence.recall, and for steward.elect while nobody is in office."""
+
+    type: Literal[
+        "policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.elect", "steward.remove", "strike.call",
+        "strike.end",
+    ]  # fmt: skip
     text: Text
     policy: PolicyChoice | None = None
     charter: CharterIn | None = None
     subject: Annotated[str, StringConstraints(max_length=40, pattern=NO_NUL)] | None = None
+    strike: StrikeIn | None = None
+    urgent_hours: Annotated[int, Field(ge=24, le=168)] | None = None
 
 
 class AmendIn(In):
@@ -177,6 +215,18 @@ class ProposalOut(Out):
     alternative_to: str | None
     request: str | None
     """The lab's request that it is about. The lab reads statements and comments of this thread, without names, and can speak in it."""
+    strike: StrikeTerms | None
+    urgent_hours: int | None
+    petition: int | None
+    """While it is discussed: how many want it put to the vote, who proposed it among them."""
+    petition_needed: int | None
+    """How many that takes: to remove a steward at all, and for anything else to be voted on although the month's ballots are used up."""
+
+
+class PetitionOut(Out):
+    """That one signed, or no longer does. There is no receipt: nobody can be made to show it."""
+
+    log_index: int
 
 
 class ProposalPage(Out):
@@ -233,15 +283,19 @@ class ReportOut(Out):
 
 class CampaignIn(In):
     """`action`: `withdraw` (taken back, to be deleted), `pause` (nothing more until a time, and no download), `refuse_new` (nothing given
-    from then on). Against a `lab`, or a `purpose`. `mode`: weighed at the deadline, or with every pledge."""
+    from then on), `divert` (what each pledger names gets the terms of `policy`, for the lab `to_lab` alone or for whoever they admit).
+    Against a `lab`, or a `purpose`. `mode`: weighed at the deadline, or with every pledge, or when the collective calls a strike for which
+    it waits."""
 
     demand: Text
-    action: Literal["withdraw", "pause", "refuse_new"]
+    action: Literal["withdraw", "pause", "refuse_new", "divert"]
     lab: Id | None = None
     purpose: Annotated[str, StringConstraints(max_length=200)] | None = None
     until: Time | None = None
+    policy: PolicyChoice | None = None
+    to_lab: Id | None = None
     deadline: Time
-    mode: Literal["at_deadline", "instant"] = "at_deadline"
+    mode: Literal["at_deadline", "instant", "called"] = "at_deadline"
 
 
 class CampaignOut(Out):
@@ -254,6 +308,8 @@ class CampaignOut(Out):
     lab: str | None
     purpose: str | None
     until: Time | None
+    policy: str | None
+    to_lab: str | None
     mode: str
     opened_at: Time
     deadline: Time
@@ -263,7 +319,10 @@ class CampaignOut(Out):
 
 
 class PledgeIn(In):
-    """`threshold`: how many others must act for me to act. `terms_sha256`: of the campaign as it was read."""
+    """`threshold`: how many others must act for me to act. `terms_sha256`: of the campaign as it was read. To divert, `policy` is the digest
+    of the terms that I give what this receipt covers now, in the `language` I read them in, should the campaign be reached by its deadline."""
 
     threshold: Annotated[int, Field(ge=0, le=1_000_000)]
     terms_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    policy: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    language: LanguageTag = "en"

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
-from app.collectives import eligibility, pledging, queries, weighing
+from app.collectives import eligibility, pledging, queries, terms, weighing
 from app.collectives.models import (
     CharterVersion,
     Collective,
@@ -105,7 +105,8 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
             review_by=now.date() + timedelta(days=given.charter.review_days),
         )
     )  # fmt: skip
-    mine = _enrol(session, runtime, row.id, who, now, now, steward=True)
+    mine = _enrol(session, runtime, row.id, who, now, now)
+    terms.begin(session, runtime, given.charter.model_dump(), mine, now)
     leaf = {"name": row.name if row.listed else None, "charter_sha256": sha256_hex(body), "policy": None if policy is None else policy.digest}
     said = {**leaf, "name": row.name, "kind": row.kind, "listed": row.listed}  # its own leaf, which anybody reads, names no unlisted one
     joined = {"collective": row.id, "member": mine.member, **said, **proof(session, runtime, who, "membership.begun", said, now)}
@@ -156,12 +157,12 @@ def join(session: Session, runtime: Runtime, who: Acting, collective: str, given
 
 
 def _enrol(
-    session: Session, runtime: Runtime, collective: str, who: Acting, now: datetime, voice_from: datetime, *, steward: bool = False,
+    session: Session, runtime: Runtime, collective: str, who: Acting, now: datetime, voice_from: datetime, *,
     eligible_by: str | None = None, membership: str | None = None,
 ) -> Membership:  # fmt: skip
     row = Membership(
         id=membership or random_id("member"), collective_id=collective, contributor_id=who.contributor, contribution_id=who.contribution,
-        member=queries.pseudonym(runtime, collective, who.contributor), steward=steward, eligible_by=eligible_by, joined_at=now,
+        member=queries.pseudonym(runtime, collective, who.contributor), eligible_by=eligible_by, joined_at=now,
         voice_from=voice_from,
     )  # fmt: skip
     try:

@@ -12,7 +12,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import amendments, closing, licensing, moderating, proposals, queries, threads
+from app.collectives import (
+    amendments,
+    closing,
+    licensing,
+    moderating,
+    petitioning,
+    proposals,
+    queries,
+    strikes,
+    terms,
+    threads,
+)
 from app.collectives.electorate import ballot_key, tag, tag_of
 from app.collectives.models import (
     BallotRow,
@@ -94,10 +105,12 @@ def advance(runtime: Runtime, proposal_id: str) -> None:
             step(session, runtime, collective, row, runtime.clock.now())
 
 
-def _struck(session: Session, row: Proposal) -> bool:
+def _struck(session: Session, row: Proposal, now: datetime) -> bool:
     """Whether people have acted together against the lab that is decided on."""
+    if not row.type.startswith("licence."):
+        return False
     query = select(Campaign.id).where(Campaign.state == "reached", Campaign.lab_id == row.subject)
-    return row.type.startswith("licence.") and session.exec(query.limit(1)).first() is not None
+    return session.exec(query.limit(1)).first() is not None or strikes.running_against(session, None, row.subject, None, now)
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
@@ -122,12 +135,18 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     if row.request_id is None:  # what labs ask takes none of the room that members have for what they propose
         begun = begun.where(Proposal.request_id == None)  # type: ignore[arg-type]
     full = session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]  # type: ignore[arg-type]
-    if full and row.type not in REFUSALS:  # what takes away does not wait, also for its ballot
+    size = len(queries.voices(session, row, charter, now))
+    petitioned = petitioning.carries(session, runtime, row, size)
+    if row.type == "steward.remove" and not petitioned:
+        _drop(session, runtime, row, charter, now)
+        return
+    if full and row.type not in REFUSALS and not petitioned:  # what takes away does not wait, also for its ballot
         _put_off(session, runtime, row, now)
         return
     # The proposer owes answers first. They are waited for, and not for ever: then the outcome says that there were none.
-    waited = now - queries.planned_freeze(charter, row.type, row.opened_at)
-    if waited < threads.PATIENCE and threads.owed(session, runtime, row, charter, now):
+    # For what cannot wait they are not waited for.
+    waited = now - queries.planned_freeze(charter, row.type, row.opened_at, row.urgent_hours)
+    if row.urgent_hours is None and waited < threads.PATIENCE and threads.owed(session, runtime, row, charter, now):
         _put_off(session, runtime, row, now)
         return
     leaves = amendments.settle_all(session, runtime, collective, row, now)  # with the freeze, and not where that is put off
@@ -140,6 +159,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     for member, group in queries.voices(session, row, charter, now):
         tags.append(tag(key, member, row.id))
         session.add(Elector(proposal_id=row.id, tag=tags[-1], declared=group))
+    petitioning.forget(session, row)
     thread = threads.freeze(session, runtime, row, charter, now)
     row.electorate_size, row.electorate_root = len(tags), root([leaf_hash(bytes.fromhex(tag)) for tag in sorted(tags)]).hex()
     row.state = "ballot"
@@ -152,6 +172,16 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     }  # fmt: skip
     index = log.append(session, [log.institutional("ballot.opened", row.id, body, now), *leaves], now)
     session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
+
+
+def _drop(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime) -> None:
+    """Nobody votes on it: too few signed. What was said stays as it was."""
+    row.state = "lapsed"
+    session.add(row)
+    petitioning.forget(session, row)
+    threads.freeze(session, runtime, row, charter, now)
+    body = {"collective": row.collective_id, "decision": row.type, "verdict": "lapsed"}
+    log.append(session, [log.institutional("petition.failed", row.id, body, now)], now)
 
 
 def _put_off(session: Session, runtime: Runtime, row: Proposal, now: datetime) -> None:
@@ -187,7 +217,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
             runtime.jobs.enqueue(session, "asked", row.id)
         return
     standing = queries.standing_objections(session, row.id)
-    snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row))
+    snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row, now))
     found = decide(rules, snapshot, [Ballot(b.tag, _choice(session, runtime, row, b), b.log_index) for b in cast])
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
@@ -287,11 +317,11 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
     elif row.type == "steward.elect":
         if (elected := proposals.current(session, collective.id, row.subject)) is not None:
-            elected.steward = True
-            session.add(elected)
-    elif (removed := proposals.steward(session, collective.id, row.subject)) is not None:
-        removed.steward = False
-        session.add(removed)
+            terms.begin(session, runtime, queries.charter(session, collective.id, collective.charter_n), elected, now)
+    elif row.type in ("strike.call", "strike.end"):
+        strikes.bring_about(session, runtime, collective, row, now)
+    elif row.type == "steward.remove" and (removed := proposals.steward(session, collective.id, row.subject)) is not None:
+        terms.end(session, removed)
 
 
 def _lapse(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:

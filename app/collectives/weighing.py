@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import queries
-from app.collectives.models import Proposal
+from app.collectives.models import Petition, Proposal
 from app.collectives.thread_models import ProposalThread, StatementVote
 from app.crypto.keyring import keyed_hash
 from app.crypto.sealing import Sealer, new_key
@@ -15,6 +15,7 @@ from app.log.models import LogEntry
 
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
 _VOTE = StatementVote.__table__  # type: ignore[attr-defined]
+_PETITION = Petition.__table__  # type: ignore[attr-defined]
 GONE = b""
 """What stands where a vote's opening was."""
 
@@ -49,7 +50,16 @@ def forget_votes(session: Session, runtime: Runtime, contributor: str, collectiv
     query = select(ProposalThread).join(Proposal, sa.and_(Proposal.id == ProposalThread.proposal_id))
     member = queries.pseudonym(runtime, collective, contributor)
     for thread in session.exec(query.where(Proposal.collective_id == collective, ProposalThread.key != None)):
-        take_away(session, _VOTE.c.tag == tag(runtime, thread, member))
+        called = tag(runtime, thread, member)
+        take_away(session, _VOTE.c.tag == called)
+        unsign(session, _PETITION.c.proposal_id == thread.proposal_id, _PETITION.c.tag == called)
+
+
+def unsign(session: Session, *which: Any) -> bool:
+    """Delete signatures of petitions, and the openings of their leaves; whether there were any."""
+    gone = session.execute(sa.delete(_PETITION).where(*which).returning(_PETITION.c.log_index)).scalars().all()
+    session.execute(sa.update(_ENTRY).where(_ENTRY.c.log_index.in_(gone)).values(sealed=GONE))
+    return bool(gone)
 
 
 def take_away(session: Session, which: Any) -> list[Any]:

@@ -122,13 +122,16 @@ class ConsentIntent(SQLModel, table=True):
 
 class Exclusion(SQLModel, table=True):
     """Something a person took back in part: one lab, or one purpose; of one contribution or (null) of everything. With `since` only what is
-    recorded from then on, with `until` only before then: what people pledged to do together."""
+    recorded from then on, with `until` only before then: what people pledged to do together. With `only_lab_id` instead of either it is every lab but
+    that one, while `consent_id` is the consent in force."""
 
     id: int | None = Field(default=None, primary_key=True)
     contributor_id: str = Field(index=True, sa_type=IdType)
     contribution_id: str | None = Field(default=None, index=True, sa_type=IdType)
     lab_id: str | None = Field(default=None, sa_type=IdType)
     purpose: str | None = None
+    only_lab_id: str | None = Field(default=None, sa_type=IdType)
+    consent_id: str | None = Field(default=None, sa_type=IdType)
     since: datetime | None = Field(default=None, sa_type=Instant)
     until: datetime | None = Field(default=None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)

@@ -20,7 +20,8 @@ from app.log.schemas import LedgerItem, LedgerPage
 KINDS = {
     "agreements": ("agreement.",), "releases": ("release.", "label."), "recalls": ("recall.",), "requests": ("request.",),
     "reports": ("report.", "use.", "compensation."),
-    "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "thread.", "alternative.", "appeal."), "operator": ("admin.", "key."),
+    "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal."),
+    "operator": ("admin.", "key."),
 }  # fmt: skip
 """What can be chosen, and the acts it stands for by how their types begin."""
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])\Z")

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.collectives.models import Strike
 from app.kit.clock import rfc3339
 from app.kit.db import for_update, insert_or_ignore
 from app.kit.ids import random_id
@@ -55,6 +56,9 @@ def token(session: Session, runtime: Runtime, row: SecurityEvent) -> str:
         told |= {name: rfc3339(at) for name, at in (("due", recall.due), ("delete_by", recall.delete_by)) if at is not None}
     elif row.type == "offer.amended":
         told = {"address": f"{runtime.settings.public_url}/v1/offers/{row.what}", "offer": row.what}
+    elif row.type.startswith("strike."):
+        strike = session.get_one(Strike, row.what)
+        told = {"strike": strike.id, "kind": strike.kind} | ({} if strike.until is None else {"until": rfc3339(strike.until)})
     else:
         told |= {"address": f"{runtime.settings.public_url}/v1/agreements/{agreement}/duties"}
     claims = {

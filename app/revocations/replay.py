@@ -13,7 +13,9 @@ import structlog
 from sqlmodel import Session
 
 from app.collectives import service as collectives
+from app.collectives import strikes
 from app.collectives.models import LabRefusal
+from app.collectives.models import Strike as CalledStrike
 from app.collectives.queries import collective_of
 from app.collectives.schemas import MandateIn
 from app.collectives.service import Acting
@@ -197,7 +199,7 @@ def _scope(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy 
     one = line["contributions"][0][0] if line["contributions"] else None
     if policy is not None and (holder.claimed or service.narrower(session, runtime, holder, one, policy)):
         # The credit was sealed and is not noted: without it the person is named nowhere, which takes nothing they did not give.
-        again = {"act": line["act"], "bettered": line.get("bettered", True)}
+        again = {"act": line["act"], "bettered": line.get("bettered", True), "only": line.get("only")}
         service.scope(session, runtime, holder, one, policy, line["language"], None, now=now, **again)
     elif one is not None:
         service.withdraw(session, runtime, holder, RevocationIn(scope="contribution", ids=[one]), now=now, act=line["act"])
@@ -274,6 +276,20 @@ def _collective_policy(session: Session, runtime: Runtime, line: Line, policy: S
     return True
 
 
+def _strike(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    row, lab = collective_of(session, line["collective"], lock=True), line["terms"]["lab"]
+    if session.get(CalledStrike, line["strike"]) is not None or (lab is not None and session.get(Lab, lab) is None):
+        return False
+    since = datetime.fromisoformat(line["since"])
+    strikes.call(session, runtime, row, line["strike"], line["terms"], now=now, since=since, act=line["act"])
+    return True
+
+
+def _strike_end(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    row = collective_of(session, line["collective"], lock=True)
+    return strikes.end(session, runtime, row, line["strike"], line["outcome"], now=now, act=line["act"])
+
+
 def _unobject(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     holder = Holder(line["contributor"], None)
     objecting.withdraw(session, runtime, holder, line["contribution"], line["objection"], now=now, act=line["act"])
@@ -283,5 +299,5 @@ def _unobject(session: Session, runtime: Runtime, line: Line, policy: StoredPoli
 _ACTS: dict[str, Callable[[Session, Runtime, Line, StoredPolicy | None, datetime], bool]] = {
     "withdraw": _withdraw, "scope": _scope, "erase": _erase, "floor": _floor, "key": _key, "lab-block": _lab_block,
     "mandate": _mandate, "mandate-end": _mandate_end, "leave": _leave, "collective-policy": _collective_policy,
-    "lab-refusal": _lab_refusal, "unobject": _unobject,
+    "lab-refusal": _lab_refusal, "unobject": _unobject, "strike": _strike, "strike-end": _strike_end,
 }  # fmt: skip

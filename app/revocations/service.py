@@ -134,7 +134,7 @@ def withdraw(
         if asked.purpose not in words.PURPOSES:
             raise Invalid("policy_unknown_term", "Use a purpose listed in `known`.", known=sorted(words.PURPOSES))
         body["purpose"] = asked.purpose
-        reaches = lambda agreement: _touches(session, agreement, asked.purpose or "")  # noqa: E731
+        reaches = lambda agreement: touches(session, agreement, asked.purpose or "")  # noqa: E731
     if asked.scope in ("lab", "purpose"):
         limits = [None] if asked.ids is None and holder.contribution is None else [r.id for r in rows]
         session.add_all(
@@ -185,10 +185,12 @@ def scope(
     act: str | None = None,
     proven: Proof | None = None,
     bettered: bool = True,
+    only: str | None = None,
 ) -> ConsentAct:
     """Choose another policy for one contribution, or (None) a standing one for everything given on the platform. `act` is given
     where an act of before is done again, `bettered` as it was then. What gives more needs the passkey of a person who has one: `proven` is
     what it signed, where that was looked at before (for several acts at once), else it is looked at here.
+    `only` is the one lab that these terms are for, while they are in force.
 
     Raises NotFound, Forbidden (receipt_scope, consent_wider_needs_claim), Conflict (already_withdrawn), and what `passkeys.prove` raises.
     """
@@ -222,13 +224,17 @@ def scope(
         "credit_sha256": None if credit is None else sha256(credit.encode()).hexdigest(),
         **(proven if holder.claimed else {"capability": "claim-link"}),
     }  # fmt: skip
+    if only is not None:
+        body["only_lab"] = only
+        limit = {"contributor_id": holder.contributor, "contribution_id": contribution, "created_at": now}
+        session.add(Exclusion(**limit, only_lab_id=only, consent_id=given.consent.id))
     session.flush()
     leaf = log.personal(kind, contribution or given.consent.id, body, person.sealer, now)
     # What is done again was noted before, and is noted as done now, also where it takes nothing away any more.
-    if act is not None or renamed or _may_narrow(session, holder, contribution, policy, given.before, book):
+    if act is not None or renamed or only is not None or _may_narrow(session, holder, contribution, policy, given.before, book):
         index = log.append_narrowing(
             session, leaf, given.consent.id, "scope", now, contributor=holder.contributor, policy=policy.digest, language=language,
-            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed, bettered=bettered,
+            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed, bettered=bettered, only=only,
         )  # fmt: skip
         journal.keep_policy(session, policy.digest, policy.body)
     else:
@@ -240,7 +246,7 @@ def scope(
         [] if contribution is None else [contribution],
         now,
     )
-    recalls = _recall_where_denied(session, runtime, live, renamed, now)
+    recalls = _recall_where_denied(session, runtime, live, renamed, now, only)
     reach = "standing" if contribution is None else "contribution"
     return keep(session, holder, given.consent.id, kind, reach, len(live), recalls, index, now, "passkey" in proven)
 
@@ -300,7 +306,7 @@ def act_of(session: Session, contributor: str, act: str) -> ConsentAct:
 
 
 def _recall_where_denied(
-    session: Session, runtime: Runtime, ids: list[str], renamed: bool, now: datetime
+    session: Session, runtime: Runtime, ids: list[str], renamed: bool, now: datetime, only: str | None
 ) -> int:
     """After a change of policy: recall what was released and would not be released so again.
 
@@ -309,6 +315,9 @@ def _recall_where_denied(
     book: PolicyBook = runtime.parts["policies"]
     count = 0
     for agreement in holding(session, ids):
+        if only not in (None, agreement.lab_id):
+            count += recall_from(session, runtime, agreement, ids, now)
+            continue
         use = agreements.use_of(session, agreement)
         facts = verdicts.facts_of(session.get_one(Lab, agreement.lab_id))
         released = _released(session, agreement, ids)
@@ -375,7 +384,8 @@ def _layers(session: Session, ids: list[str]) -> list[Any]:
     return found
 
 
-def _touches(session: Session, agreement: Agreement, purpose: str) -> bool:
+def touches(session: Session, agreement: Agreement, purpose: str) -> bool:
+    """Whether the use of an agreement has to do with a purpose, or could have."""
     use = agreements.use_of(session, agreement)
     down = words.NARROWER["purpose"]
     return not use.purposes or any(purpose in down[p] or p in down[purpose] for p in use.purposes)

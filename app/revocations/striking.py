@@ -1,28 +1,38 @@
-"""The end of a campaign: the greatest set of pledges that supports itself acts, all of it in one transaction, or nobody does.
+"""The end of a campaign, and what a strike that was called does to what is out.
+
+The end of a campaign: the greatest set of pledges that supports itself acts, all of it in one transaction, or nobody does.
 
 Each pledger's act is their own withdrawal, as they authorised it, noted in the narrowing journal as any other: what a crash cuts off is
 done at the next start, for all of them. Order of locks: every pledger's key (by id, alone), the campaign, then as for any act.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import campaigns, queries
+from app.collectives import binding, campaigns, queries, strikes
 from app.collectives.models import Campaign
+from app.collectives.models import Strike as CalledStrike
+from app.consents.models import Consent
+from app.consents.policies import PolicyBook
+from app.contributions.models import Contribution
 from app.core.pledges import greatest_set
 from app.kit.db import for_update, read, write
+from app.kit.ids import PREFIXES
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties import contributors
 from app.parties.models import Lab
-from app.revocations import service
-from app.revocations.acting import Holder
+from app.revocations import events, service
+from app.revocations.acting import Holder, close_from, holding
+from app.revocations.models import ConsentAct, SecurityEvent
 from app.revocations.schemas import RevocationIn
 from app.revocations.service import Strike
 
 _TRIES = 20
+EXPIRES = timedelta(hours=24)
+"""How late, at the most, a campaign that diverts is carried out."""
 
 
 def resolve(runtime: Runtime, campaign: str) -> None:
@@ -34,10 +44,50 @@ def resolve(runtime: Runtime, campaign: str) -> None:
     raise RuntimeError("people go on pledging")  # the job is tried again
 
 
+def carry_out(runtime: Runtime, strike: str) -> None:
+    """The job of a strike that was called or ended: what mandated members gave is served to its target no more, holders are told, and the
+    pledges that waited for the call are weighed. What is released anew is not looked at here: the gate is shut with the call.
+
+    Without a mandate a member's records stay where they are until they say otherwise: only they can take them back.
+    """
+    with write(runtime.engine) as session:
+        log.lock_head(session)  # every release of before the call is to be seen, and none of after it holds these
+        row = session.get(CalledStrike, strike, populate_existing=True)
+        if row is None or row.kind == "refuse_new":
+            return
+        campaign, now = row.campaign_id, runtime.clock.now()
+        if row.told_at is None and row.ended_at is None:
+            _close(session, row, now)
+        elif row.told_at is not None and row.ended_at is not None:
+            holders = select(SecurityEvent.subject, SecurityEvent.lab_id)
+            for agreement, lab in session.exec(holders.where(SecurityEvent.type == "strike.called", SecurityEvent.what == strike)).all():
+                events.tell(session, lab, "strike.ended", agreement, strike, now)
+    if campaign is not None:
+        resolve(runtime, campaign)
+
+
+def _close(session: Session, row: CalledStrike, now: datetime) -> None:
+    ids = list(session.execute(binding.mandated(row.collective_id)).scalars())
+    leaves = []
+    for agreement in holding(session, ids):
+        if not (agreement.lab_id == row.lab_id if row.purpose is None else service.touches(session, agreement, row.purpose)):
+            continue
+        close_from(session, agreement, ids, now)
+        events.tell(session, agreement.lab_id, "strike.called", agreement.id, row.id, now)
+        lab = session.get_one(Lab, agreement.lab_id)
+        body = {"strike": row.id, "kind": row.kind, "lab": lab.legal_name, "lab_id": lab.id}
+        leaves.append(log.institutional("strike.told", agreement.id, body, now))
+    row.told_at = now
+    session.add(row)
+    session.flush()
+    if leaves:
+        log.append(session, leaves, now)
+
+
 def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) -> bool:
     """Whether there is nothing more to do; False where somebody pledged between the look and the lock."""
     row = session.get(Campaign, campaign)
-    if row is None or not _is_due(row, now):
+    if row is None or not _is_due(session, row, now):
         return True
     # Keys before the campaign, as whoever pledges takes them. Who was erased meanwhile is not there; what is there stays until this
     # ends, with nothing of theirs recorded beside it.
@@ -45,12 +95,16 @@ def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) 
     there = {one for one in sorted(asked) if contributors.hold(session, runtime.keys, one, exclusive=True) is not None}
     locked = for_update(select(Campaign).where(Campaign.id == campaign), session).execution_options(populate_existing=True)
     row = session.exec(locked).one()
-    if not _is_due(row, now):
+    if not _is_due(session, row, now):
         return True
     given = campaigns.opened(session, runtime, row)
     if {one.contributor for one in given} - asked:
         return False
-    acting = greatest_set({one.contributor: one.threshold for one in given if one.contributor in there})
+    # Pledges that wait for a call do nothing without one.
+    asked_for = row.mode != "called" or strikes.called_in_time(session, row)
+    # A consent in advance is none any more when its day is long over.
+    asked_for &= row.action != "divert" or now <= row.deadline + EXPIRES
+    acting = greatest_set({one.contributor: one.threshold for one in given if asked_for and one.contributor in there})
     if acting:
         campaigns.close(session, row, "reached", len(acting))
         for one in given:
@@ -60,28 +114,50 @@ def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) 
         campaigns.close(session, row, "not_reached", 0)
     else:
         return True
-    _tell(session, row, now)
+    _tell(session, runtime, row, now)
     return True
 
 
-def _is_due(row: Campaign, now: datetime) -> bool:
-    return row.state == "open" and (row.deadline <= now or row.mode == "instant")
+def _is_due(session: Session, row: Campaign, now: datetime) -> bool:
+    if row.state != "open":
+        return False
+    return row.deadline <= now or row.mode == "instant" or (row.mode == "called" and strikes.called_in_time(session, row))
 
 
 def _act(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Given, now: datetime) -> None:
+    if row.action == "divert":
+        _divert(session, runtime, row, one, now)
+        return
+    act = PREFIXES["revocation"] + one.id[len(PREFIXES["pledge"]) :]
+    if session.get(ConsentAct, act) is not None:
+        return  # done from its line in the journal, after a crash between that and the commit
     asked = RevocationIn(scope="purpose", purpose=row.purpose) if row.lab_id is None else RevocationIn(scope="lab", lab=row.lab_id)
     strike = Strike(
         pledge=one.id, since=now if row.action == "refuse_new" else None, until=row.until if row.action == "pause" else None
     )
-    service.withdraw(session, runtime, Holder(one.contributor, one.contribution), asked, now=now, strike=strike)
+    service.withdraw(session, runtime, Holder(one.contributor, one.contribution), asked, now=now, act=act, strike=strike)
 
 
-def _tell(session: Session, row: Campaign, now: datetime) -> None:
+def _divert(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Given, now: datetime) -> None:
+    """The terms that a pledger gave in advance, on each contribution that they named, and on none whose terms they changed since."""
+    book: PolicyBook = runtime.parts["policies"]
+    policy, pledged = book.by_digest(str(one.policy)), datetime.fromisoformat(one.at)
+    same = sa.exists().where(Consent.contribution_id == Contribution.id, sa.or_(Consent.given_at > pledged, Consent.ended_at > pledged))  # type: ignore[arg-type,operator]
+    mine = select(Contribution.id).where(Contribution.contributor_id == one.contributor, Contribution.state == "live", ~same)
+    for contribution in session.exec(mine.where(Contribution.id.in_(one.contributions)).order_by(Contribution.id)).all():  # type: ignore[attr-defined]
+        service.scope(
+            session, runtime, Holder(one.contributor, None), contribution, policy, one.language, None, now=now,
+            proven={"capability": "receipt", "pledge": one.id}, only=row.to_lab_id,
+        )  # fmt: skip
+
+
+def _tell(session: Session, runtime: Runtime, row: Campaign, now: datetime) -> None:
     """In the open: what was asked of whom and whether enough acted; how many in the log's steps, and of ten or more."""
     collective = queries.collective_of(session, row.collective_id)
     lab = None if row.lab_id is None else session.get_one(Lab, row.lab_id)
+    terms = campaigns.terms_sha256(row, campaigns.policy_of(runtime, row))
     body = {
-        "name": collective.name if collective.listed else None, "terms_sha256": campaigns.terms_sha256(row), "action": row.action,
+        "name": collective.name if collective.listed else None, "terms_sha256": terms, "action": row.action,
         "lab": None if lab is None else lab.legal_name, "lab_id": row.lab_id, "purpose": row.purpose,
         "acted": log.bucket(row.executed) if row.executed >= queries.FEWEST else None,
     }  # fmt: skip
@@ -93,5 +169,9 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
     """A chore: end what should have ended, should its job have been given up."""
     with read(runtime.engine) as session:
         waiting = list(session.exec(select(Campaign.id).where(Campaign.state == "open", Campaign.deadline <= now).order_by(sa.asc(Campaign.id))))  # type: ignore[arg-type]
+        untold = sa.and_(CalledStrike.told_at == None, CalledStrike.ended_at == None, CalledStrike.kind != "refuse_new")  # type: ignore[arg-type]
+        called = list(session.exec(select(CalledStrike.id).where(untold).order_by(sa.asc(CalledStrike.id))))  # type: ignore[arg-type]
     for campaign in waiting:
         resolve(runtime, campaign)
+    for strike in called:
+        carry_out(runtime, strike)

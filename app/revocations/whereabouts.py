@@ -178,6 +178,7 @@ def refused(session: Session, runtime: Runtime, row: Contribution, now: datetime
     book: PolicyBook = runtime.parts["policies"]
     layers = [book.by_digest(own.digest), *others(session, book, row, consent.contribution_id is not None, now)]
     taken = exclusions(session, row.contributor_id, row.id)
+    only = session.exec(select(Exclusion.only_lab_id).where(Exclusion.consent_id == consent.id)).first()
     asked = session.execute(
         sa.select(Request, UseRow, Lab.legal_name)  # type: ignore[call-overload]
         .join(UseRow, UseRow.id == Request.use_id)
@@ -193,7 +194,7 @@ def refused(session: Session, runtime: Runtime, row: Contribution, now: datetime
         use = parse_use(use_row.body["use"])
         facts = LabFacts(kind=use_row.body["kind"], seat=use_row.body["seat"])
         age = age_of(row.recorded_at, now)
-        if any(x.lab_id == request.lab_id for x in taken):
+        if any(x.lab_id == request.lab_id for x in taken) or only not in (None, request.lab_id):
             because = "lab"
         elif any(x.purpose is not None and touches(x.purpose, use) for x in taken):
             because = "purpose"
@@ -227,6 +228,6 @@ def exclusions(session: Session, contributor: str, contribution: str | None) -> 
     reach = Exclusion.contribution_id == None
     if contribution is not None:
         reach = sa.or_(reach, Exclusion.contribution_id == contribution)  # type: ignore[arg-type,assignment]
-    lasting = sa.and_(Exclusion.since == None, Exclusion.until == None)  # type: ignore[arg-type]
+    lasting = sa.and_(Exclusion.since == None, Exclusion.until == None, Exclusion.only_lab_id == None)  # type: ignore[arg-type]
     query = select(Exclusion).where(Exclusion.contributor_id == contributor, reach, lasting)
     return list(session.exec(query.order_by(sa.asc(Exclusion.id))))  # type: ignore[arg-type]

@@ -23,12 +23,13 @@ from app.log.models import LogEntry
 from tests.collectives.members import founded, mandated, pass_days, people
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import change_policy
+from tests.collectives.test_strikes import ended, struck
 from tests.faults.cuts import once, outcome, queued
 from tests.kit.refusals import at_once, call
 from tests.support import LabParty, PlatformParty, Service
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
-SEQUENCES, STEPS = (60, 50) if SOAK else (1, 18)
+SEQUENCES, STEPS = (5_000, 50) if SOAK else (1, 18)
 
 
 @dataclass
@@ -53,21 +54,27 @@ class World:
         self.unions = [founded(founder), founded(founder)]
         self.permits = [True, True]
         self.refuses = [False, False]
+        self.strikes: list[tuple[str, str] | None] = [None, None]
         self.people = [Somebody(person, given) for person, given in others]
         self.agreement = lab.agree(platform)
 
     def expected(self) -> set[str]:
-        return {one.given.id for one in self.people if self._released(one)} | ({self.kept} if not any(self.refuses) else set())
+        return {one.given.id for one in self.people if self._released(one)} | ({self.kept} if not any(map(self._bars, (0, 1))) else set())
+
+    def _bars(self, n: int) -> bool:
+        """Whether a collective lets nothing of its members go to the lab. All of it was recorded before a strike."""
+        running = self.strikes[n]
+        return self.refuses[n] or (running is not None and running[0] == "pause")
 
     def _released(self, one: Somebody) -> bool:
         by_mandate = all(self.permits[n] for n, given in one.mandates.items() if given)
-        return one.allows and by_mandate and not any(self.refuses[n] for n in one.member_of)
+        return one.allows and by_mandate and not any(self._bars(n) for n in one.member_of)
 
     def act(self) -> None:
         one, n = self.rng.choice(self.people), self.rng.randrange(2)
         mine = Collective(one.person, self.unions[n].id)
         often = [self.join, self.mandate] * 2
-        act: Callable[..., None] = self.rng.choice([*often, self.end, self.leave, self.policy, self.scope, self.refuse])
+        act: Callable[..., None] = self.rng.choice([*often, self.end, self.leave, self.policy, self.scope, self.refuse, self.strike])
         act(one, n, mine)
 
     def join(self, one: Somebody, n: int, mine: Collective) -> None:
@@ -96,6 +103,12 @@ class World:
     def scope(self, one: Somebody, n: int, mine: Collective) -> None:
         one.allows = not one.allows
         one.person.scope(one.given.id, template="evaluation-only" if one.allows else "nothing-new")
+
+    def strike(self, one: Somebody, n: int, mine: Collective) -> None:
+        running, kind = self.strikes[n], self.rng.choice(["pause", "refuse_new"])
+        if running is not None:
+            ended(self.service, self.unions[n].id, running[1])
+        self.strikes[n] = None if running is not None else (kind, struck(self.service, self.unions[n].id, kind, self.lab.id))
 
     def refuse(self, one: Somebody, n: int, mine: Collective) -> None:
         self.refuses[n] = not self.refuses[n]

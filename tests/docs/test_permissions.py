@@ -43,6 +43,7 @@ BODIES: dict[str, Any] = {
     "/v1/collectives/{collective}/mandates": {"expires_on": "2027-01-01", "policy": None},
     "/v1/collectives/{collective}/proposals": {"type": "policy.adopt", "text": "x"},
     "/v1/collectives/{collective}/proposals/{proposal}/text": {"text": "x"},
+    "/v1/collectives/{collective}/proposals/{proposal}/petition": {},
     "/v1/collectives/{collective}/proposals/{proposal}/ballots": {"choice": "yes", "text_sha256": "0" * 64},
     "/v1/collectives/{collective}/proposals/{proposal}/minority-reports": {"text": "x"},
     "/v1/collectives/{collective}/proposals/{proposal}/objections": {"text": "x"},

@@ -55,7 +55,7 @@ class Collective:
         return self._do("DELETE", f"/mandates/{quote(mandate_id, safe='')}")
 
     def propose(self, kind: str, text: str, **more: Any) -> dict[str, Any]:
-        """Propose something; `more` is what its type takes: `policy`, `charter` or `subject`."""
+        """Propose something; `more` is what its type takes: `policy`, `charter`, `subject` or `strike`; and `urgent_hours`."""
         return self._do("POST", "/proposals", {"type": kind, "text": text, **more})
 
     def proposal(self, proposal_id: str) -> dict[str, Any]:
@@ -72,7 +72,8 @@ class Collective:
         return self._do("GET", f"/proposals/{quote(proposal_id, safe='')}/outcome")
 
     def open_campaign(self, demand: str, action: str, deadline: str, **more: Any) -> dict[str, Any]:
-        """Open a campaign: `action` is withdraw, pause or refuse_new; `more` names a `lab` or a `purpose`, and for a pause `until`."""
+        """Open a campaign: `action` is withdraw, pause, refuse_new or divert; `more` names a `lab` or a `purpose`, for a pause `until`, and
+        to divert a `policy` and, if it is for one lab alone, `to_lab`."""
         return self._do("POST", "/campaigns", {"demand": demand, "action": action, "deadline": deadline, **more})
 
     def campaigns(self) -> Any:
@@ -84,13 +85,26 @@ class Collective:
         return self._do("GET", f"/campaigns/{quote(campaign_id, safe='')}")
 
     def pledge(self, campaign: dict[str, Any], threshold: int) -> dict[str, Any]:
-        """Authorise now what a campaign, as you read it, says, to be done once so many others act too."""
-        body = {"threshold": threshold, "terms_sha256": campaign["terms_sha256"]}
+        """Authorise now what a campaign, as you read it, says, to be done once so many others act too. To divert, that is a consent in
+        advance, to the terms that its `policy` names."""
+        body = {"threshold": threshold, "terms_sha256": campaign["terms_sha256"], "policy": campaign.get("policy")}
         return self._do("PUT", f"/campaigns/{quote(campaign['id'], safe='')}/pledge", body)
 
     def take_pledge_back(self, campaign_id: str) -> dict[str, Any]:
         """Take your pledge back, until the campaign ends."""
         return self._do("DELETE", f"/campaigns/{quote(campaign_id, safe='')}/pledge")
+
+    def strikes(self) -> Any:
+        """Strikes that were called by vote, the newest first."""
+        return self._do("GET", "/strikes")
+
+    def sign(self, proposal_id: str) -> dict[str, Any]:
+        """Sign for a vote on a proposal, while it is discussed."""
+        return self._on(proposal_id, "PUT", "/petition")
+
+    def sign_no_longer(self, proposal_id: str) -> dict[str, Any]:
+        """Take that back, while it is discussed."""
+        return self._on(proposal_id, "DELETE", "/petition")
 
     def object_to(self, proposal_id: str, text: str) -> dict[str, Any]:
         """Object to a proposal, until its ballot closes."""

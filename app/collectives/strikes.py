@@ -1,0 +1,153 @@
+"""Strikes that a collective calls and ends by vote.
+
+A called strike denies: from its place in the log on nothing of any member goes to its target, mandated or not, as with a lab that is
+refused; leaving ends that for who leaves. It ends nobody's consent. What is out already is closed for those alone who mandated the
+collective for it (`revocations/striking.py`), and taken back for those alone who pledged that beforehand, for this very call.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives.models import Campaign, Collective, Proposal, Strike
+from app.collectives.schemas import StrikeIn
+from app.consents.models import Narrowing
+from app.core import vocabulary as words
+from app.core.canonical import canonical
+from app.core.strictjson import parse
+from app.kit.clock import rfc3339
+from app.kit.db import for_update
+from app.kit.errors import Invalid
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties.models import Lab
+
+LISTED = 100
+"""Strikes that are listed at the most."""
+
+
+def terms_of(session: Session, collective: str, given: StrikeIn, close_at: datetime, now: datetime) -> bytes:
+    """The terms of a strike that is proposed, canonical. Raises Invalid (strike_invalid, policy_unknown_term)."""
+    if (given.lab is None) == (given.purpose is None):
+        raise Invalid("strike_invalid", "Name a `lab` or a `purpose` that it is against.")
+    if given.lab is not None and session.get(Lab, given.lab) is None:
+        raise Invalid("strike_invalid", "Look at the lab's id.")
+    if given.purpose is not None and given.purpose not in words.PURPOSES:
+        raise Invalid("policy_unknown_term", "Use a purpose listed in `known`.", known=sorted(words.PURPOSES))
+    if given.until is not None and (given.kind != "pause" or given.until <= close_at):
+        raise Invalid("strike_invalid", "Only a pause has an `until`, after its ballot has closed.")
+    if (given.campaign is None) == (given.kind == "withdraw"):
+        raise Invalid("strike_invalid", "To withdraw takes the pledges of a `campaign`, and nothing else does.")
+    if given.campaign is not None:
+        found = session.get(Campaign, given.campaign)
+        fits = found is not None and (found.collective_id, found.state, found.mode, found.action) == (collective, "open", "called", "withdraw")
+        if found is None or not fits or (found.lab_id, found.purpose) != (given.lab, given.purpose) or found.deadline <= close_at:
+            raise Invalid("strike_invalid", "Name an open `campaign` against the same, of the mode `called`, that lasts beyond the ballot.")
+    if running_against(session, collective, given.lab, given.purpose, now):
+        raise Invalid("strike_invalid", "A strike against it is running; end that first.")
+    return canonical(
+        {
+            "kind": given.kind, "lab": given.lab, "purpose": given.purpose, "until": None if given.until is None else rfc3339(given.until),
+            "campaign": given.campaign,
+        }
+    )  # fmt: skip
+
+
+def to_end(session: Session, collective: str, strike: str | None, now: datetime) -> bytes:
+    """The terms of a strike that is to be ended, with its id. Raises Invalid (proposal_invalid)."""
+    row = None if strike is None else session.get(Strike, strike)
+    if row is None or row.collective_id != collective or not _runs(row, now):
+        raise Invalid("proposal_invalid", "Give the id of a strike that is running as `subject`.", takes=["subject"])
+    until = None if row.until is None else rfc3339(row.until)
+    return canonical({"id": row.id, "kind": row.kind, "lab": row.lab_id, "purpose": row.purpose, "until": until, "campaign": row.campaign_id})
+
+
+def read_terms(body: bytes) -> dict[str, Any]:
+    """Terms as they were proposed."""
+    found: dict[str, Any] = parse(body, max_bytes=len(body))
+    return found
+
+
+def _runs(row: Strike, now: datetime) -> bool:
+    return row.ended_at is None and (row.until is None or row.until > now)
+
+
+def running_against(session: Session, collective: str | None, lab: str | None, purpose: str | None, now: datetime) -> bool:
+    """Whether a strike runs against exactly this lab, or this purpose; of one collective, or (None) of any."""
+    query = select(Strike).where(Strike.ended_at == None, Strike.lab_id == lab, Strike.purpose == purpose)
+    if collective is not None:
+        query = query.where(Strike.collective_id == collective)
+    return any(_runs(row, now) for row in session.exec(query))
+
+
+def call(
+    session: Session, runtime: Runtime, row: Collective, strike: str, terms: dict[str, Any], *, now: datetime, since: datetime | None = None,
+    act: str | None = None,
+) -> None:  # fmt: skip
+    """Call a strike, the collective held; it is in force with its leaf. `strike` is the proposal that was passed, and `since` is given
+    where a call of before is done again."""
+    if session.get(Strike, strike) is not None:
+        return  # done from its line in the journal, after a crash between that and the commit
+    until, begun = terms["until"], since or now
+    made = Strike(
+        id=strike, collective_id=row.id, kind=terms["kind"], lab_id=terms["lab"], purpose=terms["purpose"], since=begun,
+        until=None if until is None else datetime.fromisoformat(until), campaign_id=terms["campaign"],
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    if made.kind != "refuse_new":
+        runtime.jobs.enqueue(session, "strike", strike)
+    leaf = log.institutional("collective.strike-called", strike, {**_told(session, row, made), "until": until}, now)
+    line = {"collective": row.id, "strike": strike, "terms": terms, "since": rfc3339(begun)}
+    index = log.append_narrowing(session, leaf, act or random_id("act"), "strike", now, **line)
+    session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
+
+
+def end(session: Session, runtime: Runtime, row: Collective, strike: str, outcome: str, *, now: datetime, act: str | None = None) -> bool:
+    """End a strike, the collective held; whether it ran. Noted like its call, so that a call which is done again is ended again."""
+    found = session.exec(for_update(select(Strike).where(Strike.id == strike), session).execution_options(populate_existing=True)).first()
+    if found is None or found.ended_at is not None:
+        return False
+    found.ended_at, found.ended_by = now, outcome
+    session.add(found)
+    session.flush()
+    if found.kind != "refuse_new":
+        runtime.jobs.enqueue(session, "strike", strike, key="end")
+    leaf = log.institutional("collective.strike-ended", strike, {**_told(session, row, found), "outcome": outcome}, now)
+    index = log.append_narrowing(session, leaf, act or random_id("act"), "strike-end", now, collective=row.id, strike=strike, outcome=outcome)
+    session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
+    return True
+
+
+def _told(session: Session, row: Collective, found: Strike) -> dict[str, Any]:
+    lab = None if found.lab_id is None else session.get_one(Lab, found.lab_id)
+    return {
+        "collective": row.id, "name": row.name if row.listed else None, "kind": found.kind, "lab": None if lab is None else lab.legal_name,
+        "lab_id": found.lab_id, "purpose": found.purpose,
+    }  # fmt: skip
+
+
+def of_collective(session: Session, collective: str) -> list[Strike]:
+    """A collective's strikes, the newest first."""
+    query = select(Strike).where(Strike.collective_id == collective)
+    return list(session.exec(query.order_by(sa.desc(Strike.since), sa.desc(Strike.id)).limit(LISTED)))  # type: ignore[arg-type]
+
+
+def called_in_time(session: Session, campaign: Campaign) -> bool:
+    """Whether a strike was called that a campaign's pledges wait for, before its deadline."""
+    query = select(Strike.id).where(Strike.campaign_id == campaign.id, Strike.since <= campaign.deadline)
+    return session.exec(query.limit(1)).first() is not None
+
+
+def bring_about(session: Session, runtime: Runtime, row: Collective, proposal: Proposal, now: datetime) -> None:
+    """What a strike.call, or a strike.end, that was passed does; the collective and the proposal are held."""
+    terms = read_terms(proposal.strike or b"{}")
+    if proposal.type == "strike.call":
+        call(session, runtime, row, proposal.id, terms, now=now)
+    elif not end(session, runtime, row, terms["id"], proposal.id, now=now):
+        proposal.state = "moot"  # it ended meanwhile by another vote
+        session.add(proposal)
+

@@ -1,0 +1,86 @@
+"""Many outcomes in one database, as they are stored and served, counted again by the stand-alone program: each says what it said."""
+
+import json
+import os
+import random
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sayso import recount
+
+from app.collectives import queries, voting
+from app.collectives.models import BallotRow, Elector, OutcomeRow, Proposal
+from app.core.canonical import sha256_hex
+from app.core.merkle import leaf_hash, root
+from app.crypto.sealing import Sealer, new_key
+from app.kit.db import read, write
+from app.kit.ids import random_id
+from app.log import service as log
+from tests.collectives.members import founded, people
+from tests.support import PlatformParty, Service
+
+OUTCOMES = 1_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 40
+AT_ONCE = 50
+CHOICES = ("yes", "yes", "yes", "no", "abstain", "block")
+CONSENT = [{"rule": "consent", "share": [3, 4]}]
+KINDS = ("policy.adopt", "licence.grant", "licence.renew", "charter.amend", "steward.elect")
+"""Decisions whose effect waits for the appeal: nothing comes of these."""
+
+
+def put_to_vote(session: Any, service: Service, collective: str, rng: random.Random, now: datetime) -> str:
+    """A proposal whose ballot is over, with an electorate and ballots that nobody had to cast one by one."""
+    text, key, kind = f"Text {uuid.uuid4().hex}", new_key(), rng.choice(KINDS)
+    groups = {os.urandom(32).hex(): rng.choice([None, "en", "sw"]) for _ in range(rng.randrange(1, 45))}
+    row = Proposal(
+        id=random_id("proposal"), collective_id=collective, type=kind, author=None, charter_n=1, text=text, text_sha256=sha256_hex(text.encode()),
+        state="ballot", opened_at=now, freeze_at=now, close_at=now - timedelta(seconds=1), appeal_until=now + timedelta(days=7),
+        rounds=rng.randrange(4), electorate_size=len(groups), electorate_root=root([leaf_hash(bytes.fromhex(tag)) for tag in sorted(groups)]).hex(),
+    )  # fmt: skip
+    row.ballot_key = Sealer(service.runtime.keys.derive("ballots")).seal(key, row.id.encode())
+    session.add(row)
+    session.flush()
+    session.add_all([Elector(proposal_id=row.id, tag=tag, declared=group) for tag, group in groups.items()])
+    cast = [tag for tag in groups if rng.random() < 0.8]
+    cast += [tag for tag in cast if rng.random() < 0.2]
+    ballots = [(random_id("ballot"), tag, rng.choice(CHOICES)) for tag in cast]
+    leaves = [log.institutional("ballot.opened", row.id, {"collective": collective, "text_sha256": row.text_sha256}, now)]
+    for ballot, tag, choice in ballots:
+        body = {"proposal": row.id, "tag": tag, "group": groups[tag], "choice": choice, "text_sha256": row.text_sha256}
+        leaves.append(log.personal("ballot.cast", ballot, body, Sealer(key), now))
+    first = log.append(session, leaves, now)
+    row.opened_index = first
+    session.add_all(
+        [
+            BallotRow(id=ballot, proposal_id=row.id, tag=tag, commitment=json.loads(leaf.data)["commitment"], log_index=first + 1 + n)
+            for n, ((ballot, tag, _), leaf) in enumerate(zip(ballots, leaves[1:], strict=True))
+        ]
+    )
+    session.flush()
+    return row.id
+
+
+def test_I5_every_stored_outcome_is_counted_again(service: Service, platform: PlatformParty) -> None:
+    [(founder, _)] = people(service, platform, 1)
+    union = founded(founder, dimension={"name": "language", "values": ["en", "sw"]}, decisions={"licence.renew": CONSENT}, load=100)
+    rng, made = random.Random(5), []
+    for start in range(0, OUTCOMES, AT_ONCE):
+        with write(service.runtime.engine) as session:
+            now = service.clock.now()
+            some = [put_to_vote(session, service, union.id, rng, now) for _ in range(min(AT_ONCE, OUTCOMES - start))]
+            collective = queries.collective_of(session, union.id, lock=True)
+            for one in some:
+                voting._count(session, service.runtime, collective, queries.proposal(session, union.id, one, lock=True), now)
+            made += some
+    seen = set()
+    for one in made:
+        file = union.outcome(one)
+        said = json.loads(file["outcome"])
+        assert recount.recount(file)[-1] == f"`{said['verdict']}` follows from the rules and the tally"
+        assert recount.judge(said) == {name: said[name] for name in ("verdict", "applied", "contested")}
+        seen |= {said["verdict"], said["decision"]}
+    assert {"passed", "failed", *KINDS} <= seen
+    with read(service.runtime.engine) as session:
+        stored = session.execute(sa.select(OutcomeRow.proposal_id).where(OutcomeRow.proposal_id.in_(made))).scalars().all()  # type: ignore[attr-defined,call-overload]
+    assert set(stored) == set(made)

@@ -1,0 +1,87 @@
+"""Stewards' terms end by themselves, a petition removes one, and members put to the vote what they like: nobody in office can stop that."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from app.collectives import petitioning, terms
+from app.collectives.models import Membership, Petition
+from app.kit.db import read
+from app.log.models import LogEntry
+from tests.collectives.members import in_force, pass_days
+from tests.collectives.test_deciding import union_of
+from tests.collectives.test_mandates import refuses
+from tests.support import PlatformParty, Service
+
+
+def test_a_term_ends_by_itself_and_the_members_of_a_collective_without_a_steward_elect_one(
+    service: Service, platform: PlatformParty
+) -> None:
+    mine = union_of(service, platform, 2, steward_days=120)
+    until = mine[0].me()["steward_until"]
+    assert mine[0].me()["steward"] and until is not None and mine[1].me()["steward_until"] is None
+    refuses("proposal_invalid", lambda: mine[1].propose("steward.elect", "Again.", subject=mine[0].me()["member"]))
+    with read(service.runtime.engine) as session:
+        membership = session.execute(sa.select(Membership.id).where(Membership.member == mine[0].me()["member"])).scalar_one()  # type: ignore[call-overload]
+    service.clock.offset += timedelta(days=119)
+    service.runtime.jobs.run("steward", membership)
+    assert mine[0].me()["steward"], "not before its day"
+    again = mine[1].propose("steward.elect", "Again.", subject=mine[0].me()["member"])
+    refuses("not_urgent", lambda: mine[1].propose("steward.elect", "Me.", subject=mine[1].me()["member"], urgent_hours=24))
+    service.clock.offset += timedelta(days=1, seconds=1)
+    terms.take_up_forgotten(service.runtime, service.clock.now())
+    service.runtime.jobs.run("steward", membership)
+    assert not mine[0].me()["steward"] and mine[0].me()["steward_until"] is None
+    elected = mine[1].propose("steward.elect", "Me.", subject=mine[1].me()["member"], urgent_hours=24)
+    opened = pass_days(service, mine[1], elected["id"], 1)
+    mine[0].vote(opened, "yes")
+    pass_days(service, mine[1], elected["id"], 1)
+    assert pass_days(service, mine[1], elected["id"], 7)["state"] == "in_force" and mine[1].me()["steward"]
+    assert in_force(service, mine, again)["state"] == "in_force" and mine[0].me()["steward"], "who was proposed while in office still is elected"
+    with read(service.runtime.engine) as session:
+        ended = sa.select(LogEntry.log_index).where(LogEntry.type == "collective.term-ended", LogEntry.subject == mine[0].id)  # type: ignore[call-overload]
+        assert len(session.execute(ended).all()) == 1
+
+
+def test_a_steward_is_removed_on_a_petition_and_not_without(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(petitioning, "SHARE", 2)
+    mine = union_of(service, platform, 4)
+    alone, carried = (mine[n].propose("steward.remove", "Another turn.", subject=mine[0].me()["member"]) for n in (1, 2))
+    assert (alone["petition"], alone["petition_needed"]) == (1, 2), "who proposes it has signed"
+    mine[1].sign(alone["id"])
+    assert mine[1].proposal(alone["id"])["petition"] == 1
+    mine[3].sign(carried["id"])
+    mine[3].sign_no_longer(carried["id"])
+    refuses("not_found", lambda: mine[3].sign_no_longer(carried["id"]))
+    assert mine[3].sign(carried["id"]) == mine[3].sign(carried["id"]), "once"
+    assert mine[1].proposal(carried["id"])["petition"] == 2
+    assert [pass_days(service, mine[1], one["id"], days)["state"] for one, days in ((alone, 7), (carried, 0))] == ["lapsed", "ballot"]
+    with read(service.runtime.engine) as session:
+        assert session.execute(sa.select(Petition.tag).where(Petition.proposal_id.in_((alone["id"], carried["id"])))).all() == []  # type: ignore[attr-defined,call-overload]
+        entries = session.execute(sa.select(LogEntry.sealed).where(LogEntry.type == "petition.signed")).scalars().all()[-2:]  # type: ignore[call-overload]
+    assert b"" in entries, "who signed is nobody's to know any more"
+    refuses("thread_frozen", lambda: mine[1].sign(carried["id"]))
+    for one in mine[1:]:
+        one.vote(mine[1].proposal(carried["id"]), "yes")
+    assert pass_days(service, mine[1], carried["id"], 7)["state"] == "in_force" and not mine[0].me()["steward"]
+
+
+def test_what_a_petition_carries_waits_for_no_load_and_who_leaves_carries_nothing(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 4, load=1)
+    first = mine[0].propose("steward.elect", "Her.", subject=mine[1].me()["member"])
+    assert pass_days(service, mine[0], first["id"], 7)["state"] == "ballot"
+    second, third = (mine[1].propose("steward.elect", "Her too.", subject=mine[n].me()["member"]) for n in (2, 3))
+    for proposal in (second, third):
+        for one in mine[2:]:
+            one.sign(proposal["id"])
+    assert mine[0].proposal(second["id"])["petition"] == 3 == mine[0].proposal(second["id"])["petition_needed"]
+    assert pass_days(service, mine[0], second["id"], 7)["state"] == "ballot"
+    mine[3].leave()
+    assert mine[0].proposal(third["id"])["petition"] == 2
+    assert pass_days(service, mine[0], third["id"], 0)["state"] == "discussion", "more ballots than the charter's load wait"
+
+
+def test_how_many_a_petition_takes() -> None:
+    assert [petitioning.needed("steward.remove", n) for n in (0, 1, 20, 21, 199, 200, 5_000)] == [1, 1, 1, 2, 10, 10, 10]
+    assert [petitioning.needed("policy.adopt", n) for n in (0, 1, 2, 3, 60, 61, 5_000)] == [1, 1, 2, 3, 3, 4, 10]
