@@ -210,6 +210,7 @@ def parse(use: Any) -> Use:
 
 
 def _distinct(session: Session, chosen: dict[str, Any], lab: str, use_id: int, use: Use, now: datetime) -> list[_Layers]:
+    strikes = session.execute(binding.some_strike().limit(1)).first() is not None
     bounds = binding.Bounds(now.date(), asking=(lab, use_id))
     g = selection.Governed(bounds=bounds)
     base, standing, floor = g.layers()
@@ -224,7 +225,7 @@ def _distinct(session: Session, chosen: dict[str, Any], lab: str, use_id: int, u
         .select_from(g.joined)
         .where(
             *selection.matching(chosen, now, None), base.is_not(None), selection.not_taken_back(lab, use, now), binding.not_refused(lab),
-            selection.not_struck(lab, use, now),
+            *([selection.not_struck(lab, use, now)] if strikes else []),
         )
         .group_by(base, standing, floor, basis, *collectives)
     )  # fmt: skip

@@ -79,8 +79,7 @@ def told(session: Session, runtime: Runtime, row: Proposal, now: datetime) -> tu
     """How many signed and how many it takes, while that is open."""
     if row.state != "discussion":
         return None, None
-    voices = queries.voices(session, row, queries.charter(session, row.collective_id, row.charter_n), now)
-    return signatures(session, runtime, row), needed(row.type, len(voices))
+    return signatures(session, runtime, row), needed(row.type, queries.with_a_voice(session, row.collective_id, now))
 
 
 def forget(session: Session, row: Proposal) -> None:

@@ -135,6 +135,12 @@ def voices(session: Session, row: Proposal, charter: dict[str, Any], now: dateti
     return found
 
 
+def with_a_voice(session: Session, collective: str, now: datetime) -> int:
+    """How many members have a voice, whatever is decided on."""
+    query = sa.select(sa.func.count()).select_from(Membership).where(Membership.collective_id == collective, Membership.left_at == None)  # type: ignore[arg-type]
+    return int(session.execute(query.where(Membership.voice_from <= now)).scalar_one())  # type: ignore[arg-type]
+
+
 def mandates_of(session: Session, membership: Membership, *, current: bool = False) -> list[Mandate]:
     """A member's mandates, oldest first."""
     query = select(Mandate).where(Mandate.membership_id == membership.id)
