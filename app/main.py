@@ -72,6 +72,7 @@ from app.revocations import (
     availability,
     compensation,
     completion,
+    convening,
     deadlines,
     deletions,
     eviction,
@@ -81,6 +82,7 @@ from app.revocations import (
     striking,
     webhooks,
 )  # fmt: skip
+from app.revocations.call_routes import router as calls
 from app.revocations.compensation_routes import router as compensation_routes
 from app.revocations.objection_routes import router as objections
 from app.revocations.push_routes import router as push
@@ -108,9 +110,9 @@ from app.web.widget_pages import widget_pages
 
 ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
-    agreements, lab_threads, release_routes, revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages,
-    object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages, receipt_pages,
-    intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
+    agreements, lab_threads, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log, pages,
+    public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
+    receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 
@@ -181,6 +183,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "portals": parties_service.forget_portal_sessions,
         "tokens": parties_service.forget_revoked_tokens, "applications": applying.forget_old,
         "events": webhooks.forget_old, "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
+        "calls": convening.forget_old,
     }  # fmt: skip
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {

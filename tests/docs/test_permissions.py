@@ -61,7 +61,7 @@ BODIES: dict[str, Any] = {
     "/v1/requests/{request}/threads/{thread}/statements/{statement}/answer": {"text": "x"},
     "/v1/collectives/{collective}/moderations/{moderation}/appeal": {"text": "x"},
     "/v1/collectives/{collective}/moderations/{moderation}/decision": {"restore": True},
-    "/v1/revocations": {"scope": "contribution"}, "/v1/erasures": {"scope": "contribution"},
+    "/v1/calls": {"text": "x"}, "/v1/revocations": {"scope": "contribution"}, "/v1/erasures": {"scope": "contribution"},
 }  # fmt: skip
 """Route -> a body that gets past its reading, so that it is the caller who is refused."""
 
