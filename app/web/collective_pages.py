@@ -19,9 +19,12 @@ from app.collectives import queries, threads
 from app.collectives.models import Collective, Membership, Proposal
 from app.collectives.service import Acting
 from app.kit.body import form_of
-from app.kit.db import write
+from app.kit.db import read, write
 from app.kit.errors import Invalid, NotFound
+from app.kit.idempotency import Once
+from app.kit.ids import random_id
 from app.kit.runtime import Runtime
+from app.kit.shown import FIELD
 from app.parties.auth import client_id, receipt_from, same_origin
 from app.parties.models import Receipt
 
@@ -77,18 +80,36 @@ def reader(request: Request, session: Session, collective: str, proposal: str) -
     return Here(receipt, Acting.of(receipt), queries.collective_of(session, collective), charter, mine), row
 
 
-async def perform(request: Request, runtime: Runtime, deed: Deed) -> Response:
-    """Do what a form asks in one transaction, and go on to where `deed` says. Raises what `person` and the deed do, and Forbidden (csrf)."""
+async def perform(request: Request, runtime: Runtime, deed: Deed, before: Callable[[dict[str, str]], None] | None = None) -> Response:
+    """Do what a form asks in one transaction, and go on to where `deed` says. `before` is for what has a transaction of its own, such as to
+    store the policy that the form chooses. Raises what `person` and the deed do, and Forbidden (csrf)."""
     if "authorization" in request.headers:
         await run_in_threadpool(turn_away, request)  # before a word about the form
     form = await form_of(request)
-    return RedirectResponse(await run_in_threadpool(_perform, request, runtime, form, deed), 303, NO_STORE)
+    return RedirectResponse(await run_in_threadpool(_perform, request, runtime, form, deed, before), 303, NO_STORE)
 
 
-def _perform(request: Request, runtime: Runtime, form: dict[str, str], deed: Deed) -> str:
+def _perform(
+    request: Request, runtime: Runtime, form: dict[str, str], deed: Deed, before: Callable[[dict[str, str]], None] | None
+) -> str:
     same_origin(request)
+    if before is not None:
+        with read(runtime.engine) as session:
+            receipt_from(request, session)
+        before(form)
     with write(runtime.engine) as session:
         return deed(session, Acting.of(receipt_from(request, session)), form)
+
+
+def fresh_key() -> str:
+    """For the hidden field `once` of a form that makes something."""
+    return random_id("act")
+
+
+def once(session: Session, runtime: Runtime, who: Acting, route: str, form: dict[str, str], act: Callable[[], str]) -> str:
+    """Do a form's act once, however often it is pressed: gives the id of what it made, now or before. Raises what `act` and `Once` do."""
+    said = sorted((name, value) for name, value in form.items() if name != FIELD)
+    return Once.of(who.contributor, f"page/{route}", form.get("once"), repr(said).encode()).perform(session, runtime.clock.now(), act)[0]
 
 
 # -- what a form says ------------------------------------------------------------------------------------------------------

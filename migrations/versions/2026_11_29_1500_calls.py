@@ -1,4 +1,4 @@
-"""Calls to all people of a release or of a platform, and who wants to see one no more.
+"""Calls to all people of a release or of a platform, and who wants to see one no more; a proposal's text as it was put up.
 
 Revision: 2026_11_29_1500
 Revises: 2026_11_29_1410
@@ -20,6 +20,7 @@ ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("SET LOCAL lock_timeout = '10s'")
+    op.add_column("proposal", sa.Column("first_text", sa.Text(), nullable=True))
     op.create_table(
         "call",
         sa.Column("id", ID, nullable=False),
@@ -48,3 +49,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("call_hidden")
     op.drop_table("call")
+    op.drop_column("proposal", "first_text")
