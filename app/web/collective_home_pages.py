@@ -15,6 +15,8 @@ from app.collectives.models import Collective, CollectiveAct, Mandate, Proposal
 from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, MandateIn
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
+from app.core.deed import beside
+from app.core.templates import render_template
 from app.kit.access import BY_RECEIPT
 from app.kit.body import form_of
 from app.kit.db import read
@@ -33,7 +35,7 @@ from app.web.act_pages import offered
 from app.web.collective_pages import NO_STORE, built, chosen, fresh_key, member, once, perform, person, turn_away, words
 from app.web.collective_public_pages import facts
 from app.web.rendering import PageRoute, page
-from app.web.saying import say
+from app.web.saying import deed_language, say
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 DAYS = (30, 90, 182, 365)
@@ -70,7 +72,12 @@ def mine(request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: W
 def ask_found(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     person(request, session)
     book: PolicyBook = runtime.parts["policies"]
-    return page("collective_found.html", offered=offered(book), charter=CharterIn(aim="x").model_dump(mode="json"), once=fresh_key())
+    return page("collective_found.html", offered=with_deeds(book), charter=CharterIn(aim="x").model_dump(mode="json"), once=fresh_key())
+
+
+def with_deeds(book: PolicyBook) -> list[dict[str, Any]]:
+    """The terms that a group can choose, each with its deed."""
+    return [{**one, "deed": beside(render_template(book.template(one["name"]), {}), deed_language())} for one in offered(book)]
 
 
 @router.post("/r/collectives/found")

@@ -20,7 +20,7 @@ from app.collectives.models import Collective, Membership, Proposal
 from app.collectives.service import Acting
 from app.kit.body import form_of
 from app.kit.db import read, write
-from app.kit.errors import Invalid, NotFound
+from app.kit.errors import DomainError, Invalid, NotFound
 from app.kit.idempotency import Once
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
@@ -89,6 +89,16 @@ async def perform(request: Request, runtime: Runtime, deed: Deed, before: Callab
     return RedirectResponse(await run_in_threadpool(_perform, request, runtime, form, deed, before), 303, NO_STORE)
 
 
+ADVICE = {
+    "reasons_missing": "Go back and tick at least one reason.", "text_changed": "Go back and load the page again: the text was changed.",
+    "no_voice_yet": "Wait until the day that the page of the group says. You can read all of it until then.",
+    "mandate_policy_changed": "Go back and load the page again: the terms of the group were changed.",
+    "proposal_invalid": "Go back and fill in what it is about.", "policy_not_narrower": "Go back and propose it as terms for all of you.",
+    "eligibility_missing": "Ask a platform that you give to for a code.", "group_unknown": "Go back and choose your part from the list.",
+}  # fmt: skip
+"""What to do, for who meets these refusals on a page: the API's own advice names fields."""
+
+
 def _perform(
     request: Request, runtime: Runtime, form: dict[str, str], deed: Deed, before: Callable[[dict[str, str]], None] | None
 ) -> str:
@@ -97,8 +107,12 @@ def _perform(
         with read(runtime.engine) as session:
             receipt_from(request, session)
         before(form)
-    with write(runtime.engine) as session:
-        return deed(session, Acting.of(receipt_from(request, session)), form)
+    try:
+        with write(runtime.engine) as session:
+            return deed(session, Acting.of(receipt_from(request, session)), form)
+    except DomainError as error:
+        error.detail = ADVICE.get(error.code, error.detail)
+        raise
 
 
 def fresh_key() -> str:

@@ -20,8 +20,8 @@ TYPES = {
 }  # fmt: skip
 """By type of the proposal."""
 STATES = {
-    "discussion": say("is talked over"), "ballot": say("is voted on"), "appeal": say("was passed; waits until appeals are over"),
-    "in_force": say("was passed; holds"), "failed": say("was not passed"), "lapsed": say("fell: too few voted"),
+    "discussion": say("is talked over"), "ballot": say("is voted on"), "appeal": say("was passed, and waits until appeals are over"),
+    "in_force": say("was passed, and holds"), "failed": say("was not passed"), "lapsed": say("fell: too few voted"),
     "void": say("is void: its text was changed"), "moot": say("was passed, but other terms came first"),
 }  # fmt: skip
 VERDICTS = {"passed": say("passed"), "failed": say("not passed"), "lapsed": say("fell, since too few voted"), "void": say("void")}
@@ -57,8 +57,8 @@ def charter(body: dict[str, Any]) -> list[Said]:
         say("New terms and new rules take twice as long."),
         say_many("Then you can vote for %(num)s day.", "Then you can vote for %(num)s days.", body["ballot_days"]),
         say_many(
-            "A yes takes effect %(num)s day after the count. A no to a lab takes effect at once.",
-            "A yes takes effect %(num)s days after the count. A no to a lab takes effect at once.", body["appeal_days"],
+            "What gives more takes effect %(num)s day after the count. What gives less takes effect at once.",
+            "What gives more takes effect %(num)s days after the count. What gives less takes effect at once.", body["appeal_days"],
         ),
         say_many("At most %(num)s vote begins in 30 days.", "At most %(num)s votes begin in 30 days.", body["load"]),
         say_many(
@@ -97,7 +97,7 @@ def rules(body: dict[str, Any], kind: str) -> list[Said]:
             told.append(say("Nobody blocks, and no objection stands."))
             told.append(say("If one still stands after two changes of the text, at least %(part)s must say yes.", part=_part(rule.share)))
         else:
-            told.append(say("Each part of the group with ten votes or more is for it, by about %(part)s.", part=_part(rule.share)))
+            told.append(say("In each part with ten votes or more, about %(part)s or more say yes.", part=_part(rule.share)))
             told.append(say("With fewer than two such parts, at least %(part)s of all votes are yes.", part=_part(rule.fallback)))
     return _each_once(told)
 

@@ -34,8 +34,7 @@ from app.log import proofs
 from app.parties.models import Lab
 from app.web import collective_words as told
 from app.web import telling
-from app.web.act_pages import offered
-from app.web.collective_home_pages import charter_of, policy_of
+from app.web.collective_home_pages import charter_of, policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now
 from app.web.receipt_pages import file_of
@@ -216,7 +215,7 @@ def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session:
     book: PolicyBook = runtime.parts["policies"]
     kind = type if type in proposals._TAKES else None
     return page(
-        "propose.html", here=here, types={name: told.TYPES[name] for name in proposals._TAKES}, kind=kind, once=fresh_key(), offered=offered(book),
+        "propose.html", here=here, types={name: told.TYPES[name] for name in proposals._TAKES}, kind=kind, once=fresh_key(), offered=with_deeds(book),
         voice=here.mine.steward or here.mine.voice_from <= runtime.clock.now(), charter=here.charter,
         labs=_labs(session, here, kind), stewards=_stewards(session, here), policy=policy_now(runtime, here.collective),
         rules=told.rules(here.charter, kind) if kind else [],

@@ -178,7 +178,7 @@ def test_calls_stand_on_the_pages_of_those_whom_they_reach(service: Service, pla
         assert "Your call is out." in words(post(one, "/r/calls", once=hidden(form, "once"), words="Let us meet.\nAll of us.", collective=union.id))
     assert "There is 1 call to you." in words(two.get("/r")) and "call to you." not in words(one.get("/r"))
     heard = two.get("/r/collectives")
-    assert "Let us meet." in words(heard) and platform.id not in heard.text and "Nobody is told who." in words(heard)
+    assert "Let us meet." in words(heard) and platform.id not in heard.text and "Nobody is told who it is." in words(heard)
     look = post(two, "/r/collectives/look", id=hidden(heard, "id"), invitation=hidden(heard, "invitation"))
     assert "Yes, join" in words(look)
     hide = re.search(r'action="(/r/calls/cal_[0-9a-z]{26})/hide"', heard.text)
