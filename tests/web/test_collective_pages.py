@@ -134,7 +134,7 @@ def test_a_vote_is_cast_changed_and_counted_and_a_no_says_why(service: Service, 
     assert "Your vote" not in words(objected)
     pass_days(service, mine[0], proposal, 7)
     opened = windows[1].get(here)
-    assert "You can vote until" in words(opened) and "<ins><bdi>We mean it.</bdi></ins>" in opened.text
+    assert "You can vote until" in words(opened) and "<ins>We mean it.</ins>" in opened.text
     text = hidden(opened, "text")
     assert "A no or a block gives its reasons." in words(post(windows[1], here + "/ballot", choice="no", text=text))
     assert post(windows[1], here + "/ballot", choice="perhaps", text=text).status_code == 422
