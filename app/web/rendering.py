@@ -47,6 +47,7 @@ SIGNED = {
     "steward.remove": say("Propose that a member no longer run the group."), "licence.recall": say("Propose to refuse a lab."),
     "licence.grant": say("Propose to let a lab in again."), "strike.call": say("Propose a strike."), "strike.end": say("Propose to end a strike."),
     "petition.signed": say("Sign for a vote."), "petition.taken-back": say("Take your name for a vote back."),
+    "call.opened": say("Call people together."),
 }  # fmt: skip
 """What a page asks a passkey for, by the type of the act."""
 HEADERS = {

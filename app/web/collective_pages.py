@@ -1,0 +1,150 @@
+"""How the pages of collectives find who is there, and do what a form asks. Every page of a collective stands on these functions.
+
+To a platform's or a lab's token nothing is at these addresses, and to who is no member a collective has its public page alone. A form's act
+goes through `perform` of a router whose class is `PageRoute`: where the person has a passkey, the service refuses the act until it is
+signed, and the route asks for that and sends the same form again. So what an act says must follow from its form and from nothing at random.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, ValidationError
+from sqlmodel import Session
+
+from app.collectives import queries, threads
+from app.collectives.models import Collective, Membership, Proposal
+from app.collectives.service import Acting
+from app.kit.body import form_of
+from app.kit.db import read, write
+from app.kit.errors import DomainError, Invalid, NotFound
+from app.kit.idempotency import Once
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.kit.shown import FIELD
+from app.parties.auth import client_id, receipt_from, same_origin
+from app.parties.models import Receipt
+
+NO_STORE = {"Cache-Control": "no-store"}
+Shape = TypeVar("Shape", bound=BaseModel)
+Deed = Callable[[Session, Acting, dict[str, str]], str]
+"""What a form does, in the write that it is given: gives the address to go on to, which is one of ours."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """Somebody on a page of a collective's. `mine` is None for a steward of another collective that is to close a proposal here."""
+
+    receipt: Receipt
+    who: Acting
+    collective: Collective
+    charter: dict[str, Any]
+    mine: Membership | None
+
+    @property
+    def home(self) -> str:
+        return f"/r/collectives/{self.collective.id}"
+
+
+def turn_away(request: Request) -> None:
+    """Raises NotFound for a platform's or a lab's token, as if nothing were at the address; Unauthorised for what is no token."""
+    credential = request.headers.get("authorization", "")
+    if credential and not credential.lower().startswith("bearer rcp_"):
+        client_id(request)
+        raise NotFound("not_found", "Look at the address, and at whose credential this is.")
+
+
+def person(request: Request, session: Session) -> Receipt:
+    """The receipt of whoever reads. Raises NotFound (`turn_away`), or what `receipt_from` does, which ends on its page."""
+    turn_away(request)
+    return receipt_from(request, session)
+
+
+def member(request: Request, session: Session, collective: str) -> Here:
+    """A member on a page of their collective. Raises NotFound (not_found): to who is no member it is not there."""
+    receipt = person(request, session)
+    row, mine = queries.member(session, collective, receipt.contributor_id)
+    return Here(receipt, Acting.of(receipt), row, queries.charter(session, row.id, row.charter_n), mine)
+
+
+def reader(request: Request, session: Session, collective: str, proposal: str) -> tuple[Here, Proposal]:
+    """Somebody who may read a proposal: a member, or a steward of another collective that is to close it. The charter is the one that the
+    proposal is decided by. Raises NotFound (not_found)."""
+    receipt = person(request, session)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    mine = queries.membership_of(session, collective, receipt.contributor_id)
+    charter = queries.charter(session, collective, row.charter_n)
+    return Here(receipt, Acting.of(receipt), queries.collective_of(session, collective), charter, mine), row
+
+
+async def perform(request: Request, runtime: Runtime, deed: Deed, before: Callable[[dict[str, str]], None] | None = None) -> Response:
+    """Do what a form asks in one transaction, and go on to where `deed` says. `before` is for what has a transaction of its own, such as to
+    store the policy that the form chooses. Raises what `person` and the deed do, and Forbidden (csrf)."""
+    if "authorization" in request.headers:
+        await run_in_threadpool(turn_away, request)  # before a word about the form
+    form = await form_of(request)
+    return RedirectResponse(await run_in_threadpool(_perform, request, runtime, form, deed, before), 303, NO_STORE)
+
+
+ADVICE = {
+    "reasons_missing": "Go back and tick at least one reason.", "text_changed": "Go back and load the page again: the text was changed.",
+    "no_voice_yet": "Wait until the day that the page of the group says. You can read all of it until then.",
+    "mandate_policy_changed": "Go back and load the page again: the terms of the group were changed.",
+    "proposal_invalid": "Go back and fill in what it is about.", "policy_not_narrower": "Go back and propose it as terms for all of you.",
+    "eligibility_missing": "Ask a platform that you give to for a code.", "group_unknown": "Go back and choose your part from the list.",
+}  # fmt: skip
+"""What to do, for who meets these refusals on a page: the API's own advice names fields."""
+
+
+def _perform(
+    request: Request, runtime: Runtime, form: dict[str, str], deed: Deed, before: Callable[[dict[str, str]], None] | None
+) -> str:
+    same_origin(request)
+    if before is not None:
+        with read(runtime.engine) as session:
+            receipt_from(request, session)
+        before(form)
+    try:
+        with write(runtime.engine) as session:
+            return deed(session, Acting.of(receipt_from(request, session)), form)
+    except DomainError as error:
+        error.detail = ADVICE.get(error.code, error.detail)
+        raise
+
+
+def fresh_key() -> str:
+    """For the hidden field `once` of a form that makes something."""
+    return random_id("act")
+
+
+def once(session: Session, runtime: Runtime, who: Acting, route: str, form: dict[str, str], act: Callable[[], str]) -> str:
+    """Do a form's act once, however often it is pressed: gives the id of what it made, now or before. Raises what `act` and `Once` do."""
+    said = sorted((name, value) for name, value in form.items() if name != FIELD)
+    return Once.of(who.contributor, f"page/{route}", form.get("once"), repr(said).encode()).perform(session, runtime.clock.now(), act)[0]
+
+
+# -- what a form says ------------------------------------------------------------------------------------------------------
+def words(form: dict[str, str], name: str) -> str:
+    """A field's text with the line ends that are signed and shown, and nothing around it."""
+    return form.get(name, "").replace("\r\n", "\n").strip()
+
+
+def chosen(form: dict[str, str], prefix: str) -> list[str]:
+    """What was ticked of boxes named `prefix` and a value, sorted: a form of ours has each field once."""
+    return sorted(name.removeprefix(prefix) for name in form if name.startswith(prefix))
+
+
+def built(shape: type[Shape], advice: str, **fields: Any) -> Shape:
+    """The API's shape of what a form says. Raises Invalid (body_invalid) with what to do."""
+    try:
+        return shape(**fields)
+    except ValidationError:
+        raise Invalid("body_invalid", advice) from None
+
+
+def short(pseudonym: str) -> str:
+    """A member's pseudonym in a few letters, to tell people apart by within one collective."""
+    return pseudonym.rpartition("_")[2][:6]
