@@ -20,7 +20,7 @@ from app.kit.errors import DomainError
 from app.kit.problems import CODES, STATUS
 from app.kit.runtime import Runtime
 from app.kit.shown import FIELD, SHOWN
-from app.web import organisations, saying
+from app.web import ledger_words, organisations, saying
 from app.web.languages import ENGLISH, LANGUAGES, READER, Language, Reader, current
 from app.web.saying import say
 
@@ -73,6 +73,10 @@ def short(text: str) -> str:
     return line if len(line) <= _LETTERS else line[: _LETTERS - 1] + "…"
 
 
+def _detail(act: dict[str, Any]) -> list[saying.Said]:
+    return ledger_words.detail({name: plain(value) if name == "name" and value is not None else value for name, value in act.items()})
+
+
 LANGUAGE_COOKIE = "sayso_language"
 _env = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape(default=True, default_for_string=True),
@@ -83,7 +87,8 @@ _env.newstyle_gettext = True  # type: ignore[attr-defined]  # the marks fill the
 _env.globals.update(saying.MARKS, current=current, deed_language=saying.deed_language)
 _env.filters.update(
     plain_lines=lambda text: "\n".join(plain(line) for line in text.split("\n")), plain=plain, day=saying.day, minute=saying.minute,
-    number=saying.number, bare=saying.bare, stamp=saying.stamp, country=saying.country, act=organisations.act, short=short,
+    number=saying.number, bare=saying.bare, stamp=saying.stamp, country=saying.country, act=organisations.act, detail=_detail,
+    short=short,
     daystamp=lambda day: saying.day(date.fromisoformat(day)),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from app.web.saying import Said, say
 
 REASONS = {
     "aim": say("what we are here for"), "benefit": say("who gains"), "clarity": say("it is not clear"), "cost": say("what it costs"),
-    "evidence": say("what is known"), "fairness": say("is it fair"), "harm": say("the harm it does"), "privacy": say("what is known of us"),
+    "evidence": say("the facts"), "fairness": say("is it fair"), "harm": say("the harm it does"), "privacy": say("our privacy"),
     "process": say("how we decide"), "question": say("a question"), "scope": say("how far it goes"), "support": say("I am for it"),
 }  # fmt: skip
 """What a comment is about."""
@@ -64,7 +64,7 @@ ACTIONS = {
 }  # fmt: skip
 """What pledges do, in the words of one who pledges."""
 CAMPAIGNS = {
-    "open": say("Open"), "reached": say("Enough pledged. They acted together."), "not_reached": say("Too few pledged. Nobody did anything."),
+    "open": say("Open for pledges."), "reached": say("Enough pledged. They acted together."), "not_reached": say("Too few pledged. Nobody did anything."),
 }  # fmt: skip
 """How a campaign stands."""
 
