@@ -23,8 +23,8 @@ VERDICTS = {
     "passed": say("It passed."), "failed": say("It failed."), "lapsed": say("Too few voted."), "void": say("The vote was void."),
 }  # fmt: skip
 STRIKES = {
-    "withdraw": say("Those who pledged take back what they gave."), "pause": say("Those who pledged give nothing for a time."),
-    "refuse_new": say("Those who pledged give nothing new."),
+    "withdraw": say("To take back what was given."), "pause": say("To give nothing for a time."),
+    "refuse_new": say("To give nothing new."),
 }  # fmt: skip
 
 
