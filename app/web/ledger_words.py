@@ -55,7 +55,7 @@ def _until(act: dict[str, Any]) -> list[Said]:
 
 def _decided(act: dict[str, Any]) -> list[Said]:
     about, verdict = DECISIONS.get(act.get("decision", "")), VERDICTS.get(act.get("verdict", ""))
-    said = [say("A vote on %(about)s.", about=about)] if about is not None else []
+    said = [say("A vote: %(about)s.", about=about)] if about is not None else []
     said += [verdict] if verdict is not None else []
     return said + ([say("It is contested.")] if act.get("contested") else [])
 

@@ -64,7 +64,8 @@ ACTIONS = {
 }  # fmt: skip
 """What pledges do, in the words of one who pledges."""
 CAMPAIGNS = {
-    "open": say("Open for pledges."), "reached": say("Enough pledged. They acted together."), "not_reached": say("Too few pledged. Nobody did anything."),
+    "open": say("Open for pledges."), "reached": say("Enough pledged. They acted together."),
+    "not_reached": say("Too few pledged. Nobody did anything."),
 }  # fmt: skip
 """How a campaign stands."""
 
