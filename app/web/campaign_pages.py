@@ -44,7 +44,7 @@ def ask_campaign(collective: str, request: Request, runtime: RuntimeDep, session
     """The form to begin one."""
     here = member(request, session, collective)
     now = runtime.clock.now()
-    labs = session.exec(select(Lab).order_by(Lab.legal_name).limit(MOST_LABS)).all()  # type: ignore[arg-type]
+    labs = session.exec(select(Lab).order_by(Lab.legal_name).limit(MOST_LABS)).all()
     first, last = (now + campaigns.SHORTEST).date(), (now + campaigns.LONGEST).date() - timedelta(days=1)
     return page(
         "campaign_new.html", here=here, labs=labs, purposes=telling.purposes(), words=thread_words, first=first.isoformat(), last=last.isoformat(),

@@ -26,6 +26,8 @@ from app.web.thread_pages import PROPOSAL, around, base_of, once
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 MOST_CITED = 300
 """Arguments that can be chosen from on the page; a longer thread's others are cited through the API."""
+_MOST_COMPARED = 2_000_000
+"""Steps that a comparison of words may take at the worst."""
 _PIECE = re.compile(r"\s+|[^\s]+")
 _KINDS = {"mrp": say("An objection"), "stm": say("A statement"), "cmt": say("A comment")}
 
@@ -38,24 +40,26 @@ def show_amendments(collective: str, proposal: str, request: Request, runtime: R
     here, row = values["here"], values["row"]
     found = telling.amendments(session, runtime, collective, amendments.of(session, row.id), here.receipt)
     return page(
-        "amendments.html", found=[(one, None if one.text is None else list(changes(row.text, one.text))) for one in found],
+        "amendments.html", found=[(one, list(changes(row.text, one.text or "")) if one.state == "open" else []) for one in found],
         settles=values["open"] and values["voice"] and here.mine.member == row.author, asked=row.request_id is not None, **values,
     )  # fmt: skip
 
 
 def changes(old: str, new: str) -> Iterator[tuple[str, str]]:
-    """What turns one text into another, word by word: (`same`, `gone` or `new`, words), in reading order."""
-    pieces = [_PIECE.findall(text) for text in (old, new)]
-    if sum(map(len, pieces)) > 4_000:  # it takes time that grows with the square
-        yield from (("gone", old), ("new", new)) if old != new else [("same", new)]
-        return
-    for what, a, b, c, d in difflib.SequenceMatcher(None, *pieces, autojunk=False).get_opcodes():
-        if what == "equal":
-            yield "same", "".join(pieces[1][c:d])
-            continue
-        for kind, words_ in (("gone", pieces[0][a:b]), ("new", pieces[1][c:d])):
-            if words_:
-                yield kind, "".join(words_)
+    """What turns one text into another, word by word: (`same`, `gone` or `new`, words), in reading order. Where too much of it is another
+    to be compared while somebody waits, all between the first and the last change is told as gone and new."""
+    a, b = _PIECE.findall(old), _PIECE.findall(new)
+    short = min(len(a), len(b))
+    head = next((n for n in range(short) if a[n] != b[n]), short)
+    tail = next((n for n in range(short - head) if a[-1 - n] != b[-1 - n]), short - head)
+    before, after = a[head : len(a) - tail], b[head : len(b) - tail]
+    parts = [("same", a[:head])]
+    if len(before) * len(after) * min(len(before), len(after)) > _MOST_COMPARED:
+        parts += [("gone", before), ("new", after)]
+    else:
+        for what, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            parts += [("same", after[k:m])] if what == "equal" else [("gone", before[i:j]), ("new", after[k:m])]
+    yield from ((kind, "".join(pieces)) for kind, pieces in [*parts, ("same", a[len(a) - tail :])] if pieces)
 
 
 @router.post(PROPOSAL + "/amendments")

@@ -19,6 +19,7 @@ from app.log.models import LogEntry
 from app.parties import service as parties
 from app.revocations import deadlines, striking
 from app.web import ledger_words
+from app.web.rendering import _detail as shown_detail
 from tests.collectives.members import on_one_backend, pass_days
 from tests.collectives.test_deciding import union_of
 from tests.kit.refusals import accepted, refused
@@ -192,6 +193,8 @@ def test_the_ledger_says_what_a_group_decided_and_did(service: Service, platform
     with read(service.runtime.engine) as session:
         leaf = session.exec(select(LogEntry.leaf).where(LogEntry.subject == recall["id"], LogEntry.type == "outcome.decided")).one()
     told = " ".join(str(said) for said in ledger_words.detail(json.loads(leaf)))
+    nasty = shown_detail({"type": "collective.lab-refused", "name": NASTY})[0].__html__()
+    assert "<b>" not in nasty and "[U+202E]" in nasty, "a group's name is only text"
     assert told == f"A vote: to refuse a lab. It passed. Decided by the group <bdi>{name}</bdi>."
     assert lab.name in words(service.http.get(service.base + "/ledger", params={"lab": lab.id, "kind": "refusals"}))
     assert [s for s in sentences(service.http.get(service.base + f"/ledger?kind=collectives&lab={lab.id}").text) if grade(s) > MOST] == []

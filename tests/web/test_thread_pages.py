@@ -8,6 +8,7 @@ import pytest
 
 from app.collectives import exchange
 from app.web import languages
+from app.web.closing_pages import changes
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import on_one_backend, pass_days, people, steward
 from tests.kit.refusals import lab_token
@@ -240,3 +241,13 @@ def test_the_pages_can_be_read_with_seven_years_of_school_and_in_every_language(
     assert not {name: found for name, page in pages.items() if (found := Seen(page.text).unmarked())}
     graded = {name: grade(sentences(page.text.translate({ord("⟦"): None, ord("⟧"): None}))) for name, page in pages.items()}
     assert not {name: found for name, found in graded.items() if found > MOST}
+
+
+def test_what_turns_one_text_into_another() -> None:
+    told = [("same", "a "), ("gone", "b"), ("new", "x"), ("same", " c"), ("new", " e"), ("same", " d")]
+    assert list(changes("a b c d", "a x c e d")) == told
+    assert list(changes("a", "a")) == [("same", "a")] and list(changes("", "b")) == [("new", "b")]
+    for old, new in (("a b c", "c b a"), ("a " * 10_000, "b a " * 5_000), ("x y ", " x")):  # the second as slow as it can be made
+        found = list(changes(old, new))
+        assert ["".join(words for kind, words in found if kind != other) for other in ("new", "gone")] == [old, new]
+    assert [kind for kind, _ in changes("a " * 10_000, "b a " * 5_000)] == ["gone", "new", "same"], "told as a whole, and at once"
