@@ -91,8 +91,11 @@ from app.revocations.router import router as revocations
 from app.revocations.webhook_routes import router as webhook_routes
 from app.web.act_pages import router as act_pages
 from app.web.call_pages import router as call_pages
+from app.web.campaign_pages import router as campaign_pages
+from app.web.closing_pages import router as closing_pages
 from app.web.collective_home_pages import router as collective_home_pages
 from app.web.collective_public_pages import router as collective_public_pages
+from app.web.comment_pages import router as comment_pages
 from app.web.everything import router as everything
 from app.web.finding_pages import router as finding_pages
 from app.web.intake_pages import intake_pages
@@ -110,14 +113,15 @@ from app.web.recovery_pages import router as recovery_pages
 from app.web.some_pages import router as some_pages
 from app.web.story_pages import router as story_pages
 from app.web.testimony_pages import testimony_pages
+from app.web.thread_pages import router as thread_pages
 from app.web.widget_pages import widget_pages
 
 ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
     agreements, lab_threads, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log, pages,
     public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
-    collective_public_pages, collective_home_pages, proposal_pages, call_pages, receipt_pages,
-    intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
+    collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, closing_pages, campaign_pages, call_pages,
+    receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 

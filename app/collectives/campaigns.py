@@ -21,6 +21,7 @@ from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
 from app.core.canonical import canonical, sha256_hex
+from app.crypto.sealing import Sealer
 from app.kit.clock import rfc3339
 from app.kit.errors import Conflict, Invalid, NotFound
 from app.kit.ids import random_id
@@ -177,6 +178,14 @@ def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, 
     return act, log.append(session, [log.personal("pledge.taken-back", act, body, pledging.sealer(runtime, row), now)], now)
 
 
+def own(session: Session, runtime: Runtime, row: Campaign, who: Acting) -> Given | None:
+    """Somebody's own pledge, while the campaign runs."""
+    if row.state != "open":
+        return None
+    found = session.get(Pledge, (row.id, pledging.tag(runtime, row, who.contributor)))
+    return None if found is None else _opened(pledging.sealer(runtime, row), row, found)
+
+
 def find(session: Session, collective: str, campaign: str, *, lock: bool = False) -> Campaign:
     """Raises NotFound (not_found)."""
     return queries.one_of(session, Campaign, collective, campaign, lock=lock)
@@ -207,8 +216,11 @@ def opened(session: Session, runtime: Runtime, row: Campaign) -> list[Given]:
     """Every pledge, for the one moment in which they are weighed; by who gave it."""
     sealer = pledging.sealer(runtime, row)
     rows = session.exec(select(Pledge).where(Pledge.campaign_id == row.id)).all()
-    found = [Given(**json.loads(sealer.open(bytes(one.sealed), row.id.encode()))) for one in rows]
-    return sorted(found, key=lambda one: one.contributor)
+    return sorted((_opened(sealer, row, one) for one in rows), key=lambda one: one.contributor)
+
+
+def _opened(sealer: Sealer, row: Campaign, one: Pledge) -> Given:
+    return Given(**json.loads(sealer.open(bytes(one.sealed), row.id.encode())))
 
 
 def close(session: Session, row: Campaign, state: str, executed: int) -> None:

@@ -64,12 +64,9 @@ def name_closer(session: Session, runtime: Runtime, who: Acting, collective: str
     queries.member(session, collective, who.contributor)
     row = queries.proposal(session, collective, proposal, lock=True)
     _, mine = queries.member(session, collective, who.contributor, lock=True)
-    moderating.as_steward(mine)
-    _to_be_closed(session, row, now)
+    lacks_closer(session, row, mine, now)
     if other == collective or session.get(Collective, other) is None:
         raise NotFound("not_found", "Give the id of another collective.")
-    if _uninvolved(session, row, now):
-        raise Conflict("member_uninvolved", "A member who had no part in it writes the note; ask one of them.")
     if session.get(Closer, (proposal, other)) is None:
         session.add(Closer(proposal_id=proposal, collective_id=other))
         session.flush()
@@ -77,6 +74,14 @@ def name_closer(session: Session, runtime: Runtime, who: Acting, collective: str
     body = signed(session, runtime, who, "closer.named", {"collective": collective, "proposal": proposal, "closer": other}, now)
     index = log.append(session, [log.personal("closer.named", act, body, person.sealer, now)], now)
     return keep_act(session, who, collective, act, "closer.named", index, now)
+
+
+def lacks_closer(session: Session, row: Proposal, mine: Membership, now: datetime) -> None:
+    """Raises Forbidden (not_steward) or Conflict (proposal_state, member_uninvolved) unless a member may name another collective to close."""
+    moderating.as_steward(mine)
+    _to_be_closed(session, row, now)
+    if _uninvolved(session, row, now):
+        raise Conflict("member_uninvolved", "A member who had no part in it writes the note; ask one of them.")
 
 
 def close(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, given: ClosureIn, *, now: datetime) -> str:
@@ -87,20 +92,7 @@ def close(session: Session, runtime: Runtime, who: Acting, collective: str, prop
     person = acting(session, runtime, who)
     row = queries.proposal(session, collective, threads.readable(session, collective, proposal, who.contributor).id, lock=True)
     mine = queries.membership_of(session, collective, who.contributor, lock=True)
-    outside = None
-    # By pseudonym, which outlasts a membership: to leave makes nobody uninvolved.
-    parts = session.exec(select(Membership).where(Membership.contributor_id == who.contributor)).all()
-    if queries.pseudonym(runtime, collective, who.contributor) in involved(session, row) or any(moderating.conflicted(row, one) for one in parts):
-        raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
-    if mine is None:
-        outside = session.exec(select(Closer.collective_id).where(Closer.proposal_id == proposal, Closer.collective_id.in_(_stewarded(who)))).first()  # type: ignore[attr-defined]
-        if outside is None:
-            raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to.")
-    else:
-        queries.with_voice(mine, now)
-    _to_be_closed(session, row, now)
-    if note_of(session, proposal) is not None:
-        raise Conflict("closure_exists", "There is a note; appeal it where it is wrong.")
+    outside = closer(session, runtime, who, row, mine, now)
     _cited(session, row, given.cites)
     made = random_id("closure_note")
     digest = threads.keep(session, person.sealer, who.contributor, made, given.text)
@@ -116,6 +108,29 @@ def close(session: Session, runtime: Runtime, who: Acting, collective: str, prop
     return keep_act(session, who, collective, made, "outcome.closed", note.log_index, now)
 
 
+def closer(session: Session, runtime: Runtime, who: Acting, row: Proposal, mine: Membership | None, now: datetime) -> str | None:
+    """Where somebody who may write the note of an outcome is a steward, unless they are a member here: then None.
+
+    Raises NotFound, Forbidden (closer_involved, no_voice_yet) or Conflict (proposal_state, closure_exists).
+    """
+    outside = None
+    # By pseudonym, which outlasts a membership: to leave makes nobody uninvolved.
+    parts = session.exec(select(Membership).where(Membership.contributor_id == who.contributor)).all()
+    me = queries.pseudonym(runtime, row.collective_id, who.contributor)
+    if me in involved(session, row) or any(moderating.conflicted(row, one) for one in parts):
+        raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
+    if mine is None:
+        outside = session.exec(select(Closer.collective_id).where(Closer.proposal_id == row.id, Closer.collective_id.in_(_stewarded(who)))).first()  # type: ignore[attr-defined]
+        if outside is None:
+            raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to.")
+    else:
+        queries.with_voice(mine, now)
+    _to_be_closed(session, row, now)
+    if note_of(session, row.id) is not None:
+        raise Conflict("closure_exists", "There is a note; appeal it where it is wrong.")
+    return outside
+
+
 def appeal(
     session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, grounds: str, text: str, *, now: datetime
 ) -> str:
@@ -126,11 +141,7 @@ def appeal(
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     if grounds not in GROUNDS:
         raise Invalid("reason_unknown", "Use the grounds listed in `known`.", known=list(GROUNDS))
-    note = note_of(session, proposal)
-    if note is None or at.row.appeal_until <= now:
-        raise Conflict("proposal_state", "A closure note is appealed while it stands, until the appeal is over.", state=at.row.state)
-    if appeal_of(session, note.id) is not None:
-        raise Conflict("appeal_settled", "The note was appealed before; read what became of it.")
+    note = appealable(session, at.row, now)
     made = random_id("appeal")
     digest = threads.keep(session, at.person.sealer, who.contributor, made, text)
     row = NoteAppeal(
@@ -149,19 +160,23 @@ def appeal(
     return keep_act(session, who, collective, made, "outcome.appealed", row.log_index, now)
 
 
+def appealable(session: Session, row: Proposal, now: datetime) -> ClosureNote:
+    """The note that can be appealed. Raises Conflict (proposal_state, appeal_settled)."""
+    note = note_of(session, row.id)
+    if note is None or row.appeal_until <= now:
+        raise Conflict("proposal_state", "A closure note is appealed while it stands, until the appeal is over.", state=row.state)
+    if appeal_of(session, note.id) is not None:
+        raise Conflict("appeal_settled", "The note was appealed before; read what became of it.")
+    return note
+
+
 def decide(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, restore: bool, *, now: datetime) -> str:
     """Decide the appeal of a note: a steward who has no part in it. Where it is right the note is struck, and the verdict stays.
 
     Raises NotFound, Forbidden (not_steward, steward_involved) or Conflict (appeal_settled).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
-    moderating.as_steward(at.mine)
-    note = note_of(session, proposal)
-    row = None if note is None else appeal_of(session, note.id)
-    if note is None or row is None or row.state not in WAITING:
-        raise Conflict("appeal_settled", "There is no appeal that waits to be decided.")
-    if at.mine.member in _parties(note, row) or moderating.conflicted(at.row, at.mine):
-        raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed, nor whom it is about.")
+    note, row = decidable(session, at.row, at.mine)
     # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.
     proof(session, runtime, who, "appeal.decided", {"collective": collective, "note": note.id, "restore": restore}, now)
     row.state, row.decided_by = "upheld" if restore else "dismissed", at.mine.member
@@ -173,6 +188,18 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     body = {"collective": collective, "note": note.id, "grounds": row.grounds, "state": row.state}
     log.append(session, [log.institutional("appeal.decided", row.id, body, now)], now)
     return row.id
+
+
+def decidable(session: Session, row: Proposal, mine: Membership) -> tuple[ClosureNote, NoteAppeal]:
+    """The note and its appeal that a member can decide. Raises Forbidden (not_steward, steward_involved) or Conflict (appeal_settled)."""
+    moderating.as_steward(mine)
+    note = note_of(session, row.id)
+    found = None if note is None else appeal_of(session, note.id)
+    if note is None or found is None or found.state not in WAITING:
+        raise Conflict("appeal_settled", "There is no appeal that waits to be decided.")
+    if mine.member in _parties(note, found) or moderating.conflicted(row, mine):
+        raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed, nor whom it is about.")
+    return note, found
 
 
 def lapse(session: Session, proposal: str, now: datetime) -> list[log.Leaf]:

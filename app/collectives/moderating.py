@@ -83,10 +83,9 @@ def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     _, mine = queries.member(session, collective, who.contributor, lock=True)
     if mine.member == row.steward:
         raise Forbidden("steward_involved", "Who hid it does not appeal that.")
-    again = row.state == "upheld" and mine.member == _item(session, proposal.id, row.item_id).author != row.appealed_by
-    if row.state != "hidden" and not again:
+    if not may_appeal(session, row, mine):
         raise Conflict("appeal_settled", "It was appealed before; read what became of it.", state=row.state)
-    place = appeals_of(row.id)[not again]
+    place = appeals_of(row.id)[row.state == "hidden"]
     digest = threads.keep(session, person.sealer, who.contributor, place, text)
     row.appealed_by, row.decide_by = mine.member, now + TIME
     row.state = "appealed" if deciders(session, proposal, _involved(session, row)) else "undecided"
@@ -98,6 +97,12 @@ def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     body = {"digest": digest, **signed(session, runtime, who, "moderation.appealed", said, now)}
     index = log.append(session, [log.personal("moderation.appealed", act, body, person.sealer, now)], now)
     return keep_act(session, who, collective, act, "moderation.appealed", index, now)
+
+
+def may_appeal(session: Session, row: Moderation, mine: Membership) -> bool:
+    """Whether a member can appeal that something was hidden: any but who hid it, and its author once more after another's was turned down."""
+    again = row.state == "upheld" and mine.member == _item(session, row.proposal_id, row.item_id).author != row.appealed_by
+    return mine.member != row.steward and (row.state == "hidden" or again)
 
 
 def decide(session: Session, runtime: Runtime, who: Acting, collective: str, moderation: str, restore: bool, *, now: datetime) -> str:
@@ -112,7 +117,7 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     as_steward(mine)
     if row.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.", state=row.state)
-    if mine.member in _involved(session, row) or conflicted(proposal, mine):
+    if not may_decide(session, row, proposal, mine):
         raise Forbidden("steward_involved", "Another steward decides: not who hid it, wrote it, appealed or decided before, nor a party.")
     proof(session, runtime, who, "moderation.decided", {"collective": collective, "moderation": row.id, "restore": restore}, now)
     row.state, row.decided_by = "restored" if restore else "upheld", mine.member
@@ -128,6 +133,11 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     body = {"collective": collective, "proposal": proposal.id, "item": row.item_id, "kind": row.kind, "state": row.state}
     log.append(session, [log.institutional("thread.restored" if restore else "thread.upheld", row.id, body, now), *leaves], now)
     return row.id
+
+
+def may_decide(session: Session, row: Moderation, proposal: Proposal, mine: Membership) -> bool:
+    """Whether a member can decide an appeal that waits: a steward who has no part in it."""
+    return row.state in WAITING and mine.steward and mine.member not in _involved(session, row) and not conflicted(proposal, mine)
 
 
 def lapse(session: Session, proposal: str, now: datetime) -> list[log.Leaf]:

@@ -3,10 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlmodel import Session, select
+from sqlmodel import select
 
-from app.collectives import amendments, closing, deliberating, moderating, queries, threads, weighing
-from app.collectives.models import Proposal
+from app.collectives import amendments, closing, deliberating, moderating, queries, telling, threads
 from app.collectives.router import Member, Reader, _done, _once
 from app.collectives.schemas import ActDoneOut
 from app.collectives.service import Acting
@@ -16,8 +15,6 @@ from app.collectives.thread_models import (
     Moderation,
     NoteAppeal,
     ProposalThread,
-    Statement,
-    StatementVote,
 )
 from app.collectives.thread_schemas import (
     AcceptIn,
@@ -40,18 +37,16 @@ from app.collectives.thread_schemas import (
     StatementIn,
     StatementOut,
     ThreadOut,
-    TotalsOut,
     WeighedOut,
     WeighIn,
 )
 from app.core.canonical import sha256_hex
-from app.core.thread import Totals, counted_reasons
+from app.core.thread import counted_reasons
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.pagination import PAGE, Cursors
 from app.kit.runtime import Runtime
 from app.log import service as log
-from app.parties.models import Receipt
 
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 _HERE = "/collectives/{collective}/proposals/{proposal}"
@@ -70,13 +65,13 @@ def put_up(
         receipt, f"statements/{proposal}", idempotency_key, given, session, runtime,
         lambda: deliberating.put_up(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
     )  # fmt: skip
-    return next(one for one in _statements(session, runtime, collective, proposal, receipt) if one.id == made)
+    return next(one for one in telling.statements(session, runtime, collective, proposal, receipt) if one.id == made)
 
 
 @router.get(_HERE + "/statements", response_model=list[StatementOut], summary="Statements on a proposal, and how many agree")
 def list_statements(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[StatementOut]:
     """Who agreed with what is told to nobody, and is not kept beyond the freeze."""
-    return _statements(session, runtime, collective, proposal, receipt)
+    return telling.statements(session, runtime, collective, proposal, receipt)
 
 
 @router.put(_HERE + "/statements/{statement}/vote", response_model=WeighedOut, summary="Agree, disagree or pass")
@@ -109,7 +104,7 @@ def comment(
         receipt, f"comments/{proposal}", idempotency_key, given, session, runtime,
         lambda: deliberating.comment(session, runtime, Acting.of(receipt), collective, proposal, given, now=now),
     )  # fmt: skip
-    return _comments(session, runtime, collective, [session.get_one(Comment, made)], receipt)[0]
+    return telling.comments(session, runtime, collective, [session.get_one(Comment, made)], receipt)[0]
 
 
 @router.get(_HERE + "/comments", response_model=CommentPage, summary="Comments on a proposal")
@@ -121,7 +116,7 @@ def list_comments(
     listing = f"comments/{proposal}/{receipt.id}"
     rows = deliberating.comments(session, row.id, _after(runtime, listing, cursor), PAGE)
     following = _next(runtime, listing, [one.log_index for one in rows])
-    return CommentPage(items=_comments(session, runtime, collective, rows, receipt), next=following)
+    return CommentPage(items=telling.comments(session, runtime, collective, rows, receipt), next=following)
 
 
 @router.get(_HERE + "/thread", response_model=ThreadOut, summary="A thread's digest, and what it is of")
@@ -145,7 +140,7 @@ def hide(collective: str, proposal: str, given: HideIn, runtime: RuntimeDep, ses
     """A steward who neither proposed it nor is who it is about, with a reason of a closed list. It is not deleted, stands in the
     moderation log, and can be appealed."""
     made = moderating.hide(session, runtime, Acting.of(receipt), collective, proposal, given.item, given.reason, now=runtime.clock.now())
-    return _moderations(session, runtime, collective, [session.get_one(Moderation, made)], receipt)[0]
+    return telling.moderations(session, runtime, collective, [session.get_one(Moderation, made)], receipt)[0]
 
 
 @router.get("/collectives/{collective}/moderations", response_model=ModerationLog, summary="A collective's moderation log")
@@ -159,7 +154,7 @@ def list_moderations(
     rows = moderating.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
     items, hidden = moderating.rate(session, collective)
     return ModerationLog(
-        items=log.bucket(items), hidden=log.bucket(hidden), moderations=_moderations(session, runtime, collective, rows, receipt),
+        items=log.bucket(items), hidden=log.bucket(hidden), moderations=telling.moderations(session, runtime, collective, rows, receipt),
         next=cursors.make(listing, rows[-1].id) if len(rows) == PAGE else None,
     )  # fmt: skip
 
@@ -179,7 +174,7 @@ def decide_moderation(
 ) -> ModerationOut:
     """A steward who neither hid it, nor wrote it, nor appealed, nor is a party to the proposal."""
     made = moderating.decide(session, runtime, Acting.of(receipt), collective, moderation, given.restore, now=runtime.clock.now())
-    return _moderations(session, runtime, collective, [session.get_one(Moderation, made)], receipt)[0]
+    return telling.moderations(session, runtime, collective, [session.get_one(Moderation, made)], receipt)[0]
 
 
 # -- amendments -------------------------------------------------------------------------------------------------------
@@ -194,14 +189,14 @@ def amend(
         receipt, f"amendments/{proposal}", idempotency_key, given, session, runtime,
         lambda: amendments.amend(session, runtime, Acting.of(receipt), collective, proposal, given.text, given.base_sha256, now=now),
     )  # fmt: skip
-    return _amendments(session, runtime, collective, [session.get_one(Amendment, made)], receipt)[0]
+    return telling.amendments(session, runtime, collective, [session.get_one(Amendment, made)], receipt)[0]
 
 
 @router.get(_HERE + "/amendments", response_model=list[AmendmentOut], summary="Amendments to a proposal")
 def list_amendments(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[AmendmentOut]:
     """The oldest first."""
     row = threads.readable(session, collective, proposal, receipt.contributor_id)
-    return _amendments(session, runtime, collective, amendments.of(session, row.id), receipt)
+    return telling.amendments(session, runtime, collective, amendments.of(session, row.id), receipt)
 
 
 @router.put(_HERE + "/amendments/{amendment}/decision", response_model=AmendmentOut, summary="Accept an amendment, or let it stand by itself")
@@ -210,7 +205,7 @@ def settle(
 ) -> AmendmentOut:
     """The proposal's author. What is not accepted by the freeze becomes an alternative by itself."""
     amendments.settle(session, runtime, Acting.of(receipt), collective, proposal, amendment, given.accept, now=runtime.clock.now())
-    return _amendments(session, runtime, collective, [session.get_one(Amendment, amendment)], receipt)[0]
+    return telling.amendments(session, runtime, collective, [session.get_one(Amendment, amendment)], receipt)[0]
 
 
 # -- closing ----------------------------------------------------------------------------------------------------------
@@ -225,13 +220,13 @@ def name_closer(collective: str, proposal: str, given: CloserIn, runtime: Runtim
 def close(collective: str, proposal: str, given: ClosureIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ClosureOut:
     """How it was decided, by somebody who had no part in it, naming the strongest argument against."""
     made = closing.close(session, runtime, Acting.of(receipt), collective, proposal, given, now=runtime.clock.now())
-    return next(one for one in _notes(session, runtime, proposal) if one.id == made)
+    return next(one for one in telling.notes(session, runtime, proposal) if one.id == made)
 
 
 @router.get(_HERE + "/closure-notes", response_model=list[ClosureOut], summary="Closure notes on an outcome")
 def list_notes(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[ClosureOut]:
     """The one that stands, and those that were struck."""
-    return _notes(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id).id)
+    return telling.notes(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id).id)
 
 
 @router.post(_HERE + "/appeal", status_code=201, response_model=NoteAppealOut, summary="Appeal the closure note")
@@ -239,7 +234,7 @@ def appeal_note(collective: str, proposal: str, given: NoteAppealIn, runtime: Ru
     """The note, never the arithmetic: that is counted again by whoever likes. The outcome is contested until a steward has decided."""
     now = runtime.clock.now()
     made = closing.appeal(session, runtime, Acting.of(receipt), collective, proposal, given.grounds, given.text, now=now)
-    return _appeal(session.get_one(NoteAppeal, made), given.text)
+    return telling.note_appeal(session.get_one(NoteAppeal, made), given.text)
 
 
 @router.put(_HERE + "/appeal/decision", response_model=list[ClosureOut], summary="Decide the appeal of a closure note")
@@ -249,7 +244,7 @@ def decide_appeal(
     """A steward who neither proposed, nor wrote it, nor appealed, nor is who it is about. Where the appeal is right the note is struck;
     the verdict stays."""
     closing.decide(session, runtime, Acting.of(receipt), collective, proposal, given.restore, now=runtime.clock.now())
-    return _notes(session, runtime, proposal)
+    return telling.notes(session, runtime, proposal)
 
 
 # -- telling ----------------------------------------------------------------------------------------------------------
@@ -261,126 +256,3 @@ def _after(runtime: Runtime, listing: str, cursor: str | None) -> int | None:
 def _next(runtime: Runtime, listing: str, indices: list[int]) -> str | None:
     cursors: Cursors = runtime.parts["cursors"]
     return cursors.make(listing, str(indices[-1])) if len(indices) == PAGE else None
-
-
-def _sees_hidden(session: Session, collective: str, receipt: Receipt) -> bool:
-    mine = queries.membership_of(session, collective, receipt.contributor_id)
-    return mine is not None and mine.steward
-
-
-class _Words:
-    """What the caller may read of items: what is hidden only their own, and a steward's."""
-
-    def __init__(self, session: Session, runtime: Runtime, collective: str, receipt: Receipt, items: list[str]) -> None:
-        self._found = threads.words_of(session, runtime, items)
-        self._all, self._me = _sees_hidden(session, collective, receipt), receipt.contributor_id
-
-    def of(self, item: str, hidden: str | None) -> tuple[str | None, str | None]:
-        """(salt in hex, text), or None for both."""
-        salt, text, author = self._found.get(item, (b"", "", None))
-        if item not in self._found or (hidden is not None and not self._all and author != self._me):
-            return None, None
-        return salt.hex(), text
-
-
-def _statements(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[StatementOut]:
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
-    rows = threads.statements(session, row.id)
-    words = _Words(
-        session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]
-    )
-    counted, imported = threads.totals(session, row, rows), threads.outside_totals(session, row.id)
-    owed = threads.owed(session, runtime, row, queries.charter(session, collective, row.charter_n), runtime.clock.now())
-    mine = _own_votes(session, runtime, row, receipt)
-    return [_statement(one, words, counted[one.id], imported.get(one.id), mine.get(one.id), one.id in owed) for one in rows]
-
-
-def _own_votes(session: Session, runtime: Runtime, row: Proposal, receipt: Receipt) -> dict[str, str]:
-    thread = session.get(ProposalThread, row.id)
-    if thread is None or thread.key is None:
-        return {}
-    tag = weighing.tag(runtime, thread, queries.pseudonym(runtime, row.collective_id, receipt.contributor_id))
-    query = select(StatementVote.statement_id, StatementVote.choice).where(StatementVote.tag == tag)
-    return dict(session.exec(query).all())
-
-
-def _statement(one: Statement, words: _Words, totals: Totals, outside: Totals | None, mine: str | None, owed: bool) -> StatementOut:
-    salt, text = words.of(one.id, one.hidden)
-    shown = one.hidden is None or text is not None  # an answer outlives the words that it is to
-    return StatementOut(
-        id=one.id, author=one.author, text=text, hidden=one.hidden, totals=_counts(totals), outside=None if outside is None else _counts(outside),
-        mine=mine, answer=words.of(one.answer_id, None)[1] if one.answer_id is not None and shown else None,  # type: ignore[arg-type]
-        answered=one.answer_id is not None, owed=owed, digest=one.digest, salt=salt, log_index=one.log_index,
-    )  # fmt: skip
-
-
-def _counts(totals: Totals) -> TotalsOut:
-    return TotalsOut(agree=totals.agree, disagree=totals.disagree, passed=totals.passed)
-
-
-def _comments(session: Session, runtime: Runtime, collective: str, rows: list[Comment], receipt: Receipt) -> list[CommentOut]:
-    words = _Words(session, runtime, collective, receipt, [one.id for one in rows])
-    out = []
-    for one in rows:
-        salt, text = words.of(one.id, one.hidden)
-        out.append(
-            CommentOut(
-                id=one.id, author=one.author, lab=one.lab_id, text=text, hidden=one.hidden, reasons=threads.reasons(one), parent=one.parent_id,
-                statement=one.statement_id, digest=one.digest, salt=salt, log_index=one.log_index,
-            )
-        )  # fmt: skip
-    return out
-
-
-def _amendments(session: Session, runtime: Runtime, collective: str, rows: list[Amendment], receipt: Receipt) -> list[AmendmentOut]:
-    words = _Words(session, runtime, collective, receipt, [one.id for one in rows])
-    out = []
-    for one in rows:
-        salt, text = words.of(one.id, one.hidden)
-        out.append(
-            AmendmentOut(
-                id=one.id, author=one.author, text=text, hidden=one.hidden, state=one.state, base_sha256=one.base_sha256,
-                alternative=one.alternative_id, digest=one.digest, salt=salt, log_index=one.log_index,
-            )
-        )  # fmt: skip
-    return out
-
-
-def _moderations(
-    session: Session, runtime: Runtime, collective: str, rows: list[Moderation], receipt: Receipt | None
-) -> list[ModerationOut]:
-    """What was appealed is read by who decides; to them, and to who appealed, the words are as those of something hidden."""
-    said: dict[str, str | None] = {}
-    if receipt is not None:
-        places = [place for row in rows for place in moderating.appeals_of(row.id)]
-        words = _Words(session, runtime, collective, receipt, places)
-        for row in rows:
-            said[row.id] = next((text for place in moderating.appeals_of(row.id) if (text := words.of(place, "appealed")[1]) is not None), None)
-    return [
-        ModerationOut(
-            id=row.id, proposal=row.proposal_id, item=row.item_id, kind=row.kind, reason=row.reason, state=row.state, text=said.get(row.id),
-            day=row.at.date().isoformat(), log_index=row.log_index,
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-def _notes(session: Session, runtime: Runtime, proposal: str) -> list[ClosureOut]:
-    rows = closing.notes(session, proposal)
-    appeals = {note.id: closing.appeal_of(session, note.id) for note in rows}
-    words = threads.words_of(session, runtime, [note.id for note in rows] + [one.id for one in appeals.values() if one is not None])
-    out = []
-    for note in rows:
-        appeal = appeals[note.id]
-        out.append(
-            ClosureOut(
-                id=note.id, author=note.author, outside=note.outside, text=words[note.id][1] if note.id in words else None, cites=note.cites,
-                state=note.state, log_index=note.log_index,
-                appeal=None if appeal is None else _appeal(appeal, words[appeal.id][1] if appeal.id in words else None),
-            )
-        )  # fmt: skip
-    return out
-
-
-def _appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
-    return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, decide_by=row.decide_by)

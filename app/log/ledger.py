@@ -22,6 +22,7 @@ KINDS = {
     "reports": ("report.", "use.", "compensation."),
     "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal."),
     "operator": ("admin.", "key."),
+    "refusals": ("request.refused", "collective.lab-refused"),
 }  # fmt: skip
 """What can be chosen, and the acts it stands for by how their types begin."""
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])\Z")
@@ -29,7 +30,10 @@ _SCANNED = 20_000
 """Acts looked at for one page, or for one file; there may be more behind one that is not full."""
 MOST = 10_000
 """Acts in one file."""
-_COLUMNS = ("index", "at", "type", "id", "lab", "lab_id", "platform", "name", "agreement", "release")
+_COLUMNS = (
+    "index", "at", "type", "id", "lab", "lab_id", "platform", "name", "agreement", "release", "use", "because", "records", "owed", "due", "decision",
+    "verdict", "contested", "action", "purpose", "acted", "until", "outcome", "kind", "reason", "label", "dissent",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def as_csv(session: Session, chosen: Chosen, after: int) -> tuple[str, int | Non
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 

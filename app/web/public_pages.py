@@ -33,6 +33,7 @@ MOST = 50
 KINDS = {
     "agreements": say("what was signed"), "releases": say("what was given"), "recalls": say("what must go"), "requests": say("what was asked for"),
     "reports": say("what was used and paid"), "collectives": say("what groups chose"), "operator": say("what we did"),
+    "refusals": say("what was refused"),
 }  # fmt: skip
 
 

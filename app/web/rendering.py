@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from app.kit.errors import DomainError
 from app.kit.problems import CODES, STATUS
 from app.kit.runtime import Runtime
 from app.kit.shown import FIELD, SHOWN
-from app.web import organisations, saying
+from app.web import ledger_words, organisations, saying
 from app.web.languages import ENGLISH, LANGUAGES, READER, Language, Reader, current
 from app.web.saying import say
 
@@ -60,10 +61,22 @@ HEADERS = {
 # What turns the direction of the text that follows, and what no font shows: a name could pass for another by them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff]")
 
+_LETTERS = 90
+
 
 def plain(text: Any) -> Any:
     """Text with its invisible and direction-turning characters as visible signs, such as [U+202E]. What is ours stays as it is."""
     return text if isinstance(text, saying.Said) else _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
+
+
+def short(text: str) -> str:
+    """The first letters of a text, on one line: enough to know it by."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LETTERS else line[: _LETTERS - 1] + "…"
+
+
+def _detail(act: dict[str, Any]) -> list[saying.Said]:
+    return ledger_words.detail({name: plain(value) if name == "name" and value is not None else value for name, value in act.items()})
 
 
 LANGUAGE_COOKIE = "sayso_language"
@@ -76,7 +89,9 @@ _env.newstyle_gettext = True  # type: ignore[attr-defined]  # the marks fill the
 _env.globals.update(saying.MARKS, current=current, deed_language=saying.deed_language)
 _env.filters.update(
     plain_lines=lambda text: "\n".join(plain(line) for line in text.split("\n")), plain=plain, day=saying.day, minute=saying.minute,
-    number=saying.number, bare=saying.bare, stamp=saying.stamp, country=saying.country, act=organisations.act,
+    number=saying.number, bare=saying.bare, stamp=saying.stamp, country=saying.country, act=organisations.act, detail=_detail,
+    short=short,
+    daystamp=lambda day: saying.day(date.fromisoformat(day)),
 )  # fmt: skip
 
 

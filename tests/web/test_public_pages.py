@@ -2,19 +2,30 @@
 
 import csv
 import io
+import json
 import re
 import uuid
+from datetime import timedelta
 from html import unescape
 
 import httpx
 import pytest
+from sqlmodel import select
 
-from app.kit.db import write
+from app.kit.clock import rfc3339
+from app.kit.db import read, write
 from app.log import ledger
+from app.log.models import LogEntry
 from app.parties import service as parties
+from app.revocations import deadlines, striking
+from app.web import ledger_words
+from app.web.rendering import _detail as shown_detail
+from tests.collectives.members import on_one_backend, pass_days
+from tests.collectives.test_deciding import union_of
 from tests.kit.refusals import accepted, refused
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, until
 from tests.web.test_reading_ease import MOST, grade, sentences
+from tests.web.test_receipt_page import words
 
 NASTY = '=HYPERLINK("x")<b>\u202e'
 
@@ -142,3 +153,48 @@ def test_the_logs_page_has_what_it_takes_to_check_it(service: Service, platform:
     vkey = accepted(service.http.get(service.base + "/v1/log/key"))["vkey"]
     page = until(lambda: (p := httpx.get(service.base + "/log")) and "Signed up to" in p.text and p)
     assert vkey in page.text.replace("&#43;", "+") and f"sayso verify log {service.base}/v1/log" in page.text
+
+
+def test_the_ledger_says_why_a_lab_was_refused_and_what_it_is_late_with(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """And in the file and as JSON the same."""
+    on_one_backend(service)
+    one, _ = platform.give(2)
+    release = lab.sdk.cut(lab.agree(platform), poll=0.02)
+    assert lab.sdk.request(OPEN_TRAINING, selection={"platforms": [platform.id]}).state == "refused"
+    service.claim(one).withdraw()
+    recall = until(lambda: lab.sdk.recalls(release.agreement).items)[0]
+    page = words(service.http.get(service.base + "/ledger", params={"lab": lab.id}))
+    assert "request refused Asked for: to tune models, for science. The terms of those who gave it say no." in page
+    assert "release cut Records: 1-9." in page and "recall opened Records: 1-9." in page
+    assert set(kinds(service, lab=lab.id, kind="refusals")) == {"request.refused"}
+    service.clock.offset += timedelta(days=8)
+    deadlines.look(service.runtime, recall.id)
+    assert "recall overdue Owed: an answer, since" in words(service.http.get(service.base + "/ledger", params={"lab": lab.id, "kind": "recalls"}))
+    rows = csv.DictReader(io.StringIO(service.http.get(service.base + "/ledger.csv", params={"lab": lab.id}).text))
+    told = {row["type"]: row for row in rows}
+    assert json.loads(told["request.refused"]["use"])["purposes"] and told["recall.overdue"]["owed"] == "acknowledge"
+    assert told["release.cut"]["records"] == "1-9" and told["agreement.signed"]["dissent"] == "0"
+
+
+def test_the_ledger_says_what_a_group_decided_and_did(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 2)
+    recall = mine[0].propose("licence.recall", "Nothing more to this lab.", subject=lab.id)
+    opened = pass_days(service, mine[0], recall["id"], 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    pass_days(service, mine[0], recall["id"], 7)
+    campaign = mine[0].open_campaign("Pay.", "withdraw", rfc3339(service.clock.now() + timedelta(days=2)), lab=lab.id)
+    service.clock.offset += timedelta(days=2, seconds=2)
+    striking.resolve(service.runtime, campaign["id"])
+    name = mine[0].read()["name"]
+    page = words(service.http.get(service.base + "/ledger", params={"lab": lab.id, "kind": "collectives"}))
+    assert f"collective lab refused Decided by the group {name}." in page and "campaign not reached To take back what was given." in page
+    with read(service.runtime.engine) as session:
+        leaf = session.exec(select(LogEntry.leaf).where(LogEntry.subject == recall["id"], LogEntry.type == "outcome.decided")).one()
+    told = " ".join(str(said) for said in ledger_words.detail(json.loads(leaf)))
+    nasty = shown_detail({"type": "collective.lab-refused", "name": NASTY})[0].__html__()
+    assert "<b>" not in nasty and "[U+202E]" in nasty, "a group's name is only text"
+    assert told == f"A vote: to refuse a lab. It passed. Decided by the group <bdi>{name}</bdi>."
+    assert lab.name in words(service.http.get(service.base + "/ledger", params={"lab": lab.id, "kind": "refusals"}))
+    assert [s for s in sentences(service.http.get(service.base + f"/ledger?kind=collectives&lab={lab.id}").text) if grade(s) > MOST] == []

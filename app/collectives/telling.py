@@ -1,0 +1,155 @@
+"""A thread as one of its readers may see it: the shapes that the API answers with, and that the pages show."""
+
+from sqlmodel import Session, select
+
+from app.collectives import closing, moderating, queries, threads, weighing
+from app.collectives.models import Proposal
+from app.collectives.thread_models import (
+    Amendment,
+    Comment,
+    Moderation,
+    NoteAppeal,
+    ProposalThread,
+    Statement,
+    StatementVote,
+)
+from app.collectives.thread_schemas import (
+    AmendmentOut,
+    ClosureOut,
+    CommentOut,
+    ModerationOut,
+    NoteAppealOut,
+    StatementOut,
+    TotalsOut,
+)
+from app.core.thread import Totals
+from app.kit.runtime import Runtime
+from app.parties.models import Receipt
+
+
+def _sees_hidden(session: Session, collective: str, receipt: Receipt) -> bool:
+    mine = queries.membership_of(session, collective, receipt.contributor_id)
+    return mine is not None and mine.steward
+
+
+class _Words:
+    """What the caller may read of items: what is hidden only their own, and a steward's."""
+
+    def __init__(self, session: Session, runtime: Runtime, collective: str, receipt: Receipt, items: list[str]) -> None:
+        self._found = threads.words_of(session, runtime, items)
+        self._all, self._me = _sees_hidden(session, collective, receipt), receipt.contributor_id
+
+    def of(self, item: str, hidden: str | None) -> tuple[str | None, str | None]:
+        """(salt in hex, text), or None for both."""
+        salt, text, author = self._found.get(item, (b"", "", None))
+        if item not in self._found or (hidden is not None and not self._all and author != self._me):
+            return None, None
+        return salt.hex(), text
+
+
+def statements(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[StatementOut]:
+    """A proposal's statements in the order of the log. Raises NotFound (not_found) for who may not read it."""
+    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    rows = threads.statements(session, row.id)
+    words = _Words(
+        session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]
+    )
+    counted, imported = threads.totals(session, row, rows), threads.outside_totals(session, row.id)
+    owed = threads.owed(session, runtime, row, queries.charter(session, collective, row.charter_n), runtime.clock.now())
+    mine = _own_votes(session, runtime, row, receipt)
+    return [_statement(one, words, counted[one.id], imported.get(one.id), mine.get(one.id), one.id in owed) for one in rows]
+
+
+def _own_votes(session: Session, runtime: Runtime, row: Proposal, receipt: Receipt) -> dict[str, str]:
+    thread = session.get(ProposalThread, row.id)
+    if thread is None or thread.key is None:
+        return {}
+    tag = weighing.tag(runtime, thread, queries.pseudonym(runtime, row.collective_id, receipt.contributor_id))
+    query = select(StatementVote.statement_id, StatementVote.choice).where(StatementVote.tag == tag)
+    return dict(session.exec(query).all())
+
+
+def _statement(one: Statement, words: _Words, totals: Totals, outside: Totals | None, mine: str | None, owed: bool) -> StatementOut:
+    salt, text = words.of(one.id, one.hidden)
+    shown = one.hidden is None or text is not None  # an answer outlives the words that it is to
+    return StatementOut(
+        id=one.id, author=one.author, text=text, hidden=one.hidden, totals=_counts(totals), outside=None if outside is None else _counts(outside),
+        mine=mine, answer=words.of(one.answer_id, None)[1] if one.answer_id is not None and shown else None,  # type: ignore[arg-type]
+        answered=one.answer_id is not None, owed=owed, digest=one.digest, salt=salt, log_index=one.log_index,
+    )  # fmt: skip
+
+
+def _counts(totals: Totals) -> TotalsOut:
+    return TotalsOut(agree=totals.agree, disagree=totals.disagree, passed=totals.passed)
+
+
+def comments(session: Session, runtime: Runtime, collective: str, rows: list[Comment], receipt: Receipt) -> list[CommentOut]:
+    """Comments, in the order in which they are given."""
+    words = _Words(session, runtime, collective, receipt, [one.id for one in rows])
+    out = []
+    for one in rows:
+        salt, text = words.of(one.id, one.hidden)
+        out.append(
+            CommentOut(
+                id=one.id, author=one.author, lab=one.lab_id, text=text, hidden=one.hidden, reasons=threads.reasons(one), parent=one.parent_id,
+                statement=one.statement_id, digest=one.digest, salt=salt, log_index=one.log_index,
+            )
+        )  # fmt: skip
+    return out
+
+
+def amendments(session: Session, runtime: Runtime, collective: str, rows: list[Amendment], receipt: Receipt) -> list[AmendmentOut]:
+    """Amendments, in the order in which they are given."""
+    words = _Words(session, runtime, collective, receipt, [one.id for one in rows])
+    out = []
+    for one in rows:
+        salt, text = words.of(one.id, one.hidden)
+        out.append(
+            AmendmentOut(
+                id=one.id, author=one.author, text=text, hidden=one.hidden, state=one.state, base_sha256=one.base_sha256,
+                alternative=one.alternative_id, digest=one.digest, salt=salt, log_index=one.log_index,
+            )
+        )  # fmt: skip
+    return out
+
+
+def moderations(
+    session: Session, runtime: Runtime, collective: str, rows: list[Moderation], receipt: Receipt | None
+) -> list[ModerationOut]:
+    """What was appealed is read by who decides; to them, and to who appealed, the words are as those of something hidden."""
+    said: dict[str, str | None] = {}
+    if receipt is not None:
+        places = [place for row in rows for place in moderating.appeals_of(row.id)]
+        words = _Words(session, runtime, collective, receipt, places)
+        for row in rows:
+            said[row.id] = next((text for place in moderating.appeals_of(row.id) if (text := words.of(place, "appealed")[1]) is not None), None)
+    return [
+        ModerationOut(
+            id=row.id, proposal=row.proposal_id, item=row.item_id, kind=row.kind, reason=row.reason, state=row.state, text=said.get(row.id),
+            day=row.at.date().isoformat(), log_index=row.log_index,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def notes(session: Session, runtime: Runtime, proposal: str) -> list[ClosureOut]:
+    """Every closure note on an outcome, the oldest first, each with its appeal."""
+    rows = closing.notes(session, proposal)
+    appeals = {note.id: closing.appeal_of(session, note.id) for note in rows}
+    words = threads.words_of(session, runtime, [note.id for note in rows] + [one.id for one in appeals.values() if one is not None])
+    out = []
+    for note in rows:
+        appeal = appeals[note.id]
+        out.append(
+            ClosureOut(
+                id=note.id, author=note.author, outside=note.outside, text=words[note.id][1] if note.id in words else None, cites=note.cites,
+                state=note.state, log_index=note.log_index,
+                appeal=None if appeal is None else note_appeal(appeal, words[appeal.id][1] if appeal.id in words else None),
+            )
+        )  # fmt: skip
+    return out
+
+
+def note_appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
+    """The appeal of a closure note."""
+    return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, decide_by=row.decide_by)

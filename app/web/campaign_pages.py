@@ -1,0 +1,142 @@
+"""Campaigns: what members ask of a lab, or against a purpose, and what each pledges to do once enough others do.
+
+A pledge is said in full before it is given: what is done with what one gave, from when, and that nothing is done unless enough others act
+too. Whoever pledged sees it and can take it back; nobody else sees whose pledges there are.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from sqlmodel import Session, select
+
+from app.collectives import campaigns, queries
+from app.collectives.models import Campaign
+from app.collectives.schemas import CampaignIn, PledgeIn
+from app.collectives.service import Acting
+from app.contributions.models import Contribution
+from app.kit.access import BY_RECEIPT
+from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import Invalid
+from app.kit.runtime import Runtime
+from app.parties.models import Lab
+from app.web import telling, thread_words
+from app.web.collective_pages import Here, built, member, perform, words
+from app.web.rendering import PageRoute, page
+from app.web.thread_pages import Word, new_once, once
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+HERE = "/r/collectives/{collective}/campaigns"
+MOST = 100
+"""Campaigns on a page, the newest."""
+MOST_LABS = 500
+
+
+@router.get(HERE)
+def list_campaigns(collective: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    here = member(request, session, collective)
+    rows = campaigns.of_collective(session, here.collective, MOST)
+    return page("campaigns.html", here=here, found=[_told(session, row) for row in rows], words=thread_words, voice=_voice(runtime, here))
+
+
+@router.get(HERE + "/new")
+def ask_campaign(collective: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """The form to begin one."""
+    here = member(request, session, collective)
+    now = runtime.clock.now()
+    labs = session.exec(select(Lab).order_by(Lab.legal_name).limit(MOST_LABS)).all()
+    first, last = (now + campaigns.SHORTEST).date(), (now + campaigns.LONGEST).date() - timedelta(days=1)
+    return page(
+        "campaign_new.html", here=here, labs=labs, purposes=telling.purposes(), words=thread_words, first=first.isoformat(), last=last.isoformat(),
+        once=new_once(), voice=_voice(runtime, here),
+    )  # fmt: skip
+
+
+def _voice(runtime: Runtime, here: Here) -> bool:
+    return here.mine is not None and (here.mine.steward or here.mine.voice_from <= runtime.clock.now())
+
+
+@router.post(HERE)
+async def open_campaign(collective: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        lab, _, purpose = form.get("against", "").partition("purpose:")
+        pause = form.get("action") == "pause"
+        given = built(
+            CampaignIn, "Go back and fill in each field of the form.", demand=words(form, "demand"), action=form.get("action", ""), lab=lab or None,
+            purpose=purpose or None, mode=form.get("mode", ""), deadline=_end_of(form.get("deadline", "")),
+            until=_end_of(form.get("until", "")) if pause else None,
+        )  # fmt: skip
+        made = once(
+            session, runtime, who, f"campaigns/{collective}", form, given,
+            lambda: campaigns.open_one(session, runtime, who, collective, given, now=runtime.clock.now()),
+        )  # fmt: skip
+        return f"{HERE.format(collective=collective)}/{made}"
+
+    return await perform(request, runtime, deed)
+
+
+def _end_of(day: str) -> datetime:
+    """The end of a day that a form gives (UTC). Raises Invalid (body_invalid)."""
+    try:
+        return datetime.combine(date.fromisoformat(day), time(), UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise Invalid("body_invalid", "Go back and choose a day.") from None
+
+
+@router.get(HERE + "/{campaign}")
+def show_campaign(
+    collective: str, campaign: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, told: Word = ""
+) -> Response:
+    """What is asked, what a pledge would do, how many pledged in steps, and the reader's own pledge."""
+    here = member(request, session, collective)
+    row, now = campaigns.find(session, collective, campaign), runtime.clock.now()
+    return page(
+        "campaign.html", here=here, one=_told(session, row), words=thread_words, told=told, over=row.deadline <= now,
+        mine=campaigns.own(session, runtime, row, here.who), covers=_covers(session, here),
+    )  # fmt: skip
+
+
+def _covers(session: Session, here: Here) -> str:
+    """What a pledge under this receipt is about: `all`, `one`, or `nothing` where nothing is left that a lab could get."""
+    mine = select(Contribution.id).where(Contribution.contributor_id == here.who.contributor, Contribution.state == "live")
+    if here.who.contribution is not None:
+        mine = mine.where(Contribution.id == here.who.contribution)
+    if session.exec(mine.limit(1)).first() is None:
+        return "nothing"
+    return "all" if here.who.contribution is None else "one"
+
+
+def _told(session: Session, row: Campaign) -> dict[str, Any]:
+    lab = None if row.lab_id is None else session.get_one(Lab, row.lab_id)
+    return {
+        "id": row.id, "demand": row.demand, "action": row.action, "lab": lab, "until": row.until,
+        "purpose": None if row.purpose is None else telling.purpose(row.purpose), "mode": row.mode, "deadline": row.deadline,
+        "state": row.state, "author": row.author, "pledges": campaigns.pledges(session, row), "terms_sha256": campaigns.terms_sha256(row),
+        "few": row.executed < queries.FEWEST,
+    }  # fmt: skip
+
+
+@router.post(HERE + "/{campaign}/pledge")
+async def pledge(collective: str, campaign: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        asked = form.get("threshold", "").strip()
+        threshold = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 8 else None
+        advice = "Go back and say how many others must act too, as a number from 0 to 1000000."
+        given = built(PledgeIn, advice, threshold=threshold, terms_sha256=form.get("terms", ""))
+        campaigns.pledge(session, runtime, who, collective, campaign, given, now=runtime.clock.now())
+        return f"{HERE.format(collective=collective)}/{campaign}?told=pledged"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post(HERE + "/{campaign}/take-back")
+async def take_back(collective: str, campaign: str, request: Request, runtime: RuntimeDep) -> Response:
+    """Pressed again it leads to the page again, which shows no pledge."""
+
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        row = campaigns.find(session, collective, campaign)
+        if row.state != "open" or campaigns.own(session, runtime, row, who) is not None:
+            campaigns.take_back(session, runtime, who, collective, campaign, now=runtime.clock.now())
+        return f"{HERE.format(collective=collective)}/{campaign}?told=back"
+
+    return await perform(request, runtime, deed)

@@ -1,0 +1,179 @@
+"""Other texts for a proposal, and after the count the closing note: who writes it, who may appeal it, who decides that."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from sqlmodel import Session, select
+
+from app.collectives import amendments, closing, queries, telling
+from app.collectives.models import Collective, DissentText, OutcomeRow
+from app.collectives.service import Acting
+from app.collectives.thread_models import Comment
+from app.collectives.thread_schemas import AcceptIn, AmendmentIn, CloserIn, ClosureIn, DecideIn, NoteAppealIn
+from app.kit.access import BY_RECEIPT
+from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import DomainError
+from app.kit.runtime import Runtime
+from app.web.collective_pages import built, perform, words
+from app.web.rendering import PageRoute, page
+from app.web.saying import say
+from app.web.thread_pages import PROPOSAL, around, base_of, once
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+MOST_CITED = 300
+"""Arguments that can be chosen from on the page; a longer thread's others are cited through the API."""
+_MOST_COMPARED = 2_000_000
+"""Steps that a comparison of words may take at the worst."""
+_PIECE = re.compile(r"\s+|[^\s]+")
+_KINDS = {"mrp": say("An objection"), "stm": say("A statement"), "cmt": say("A comment")}
+
+
+# -- other texts -------------------------------------------------------------------------------------------------------
+@router.get(PROPOSAL + "/amendments")
+def show_amendments(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """The oldest first, each with what it changes."""
+    values = around(request, session, runtime, collective, proposal)
+    here, row = values["here"], values["row"]
+    found = telling.amendments(session, runtime, collective, amendments.of(session, row.id), here.receipt)
+    return page(
+        "amendments.html", found=[(one, list(changes(row.text, one.text or "")) if one.state == "open" else []) for one in found],
+        settles=values["open"] and values["voice"] and here.mine.member == row.author, asked=row.request_id is not None, **values,
+    )  # fmt: skip
+
+
+def changes(old: str, new: str) -> Iterator[tuple[str, str]]:
+    """What turns one text into another, word by word: (`same`, `gone` or `new`, words), in reading order. Where too much of it is another
+    to be compared while somebody waits, all between the first and the last change is told as gone and new."""
+    a, b = _PIECE.findall(old), _PIECE.findall(new)
+    short = min(len(a), len(b))
+    head = next((n for n in range(short) if a[n] != b[n]), short)
+    tail = next((n for n in range(short - head) if a[-1 - n] != b[-1 - n]), short - head)
+    before, after = a[head : len(a) - tail], b[head : len(b) - tail]
+    parts = [("same", a[:head])]
+    if len(before) * len(after) * min(len(before), len(after)) > _MOST_COMPARED:
+        parts += [("gone", before), ("new", after)]
+    else:
+        for what, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            parts += [("same", after[k:m])] if what == "equal" else [("gone", before[i:j]), ("new", after[k:m])]
+    yield from ((kind, "".join(pieces)) for kind, pieces in [*parts, ("same", a[len(a) - tail :])] if pieces)
+
+
+@router.post(PROPOSAL + "/amendments")
+async def amend(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(
+            AmendmentIn, "Go back and write the text as it should be, of at most 20000 letters.", text=words(form, "text"),
+            base_sha256=form.get("base", ""),
+        )  # fmt: skip
+        made = once(
+            session, runtime, who, f"amendments/{proposal}", form, given,
+            lambda: amendments.amend(session, runtime, who, collective, proposal, given.text, given.base_sha256, now=runtime.clock.now()),
+        )  # fmt: skip
+        return f"{base_of(collective, proposal)}/amendments#{made}"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post(PROPOSAL + "/amendments/{amendment}/decision")
+async def settle(collective: str, proposal: str, amendment: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(AcceptIn, "Go back and use one of the two buttons.", accept=_yes(form, "accept"))
+        amendments.settle(session, runtime, who, collective, proposal, amendment, given.accept, now=runtime.clock.now())
+        return f"{base_of(collective, proposal)}/amendments#{amendment}"
+
+    return await perform(request, runtime, deed)
+
+
+def _yes(form: dict[str, str], name: str) -> bool | None:
+    return {"yes": True, "no": False}.get(form.get(name, ""))
+
+
+# -- closing -----------------------------------------------------------------------------------------------------------
+@router.get(PROPOSAL + "/closing")
+def show_closing(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """The notes, their appeals, and the form for each thing that the reader may do."""
+    values = around(request, session, runtime, collective, proposal)
+    here, row, now, mine = values["here"], values["row"], values["now"], values["here"].mine
+    notes = telling.notes(session, runtime, row.id)
+    writes = _may(lambda: closing.closer(session, runtime, here.who, row, mine, now))
+    cited = _arguments(session, runtime, values) if writes or any(note.cites for note in notes) else []
+    return page(
+        "closing.html", notes=notes, counted=session.get(OutcomeRow, row.id) is not None, labels=closing.labels(session, row, now),
+        until=row.appeal_until - closing.TO_APPEAL, writes=writes, cited=cited[:MOST_CITED], told={one: (kind, text) for one, kind, text in cited},
+        outside=_named(session, [note.outside for note in notes if note.outside is not None]),
+        names=mine is not None and _may(lambda: closing.lacks_closer(session, row, mine, now)),
+        appeals=values["voice"] and _may(lambda: closing.appealable(session, row, now)),
+        decides=values["voice"] and _may(lambda: closing.decidable(session, row, mine)), **values,
+    )  # fmt: skip
+
+
+def _may(check: Callable[[], Any]) -> bool:
+    """Whether the service would let them: it says so itself, and why not when they try."""
+    with suppress(DomainError):
+        check()
+        return True
+    return False
+
+
+def _arguments(session: Session, runtime: Runtime, values: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """What can be cited, as (id, kind, words): objections, then statements by how many disagree, then comments."""
+    here, row = values["here"], values["row"]
+    filed = [one.id for one in queries.reports_of(session, row.id) if one.kind == "objection"]
+    objections = session.exec(select(DissentText).where(DissentText.report_id.in_(filed))) if filed else ()  # type: ignore[attr-defined]
+    statements = sorted(telling.statements(session, runtime, here.collective.id, row.id, here.receipt), key=lambda one: -one.totals.disagree)
+    rows = list(session.exec(select(Comment).where(Comment.proposal_id == row.id).order_by(Comment.log_index)))  # type: ignore[arg-type]
+    comments = telling.comments(session, runtime, here.collective.id, rows, here.receipt)
+    said = [*((one.report_id, one.text) for one in objections), *((one.id, one.text) for one in (*statements, *comments))]
+    return [(one, _KINDS[one[:3]], text) for one, text in said if text is not None]
+
+
+def _named(session: Session, collectives: list[str]) -> dict[str, str]:
+    """The names of the collectives whose stewards wrote notes, where those chose to be public."""
+    query = select(Collective).where(Collective.id.in_(collectives), Collective.listed)  # type: ignore[attr-defined]
+    return {one.id: one.name for one in session.exec(query)} if collectives else {}
+
+
+@router.post(PROPOSAL + "/closing")
+async def close(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        advice = "Go back, write at most 10000 letters, and choose the best point against it."
+        given = built(ClosureIn, advice, text=words(form, "text"), cites=form.get("cites") or None)
+        closing.close(session, runtime, who, collective, proposal, given, now=runtime.clock.now())
+        return f"{base_of(collective, proposal)}/closing"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post(PROPOSAL + "/closing/closer")
+async def name_closer(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(CloserIn, "Go back and give the id of the other group, as col_ and 26 letters.", collective=words(form, "closer"))
+        closing.name_closer(session, runtime, who, collective, proposal, given.collective, now=runtime.clock.now())
+        return f"{base_of(collective, proposal)}/closing"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post(PROPOSAL + "/closing/appeal")
+async def appeal(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        advice = "Go back, choose what is wrong with it, and say why in at most 2000 letters."
+        given = built(NoteAppealIn, advice, grounds=form.get("grounds", ""), text=words(form, "text"))
+        closing.appeal(session, runtime, who, collective, proposal, given.grounds, given.text, now=runtime.clock.now())
+        return f"{base_of(collective, proposal)}/closing"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post(PROPOSAL + "/closing/decision")
+async def decide(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(DecideIn, "Go back and use one of the two buttons.", restore=_yes(form, "restore"))
+        closing.decide(session, runtime, who, collective, proposal, given.restore, now=runtime.clock.now())
+        return f"{base_of(collective, proposal)}/closing"
+
+    return await perform(request, runtime, deed)

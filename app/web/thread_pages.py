@@ -1,0 +1,200 @@
+"""Statements on a proposal, and opinion groups: said in a sentence, weighed by one tap each, answered by who proposed.
+
+A statement that waits for the reader's word is shown by itself, without counts: nobody is told what others think before they say what they
+do. The list has all of them, with the counts that the API gives.
+"""
+
+import os
+from collections.abc import Callable
+from math import floor
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+from sqlmodel import Session
+
+from app.collectives import deliberating, exchange, moderating, queries, telling, threads
+from app.collectives.models import Proposal
+from app.collectives.service import Acting
+from app.collectives.thread_schemas import AnswerIn, PolisFiles, StatementIn, StatementOut, WeighIn
+from app.core import mirror
+from app.core.canonical import sha256_hex
+from app.core.thread import STATEMENTS
+from app.kit.access import BY_RECEIPT
+from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import NotFound
+from app.kit.idempotency import Once
+from app.kit.runtime import Runtime
+from app.parties.claims import encode_secret
+from app.web import thread_words
+from app.web.collective_pages import Here, built, member, perform, reader, words
+from app.web.rendering import HEADERS, PageRoute, page
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+PROPOSAL = "/r/collectives/{collective}/proposals/{proposal}"
+SHOWN = 25
+"""Statements, or comments with their replies, on one page."""
+FEW = 5
+"""Statements told of for each group: what most of it agrees with, and what most of it does not."""
+Word = Annotated[str, Query(max_length=80)]
+Number = Annotated[int, Query(ge=1, le=10_000)]
+
+
+def around(request: Request, session: Session, runtime: Runtime, collective: str, proposal: str) -> dict[str, Any]:
+    """What every page of a thread shows and asks: who is there, which proposal, and what they may do in it. Raises what `reader` does."""
+    here, row = reader(request, session, collective, proposal)
+    now, mine = runtime.clock.now(), here.mine
+    return {
+        "here": here, "row": row, "base": f"{here.home}/proposals/{row.id}", "me": None if mine is None else mine.member, "now": now,
+        "open": row.state == "discussion" and row.freeze_at > now, "voice": mine is not None and (mine.steward or mine.voice_from <= now),
+        "moderates": mine is not None and mine.steward and not moderating.conflicted(row, mine), "words": thread_words,
+        "once": new_once(),
+    }  # fmt: skip
+
+
+def new_once() -> str:
+    """What tells one form that is shown from another: see `once`."""
+    return encode_secret(os.urandom(20))
+
+
+def base_of(collective: str, proposal: str) -> str:
+    """The address that a thread's pages begin with."""
+    return PROPOSAL.format(collective=collective, proposal=proposal)
+
+
+def once(
+    session: Session, runtime: Runtime, who: Acting, route: str, form: dict[str, str], given: BaseModel, act: Callable[[], str]
+) -> str:
+    """Do what a form asks once, however often its button is pressed; other words in the same form are another thing to do. Gives the id of
+    what was made."""
+    body = given.model_dump_json().encode()
+    key = f"{form['once'][:40]}/{sha256_hex(body)}" if form.get("once") else None
+    return Once.of(who.contributor, f"page/{route}", key, body).perform(session, runtime.clock.now(), act)[0]
+
+
+# -- statements --------------------------------------------------------------------------------------------------------
+@router.get(PROPOSAL + "/statements")
+def show_statements(
+    collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, all: Word = "", at: Number = 1,
+    show: Word = "", said: Word = "",
+) -> Response:  # fmt: skip
+    """The next one that waits for the reader's word; or (`all`) the list, or of it those that wait for an answer."""
+    values = around(request, session, runtime, collective, proposal)
+    here, row = values["here"], values["row"]
+    found = telling.statements(session, runtime, collective, row.id, here.receipt)
+    waits = [one for one in found if one.hidden is None and one.mine is None] if values["open"] and values["voice"] else []
+    until, acts = _until(session, here, row), values["open"] and values["voice"]
+    values |= {
+        "found": found, "waits": waits, "owed": [one for one in found if one.owed], "whole": all == "1", "until": until, "most": STATEMENTS,
+        "takes": acts and values["now"] < until, "said": next((one for one in found if one.id == said), None),
+        "answers": acts and (here.mine.member == row.author or here.mine.steward),
+    }  # fmt: skip
+    if not values["whole"]:
+        return page("statements.html", one=waits[0] if waits else None, **values)
+    listed = values["owed"] if show == "owed" else found
+    pages = max(1, -(-len(listed) // SHOWN))
+    at = min(at, pages)
+    shown = listed[SHOWN * (at - 1) : SHOWN * at]
+    return page("statements_all.html", shown=shown, at=at, pages=pages, show=show, **values)
+
+
+def _until(session: Session, here: Here, row: Proposal) -> Any:
+    """Until when statements are put up."""
+    return queries.planned_freeze(queries.charter(session, here.collective.id, row.charter_n), row.type, row.opened_at) - threads.WEIGHING
+
+
+@router.post(PROPOSAL + "/statements")
+async def put_up(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(StatementIn, "Go back and write one sentence, of at most 280 letters.", text=words(form, "text"))
+        made = once(
+            session, runtime, who, f"statements/{proposal}", form, given,
+            lambda: deliberating.put_up(session, runtime, who, collective, proposal, given.text, now=runtime.clock.now()),
+        )  # fmt: skip
+        return f"{base_of(collective, proposal)}/statements?said={made}"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post(PROPOSAL + "/statements/{statement}/vote")
+async def weigh(collective: str, proposal: str, statement: str, request: Request, runtime: RuntimeDep) -> Response:
+    """From the page of one it leads on to the next; from the list back to its place there."""
+
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(WeighIn, "Go back and use one of the three buttons.", choice=form.get("choice", ""))
+        deliberating.weigh(session, runtime, who, collective, proposal, statement, given.choice, now=runtime.clock.now())
+        address = f"{base_of(collective, proposal)}/statements"
+        at = form.get("at", "")
+        return f"{address}?all=1&at={int(at)}#{statement}" if at.isascii() and at.isdigit() and len(at) < 5 else f"{address}?said={statement}"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post(PROPOSAL + "/statements/{statement}/answer")
+async def answer(collective: str, proposal: str, statement: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(AnswerIn, "Go back and write an answer of at most 2000 letters.", text=words(form, "text"))
+        deliberating.answer(session, runtime, who, collective, proposal, statement, given.text, now=runtime.clock.now())
+        return f"{base_of(collective, proposal)}/statements?all=1&show=owed"
+
+    return await perform(request, runtime, deed)
+
+
+# -- the mirror, and the exchange with Polis ------------------------------------------------------------------------------
+@router.get(PROPOSAL + "/statements/groups")
+def show_groups(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """Opinion groups among those whose votes were brought in: a mirror with its stability, by which nothing is decided."""
+    member(request, session, collective)
+    values = around(request, session, runtime, collective, proposal)
+    found = exchange.groups(session, values["row"])
+    told = {one.id: one for one in telling.statements(session, runtime, collective, proposal, values["here"].receipt)}
+    stability = None if found.mirror.stability is None else floor(100 * found.mirror.stability)
+    groups = [
+        {"people": len(people), **_lean([told[one] for one in found.statements], said)}
+        for people, said in zip(found.mirror.groups, found.said, strict=True)
+    ]
+    return page(
+        "groups.html", why=found.mirror.why, people=found.mirror.people, groups=groups, stability=stability, beginnings=mirror.BEGINNINGS,
+        held=None if stability is None else thread_words.held(stability), method=mirror.METHOD, code=exchange.code_sha256(),
+        votes=found.votes_sha256, **values,
+    )  # fmt: skip
+
+
+def _lean(statements: list[StatementOut], said: tuple[dict[str, int | None], ...]) -> dict[str, list[tuple[StatementOut, int]]]:
+    """What most of a group agrees with and does not, each with how many, the most first."""
+    out: dict[str, list[tuple[StatementOut, int]]] = {}
+    for name, other in (("agree", "disagree"), ("disagree", "agree")):
+        most = [(one, n) for one, what in zip(statements, said, strict=True) if (n := what[name]) is not None and n > (what[other] or 0)]
+        out[name] = sorted(most, key=lambda pair: (-pair[1], pair[0].id))[:FEW]
+    return out
+
+
+@router.get(PROPOSAL + "/statements/polis")
+def show_polis(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """Bring an export in, or save the thread as one."""
+    member(request, session, collective)
+    values = around(request, session, runtime, collective, proposal)
+    imported = any(one.number is not None for one in threads.statements(session, proposal))
+    return page("polis.html", imported=imported, **values)
+
+
+@router.get(PROPOSAL + "/statements/polis/{name}")
+def save_polis(collective: str, proposal: str, name: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """`comments.csv` and `votes.csv`, once the thread is frozen."""
+    member(request, session, collective)
+    row = queries.proposal(session, collective, proposal)
+    if name not in ("comments.csv", "votes.csv"):
+        raise NotFound("not_found", "Open the page again and use its links.")
+    text = dict(zip(("comments.csv", "votes.csv"), exchange.write_out(session, runtime, row), strict=True))[name]
+    return Response(text, media_type="text/csv; charset=utf-8", headers={**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'})
+
+
+@router.post(PROPOSAL + "/statements/polis")
+async def take_in(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        files = {name: form.get(name, "").replace("\r\n", "\n") for name in ("comments", "votes")}
+        given = built(PolisFiles, "Go back and put the text of both files in.", **files)
+        exchange.take_in(session, runtime, who, collective, proposal, given.comments, given.votes, now=runtime.clock.now())
+        return f"{base_of(collective, proposal)}/statements?all=1"
+
+    return await perform(request, runtime, deed)

@@ -1,0 +1,92 @@
+"""Pledges on pages: what one would do is said before it is given, the last number counts, and it can be taken back until the end."""
+
+from functools import partial
+from typing import Any
+
+import httpx
+
+from tests.authenticator import Authenticator, added, wanted
+from tests.collectives.members import in_days, on_one_backend
+from tests.collectives.test_pledging import opened, over, pledged, union_of
+from tests.kit.refusals import state_of
+from tests.support import LabParty, PlatformParty, Service
+from tests.web.talk import found
+from tests.web.test_further_receipts import window
+from tests.web.test_pages import post
+from tests.web.test_receipt_page import words
+from tests.web.test_thread_pages import HOSTILE
+
+
+def pledge(browser: httpx.Client, where: str, threshold: str, **more: str) -> httpx.Response:
+    return post(browser, f"{where}/pledge", threshold=threshold, terms=found(browser.get(where).text, r'name="terms" value="(\w{64})"'), **more)
+
+
+def test_a_pledge_is_said_given_and_taken_back_and_then_it_is_done(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, given = union_of(service, platform, 3)
+    browsers = [window(service, one._person.receipt) for one in members]
+    home = f"/r/collectives/{members[0].id}/campaigns"
+    form: dict[str, Any] = {
+        "demand": "Pay for what you test with.", "action": "withdraw", "against": lab.id, "mode": "at_deadline",
+        "deadline": in_days(service, 2), "once": found(browsers[0].get(f"{home}/new").text, r'name="once" value="(\w+)"'),
+    }  # fmt: skip
+    started = [post(browsers[0], home, **form) for _ in range(2)]
+    assert started[0].status_code == 200 and started[0].url == started[1].url, started[0].text
+    where = started[0].url.path
+    assert lab.name in browsers[1].get(home).text
+    page = words(browsers[1].get(where))
+    for said in (
+        f"What you gave is taken back from {lab.name}. It gets nothing more, and must delete its copies.", "It happens only if enough have pledged.",
+        "It is about all that you gave on this platform.", "0-9 (we tell it in steps)", "all pledges are destroyed",
+    ):  # fmt: skip
+        assert said in page, said
+    for browser in browsers:
+        assert "You pledged. You act if at least 2 others act too." in words(pledge(browser, where, "2"))
+    assert "You pledged. You act if at least 1 other acts too." in words(pledge(browsers[2], where, "1")), "the last number counts"
+    assert "You have pledged" not in browsers[0].get(where.replace(where[-3:], "000")).text
+    for wrong in ("-1", "many", "1.5", "99999999"):
+        assert pledge(browsers[0], where, wrong).status_code == 422
+    assert post(browsers[0], f"{where}/pledge", threshold="1", terms="0" * 64).status_code == 409
+    for _ in range(2):
+        assert "You have no pledge here." in words(post(browsers[2], f"{where}/take-back"))
+    assert "Take my pledge back" not in browsers[2].get(where).text and "Take my pledge back" in browsers[1].get(where).text
+    pledge(browsers[2], where, "2")
+    over(service, members[0].campaigns()[0], 3)
+    page = words(browsers[1].get(where))
+    assert "Fewer than ten acted together." in page and "<button" not in browsers[1].get(where).text
+    assert [state_of(service, one) for one in given] == ["live"] * 3 and f"Not by {lab.name}" in words(browsers[1].get(f"/r/of/{given[1]}"))
+    late = post(browsers[1], f"{where}/take-back")
+    assert late.status_code == 409 and "The campaign is over." in late.text
+
+
+def test_kinds_of_campaigns_and_what_is_wrong_with_one(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
+    members, _ = union_of(service, platform, 2)
+    one, home = window(service, members[1]._person.receipt), f"/r/collectives/{members[0].id}/campaigns"
+    day = partial(in_days, service)
+    good = {"demand": HOSTILE, "action": "pause", "against": "purpose:dpv:Marketing", "mode": "instant", "deadline": day(2), "until": day(9)}
+    shown = post(one, home, **good)
+    assert "No lab gets anything of yours for" in words(shown) and "as soon as enough have pledged" in words(shown)
+    for page in (shown, one.get(home)):
+        assert "<script>alert" not in page.text and "\u202e" not in page.text and "[U+202E]" in page.text
+    for change, status in (
+        ({"deadline": "soon"}, 422), ({"deadline": day(0)}, 422), ({"deadline": day(120)}, 422), ({"until": day(1)}, 422), ({"until": ""}, 422),
+        ({"action": "burn"}, 422), ({"against": ""}, 422), ({"against": "lab_" + "0" * 26}, 422), ({"against": "purpose:dpv:Nothing"}, 422),
+        ({"demand": " "}, 422), ({"mode": ""}, 422),
+    ):  # fmt: skip
+        assert post(one, home, **{**good, **change}).status_code == status, change
+    assert "gets nothing of what you give from then on" in words(post(one, home, **{**good, "action": "refuse_new", "against": lab.id}))
+    campaign = opened(service, members[0], lab=lab.id)
+    over(service, campaign)
+    assert "Too few pledged. So nobody did anything" in words(one.get(f"{home}/{campaign['id']}"))
+
+
+def test_a_pledge_takes_the_passkey_and_keeps_nothing_of_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
+    members, _ = union_of(service, platform, 2)
+    passkey, browser = Authenticator(service.base), window(service, members[1]._person.receipt)
+    added(browser, passkey)
+    campaign = opened(service, members[0], lab=lab.id)
+    where = f"/r/collectives/{members[0].id}/campaigns/{campaign['id']}"
+    asked = pledge(browser, where, "3")
+    assert asked.status_code == 403 and "Pledge to act with others." in asked.text and pledged(service, campaign) == []
+    assert "You pledged." in words(pledge(browser, where, "3", passkey=passkey.show(wanted(asked)))) and len(pledged(service, campaign)) == 1
