@@ -12,7 +12,7 @@ from alembic import op
 import app.kit.db
 
 revision = "2026_11_29_1520"
-down_revision = "2026_11_29_1410"
+down_revision = "2026_11_29_1500"
 branch_labels = None
 depends_on = None
 
