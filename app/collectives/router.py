@@ -261,7 +261,7 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal) -> ProposalOut:
         electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
         thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),
         alternative_to=row.alternative_to, request=row.request_id, urgent_hours=row.urgent_hours, petition=signed, petition_needed=needed,
-        strike=None if row.strike is None else StrikeTerms(**{name: strikes.read_terms(row.strike)[name] for name in StrikeTerms.model_fields}),
+        strike=None if row.strike is None else StrikeTerms(**{name: strikes.read_terms(row.strike).get(name) for name in StrikeTerms.model_fields}),
     )  # fmt: skip
 
 

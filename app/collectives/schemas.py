@@ -155,6 +155,9 @@ class StrikeIn(In):
 
 
 class StrikeTerms(Out):
+    """`id`: of the strike that is to be ended; null of one that is to be called."""
+
+    id: str | None
     kind: str
     lab: str | None
     purpose: str | None

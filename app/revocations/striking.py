@@ -69,7 +69,8 @@ def carry_out(runtime: Runtime, strike: str) -> None:
 def _close(session: Session, row: CalledStrike, now: datetime) -> None:
     ids = list(session.execute(binding.mandated(row.collective_id)).scalars())
     leaves = []
-    for agreement in holding(session, ids):
+    running = row.until is None or row.until > now  # else it was over before anybody could be told
+    for agreement in holding(session, ids) if running else ():
         if not (agreement.lab_id == row.lab_id if row.purpose is None else service.touches(session, agreement, row.purpose)):
             continue
         close_from(session, agreement, ids, now)

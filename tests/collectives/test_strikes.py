@@ -105,7 +105,7 @@ def test_a_called_pause_closes_the_gate_at_once_and_holders_are_told_and_its_par
     assert cut_of(service, agreement).contributions == {stranger.id}
     end = mine[3].propose("strike.end", "They pay.", subject=strike["id"])
     opened = pass_days(service, mine[0], end["id"], 7)
-    assert opened["electorate"] == 4 and opened["strike"]["lab"] == lab.id
+    assert opened["electorate"] == 4 and (opened["strike"]["id"], opened["strike"]["lab"]) == (strike["id"], lab.id)
     refuses("not_elector", lambda: mine[4].vote(opened, "yes"))
     for one in mine[:3]:
         one.vote(opened, "yes")
@@ -113,6 +113,8 @@ def test_a_called_pause_closes_the_gate_at_once_and_holders_are_told_and_its_par
     assert cut_of(service, agreement).contributions == {stranger.id}, "what gives more waits for the appeal"
     assert pass_days(service, mine[0], end["id"], 7)["state"] == "in_force"
     assert cut_of(service, agreement).contributions == {*given, stranger.id, late.id}
+    striking.carry_out(service.runtime, strike["id"])
+    assert len(lab.sdk.poll().sets) == 2, "and holders are told of that too"
     with read(service.runtime.engine) as session:
         leaves = session.execute(sa.select(LogEntry.leaf).where(LogEntry.subject.in_((strike["id"], agreement.id)))).scalars().all()  # type: ignore[attr-defined,call-overload]
     types = [json.loads(leaf)["type"] for leaf in leaves]
