@@ -218,7 +218,7 @@ def test_settings(directory: Path, database_url: str = "", **more: Any) -> Setti
     """Settings that make a service quick to watch."""
     values = {
         "public_url": f"http://127.0.0.1:{free_port()}", "data_dir": directory, "database_url": database_url, "hold_hours": 0,
-        "recall_batch_seconds": 1, "publish_interval_ms": 30, "job_poll_ms": 50, "log_level": "error", **more,
+        "recall_batch_seconds": 1, "publish_interval_ms": 60, "log_level": "error", **more,
     }  # fmt: skip
     return Settings(**values)
 
