@@ -17,7 +17,6 @@ from hypothesis import settings as invented
 
 from app.kit.jobs import Jobs
 from app.kit.migrate import upgrade
-from tests import waking  # noqa: F401
 from tests.support import DATA, LabParty, PlatformParty, Service, serving, test_settings
 
 # Every httpx client would read the machine's certificates anew, 40 ms each time, and tests make thousands; none is asked by https.

@@ -1,6 +1,6 @@
-"""Jobs of a service in this process are looked for as soon as they are queued, so that it need not look thirty times a second.
+"""Jobs of a service in the tests are looked for as soon as they are queued, so that it need not look thirty times a second.
 
-A look costs statements, and every worker of the tests has a service that stands idle most of the time. Nothing else is changed: the
+A look costs statements, and every worker of the tests has services that stand idle most of the time. Nothing else is changed: the
 job library takes what it finds, as it does at its next look anyhow; what another process queues, or what was delayed, waits for that.
 """
 
