@@ -36,6 +36,7 @@ from app.main import create_app
 from app.parties import service as parties
 from app.releases.models import Shard
 from app.serve import KEEP_ALIVE, behind
+from tests import waking  # noqa: F401
 from tests.processes import AppProcess, app
 
 ROOT = Path(__file__).parents[1]
@@ -218,7 +219,7 @@ def test_settings(directory: Path, database_url: str = "", **more: Any) -> Setti
     """Settings that make a service quick to watch."""
     values = {
         "public_url": f"http://127.0.0.1:{free_port()}", "data_dir": directory, "database_url": database_url, "hold_hours": 0,
-        "recall_batch_seconds": 1, "publish_interval_ms": 30, "job_poll_ms": 50, "log_level": "error", **more,
+        "recall_batch_seconds": 1, "publish_interval_ms": 60, "log_level": "error", **more,
     }  # fmt: skip
     return Settings(**values)
 
@@ -261,7 +262,7 @@ class ServerProcess:
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("SAYSO_")},
             "SAYSO_DATA_DIR": str(directory), "SAYSO_DATABASE_URL": database_url, "SAYSO_PUBLIC_URL": self.base, "SAYSO_HOLD_HOURS": "0",
-            "SAYSO_RECALL_BATCH_SECONDS": "1", "SAYSO_PUBLISH_INTERVAL_MS": "50", "SAYSO_JOB_POLL_MS": "50", "SAYSO_LOG_LEVEL": "warning", **env,
+            "SAYSO_RECALL_BATCH_SECONDS": "1", "SAYSO_PUBLISH_INTERVAL_MS": "100", "SAYSO_LOG_LEVEL": "warning", **env,
         }  # fmt: skip
         self.process: AppProcess | None = None
 

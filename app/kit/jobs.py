@@ -108,7 +108,8 @@ class Jobs:
         self._stopping.set()
         if self._recovery is not None:
             self._recovery.stop()
-            DBOS.destroy(workflow_completion_timeout_sec=5)
+            # Asked to wait, the library sleeps a whole second before it looks whether anything is being done.
+            DBOS.destroy(workflow_completion_timeout_sec=5 if self._at_work() else 0)
             self._recovery = None
             _running = None
 

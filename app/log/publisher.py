@@ -31,6 +31,9 @@ from app.log.models import Checkpoint, LogEntry, LogHead
 from app.log.witnesses import Disagreement, NoQuorum, Witnesses
 
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
+_HEAD = LogHead.__table__  # type: ignore[attr-defined]
+_SIGNED = Checkpoint.__table__  # type: ignore[attr-defined]
+_SIZES = sa.select(_HEAD.c.size, _HEAD.c.frozen_at, sa.select(sa.func.max(_SIGNED.c.size)).scalar_subquery())
 _CHUNK = 20_000
 _CHECKPOINT = "log/checkpoint"
 TILE = {"Content-Type": "application/octet-stream", "Cache-Control": "public, max-age=31536000, immutable"}
@@ -84,44 +87,47 @@ class Publisher(Background):
         with self._lock:
             if self._integrated is None:
                 self._integrated = self._resume()
-            size, latest = self._look()
-            if latest is not None and latest.size == size and not self._behind and self._compared:
+            size, published = self._look()
+            if published == size and not self._behind and self._compared:
                 return size
             # One process publishes at a time: the others' work would be the same, and the file must never step back.
             with exclusive_or_not(self._runtime.engine, "publish") as mine:
                 if not mine:
-                    return 0 if latest is None else latest.size
-                size, latest = self._look()
-                if latest is not None and self._behind:
-                    self._runtime.blobs.put(_CHECKPOINT, latest.note.encode(), NEWEST)
+                    return published or 0
+                size, published = self._look()
+                if self._behind:
+                    with read(self._runtime.engine) as session:
+                        latest = last_checkpoint(session)
+                    if latest is not None:
+                        self._runtime.blobs.put(_CHECKPOINT, latest.note.encode(), NEWEST)
                 self._behind = False
-                if latest is not None:
-                    self._integrated = max(self._integrated, latest.size)
+                if published is not None:
+                    self._integrated = max(self._integrated, published)
                 while self._integrated < size:
                     self._integrate(min(size, self._integrated + _CHUNK))
                 if not self._compared:
                     self._compare(size)
-                if latest is not None and latest.size == size:
+                if published == size:
                     return size
                 # The second place first: what was signed must never be all there is of what was signed.
                 self._runtime.journal.keep_leaves(size, self._leaves)
                 self._sign(size)
                 return size
 
-    def _look(self) -> tuple[int, Checkpoint | None]:
-        """(committed size, newest published checkpoint), neither of which may ever have gone back. Raises LogDamaged."""
-        with read(self._runtime.engine) as session:
-            size, frozen = session.execute(sa.select(LogHead.size, LogHead.frozen_at)).one()  # type: ignore[call-overload]
-            latest = last_checkpoint(session)
+    def _look(self) -> tuple[int, int | None]:
+        """(committed size, size of the newest published checkpoint), neither of which may ever have gone back. Raises LogDamaged."""
+        # One statement and no objects: it is asked several times a second for as long as the process runs.
+        with self._runtime.engine.execution_options(sayso_read=True).connect() as connection:
+            size, frozen, published = connection.execute(_SIZES).one()
         if frozen is not None:
             raise LogDamaged(CLOSED)
-        if size < max(self._integrated or 0, self._signed) or (latest is not None and latest.size > size):
+        if size < max(self._integrated or 0, self._signed, published or 0):
             raise LogDamaged("the database holds fewer leaves than were published")
-        if (0 if latest is None else latest.size) < self._signed:
+        if (published or 0) < self._signed:
             raise LogDamaged("the database does not know the newest checkpoint any more")
-        if latest is not None:
-            self._signed = latest.size
-        return size, latest
+        if published is not None:
+            self._signed = published
+        return size, published
 
     def _compare(self, size: int) -> None:
         """The last checkpoint in the second place must be of this log: a database and its blobs set back together look whole."""

@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+import sqlalchemy as sa
 
-from app.kit.db import read, write
+from app.kit.db import make_engine, read, write
 from app.log import guard
 from app.parties import epochs
 from app.parties import service as parties
@@ -279,6 +280,14 @@ def service(backend: str, request: pytest.FixtureRequest, tmp_path_factory: pyte
         yield own
 
 
+@pytest.fixture(scope="module")
+def looks(service: Service) -> Iterator[sa.Engine]:
+    """What the looks at the database go by: hundreds for each flow, each by a connection that is there."""
+    engine = make_engine(service.runtime.settings.database, pool_size=1)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
 def broken(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaking]:
     with breaking(service.runtime, monkeypatch) as it:
@@ -294,9 +303,9 @@ def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
 def test_the_kth_call_fails(
-    service: Service, platform: PlatformParty, lab: LabParty, broken: Breaking, flow: Callable[[World], Made]
+    service: Service, looks: sa.Engine, platform: PlatformParty, lab: LabParty, broken: Breaking, flow: Callable[[World], Made]
 ) -> None:
-    world = World(service, platform, lab)
+    world = World(service, platform, lab, looks)
     fired: list[str] = []
     # On PostgreSQL every fifth call: it is the same code, and `make soak` fails them all.
     stride = 1 if service.backend == "sqlite" or SOAK else 5
@@ -314,7 +323,7 @@ def test_the_kth_call_fails(
             holds()
             break
         fired.append(broken.fired)
-        _nothing_by_half(service)
+        _nothing_by_half(service, looks)
         if done:
             holds()
         assert act(), f"it cannot be done after call {k} ({broken.fired}) failed"
@@ -323,13 +332,13 @@ def test_the_kth_call_fails(
         with read(service.runtime.engine) as session:
             assert guard.unfinished(session, service.runtime.journal) == []
         holds()
-        _nothing_by_half(service)
+        _nothing_by_half(service, looks)
         k += stride
     assert fired, "nothing was broken"
     assert stride > 1 or any("commit" in what for what in fired), fired
     print(flow.__name__, service.backend, len(fired))
 
 
-def _nothing_by_half(service: Service) -> None:
-    with State(service.runtime.settings.database) as state:
+def _nothing_by_half(service: Service, looks: sa.Engine) -> None:
+    with State(service.runtime.settings.database, looks) as state:
         state.check_log()

@@ -156,7 +156,7 @@ def _life(rng: random.Random, database_url: str, count: int) -> dict[str, Any]:
         it.restart()
         it.clients.start()
         for _ in range(count):
-            time.sleep(rng.uniform(0.05, 2.5))
+            time.sleep(rng.uniform(0.05, 2.5 if SOAK else 1.5))
             it.server.kill()
             if rng.random() < 0.15:
                 # Also while it starts, picking up what the last kill left.

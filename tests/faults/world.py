@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
+
 from tests.faults.state import State
 from tests.support import LabParty, PlatformParty, Service
 
@@ -16,6 +18,8 @@ class World:
     service: Service
     platform: PlatformParty
     lab: LabParty
+    looks: sa.Engine | None = None
+    """What its looks at the database go by, one after another."""
     n: int = 0
     release: Any = None
     kept: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +56,7 @@ class World:
         return False
 
     def column(self, sql: str, **values: Any) -> list[Any]:
-        with State(self.service.runtime.settings.database) as state:
+        with State(self.service.runtime.settings.database, self.looks) as state:
             return state.column(sql, **values)
 
     def count(self, sql: str, **values: Any) -> int:
