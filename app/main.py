@@ -112,6 +112,7 @@ from app.web.receipt_pages import router as receipt_pages
 from app.web.recovery_pages import router as recovery_pages
 from app.web.some_pages import router as some_pages
 from app.web.story_pages import router as story_pages
+from app.web.strike_pages import router as strike_pages
 from app.web.testimony_pages import testimony_pages
 from app.web.thread_pages import router as thread_pages
 from app.web.widget_pages import widget_pages
@@ -120,8 +121,8 @@ ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
     agreements, lab_threads, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log, pages,
     public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
-    collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, closing_pages, campaign_pages, call_pages,
-    receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
+    collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, closing_pages, campaign_pages, strike_pages,
+    call_pages, receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 

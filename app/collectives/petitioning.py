@@ -64,6 +64,11 @@ def signatures(session: Session, runtime: Runtime, row: Proposal) -> int:
     return len(tags - {mine}) + 1
 
 
+def signed_by(session: Session, runtime: Runtime, thread: ProposalThread, member: str) -> bool:
+    """Whether a member signed, for their own page."""
+    return thread.key is not None and session.get(Petition, (thread.proposal_id, weighing.tag(runtime, thread, member))) is not None
+
+
 def needed(kind: str, voices: int) -> int:
     """How many of so many with a voice it takes."""
     lesser = min(MOST, max(1, -(-voices // SHARE)))

@@ -34,7 +34,7 @@ from app.parties.models import Lab
 WORDS = 2_000
 _RENEWED = timedelta(days=90)
 """So long before a steward's term ends they can be elected anew."""
-_URGENT = ("strike.call", "licence.recall")
+URGENT = ("strike.call", "licence.recall")
 _TAKES = {
     "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.elect": {"subject"},
     "steward.remove": {"subject"}, "licence.grant": {"subject"}, "licence.recall": {"subject"}, "strike.call": {"strike"}, "strike.end": {"subject"},
@@ -62,8 +62,8 @@ def propose(
     meant = current(session, collective, given.subject, lock=False) if given.type == "steward.elect" else None
     if given.type == "steward.elect" and (meant is None or _long_in_office(meant, now)):
         raise Invalid("proposal_invalid", "As `subject`, give the pseudonym of a member who is no steward, or not for long.", takes=["subject"])
-    if given.urgent_hours is not None and not (given.type in _URGENT or (given.type == "steward.elect" and not terms.in_office(session, collective))):
-        raise Invalid("not_urgent", "Leave `urgent_hours` out; the charter's days hold.", urgent=[*_URGENT, "steward.elect"])
+    if given.urgent_hours is not None and not (given.type in URGENT or (given.type == "steward.elect" and not terms.in_office(session, collective))):
+        raise Invalid("not_urgent", "Leave `urgent_hours` out; the charter's days hold.", urgent=[*URGENT, "steward.elect"])
     if given.type.startswith("licence.") and not _about_a_lab(session, collective, given.type, given.subject):
         raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
     if given.charter is not None and (given.charter.requests == "decide") != row.decides:

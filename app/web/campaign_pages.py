@@ -14,15 +14,20 @@ from app.collectives import campaigns, queries
 from app.collectives.models import Campaign
 from app.collectives.schemas import CampaignIn, PledgeIn
 from app.collectives.service import Acting
+from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
+from app.core.deed import beside
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Invalid
 from app.kit.runtime import Runtime
 from app.parties.models import Lab
 from app.web import telling, thread_words
+from app.web.act_pages import language_of
+from app.web.collective_home_pages import policy_of, with_deeds
 from app.web.collective_pages import Here, built, member, perform, words
 from app.web.rendering import PageRoute, page
+from app.web.saying import deed_language
 from app.web.thread_pages import Word, new_once, once
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
@@ -36,7 +41,7 @@ MOST_LABS = 500
 def list_campaigns(collective: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     here = member(request, session, collective)
     rows = campaigns.of_collective(session, here.collective, MOST)
-    return page("campaigns.html", here=here, found=[_told(session, row) for row in rows], words=thread_words, voice=_voice(runtime, here))
+    return page("campaigns.html", here=here, found=[_told(session, runtime, row) for row in rows], words=thread_words, voice=_voice(runtime, here))
 
 
 @router.get(HERE + "/new")
@@ -47,7 +52,8 @@ def ask_campaign(collective: str, request: Request, runtime: RuntimeDep, session
     labs = session.exec(select(Lab).order_by(Lab.legal_name).limit(MOST_LABS)).all()
     first, last = (now + campaigns.SHORTEST).date(), (now + campaigns.LONGEST).date() - timedelta(days=1)
     return page(
-        "campaign_new.html", here=here, labs=labs, purposes=telling.purposes(), words=thread_words, first=first.isoformat(), last=last.isoformat(),
+        "campaign_new.html", here=here, labs=labs, offered=with_deeds(runtime.parts["policies"]),
+        purposes=telling.purposes(), words=thread_words, first=first.isoformat(), last=last.isoformat(),
         once=new_once(), voice=_voice(runtime, here),
     )  # fmt: skip
 
@@ -58,24 +64,29 @@ def _voice(runtime: Runtime, here: Here) -> bool:
 
 @router.post(HERE)
 async def open_campaign(collective: str, request: Request, runtime: RuntimeDep) -> Response:
+    policy: list[StoredPolicy] = []
+
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
         lab, _, purpose = form.get("against", "").partition("purpose:")
-        pause = form.get("action") == "pause"
+        pause, divert = form.get("action") == "pause", form.get("action") == "divert"
+        diverts = {"policy": {"policy": policy[0].digest}, "to_lab": form.get("to") or None} if divert and policy else {}
         given = built(
             CampaignIn, "Go back and fill in each field of the form.", demand=words(form, "demand"), action=form.get("action", ""), lab=lab or None,
-            purpose=purpose or None, mode=form.get("mode", ""), deadline=_end_of(form.get("deadline", "")),
-            until=_end_of(form.get("until", "")) if pause else None,
+            purpose=purpose or None, mode=form.get("mode", ""), deadline=end_of(form.get("deadline", "")),
+            until=end_of(form.get("until", "")) if pause else None, **diverts,
         )  # fmt: skip
         made = once(
             session, runtime, who, f"campaigns/{collective}", form, given,
-            lambda: campaigns.open_one(session, runtime, who, collective, given, now=runtime.clock.now()),
+            lambda: campaigns.open_one(
+                session, runtime, who, collective, given, now=runtime.clock.now(), policy=policy[0] if diverts else None
+            ),
         )  # fmt: skip
         return f"{HERE.format(collective=collective)}/{made}"
 
-    return await perform(request, runtime, deed)
+    return await perform(request, runtime, deed, lambda form: policy.extend(policy_of(runtime, form) if form.get("action") == "divert" else ()))
 
 
-def _end_of(day: str) -> datetime:
+def end_of(day: str) -> datetime:
     """The end of a day that a form gives (UTC). Raises Invalid (body_invalid)."""
     try:
         return datetime.combine(date.fromisoformat(day), time(), UTC) + timedelta(days=1)
@@ -91,7 +102,7 @@ def show_campaign(
     here = member(request, session, collective)
     row, now = campaigns.find(session, collective, campaign), runtime.clock.now()
     return page(
-        "campaign.html", here=here, one=_told(session, row), words=thread_words, told=told, over=row.deadline <= now,
+        "campaign.html", here=here, one=_told(session, runtime, row), words=thread_words, told=told, over=row.deadline <= now,
         mine=campaigns.own(session, runtime, row, here.who), covers=_covers(session, here),
     )  # fmt: skip
 
@@ -106,12 +117,16 @@ def _covers(session: Session, here: Here) -> str:
     return "all" if here.who.contribution is None else "one"
 
 
-def _told(session: Session, row: Campaign) -> dict[str, Any]:
-    lab = None if row.lab_id is None else session.get_one(Lab, row.lab_id)
+def _told(session: Session, runtime: Runtime, row: Campaign) -> dict[str, Any]:
+    lab, to = (None if one is None else session.get_one(Lab, one) for one in (row.lab_id, row.to_lab_id))
+    book: PolicyBook = runtime.parts["policies"]
+    policy = None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id]
     return {
         "id": row.id, "demand": row.demand, "action": row.action, "lab": lab, "until": row.until,
         "purpose": None if row.purpose is None else telling.purpose(row.purpose), "mode": row.mode, "deadline": row.deadline,
-        "state": row.state, "author": row.author, "pledges": campaigns.pledges(session, row), "terms_sha256": campaigns.terms_sha256(row),
+        "state": row.state, "author": row.author, "pledges": campaigns.pledges(session, row), "to": to,
+        "terms_sha256": campaigns.terms_sha256(row, None if policy is None else policy.digest), "policy": None if policy is None else policy.digest,
+        "deed": None if policy is None else beside(policy.terms, deed_language()),
         "few": row.executed < queries.FEWEST,
     }  # fmt: skip
 
@@ -122,7 +137,10 @@ async def pledge(collective: str, campaign: str, request: Request, runtime: Runt
         asked = form.get("threshold", "").strip()
         threshold = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 8 else None
         advice = "Go back and say how many others must act too, as a number from 0 to 1000000."
-        given = built(PledgeIn, advice, threshold=threshold, terms_sha256=form.get("terms", ""))
+        given = built(
+            PledgeIn, advice, threshold=threshold, terms_sha256=form.get("terms", ""), policy=form.get("policy") or None,
+            language=language_of(form),
+        )  # fmt: skip
         campaigns.pledge(session, runtime, who, collective, campaign, given, now=runtime.clock.now())
         return f"{HERE.format(collective=collective)}/{campaign}?told=pledged"
 

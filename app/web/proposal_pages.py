@@ -1,6 +1,7 @@
 """A proposal as members meet it: its text and what it would change, the vote, what came of it, and what was said against it."""
 
 import json
+from datetime import datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Request as LabRequest
 from app.agreements.models import Use as UseRow
-from app.collectives import closing, proposals, queries, threads, voting
+from app.collectives import closing, proposals, queries, strikes, threads, voting
 from app.collectives.electorate import tag_of
 from app.collectives.models import (
     BallotRow,
@@ -33,7 +34,8 @@ from app.kit.runtime import Runtime
 from app.log import proofs
 from app.parties.models import Lab
 from app.web import collective_words as told
-from app.web import telling
+from app.web import strike_pages, telling
+from app.web.campaign_pages import end_of
 from app.web.collective_home_pages import charter_of, policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now
@@ -45,7 +47,8 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 TOLD = {
     "proposed": say("Your proposal is there."), "voted": say("Your vote is in. You can vote again until the vote ends: the last one counts."),
     "objection": say("Your objection is there. It stands until you take it back."), "report": say("Your words stand with the outcome from now on."),
-    "withdrawn": say("You took your objection back."),
+    "withdrawn": say("You took your objection back."), "signed": say("You signed for a vote."),
+    "unsigned": say("Your name for a vote is gone."),
 }  # fmt: skip
 """What was just done, by a word in the address."""
 Word = Annotated[str, Query(max_length=40)]
@@ -69,6 +72,7 @@ def read_proposal(
         outcome=None if found is None else json.loads(bytes(found.body)), decided=found, verdicts=told.VERDICTS,
         labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, row),
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
+        petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -99,11 +103,17 @@ def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> di
         after = json.loads(bytes(row.charter))
         before = queries.charter(session, row.collective_id, row.charter_n)
         effect["charter"], effect["charter_before"] = _rules(after), _rules(before)
+    if row.strike is not None:
+        effect["strike"] = strike_pages.described(session, _with_day(strikes.read_terms(row.strike)))
     if row.type.startswith("licence.") and row.subject is not None:
         effect["lab"] = session.get(Lab, row.subject)
         if row.request_id is not None:
             effect["use"] = _use(session, row.request_id)
     return effect
+
+
+def _with_day(terms: dict[str, Any]) -> dict[str, Any]:
+    return {**terms, "until": None if terms["until"] is None else datetime.fromisoformat(terms["until"])}
 
 
 def _rules(body: dict[str, Any]) -> dict[str, Any]:
@@ -218,12 +228,23 @@ def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session:
         "propose.html", here=here, types={name: told.TYPES[name] for name in proposals._TAKES}, kind=kind, once=fresh_key(), offered=with_deeds(book),
         voice=here.mine.steward or here.mine.voice_from <= runtime.clock.now(), charter=here.charter,
         labs=_labs(session, here, kind), stewards=_stewards(session, here), policy=policy_now(runtime, here.collective),
-        rules=told.rules(here.charter, kind) if kind else [],
+        rules=told.rules(here.charter, kind) if kind else [], **_striking(session, here, kind, runtime.clock.now()),
     )  # fmt: skip
+
+
+def _striking(session: Session, here: Here, kind: str | None, now: datetime) -> dict[str, Any]:
+    """What a form to call a strike, or to end one, can choose from; and which can be decided in a day each."""
+    return {
+        "purposes": telling.purposes() if kind == "strike.call" else [], "kinds": strike_pages.KINDS, "urgent": kind in proposals.URGENT,
+        "waiting": strike_pages.waiting(session, here, now) if kind == "strike.call" else [],
+        "running": strike_pages.running(session, here, now) if kind == "strike.end" else [],
+    }  # fmt: skip
 
 
 def _labs(session: Session, here: Here, kind: str | None) -> list[Lab]:
     """Labs that the proposal can be about: to be refused, or those that are."""
+    if kind == "strike.call":
+        return list(session.exec(select(Lab).order_by(Lab.legal_name).limit(200)))
     if kind not in ("licence.recall", "licence.grant"):
         return []
     refused = sa.select(LabRefusal.lab_id).where(LabRefusal.collective_id == here.collective.id)  # type: ignore[call-overload]
@@ -249,6 +270,10 @@ async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Res
             kept = {name: now_[name] for name in ("decisions", "review_days") if name in now_} | {"requests": now_.get("requests", "policy")}
             charter = charter_of(form, {**kept, "asks": now_.get("asks", 5)})
         fields: dict[str, Any] = {"charter": charter, "subject": words(form, "subject") or None}
+        if form.get("type") == "strike.call":
+            fields["strike"] = strike_pages.strike_of(session, form, end_of)
+        if form.get("urgent") == "yes":
+            fields["urgent_hours"] = 24
         if policy:
             fields["policy"] = {"policy": policy[0].digest}
         given = built(ProposeIn, "Go back, write what you propose, and fill in the rest.", type=form.get("type"), text=words(form, "words"), **fields)

@@ -60,7 +60,7 @@ MIRROR = {
 """Why there are no opinion groups to be seen."""
 ACTIONS = {
     "withdraw": say("take back what they got, so that it must be deleted"), "pause": say("give them nothing more until a day"),
-    "refuse_new": say("give them nothing of what I make from then on"),
+    "refuse_new": say("give them nothing of what I make from then on"), "divert": say("give what I made to others, under terms that we choose now"),
 }  # fmt: skip
 """What pledges do, in the words of one who pledges."""
 CAMPAIGNS = {
