@@ -57,6 +57,11 @@ def new_once() -> str:
     return encode_secret(os.urandom(20))
 
 
+def yes(form: dict[str, str], name: str) -> bool | None:
+    """Which of two buttons was pressed, if it was one of them."""
+    return {"yes": True, "no": False}.get(form.get(name, ""))
+
+
 def base_of(collective: str, proposal: str) -> str:
     """The address that a thread's pages begin with."""
     return PROPOSAL.format(collective=collective, proposal=proposal)
