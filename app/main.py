@@ -91,6 +91,7 @@ from app.revocations.router import router as revocations
 from app.revocations.webhook_routes import router as webhook_routes
 from app.web.act_pages import router as act_pages
 from app.web.call_pages import router as call_pages
+from app.web.closing_pages import router as closing_pages
 from app.web.collective_home_pages import router as collective_home_pages
 from app.web.collective_public_pages import router as collective_public_pages
 from app.web.everything import router as everything
@@ -116,7 +117,7 @@ ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
     agreements, lab_threads, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log, pages,
     public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
-    collective_public_pages, collective_home_pages, proposal_pages, call_pages, receipt_pages,
+    collective_public_pages, collective_home_pages, proposal_pages, closing_pages, call_pages, receipt_pages,
     intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 

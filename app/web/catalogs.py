@@ -21,16 +21,16 @@ from app.web.languages import ENGLISH, HERE
 
 WEB = HERE.parent
 MET = (
-    "already_withdrawn", "awaiting_checkpoint", "body_invalid", "body_too_large", "calls_open", "charter_invalid", "claim_already_redeemed",
-    "claim_expired", "claim_unknown", "cohort_too_small", "compensation_not_due", "consent_wider_needs_claim", "console_ended", "contribution_gone",
-    "contributor_refused", "csrf", "cursor_invalid", "eligibility_invalid", "eligibility_missing", "erasure_unknown", "form_invalid",
-    "group_unknown", "id_invalid", "idempotency_in_flight", "idempotency_key_reused", "ids_missing", "ingest_key_unknown", "journal_unavailable",
-    "kind_unknown", "load_spent", "log_read_only", "mandate_policy_changed", "mandate_too_long", "media_type", "no_voice_yet", "not_elector",
-    "not_found", "objection_stands", "objection_withdrawn", "parameter_invalid", "passkey_count", "passkey_expired", "passkey_invalid",
-    "passkey_other_act", "passkey_unknown", "passkey_unverified", "passkey_used", "passkey_wrong_site", "passkeys_too_many", "policy_never_permits",
-    "policy_not_narrower", "policy_unknown", "policy_unknown_template", "proposal_invalid", "proposal_state", "rate_limited", "reasons_missing",
-    "receipt_scope", "receipts_too_many", "record_too_large", "recovery_code_mistyped", "recovery_code_unknown", "report_too_long", "text_changed",
-    "unavailable",
+    "already_withdrawn", "appeal_settled", "awaiting_checkpoint", "body_invalid", "body_too_large", "calls_open", "charter_invalid",
+    "claim_already_redeemed", "claim_expired", "claim_unknown", "closer_involved", "closure_exists", "closure_uncited", "cohort_too_small",
+    "compensation_not_due", "consent_wider_needs_claim", "console_ended", "contribution_gone", "contributor_refused", "csrf", "cursor_invalid",
+    "eligibility_invalid", "eligibility_missing", "erasure_unknown", "form_invalid", "group_unknown", "id_invalid", "idempotency_in_flight",
+    "idempotency_key_reused", "ids_missing", "ingest_key_unknown", "journal_unavailable", "kind_unknown", "load_spent", "log_read_only",
+    "mandate_policy_changed", "mandate_too_long", "media_type", "no_voice_yet", "not_elector", "not_found", "objection_stands",
+    "objection_withdrawn", "parameter_invalid", "passkey_count", "passkey_expired", "passkey_invalid", "passkey_other_act", "passkey_unknown",
+    "passkey_unverified", "passkey_used", "passkey_wrong_site", "passkeys_too_many", "policy_never_permits", "policy_not_narrower", "policy_unknown",
+    "policy_unknown_template", "proposal_invalid", "proposal_state", "rate_limited", "reasons_missing", "receipt_scope", "receipts_too_many",
+    "record_too_large", "recovery_code_mistyped", "recovery_code_unknown", "report_too_long", "text_changed", "unavailable",
 )  # fmt: skip
 """The problems that a page can end in, by code."""
 _PYTHON = {"say": None, "say_many": (1, 2)}

@@ -34,6 +34,7 @@ from app.log import proofs
 from app.parties.models import Lab
 from app.web import collective_words as told
 from app.web import telling
+from app.web.closing_pages import GROUNDS, may_close
 from app.web.collective_home_pages import charter_of, policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now
@@ -45,7 +46,8 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 TOLD = {
     "proposed": say("Your proposal is there."), "voted": say("Your vote is in. You can vote again until the vote ends: the last one counts."),
     "objection": say("Your objection is there. It stands until you take it back."), "report": say("Your words stand with the outcome from now on."),
-    "withdrawn": say("You took your objection back."),
+    "withdrawn": say("You took your objection back."), "closed": say("Your note is there."),
+    "appealed": say("You said that the note is wrong. A steward looks at it."), "settled": say("You decided it."),
 }  # fmt: skip
 """What was just done, by a word in the address."""
 Word = Annotated[str, Query(max_length=40)]
@@ -66,8 +68,9 @@ def read_proposal(
         type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,
         effect=_effect(session, runtime, here, row), rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
-        outcome=None if found is None else json.loads(bytes(found.body)), decided=found, verdicts=told.VERDICTS,
-        labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, row),
+        outcome=None if found is None else json.loads(bytes(found.body)), decided=found, verdicts=told.VERDICTS, grounds=GROUNDS,
+        labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, here, row),
+        may_close=may_close(session, runtime, here, row, now), appealable=row.appeal_until > now,
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
     )  # fmt: skip
@@ -115,14 +118,15 @@ def _use(session: Session, request: str) -> Any:
     return None if found is None else telling.used(parse_use(found.body["use"]))
 
 
-def _notes(session: Session, runtime: Runtime, row: Proposal) -> list[dict[str, Any]]:
-    """Closing notes, each with the argument that it names as the strongest against."""
-    found = closing.notes(session, row.id)
-    said = threads.words_of(session, runtime, [one.id for one in found])
+def _notes(session: Session, runtime: Runtime, here: Here, row: Proposal) -> list[dict[str, Any]]:
+    """Closing notes, each with the argument that it names as the strongest against, and what is said against the note."""
+    found = [(one, closing.appeal_of(session, one.id)) for one in closing.notes(session, row.id)]
+    said = threads.words_of(session, runtime, [item.id for pair in found for item in pair if item is not None])
     return [
-        {"note": one, "text": said[one.id][1] if one.id in said else None, "cited": _cited(session, runtime, one),
-         "appeal": closing.appeal_of(session, one.id)}
-        for one in found
+        {"note": one, "text": said[one.id][1] if one.id in said else None, "cited": _cited(session, runtime, one), "appeal": appeal,
+         "because": said[appeal.id][1] if appeal is not None and appeal.id in said else None,
+         "mine": appeal is not None and here.mine is not None and closing.may_decide(row, one, appeal, here.mine)}
+        for one, appeal in found
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from app.collectives.models import BallotRow, Mandate, Membership, MinorityRepor
 from app.kit.db import read
 from app.web import languages
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import CHARTER, founded, joined, on_one_backend, pass_days, people
+from tests.collectives.members import CHARTER, founded, joined, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.core.test_deed import grade
 from tests.support import LabParty, PlatformParty, Service
@@ -149,6 +149,19 @@ def test_a_vote_is_cast_changed_and_counted_and_a_no_says_why(service: Service, 
     pass_days(service, mine[0], proposal, 7)
     counted = windows[2].get(here)
     assert "3 of 3 who had a vote took part." in words(counted) and "Nobody wrote a closing note yet." in words(counted)
+    close = windows[2].get(here + "/closure")
+    cites = re.findall(r'name="cites" value="(mrp_[0-9a-z]{26})"', close.text)
+    assert "/closure\"" in counted.text and "/closure\"" not in windows[0].get(here).text, "who had a part in it does not write the note"
+    said = {"once": hidden(close, "once"), "words": "Most were for it."}
+    assert post(windows[2], here + "/closure", **said).status_code == 422, "it names the strongest point against"
+    noted = post(windows[2], here + "/closure", **{**said, "once": "another"}, cites=cites[0])
+    assert "Most were for it." in words(noted) and "The strongest point against it It harms those who live by it." in words(noted)
+    steward(service, mine[1])
+    form = windows[0].get(here + "/closure/appeal")
+    wrong = {"once": hidden(form, "once"), "grounds": "note-misleading", "words": "It leaves me out."}
+    assert "no steward has decided it yet" in words(post(windows[0], here + "/closure/appeal", **wrong))
+    assert "It is right: strike the note" in words(windows[1].get(here)) and "It is right" not in words(windows[0].get(here))
+    assert "This note was found to be wrong:" in words(post(windows[1], here + "/closure/decision", right="yes"))
     form = windows[2].get(here)
     dissent = post(windows[2], here + "/report", once=hidden(form, "once"), words="I am still against it.")
     assert "Words against the outcome" in words(dissent) and "I am still against it." in words(dissent)
@@ -236,8 +249,13 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
         one.vote(opened, "yes" if n < 7 else "no", [] if n < 7 else ["harm"])
     look("ballot", here)
     pass_days(service, mine[0], narrow["id"], 7)
+    look("close", here + "/closure")
     mine[5].close(narrow["id"], "It was decided in calm.", objected["id"])
     look("outcome", here)
+    look("appeal", here + "/closure/appeal")
+    mine[3].appeal_note(narrow["id"], "note-misleading", "Not so.")
+    steward(service, mine[1])
+    look("appealed", here)
     look("public after", f"/collectives/{mine[0].id}")
     own = founded(mine[1]._person, listed=False)
     look("own", at(own, "?done=founded"))
