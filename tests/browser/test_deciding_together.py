@@ -13,6 +13,11 @@ from tests.collectives.test_deciding import NARROW, union_of
 from tests.support import PlatformParty, Service
 
 
+def vote(page: Page) -> None:
+    with page.expect_navigation():
+        page.get_by_role("button", name="Vote", exact=True).click()
+
+
 def test_a_member_votes_and_reads_what_came_of_it(service: Service, platform: PlatformParty, opened: Callable[..., Page]) -> None:
     once_is_enough(service)
     mine = union_of(service, platform, 3, dimension={"name": "trade", "values": ["voters", "labellers"]})
@@ -34,12 +39,12 @@ def test_a_member_votes_and_reads_what_came_of_it(service: Service, platform: Pl
     pass_days(service, mine[0], proposal["id"], 7)
     page.reload()
     page.get_by_role("radio", name="No I do not want it.").check()
-    tap(page, "Vote")
+    vote(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("A no or a block gives its reasons.")
     page.go_back()
     page.get_by_role("radio", name="No I do not want it.").check()
     page.get_by_role("checkbox", name="It is not fair").check()
-    tap(page, "Vote")
+    vote(page)
     expect(page.get_by_role("status")).to_contain_text("Your vote is in.")
     no_barriers(page)
     page.get_by_role("radio", name="Block").check()
