@@ -72,6 +72,7 @@ from app.revocations import (
     availability,
     compensation,
     completion,
+    convening,
     deadlines,
     deletions,
     eviction,
@@ -81,6 +82,7 @@ from app.revocations import (
     striking,
     webhooks,
 )  # fmt: skip
+from app.revocations.call_routes import router as calls
 from app.revocations.compensation_routes import router as compensation_routes
 from app.revocations.objection_routes import router as objections
 from app.revocations.push_routes import router as push
@@ -89,7 +91,11 @@ from app.revocations.router import router as revocations
 from app.revocations.webhook_routes import router as webhook_routes
 from app.web.act_pages import router as act_pages
 from app.web.amendment_pages import router as amendment_pages
+from app.web.call_pages import router as call_pages
 from app.web.campaign_pages import router as campaign_pages
+from app.web.closing_pages import router as closing_pages
+from app.web.collective_home_pages import router as collective_home_pages
+from app.web.collective_public_pages import router as collective_public_pages
 from app.web.comment_pages import router as comment_pages
 from app.web.everything import router as everything
 from app.web.finding_pages import router as finding_pages
@@ -102,6 +108,7 @@ from app.web.operator_pages import router as operator_pages
 from app.web.pages import pages
 from app.web.passkey_pages import router as passkey_pages
 from app.web.pay_pages import router as pay_pages
+from app.web.proposal_pages import router as proposal_pages
 from app.web.public_pages import router as public_pages
 from app.web.receipt_pages import router as receipt_pages
 from app.web.recovery_pages import router as recovery_pages
@@ -113,9 +120,11 @@ from app.web.widget_pages import widget_pages
 
 ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
-    agreements, lab_threads, release_routes, revocations, objections, reports, compensation_routes, push, webhook_routes, log, pages, public_pages,
-    object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages, receipt_pages,
-    thread_pages, comment_pages, amendment_pages, note_pages, campaign_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
+    agreements, lab_threads, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log, pages,
+    public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
+    collective_public_pages, collective_home_pages, proposal_pages, closing_pages, call_pages, receipt_pages,
+    thread_pages, comment_pages, amendment_pages, note_pages, campaign_pages,
+    intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 
@@ -186,6 +195,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "portals": parties_service.forget_portal_sessions,
         "tokens": parties_service.forget_revoked_tokens, "applications": applying.forget_old,
         "events": webhooks.forget_old, "intents": consents_service.forget_intents, "eligibility": eligibility.forget_old,
+        "calls": convening.forget_old,
     }  # fmt: skip
     housekeeper = runtime.parts["housekeeper"] = Housekeeper(runtime, chores)
     housekeeper.errands = {

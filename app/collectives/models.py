@@ -145,6 +145,8 @@ class Proposal(SQLModel, table=True):
     author: str | None = Field(default=None, sa_type=IdType)
     charter_n: int
     text: str
+    first_text: str | None = None
+    """The text as it was put up, once it was changed: what people began to discuss."""
     text_sha256: str
     policy_id: int | None = Field(default=None, foreign_key="policy.id")
     charter: bytes | None = None

@@ -118,6 +118,7 @@ def replace_text(session: Session, row: Proposal, text: str) -> None:
     digest = sha256_hex(text.encode())
     if digest != row.text_sha256:
         row.rounds += queries.unanswered(session, row)
+        row.first_text = row.text if row.first_text is None else row.first_text
         row.text, row.text_sha256, row.amended_index = text, digest, log.size(session)
     session.add(row)
     session.flush()

@@ -69,6 +69,13 @@ def member(session: Session, collective: str, contributor: str, *, lock: bool = 
     return row, mine
 
 
+def groups_of(session: Session, contributor: str) -> list[tuple[Collective, Membership]]:
+    """The collectives that somebody belongs to, in the order of joining."""
+    query = select(Collective, Membership).join(Membership, sa.and_(Membership.collective_id == Collective.id))
+    query = query.where(Membership.contributor_id == contributor, Membership.left_at == None)
+    return list(session.exec(query.order_by(Membership.joined_at, Membership.id)))  # type: ignore[arg-type]
+
+
 def readable(session: Session, collective: str, contributor: str | None) -> Collective:
     """A collective that is public, or that the contributor is a member of. Raises NotFound (not_found)."""
     row = collective_of(session, collective)

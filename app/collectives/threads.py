@@ -121,6 +121,11 @@ def words_of(session: Session, runtime: Runtime, items: Iterable[str]) -> dict[s
     return found
 
 
+def forget_words(session: Session, items: Iterable[str]) -> None:
+    """Delete what was said, so that nobody can read it any more."""
+    session.execute(sa.delete(_WORDS).where(_WORDS.c.item_id.in_(list(items))))
+
+
 def seal_anew(session: Session, person: Person, sealer: Sealer, contributor: str) -> None:
     """Under a fresh key, whose row the caller holds."""
     for row in session.exec(select(Words).where(Words.contributor_id == contributor)):

@@ -193,6 +193,8 @@ CODES: dict[str, str] = {
     "reasons_missing": "A no or a block gives its reasons.",
     "text_changed": "The text that is voted on is another than the one that was read.",
     "report_too_long": "A minority report has at most 2,000 words.",
+    "cohort_too_small": "Fewer than ten people would get the call.",
+    "calls_open": "As many calls of this person stand as may at once.",
     # deliberating
     "thread_frozen": "The thread around the proposal is frozen; nothing is added to it.",
     "statements_closed": "Statements are taken until three days before the freeze.",

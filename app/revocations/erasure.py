@@ -31,7 +31,7 @@ from app.log.models import LogEntry
 from app.parties import contributors, passkeys, recovery
 from app.parties.models import Contributor, DataKey, PortalSession, Receipt
 from app.releases.models import Release
-from app.revocations import availability, compensation
+from app.revocations import availability, compensation, convening
 from app.revocations.acting import Holder, lock, named, note, recall
 from app.revocations.models import ConsentAct, Erasure
 from app.revocations.schemas import ErasureIn
@@ -78,6 +78,7 @@ def request(
     if everything:
         pledging.forget(session, runtime, holder.contributor)
         threads.forget(session, runtime, holder.contributor)
+        convening.forget(session, holder.contributor)
         _destroy_person(session, holder.contributor, asked.refusal, now)
     else:
         forget(session, holder.contributor, one)
@@ -85,6 +86,8 @@ def request(
         recovery.end(session, holder.contributor, one)
         if passkeys.is_sole(session, holder.contributor):
             passkeys.forget(session, holder.contributor, now)
+            convening.forget(session, holder.contributor)
+        convening.forget(session, holder.contributor, contribution=one)
     body = {
         "erasure": erasure, "scope": asked.scope, "refusal": asked.refusal, "contributions": sorted(rows), "by": "subject",
         "capability": "receipt" if holder.claimed else "claim-link",

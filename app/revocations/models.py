@@ -1,6 +1,6 @@
 """Tables of the revocations slice."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -207,3 +207,30 @@ class AvailabilityMark(SQLModel, table=True):
     platform_id: str = Field(primary_key=True, foreign_key="platform.id", sa_type=IdType)
     log_index: int = Field(sa_type=sa.BigInteger)
     at: datetime = Field(sa_type=Instant)
+
+
+class Call(SQLModel, table=True):
+    """What somebody says to all people of one release, or of their platform: one of `release_id` and `platform_id` says to whom. Its words
+    lie with those of threads, sealed under the person's key. Deleted when it is over."""
+
+    __tablename__ = "call"
+    __table_args__ = (sa.Index("ix_call_contributor", "contributor_id"),)
+
+    id: str = Field(primary_key=True, sa_type=IdType)
+    contributor_id: str = Field(sa_type=IdType)
+    contribution_id: str | None = Field(default=None, sa_type=IdType)
+    """What the receipt was for that it was made with, where that was one contribution."""
+    release_id: str | None = Field(default=None, foreign_key="release.id", sa_type=IdType)
+    platform_id: str | None = Field(default=None, foreign_key="platform.id", sa_type=IdType)
+    collective_id: str | None = Field(default=None, foreign_key="collective.id", sa_type=IdType)
+    opened_at: datetime = Field(sa_type=Instant)
+    expires_on: date
+
+
+class CallHidden(SQLModel, table=True):
+    """A call that somebody wants to see no more."""
+
+    __tablename__ = "call_hidden"
+
+    call_id: str = Field(primary_key=True, foreign_key="call.id", sa_type=IdType)
+    contributor_id: str = Field(primary_key=True, sa_type=IdType)

@@ -12,9 +12,9 @@ from app.collectives.service import Acting
 from app.collectives.thread_schemas import AcceptIn, AmendmentIn
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
-from app.web.collective_pages import built, perform, words
+from app.web.collective_pages import built, once, perform, words
 from app.web.rendering import PageRoute, page
-from app.web.thread_pages import PROPOSAL, around, base_of, once, yes
+from app.web.thread_pages import PROPOSAL, around, base_of, yes
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 _MOST_COMPARED = 2_000_000
@@ -59,7 +59,7 @@ async def amend(collective: str, proposal: str, request: Request, runtime: Runti
             base_sha256=form.get("base", ""),
         )  # fmt: skip
         made = once(
-            session, runtime, who, f"amendments/{proposal}", form, given,
+            session, runtime, who, f"amendments/{proposal}", form,
             lambda: amendments.amend(session, runtime, who, collective, proposal, given.text, given.base_sha256, now=runtime.clock.now()),
         )  # fmt: skip
         return f"{base_of(collective, proposal)}/amendments#{made}"

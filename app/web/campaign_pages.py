@@ -21,9 +21,9 @@ from app.kit.errors import Invalid
 from app.kit.runtime import Runtime
 from app.parties.models import Lab
 from app.web import telling, thread_words
-from app.web.collective_pages import Here, built, member, perform, words
+from app.web.collective_pages import Here, built, fresh_key, member, once, perform, words
 from app.web.rendering import PageRoute, page
-from app.web.thread_pages import Word, new_once, once
+from app.web.thread_pages import Word
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 HERE = "/r/collectives/{collective}/campaigns"
@@ -48,7 +48,7 @@ def ask_campaign(collective: str, request: Request, runtime: RuntimeDep, session
     first, last = (now + campaigns.SHORTEST).date(), (now + campaigns.LONGEST).date() - timedelta(days=1)
     return page(
         "campaign_new.html", here=here, labs=labs, purposes=telling.purposes(), words=thread_words, first=first.isoformat(), last=last.isoformat(),
-        once=new_once(), voice=_voice(runtime, here),
+        once=fresh_key(), voice=_voice(runtime, here),
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ async def open_campaign(collective: str, request: Request, runtime: RuntimeDep) 
             until=_end_of(form.get("until", "")) if pause else None,
         )  # fmt: skip
         made = once(
-            session, runtime, who, f"campaigns/{collective}", form, given,
+            session, runtime, who, f"campaigns/{collective}", form,
             lambda: campaigns.open_one(session, runtime, who, collective, given, now=runtime.clock.now()),
         )  # fmt: skip
         return f"{HERE.format(collective=collective)}/{made}"

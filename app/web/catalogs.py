@@ -22,16 +22,19 @@ from app.web.languages import ENGLISH, HERE
 WEB = HERE.parent
 MET = (
     "already_withdrawn", "amendment_settled", "answer_exists", "appeal_settled", "awaiting_checkpoint", "body_invalid", "body_too_large",
-    "campaign_invalid", "campaign_over", "claim_already_redeemed", "claim_expired", "claim_unknown", "closer_involved", "closure_exists",
-    "closure_uncited", "comment_too_deep", "compensation_not_due", "consent_wider_needs_claim", "console_ended", "contribution_gone",
-    "contributor_refused", "csrf", "cursor_invalid", "erasure_unknown", "form_invalid", "id_invalid", "idempotency_in_flight", "ids_missing",
-    "ingest_key_unknown", "item_hidden", "journal_unavailable", "load_spent", "log_read_only", "media_type", "member_uninvolved",
-    "moderation_settled", "no_voice_yet", "not_found", "not_proposer", "not_steward", "nothing_to_pledge", "objection_stands",
-    "objection_withdrawn", "own_statement", "parameter_invalid", "passkey_count", "passkey_expired", "passkey_invalid", "passkey_other_act",
-    "passkey_unknown", "passkey_unverified", "passkey_used", "passkey_wrong_site", "passkeys_too_many", "policy_never_permits", "policy_unknown",
-    "policy_unknown_template", "policy_unknown_term", "polis_again", "polis_invalid", "proposal_state", "rate_limited", "reason_unknown",
-    "receipt_scope", "receipts_too_many", "record_too_large", "recovery_code_mistyped", "recovery_code_unknown", "statements_closed",
-    "statements_full", "steward_involved", "text_changed", "thread_frozen", "thread_full", "unavailable",
+    "calls_open", "campaign_invalid", "campaign_over", "charter_invalid", "claim_already_redeemed", "claim_expired", "claim_unknown",
+    "closer_involved", "closure_exists", "closure_uncited", "cohort_too_small", "comment_too_deep", "compensation_not_due",
+    "consent_wider_needs_claim", "console_ended", "contribution_gone", "contributor_refused", "csrf", "cursor_invalid", "eligibility_invalid",
+    "eligibility_missing", "erasure_unknown", "form_invalid", "group_unknown", "id_invalid", "idempotency_in_flight", "idempotency_key_reused",
+    "ids_missing", "ingest_key_unknown", "item_hidden", "journal_unavailable", "kind_unknown", "load_spent", "log_read_only",
+    "mandate_policy_changed", "mandate_too_long", "media_type", "member_uninvolved", "moderation_settled", "no_voice_yet", "not_elector",
+    "not_found", "not_proposer", "not_steward", "nothing_to_pledge", "objection_stands", "objection_withdrawn", "own_statement",
+    "parameter_invalid", "passkey_count", "passkey_expired", "passkey_invalid", "passkey_other_act", "passkey_unknown", "passkey_unverified",
+    "passkey_used", "passkey_wrong_site", "passkeys_too_many", "policy_never_permits", "policy_not_narrower", "policy_unknown",
+    "policy_unknown_template", "policy_unknown_term", "polis_again", "polis_invalid", "proposal_invalid", "proposal_state", "rate_limited",
+    "reason_unknown", "reasons_missing", "receipt_scope", "receipts_too_many", "record_too_large", "recovery_code_mistyped",
+    "recovery_code_unknown", "report_too_long", "statements_closed", "statements_full", "steward_involved", "text_changed", "thread_frozen",
+    "thread_full", "unavailable",
 )  # fmt: skip
 """The problems that a page can end in, by code."""
 _PYTHON = {"say": None, "say_many": (1, 2)}

@@ -18,10 +18,14 @@ from sqlmodel import Session
 from app.collectives import queries, threads
 from app.collectives.models import Collective, Membership, Proposal
 from app.collectives.service import Acting
+from app.core.canonical import sha256_hex
 from app.kit.body import form_of
-from app.kit.db import write
-from app.kit.errors import Invalid, NotFound
+from app.kit.db import read, write
+from app.kit.errors import DomainError, Invalid, NotFound
+from app.kit.idempotency import Once
+from app.kit.ids import random_id
 from app.kit.runtime import Runtime
+from app.kit.shown import FIELD
 from app.parties.auth import client_id, receipt_from, same_origin
 from app.parties.models import Receipt
 
@@ -77,18 +81,52 @@ def reader(request: Request, session: Session, collective: str, proposal: str) -
     return Here(receipt, Acting.of(receipt), queries.collective_of(session, collective), charter, mine), row
 
 
-async def perform(request: Request, runtime: Runtime, deed: Deed) -> Response:
-    """Do what a form asks in one transaction, and go on to where `deed` says. Raises what `person` and the deed do, and Forbidden (csrf)."""
+async def perform(request: Request, runtime: Runtime, deed: Deed, before: Callable[[dict[str, str]], None] | None = None) -> Response:
+    """Do what a form asks in one transaction, and go on to where `deed` says. `before` is for what has a transaction of its own, such as to
+    store the policy that the form chooses. Raises what `person` and the deed do, and Forbidden (csrf)."""
     if "authorization" in request.headers:
         await run_in_threadpool(turn_away, request)  # before a word about the form
     form = await form_of(request)
-    return RedirectResponse(await run_in_threadpool(_perform, request, runtime, form, deed), 303, NO_STORE)
+    return RedirectResponse(await run_in_threadpool(_perform, request, runtime, form, deed, before), 303, NO_STORE)
 
 
-def _perform(request: Request, runtime: Runtime, form: dict[str, str], deed: Deed) -> str:
+ADVICE = {
+    "reasons_missing": "Go back and tick at least one reason.", "text_changed": "Go back and load the page again: the text was changed.",
+    "no_voice_yet": "Wait until the day that the page of the group says. You can read all of it until then.",
+    "mandate_policy_changed": "Go back and load the page again: the terms of the group were changed.",
+    "proposal_invalid": "Go back and fill in what it is about.", "policy_not_narrower": "Go back and propose it as terms for all of you.",
+    "eligibility_missing": "Ask a platform that you give to for a code.", "group_unknown": "Go back and choose your part from the list.",
+}  # fmt: skip
+"""What to do, for who meets these refusals on a page: the API's own advice names fields."""
+
+
+def _perform(
+    request: Request, runtime: Runtime, form: dict[str, str], deed: Deed, before: Callable[[dict[str, str]], None] | None
+) -> str:
     same_origin(request)
-    with write(runtime.engine) as session:
-        return deed(session, Acting.of(receipt_from(request, session)), form)
+    if before is not None:
+        with read(runtime.engine) as session:
+            receipt_from(request, session)
+        before(form)
+    try:
+        with write(runtime.engine) as session:
+            return deed(session, Acting.of(receipt_from(request, session)), form)
+    except DomainError as error:
+        error.detail = ADVICE.get(error.code, error.detail)
+        raise
+
+
+def fresh_key() -> str:
+    """For the hidden field `once` of a form that makes something."""
+    return random_id("act")
+
+
+def once(session: Session, runtime: Runtime, who: Acting, route: str, form: dict[str, str], act: Callable[[], str]) -> str:
+    """Do a form's act once, however often it is pressed: gives the id of what it made, now or before. What else is written in the same
+    form, by who went back, is another act. Raises what `act` and `Once` do."""
+    said = repr(sorted((name, value) for name, value in form.items() if name != FIELD)).encode()
+    key = f"{form['once'][:40]}/{sha256_hex(said)}" if form.get("once") else None
+    return Once.of(who.contributor, f"page/{route}", key, said).perform(session, runtime.clock.now(), act)[0]
 
 
 # -- what a form says ------------------------------------------------------------------------------------------------------

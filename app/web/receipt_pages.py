@@ -1,6 +1,6 @@
 """What I gave: the pages that a receipt opens. Reads only; what a person does is in `act_pages.py`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlmodel import Session
 
+from app.collectives.queries import groups_of
 from app.contributions import queries, receipts
 from app.contributions.models import Contribution
 from app.kit.access import BY_LINK, BY_RECEIPT
@@ -19,7 +20,7 @@ from app.kit.runtime import Runtime
 from app.parties import claims, recovery
 from app.parties.auth import COOKIE, bearer, receipt_from, same_origin
 from app.parties.models import Receipt
-from app.revocations import acts, compensation, reporting, whereabouts
+from app.revocations import acts, compensation, convening, reporting, whereabouts
 from app.revocations.acting import Holder
 from app.web import telling
 from app.web.object_pages import said
@@ -73,7 +74,7 @@ def mine(
     return page(
         "mine.html", items=telling.facts_of(session, runtime, rows[:MOST_LISTED]), more=more, fresh=fresh, first=cursor is None,
         labs=telling.labs(held, taken), target="all", done=done_by(session, runtime, receipt),
-        owed=_is_owed(session, receipt), kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
+        owed=_is_owed(session, receipt), **_together(session, runtime, receipt), kinds=telling.KINDS, states=telling.FILTERS, filtered=filtered,
     )  # fmt: skip
 
 
@@ -95,8 +96,14 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
         gave=telling.readable(receipts.content(session, runtime, row)) if show and row.state != "erased" else None,
         models=reporting.learned(session, runtime, row), said=None if row.state == "erased" else said(session, runtime, row),
         whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=done_by(session, runtime, receipt),
-        owed=_is_owed(session, receipt),
+        owed=_is_owed(session, receipt), **_together(session, runtime, receipt),
     )  # fmt: skip
+
+
+def _together(session: Session, runtime: Runtime, receipt: Receipt) -> dict[str, Any]:
+    """The collectives that they belong to, and how many others call them."""
+    calls = convening.heard(session, runtime, Holder(receipt.contributor_id, receipt.contribution_id), runtime.clock.now())
+    return {"groups": groups_of(session, receipt.contributor_id), "calls": sum(not call.mine for call in calls)}
 
 
 def _is_owed(session: Session, receipt: Receipt) -> bool:
@@ -110,7 +117,8 @@ def done_by(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[s
     return [{"id": a.id, "at": a.at, "told": telling.did(a.type, a.scope, a.by_passkey)} for a in found]
 
 
-def _file(name: str, content: bytes, media_type: str) -> Response:
+def file_of(name: str, content: bytes, media_type: str) -> Response:
+    """A private file to be saved."""
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, media_type=media_type, headers=headers)
 
@@ -120,7 +128,7 @@ def receipt_download(contribution: str, request: Request, runtime: RuntimeDep, s
     """The receipt of the recording, to verify offline."""
     row = queries.covered(session, receipt_from(request, session), contribution)
     data = receipts.receipt_file(session, runtime, row)
-    return _file(f"sayso-receipt-{row.id}.json", orjson.dumps(data, option=orjson.OPT_INDENT_2), "application/json")
+    return file_of(f"sayso-receipt-{row.id}.json", orjson.dumps(data, option=orjson.OPT_INDENT_2), "application/json")
 
 
 @router.get("/r/content/{contribution}")
@@ -129,14 +137,14 @@ def content_download(contribution: str, request: Request, runtime: RuntimeDep, s
     row = queries.covered(session, receipt_from(request, session), contribution)
     parts = receipts.content(session, runtime, row)
     body = "{" + ",\n".join(f'"{name}": {text}' for name, text in parts.items()) + "}\n"
-    return _file(f"sayso-{row.id}.json", body.encode(), "application/json")
+    return file_of(f"sayso-{row.id}.json", body.encode(), "application/json")
 
 
 @router.get("/r/act/{act}")
 def act_download(act: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """The receipt of something the person did."""
     data = acts.receipt_file(session, runtime, receipt_from(request, session), act)
-    return _file("sayso-act.json", orjson.dumps(data, option=orjson.OPT_INDENT_2), "application/json")
+    return file_of("sayso-act.json", orjson.dumps(data, option=orjson.OPT_INDENT_2), "application/json")
 
 
 @router.get("/r/keep")
@@ -145,7 +153,7 @@ def keep(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Resp
     receipt_from(request, session)
     secret = request.cookies.get(COOKIE) or bearer(request.headers["authorization"])
     text = telling.kept(f"{runtime.settings.public_url}/r/{secret}", secret).as_file()
-    return _file("my-sayso-receipt.txt", text.encode(), "text/plain; charset=utf-8")
+    return file_of("my-sayso-receipt.txt", text.encode(), "text/plain; charset=utf-8")
 
 
 # -- further receipts --------------------------------------------------------------------------------------------------

@@ -213,6 +213,7 @@ ACTS = {
     ("objection.filed", "contribution"): say("You said what you object to."),
     ("objection.withdrawn", "contribution"): say("You took your words against it back."),
     ("passkey.added", "passkey"): say("You added a passkey."), ("passkey.removed", "passkey"): say("You removed a passkey."),
+    ("call.opened", "call"): say("You called people together."), ("call.ended", "call"): say("You ended a call of yours."),
     ("passkey.removed", "recovery"): say("A code to get in again was used. It removed all passkeys."),
 }  # fmt: skip
 """What the person did, by type and reach of the act."""

@@ -61,7 +61,7 @@ BODIES: dict[str, Any] = {
     "/v1/requests/{request}/threads/{thread}/statements/{statement}/answer": {"text": "x"},
     "/v1/collectives/{collective}/moderations/{moderation}/appeal": {"text": "x"},
     "/v1/collectives/{collective}/moderations/{moderation}/decision": {"restore": True},
-    "/v1/revocations": {"scope": "contribution"}, "/v1/erasures": {"scope": "contribution"},
+    "/v1/calls": {"text": "x"}, "/v1/revocations": {"scope": "contribution"}, "/v1/erasures": {"scope": "contribution"},
 }  # fmt: skip
 """Route -> a body that gets past its reading, so that it is the caller who is refused."""
 
@@ -144,7 +144,7 @@ def worlds(running: Service) -> tuple[World, World]:
 
 
 def address(path: str, ids: dict[str, str]) -> str:
-    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line", "event", "thread"), "x"), "path:path": "x", **ids})
+    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line", "event", "thread", "call"), "x"), "path:path": "x", **ids})
 
 
 def body(path: str, method: str) -> bytes | None:
@@ -168,7 +168,7 @@ def test_on_every_route_the_credential_of_another_party_opens_nothing(service: S
                 continue
             answer = call(service, method, address(path, mine.ids), credential, body(path, method))
             seen += 1
-            if path.startswith("/v1/collectives") and who in (PLATFORM, LAB):
+            if path.startswith(("/v1/collectives", "/v1/calls")) and who in (PLATFORM, LAB):
                 refused(answer, 404, "not_found")  # to them there is nothing
             elif method == "HEAD":
                 assert answer.status_code == 401, (path, who)

@@ -1,0 +1,173 @@
+"""Call people together: anybody with a claimed receipt can say something to all who are in one release with them, or known through the
+same platform. It stands on the pages of those people and nowhere else.
+
+Who called is told to nobody, and neither is to whom else a call went, so that no reader learns through which platform others give. Nothing
+of it is a platform's: it can neither see a call nor keep one back. Below ten people there is no call, since few would know who it was.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.collectives import queries as collectives
+from app.collectives import threads
+from app.contributions.models import Contribution
+from app.core.canonical import sha256_hex
+from app.kit.db import insert_or_ignore
+from app.kit.errors import Conflict, Invalid, NotFound
+from app.kit.ids import random_id
+from app.kit.runtime import Runtime
+from app.log import service as log
+from app.parties import passkeys
+from app.parties.models import Contributor
+from app.releases.models import Release, ReleaseItem
+from app.revocations.acting import OUT, Holder, keep, person_acting
+from app.revocations.models import Call, CallHidden
+
+FEWEST = 10
+"""As many people a call must reach at least."""
+LIFE = timedelta(days=30)
+MOST_OPEN = 2
+"""Calls of one person that stand at once: others have only so much time."""
+MOST_LETTERS = 2_000
+_SHOWN = 20
+_C, _I, _R = Contribution.__table__, ReleaseItem.__table__, Release.__table__  # type: ignore[attr-defined]
+_CALL, _HIDDEN = Call.__table__, CallHidden.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A call as somebody it reaches, or its author (`mine`), reads it. `name` is None where the collective is not public, and `invitation`
+    then lets a reader join it."""
+
+    id: str
+    mine: bool
+    text: str
+    collective: str | None
+    name: str | None
+    invitation: str | None
+    opened_on: date
+    expires_on: date
+
+
+def open_call(
+    session: Session, runtime: Runtime, holder: Holder, text: str, release: str | None, collective: str | None, *, now: datetime
+) -> str:
+    """Call all people of a `release` that holds something of the caller's, or (None) all who are known through the caller's platform; with a
+    `collective` of the caller's that they may join. Gives the call's id, which is the act's.
+
+    Raises Unauthorised (token_invalid), NotFound (not_found), Invalid (cohort_too_small), Conflict (calls_open), and what `passkeys.prove`
+    raises.
+    """
+    person = person_acting(session, runtime, holder.contributor, exclusive=True)  # of two at once the second counts the first
+    platform = None
+    if release is None:
+        platform = session.get_one(Contributor, holder.contributor).platform_id
+        people = sa.select(_C.c.contributor_id).where(_C.c.platform_id == platform, _C.c.state != "erased")
+    else:
+        items = sa.select(_I.c.contribution_id).where(_I.c.release_id == release, _I.c.parts > 0)
+        mine = items.join(_R, _R.c.id == _I.c.release_id).where(_R.c.state.in_(OUT), _I.c.contribution_id.in_(_mine(holder)))
+        if session.execute(mine.limit(1)).first() is None:
+            raise NotFound("not_found", "Give the id of a release that something of yours is in.")
+        people = sa.select(_C.c.contributor_id).where(_C.c.id.in_(items), _C.c.state != "erased")
+    if len(session.execute(people.distinct().limit(FEWEST)).all()) < FEWEST:
+        raise Invalid("cohort_too_small", f"Call at least {FEWEST} people: fewer would know who it was.")
+    if collective is not None:
+        collectives.member(session, collective, holder.contributor)
+    _make_room(session, holder.contributor, now)
+    said = {
+        "contribution": holder.contribution, "release": release, "collective": collective, "text_sha256": sha256_hex(text.encode()),
+    }  # fmt: skip
+    proven = passkeys.prove(session, runtime, holder.contributor, {"type": "call.opened", **said}, now=now)
+    made = random_id("call")
+    digest = threads.keep(session, person.sealer, holder.contributor, made, text)
+    row = Call(
+        id=made, contributor_id=holder.contributor, contribution_id=holder.contribution, release_id=release, platform_id=platform,
+        collective_id=collective, opened_at=now, expires_on=(now + LIFE).date(),
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    index = log.append(session, [log.personal("call.opened", made, {**said, "digest": digest, **proven}, person.sealer, now)], now)
+    return keep(session, holder, made, "call.opened", "call", 0, 0, index, now, "passkey" in proven).id
+
+
+def _mine(holder: Holder) -> Any:
+    """A select of what the holder gave."""
+    query = sa.select(_C.c.id).where(_C.c.contributor_id == holder.contributor)
+    return query if holder.contribution is None else query.where(_C.c.id == holder.contribution)
+
+
+def _make_room(session: Session, contributor: str, now: datetime) -> None:
+    """Raises Conflict (calls_open) where somebody whose key row is held has as many calls open as they may."""
+    query = sa.select(sa.func.count()).select_from(_CALL).where(_CALL.c.contributor_id == contributor, _CALL.c.expires_on > now.date())
+    if session.execute(query).scalar_one() >= MOST_OPEN:
+        raise Conflict("calls_open", "End one of your calls, or wait until it is over.", most=MOST_OPEN)
+
+
+def heard(session: Session, runtime: Runtime, holder: Holder, now: datetime) -> list[Heard]:
+    """The calls that reach somebody or are theirs, and stand; the newest twenty, the newest first. What they hid is not among them."""
+    platform = session.get_one(Contributor, holder.contributor).platform_id
+    there = sa.select(_I.c.release_id).where(_I.c.release_id == _CALL.c.release_id, _I.c.contribution_id.in_(_mine(holder)), _I.c.parts > 0)
+    hid = sa.select(_HIDDEN.c.call_id).where(_HIDDEN.c.contributor_id == holder.contributor)
+    query = select(Call).where(
+        Call.expires_on > now.date(), sa.or_(Call.platform_id == platform, there.exists()), Call.id.not_in(hid),  # type: ignore[attr-defined,arg-type]
+    )  # fmt: skip
+    rows = session.exec(query.order_by(sa.desc(Call.opened_at), sa.desc(Call.id)).limit(_SHOWN)).all()  # type: ignore[arg-type]
+    words = threads.words_of(session, runtime, [row.id for row in rows])
+    return [_told(session, runtime, holder, row, words[row.id][1]) for row in rows if row.id in words]
+
+
+def _told(session: Session, runtime: Runtime, holder: Holder, row: Call, text: str) -> Heard:
+    name = invitation = None
+    if row.collective_id is not None:
+        found = collectives.collective_of(session, row.collective_id)
+        name, invitation = (found.name, None) if found.listed else (None, collectives.invitation(runtime, found.id))
+    mine = row.contributor_id == holder.contributor
+    return Heard(row.id, mine, text, row.collective_id, name, invitation, row.opened_at.date(), row.expires_on)
+
+
+def end(session: Session, runtime: Runtime, holder: Holder, call: str, *, now: datetime) -> str:
+    """End a call of one's own: its words are deleted. Gives the act. Raises Unauthorised or NotFound (not_found)."""
+    person = person_acting(session, runtime, holder.contributor, exclusive=True)
+    row = session.get(Call, call, populate_existing=True)
+    if row is None or row.contributor_id != holder.contributor or holder.contribution not in (None, row.contribution_id):
+        raise NotFound("not_found", "Look at the call's id; it must be of one of yours that stands.")
+    forget(session, row.contributor_id, row.id)
+    act = random_id("act")
+    body = {"call": call, "contribution": row.contribution_id, "capability": "receipt"}
+    index = log.append(session, [log.personal("call.ended", act, body, person.sealer, now)], now)
+    return keep(session, holder, act, "call.ended", "call", 0, 0, index, now).id
+
+
+def hide(session: Session, runtime: Runtime, holder: Holder, call: str, *, now: datetime) -> None:
+    """Show a call to this person no more; others still see it. Raises NotFound (not_found) for one that does not reach them."""
+    person_acting(session, runtime, holder.contributor)
+    row = {"call_id": call, "contributor_id": holder.contributor}
+    if session.get(CallHidden, (call, holder.contributor)) is None and not any(one.id == call for one in heard(session, runtime, holder, now)):
+        raise NotFound("not_found", "Look at the call's id; it must be of one that you were shown.")
+    insert_or_ignore(session, _HIDDEN, row)
+
+
+def forget(session: Session, contributor: str, call: str | None = None, contribution: str | None = None) -> None:
+    """Delete calls of one person with their words: one, those made with a receipt for one contribution, or all; with all of them also what
+    they hid."""
+    which = _CALL.c.contributor_id == contributor
+    if call is not None:
+        which &= _CALL.c.id == call
+    if contribution is not None:
+        which &= _CALL.c.contribution_id == contribution
+    gone = list(session.execute(sa.select(_CALL.c.id).where(which)).scalars())
+    threads.forget_words(session, gone)
+    session.execute(sa.delete(_HIDDEN).where(_HIDDEN.c.call_id.in_(gone)))
+    session.execute(sa.delete(_CALL).where(_CALL.c.id.in_(gone)))
+    if call is None and contribution is None:
+        session.execute(sa.delete(_HIDDEN).where(_HIDDEN.c.contributor_id == contributor))
+
+
+def forget_old(session: Session, now: datetime) -> None:
+    """A chore: delete calls past their day, with their words."""
+    for contributor, call in session.execute(sa.select(_CALL.c.contributor_id, _CALL.c.id).where(_CALL.c.expires_on <= now.date())).all():
+        forget(session, contributor, call)

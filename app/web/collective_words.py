@@ -1,0 +1,154 @@
+"""What collectives are and do, as the words of a page: charters, rules, the stages of a proposal, its outcome. Nothing is decided here."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from app.collectives.models import Proposal
+from app.collectives.queries import planned_freeze, rules_of
+from app.collectives.threads import WEIGHING
+from app.core.electing import parse_rules
+from app.core.thread import REASONS
+from app.web.saying import Said, day, listed, minute, say, say_many
+
+TYPES = {
+    "policy.adopt": say("Take on terms for all of us"), "policy.narrow": say("Allow less than now"), "charter.amend": say("Change our rules"),
+    "licence.recall": say("Refuse a lab"), "licence.grant": say("Let a lab in again"), "licence.use": say("Answer what a lab asks for"),
+    "steward.elect": say("Choose a steward"), "steward.remove": say("End a steward’s time"),
+}  # fmt: skip
+"""By type of the proposal."""
+STATES = {
+    "discussion": say("is talked over"), "ballot": say("is voted on"), "appeal": say("was passed, and waits until appeals are over"),
+    "in_force": say("was passed, and holds"), "failed": say("was not passed"), "lapsed": say("fell: too few voted"),
+    "void": say("is void: its text was changed"), "moot": say("was passed, but other terms came first"),
+}  # fmt: skip
+VERDICTS = {"passed": say("passed"), "failed": say("not passed"), "lapsed": say("fell, since too few voted"), "void": say("void")}
+CHOICES = {
+    "yes": (say("Yes"), say("I want it.")), "no": (say("No"), say("I do not want it. Say why.")),
+    "abstain": (say("I leave it to others"), say("I take part and take no side.")),
+    "block": (say("Block"), say("It would do harm. Say why. It counts as a no.")),
+}  # fmt: skip
+WHY = {
+    "aim": say("It is not what our group is for"), "benefit": say("What it brings us"), "clarity": say("It is not clear"),
+    "cost": say("What it costs us"), "evidence": say("What it is based on"), "fairness": say("It is not fair"), "harm": say("It does harm"),
+    "privacy": say("It tells too much of people"), "process": say("How it came about"), "question": say("Something is open"),
+    "scope": say("It goes too far, or not far enough"), "support": say("It lacks support"),
+}  # fmt: skip
+"""Reasons that a ballot can give, by code."""
+assert set(WHY) == set(REASONS)
+LABELS = {
+    "unanswered": say("Some statements got no answer before the vote."), "no-closure-note": say("Nobody wrote how it was decided."),
+    "closed-from-outside": say("Somebody of another group wrote how it was decided."),
+    "appealed": say("Somebody says that the closing note is wrong."), "note-struck": say("A closing note was found to be wrong."),
+}  # fmt: skip
+_MOST_SENTENCES = 600
+
+
+def charter(body: dict[str, Any]) -> list[Said]:
+    """A charter's rules of the house, a sentence each; its aim and how it decides apart."""
+    told = [
+        say("You can join with a code from a platform that knows your work.") if body["eligibility"] == "code" else say("All can join."),
+        say("You have a vote as soon as you join.")
+        if body["tenure_days"] == 0
+        else say_many("You have a vote one day after you join.", "You have a vote %(num)s days after you join.", body["tenure_days"]),
+        say_many("A text is talked over for %(num)s day.", "A text is talked over for %(num)s days.", body["discussion_days"]),
+        say("New terms and new rules take twice as long."),
+        say_many("Then you can vote for %(num)s day.", "Then you can vote for %(num)s days.", body["ballot_days"]),
+        say_many(
+            "What gives more takes effect %(num)s day after the count. What gives less takes effect at once.",
+            "What gives more takes effect %(num)s days after the count. What gives less takes effect at once.", body["appeal_days"],
+        ),
+        say_many("At most %(num)s vote begins in 30 days.", "At most %(num)s votes begin in 30 days.", body["load"]),
+        say_many(
+            "What was agreed holds for %(num)s day.", "What was agreed holds for %(num)s days, then it must be agreed anew.", body["review_days"],
+        ),
+    ]  # fmt: skip
+    if body.get("requests", "policy") == "decide":
+        told.append(say("We vote on each new use that a lab asks for."))
+    if body["dimension"] is not None:
+        told.append(say("Members may say which of these they are: %(parts)s.", parts=listed(body["dimension"]["values"])))
+    return told
+
+
+def decided(body: dict[str, Any]) -> list[tuple[list[Said], list[Said]]]:
+    """What it takes to pass, with the types of decisions that take it."""
+    found: dict[tuple[str, ...], tuple[list[Said], list[Said]]] = {}
+    for kind, told in TYPES.items():
+        needs = rules(body, kind)
+        found.setdefault(tuple(map(str, needs)), ([], needs))[0].append(told)
+    return list(found.values())
+
+
+def rules(body: dict[str, Any], kind: str) -> list[Said]:
+    """What it takes for a proposal of that type to pass under a charter: all of it must hold."""
+    told: list[Said] = []
+    for rule in parse_rules(rules_of(body, kind)):
+        if rule.quorum.num and (quorum := say("At least %(part)s of those who may vote take part.", part=_part(rule.quorum))) not in told:
+            told.append(quorum)
+        if rule.name == "majority":
+            told.append(say("More say yes than no and block together."))
+        elif rule.name == "supermajority":
+            told.append(say("At least %(part)s of the votes are yes.", part=_part(rule.share)))
+        elif rule.name == "absolute":
+            told.append(say("More than half of all who may vote say yes."))
+        elif rule.name == "consent":
+            told.append(say("Nobody blocks, and no objection stands."))
+            told.append(say("If one still stands after two changes of the text, at least %(part)s must say yes.", part=_part(rule.share)))
+        else:
+            told.append(say("In each part with ten votes or more, about %(part)s or more say yes.", part=_part(rule.share)))
+            told.append(say("With fewer than two such parts, at least %(part)s of all votes are yes.", part=_part(rule.fallback)))
+    return _each_once(told)
+
+
+def _each_once(told: list[Said]) -> list[Said]:
+    found: dict[str, Said] = {}
+    for one in told:
+        found.setdefault(str(one), one)
+    return list(found.values())
+
+
+def _part(share: Any) -> str:
+    return f"{share.num}/{share.den}"
+
+
+def stage(row: Proposal, body: dict[str, Any], now: datetime) -> list[Said]:
+    """Where a proposal is, and until when, in sentences."""
+    if row.state == "discussion":
+        told = [say("It is talked over until %(day)s. Then the text is frozen and the vote begins.", day=minute(row.freeze_at))]
+        last = planned_freeze(body, row.type, row.opened_at) - WEIGHING
+        told.append(
+            say("You can put up statements until %(day)s.", day=minute(last)) if now < last else say("No new statements are taken any more.")
+        )
+        return [*told, say("The vote then ends on %(day)s.", day=day(row.close_at))]
+    if row.state == "ballot":
+        return [say("You can vote until %(day)s. Your last vote counts.", day=minute(row.close_at))]
+    if row.state == "appeal":
+        return [say("It takes effect on %(day)s. Until then you can say in writing why you are against it.", day=minute(row.appeal_until))]
+    if row.appeal_until > now:
+        return [say("Until %(day)s you can say in writing why you are against it.", day=minute(row.appeal_until))]
+    return []
+
+
+
+_ENDS = re.compile(r"(?<=[.!?؟。])\s+|\n+")
+
+
+def changes(before: str, after: str) -> list[tuple[str, str]] | None:
+    """What was changed between two texts, by sentence: (`same`, `gone` or `new`, words). None where they are too long to be compared here."""
+    old, new = (_ENDS.split(text.strip()) for text in (before, after))
+    if max(len(old), len(new)) > _MOST_SENTENCES:
+        return None
+    return list(_changed(old, new))
+
+
+def _changed(old: list[str], new: list[str]) -> Iterator[tuple[str, str]]:
+    for what, a, b, c, d in difflib.SequenceMatcher(None, old, new).get_opcodes():
+        if what == "equal":
+            yield "same", " ".join(old[a:b])
+            continue
+        if b > a:
+            yield "gone", " ".join(old[a:b])
+        if d > c:
+            yield "new", " ".join(new[c:d])

@@ -1,0 +1,265 @@
+"""A proposal as members meet it: its text and what it would change, the vote, what came of it, and what was said against it."""
+
+import json
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query, Request, Response
+from sqlmodel import Session, select
+
+from app.agreements.models import Request as LabRequest
+from app.agreements.models import Use as UseRow
+from app.collectives import closing, proposals, queries, threads, voting
+from app.collectives.electorate import tag_of
+from app.collectives.models import (
+    BallotRow,
+    DissentText,
+    LabRefusal,
+    Membership,
+    MinorityReport,
+    ObjectionWithdrawn,
+    OutcomeRow,
+    Proposal,
+)
+from app.collectives.schemas import BallotIn, ProposeIn, ReportIn
+from app.collectives.service import Acting
+from app.collectives.thread_models import ClosureNote, Comment, Statement
+from app.consents.policies import PolicyBook, StoredPolicy
+from app.core.deed import beside
+from app.core.evaluation import parse_use
+from app.kit.access import BY_RECEIPT
+from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.runtime import Runtime
+from app.log import proofs
+from app.parties.models import Lab
+from app.web import collective_words as told
+from app.web import telling
+from app.web.closing_pages import GROUNDS, may_close
+from app.web.collective_home_pages import charter_of, policy_of, with_deeds
+from app.web.collective_pages import Here, built, chosen, fresh_key, member, once, perform, reader, words
+from app.web.collective_public_pages import policy_now
+from app.web.receipt_pages import file_of
+from app.web.rendering import PageRoute, page
+from app.web.saying import deed_language, say
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+TOLD = {
+    "proposed": say("Your proposal is there."), "voted": say("Your vote is in. You can vote again until the vote ends: the last one counts."),
+    "objection": say("Your objection is there. It stands until you take it back."), "report": say("Your words stand with the outcome from now on."),
+    "withdrawn": say("You took your objection back."), "closed": say("Your note is there."),
+    "appealed": say("You said that the note is wrong. A steward looks at it."), "settled": say("You decided it."),
+}  # fmt: skip
+"""What was just done, by a word in the address."""
+Word = Annotated[str, Query(max_length=40)]
+
+
+@router.get("/r/collectives/{collective}/proposals/{proposal}")
+def read_proposal(
+    collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: Word = ""
+) -> Response:  # fmt: skip
+    here, row = reader(request, session, collective, proposal)
+    now = runtime.clock.now()
+    elector = None if here.mine is None else tag_of(session, runtime, row, here.mine.member)
+    open_now = row.state == "ballot" and row.close_at > now
+    found = session.get(OutcomeRow, row.id)
+    changed = None if row.first_text is None or row.first_text == row.text else told.changes(row.first_text, row.text)
+    return page(
+        "proposal.html", here=here, row=row, mine=None if here.mine is None else here.mine.member, done=TOLD.get(done), once=fresh_key(),
+        type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,
+        effect=_effect(session, runtime, here, row), rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
+        voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
+        outcome=None if found is None else json.loads(bytes(found.body)), decided=found, verdicts=told.VERDICTS, grounds=GROUNDS,
+        labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, here, row),
+        may_close=may_close(session, runtime, here, row, now), appealable=row.appeal_until > now,
+        reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
+        alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _may_object(here: Here, row: Proposal, now: Any) -> bool:
+    voice = here.mine is not None and (here.mine.steward or here.mine.voice_from <= now)
+    return voice and row.state in ("discussion", "ballot") and row.close_at > now
+
+
+def _may_report(row: Proposal, found: OutcomeRow | None, elector: Any, now: Any) -> bool:
+    return found is not None and elector is not None and row.appeal_until > now
+
+
+def _voted(session: Session, row: Proposal, tag: str) -> BallotRow | None:
+    """The last ballot of an elector: that there is one, and not which."""
+    query = select(BallotRow).where(BallotRow.proposal_id == row.id, BallotRow.tag == tag)
+    return session.exec(query.order_by(sa.desc(BallotRow.log_index)).limit(1)).first()  # type: ignore[arg-type]
+
+
+def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> dict[str, Any]:
+    """What it would change: terms or rules before and after, or whom it is about."""
+    book: PolicyBook = runtime.parts["policies"]
+    effect: dict[str, Any] = {}
+    if row.policy_id is not None:
+        effect["policy"] = beside(book.by_ids([row.policy_id])[row.policy_id].terms, deed_language())
+        effect["policy_before"] = policy_now(runtime, here.collective)
+    if row.charter is not None:
+        after = json.loads(bytes(row.charter))
+        before = queries.charter(session, row.collective_id, row.charter_n)
+        effect["charter"], effect["charter_before"] = _rules(after), _rules(before)
+    if row.type.startswith("licence.") and row.subject is not None:
+        effect["lab"] = session.get(Lab, row.subject)
+        if row.request_id is not None:
+            effect["use"] = _use(session, row.request_id)
+    return effect
+
+
+def _rules(body: dict[str, Any]) -> dict[str, Any]:
+    return {"aim": body["aim"], "rules": told.charter(body), "decided": told.decided(body)}
+
+
+def _use(session: Session, request: str) -> Any:
+    found = session.exec(select(UseRow).join(LabRequest, sa.and_(LabRequest.use_id == UseRow.id)).where(LabRequest.id == request)).first()
+    return None if found is None else telling.used(parse_use(found.body["use"]))
+
+
+def _notes(session: Session, runtime: Runtime, here: Here, row: Proposal) -> list[dict[str, Any]]:
+    """Closing notes, each with the argument that it names as the strongest against, and what is said against the note."""
+    found = [(one, closing.appeal_of(session, one.id)) for one in closing.notes(session, row.id)]
+    said = threads.words_of(session, runtime, [item.id for pair in found for item in pair if item is not None])
+    return [
+        {"note": one, "text": said[one.id][1] if one.id in said else None, "cited": _cited(session, runtime, one), "appeal": appeal,
+         "because": said[appeal.id][1] if appeal is not None and appeal.id in said else None,
+         "mine": appeal is not None and here.mine is not None and closing.may_decide(row, one, appeal, here.mine)}
+        for one, appeal in found
+    ]  # fmt: skip
+
+
+def _cited(session: Session, runtime: Runtime, note: ClosureNote) -> dict[str, Any] | None:
+    if note.cites is None:
+        return None
+    if isinstance(session.get(MinorityReport, note.cites), MinorityReport):
+        words_ = session.get(DissentText, note.cites)
+        return {"text": None if words_ is None else words_.text}
+    item = session.get(Statement, note.cites) or session.get(Comment, note.cites)
+    found = threads.words_of(session, runtime, [note.cites])
+    hidden = item is None or item.hidden is not None
+    return {"text": found[note.cites][1] if note.cites in found and not hidden else None}
+
+
+def _reports(session: Session, here: Here, row: Proposal) -> list[dict[str, Any]]:
+    """What was said against it in writing, in the order of the log."""
+    out = []
+    for one in queries.reports_of(session, row.id):
+        text, withdrawn = session.get(DissentText, one.id), session.get(ObjectionWithdrawn, one.id)
+        mine = text is not None and text.contributor_id == here.who.contributor
+        out.append({"row": one, "text": None if text is None else text.text, "upheld": withdrawn is None, "mine": mine})
+    return out
+
+
+# -- vote, object, dissent -------------------------------------------------------------------------------------------------
+@router.post("/r/collectives/{collective}/proposals/{proposal}/ballot")
+async def vote(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(
+            BallotIn, "Go back, choose one of the four, and at most five reasons.", choice=form.get("choice"), text_sha256=form.get("text"),
+            reasons=chosen(form, "why-"),
+        )  # fmt: skip
+        voting.vote(session, runtime, who, collective, proposal, given, now=runtime.clock.now())
+        return f"/r/collectives/{collective}/proposals/{proposal}?done=voted"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post("/r/collectives/{collective}/proposals/{proposal}/objection")
+async def object_to(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    return await perform(request, runtime, _dissenting(runtime, collective, proposal, "objection", proposals.object_to))
+
+
+@router.post("/r/collectives/{collective}/proposals/{proposal}/report")
+async def report(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    return await perform(request, runtime, _dissenting(runtime, collective, proposal, "report", proposals.dissent))
+
+
+def _dissenting(runtime: Runtime, collective: str, proposal: str, what: str, act: Any) -> Any:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(ReportIn, "Go back and write what you have against it.", text=words(form, "words"))
+        once(
+            session, runtime, who, f"{what}/{proposal}", form,
+            lambda: act(session, runtime, who, collective, proposal, given.text, now=runtime.clock.now()),
+        )  # fmt: skip
+        return f"/r/collectives/{collective}/proposals/{proposal}?done={what}"
+
+    return deed
+
+
+@router.post("/r/collectives/{collective}/proposals/{proposal}/objection/{objection}/withdraw")
+async def withdraw_objection(collective: str, proposal: str, objection: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        if session.get(ObjectionWithdrawn, objection) is None:  # pressed twice
+            proposals.withdraw_objection(session, runtime, who, collective, proposal, objection, now=runtime.clock.now())
+        return f"/r/collectives/{collective}/proposals/{proposal}?done=withdrawn"
+
+    return await perform(request, runtime, deed)
+
+
+@router.get("/r/collectives/{collective}/proposals/{proposal}/outcome")
+def outcome_download(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
+    """The outcome as a file, for `sayso recount`."""
+    _, row = reader(request, session, collective, proposal)
+    found = proposals.outcome(session, row.id)
+    file = {
+        "v": 1, "type": "sayso-outcome-file", "outcome": bytes(found.body).decode(), "minority_reports": proposals.reports(session, [row.id]),
+        "labels": closing.labels(session, row, runtime.clock.now()), **proofs.evidence(session, runtime, found.log_index),
+    }  # fmt: skip
+    return file_of(f"sayso-outcome-{row.id}.json", json.dumps(file, indent=2).encode(), "application/json")
+
+
+# -- propose ---------------------------------------------------------------------------------------------------------------
+@router.get("/r/collectives/{collective}/propose")
+def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, type: Word = "") -> Response:
+    """First what it is about; then, with that chosen, the form."""
+    here = member(request, session, collective)
+    assert here.mine is not None
+    book: PolicyBook = runtime.parts["policies"]
+    kind = type if type in proposals._TAKES else None
+    return page(
+        "propose.html", here=here, types={name: told.TYPES[name] for name in proposals._TAKES}, kind=kind, once=fresh_key(), offered=with_deeds(book),
+        voice=here.mine.steward or here.mine.voice_from <= runtime.clock.now(), charter=here.charter,
+        labs=_labs(session, here, kind), stewards=_stewards(session, here), policy=policy_now(runtime, here.collective),
+        rules=told.rules(here.charter, kind) if kind else [],
+    )  # fmt: skip
+
+
+def _labs(session: Session, here: Here, kind: str | None) -> list[Lab]:
+    """Labs that the proposal can be about: to be refused, or those that are."""
+    if kind not in ("licence.recall", "licence.grant"):
+        return []
+    refused = sa.select(LabRefusal.lab_id).where(LabRefusal.collective_id == here.collective.id)  # type: ignore[call-overload]
+    which = Lab.id.not_in(refused) if kind == "licence.recall" else Lab.id.in_(refused)  # type: ignore[attr-defined]
+    return list(session.exec(select(Lab).where(which).order_by(Lab.legal_name).limit(200)))
+
+
+def _stewards(session: Session, here: Here) -> list[str]:
+    """The stewards' pseudonyms."""
+    query = select(Membership.member).where(Membership.collective_id == here.collective.id, Membership.steward, Membership.left_at == None)
+    return sorted(session.exec(query))
+
+
+@router.post("/r/collectives/{collective}/propose")
+async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Response:
+    policy: list[StoredPolicy] = []
+
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        row, _ = queries.member(session, collective, who.contributor)
+        charter = None
+        if form.get("type") == "charter.amend":
+            now_ = queries.charter(session, collective, row.charter_n)
+            kept = {name: now_[name] for name in ("decisions", "review_days") if name in now_} | {"requests": now_.get("requests", "policy")}
+            charter = charter_of(form, {**kept, "asks": now_.get("asks", 5)})
+        fields: dict[str, Any] = {"charter": charter, "subject": words(form, "subject") or None}
+        if policy:
+            fields["policy"] = {"policy": policy[0].digest}
+        given = built(ProposeIn, "Go back, write what you propose, and fill in the rest.", type=form.get("type"), text=words(form, "words"), **fields)
+        made = once(
+            session, runtime, who, f"propose/{collective}", form,
+            lambda: proposals.propose(session, runtime, who, collective, given, policy[0] if policy else None, now=runtime.clock.now()),
+        )  # fmt: skip
+        return f"/r/collectives/{collective}/proposals/{made}?done=proposed"
+
+    return await perform(request, runtime, deed, lambda form: policy.extend(policy_of(runtime, form)))
