@@ -90,9 +90,9 @@ from app.revocations.report_routes import router as reports
 from app.revocations.router import router as revocations
 from app.revocations.webhook_routes import router as webhook_routes
 from app.web.act_pages import router as act_pages
+from app.web.amendment_pages import router as amendment_pages
 from app.web.call_pages import router as call_pages
 from app.web.campaign_pages import router as campaign_pages
-from app.web.closing_pages import router as closing_pages
 from app.web.collective_home_pages import router as collective_home_pages
 from app.web.collective_public_pages import router as collective_public_pages
 from app.web.comment_pages import router as comment_pages
@@ -101,6 +101,7 @@ from app.web.finding_pages import router as finding_pages
 from app.web.intake_pages import intake_pages
 from app.web.lab_pages import console
 from app.web.lab_pages import router as lab_pages
+from app.web.note_pages import router as note_pages
 from app.web.object_pages import router as object_pages
 from app.web.operator_pages import router as operator_pages
 from app.web.pages import pages
@@ -121,8 +122,8 @@ ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
     agreements, lab_threads, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log, pages,
     public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
-    collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, closing_pages, campaign_pages, strike_pages,
-    call_pages, receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
+    collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, amendment_pages, note_pages, campaign_pages,
+    strike_pages, call_pages, receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 

@@ -25,10 +25,10 @@ from app.parties.models import Lab
 from app.web import telling, thread_words
 from app.web.act_pages import language_of
 from app.web.collective_home_pages import policy_of, with_deeds
-from app.web.collective_pages import Here, built, member, perform, words
+from app.web.collective_pages import Here, built, fresh_key, member, once, perform, words
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language
-from app.web.thread_pages import Word, new_once, once
+from app.web.thread_pages import Word
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 HERE = "/r/collectives/{collective}/campaigns"
@@ -54,7 +54,7 @@ def ask_campaign(collective: str, request: Request, runtime: RuntimeDep, session
     return page(
         "campaign_new.html", here=here, labs=labs, offered=with_deeds(runtime.parts["policies"]),
         purposes=telling.purposes(), words=thread_words, first=first.isoformat(), last=last.isoformat(),
-        once=new_once(), voice=_voice(runtime, here),
+        once=fresh_key(), voice=_voice(runtime, here),
     )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ async def open_campaign(collective: str, request: Request, runtime: RuntimeDep) 
             until=end_of(form.get("until", "")) if pause else None, **diverts,
         )  # fmt: skip
         made = once(
-            session, runtime, who, f"campaigns/{collective}", form, given,
+            session, runtime, who, f"campaigns/{collective}", form,
             lambda: campaigns.open_one(
                 session, runtime, who, collective, given, now=runtime.clock.now(), policy=policy[0] if diverts else None
             ),

@@ -18,6 +18,7 @@ from sqlmodel import Session
 from app.collectives import queries, threads
 from app.collectives.models import Collective, Membership, Proposal
 from app.collectives.service import Acting
+from app.core.canonical import sha256_hex
 from app.kit.body import form_of
 from app.kit.db import read, write
 from app.kit.errors import DomainError, Invalid, NotFound
@@ -121,9 +122,11 @@ def fresh_key() -> str:
 
 
 def once(session: Session, runtime: Runtime, who: Acting, route: str, form: dict[str, str], act: Callable[[], str]) -> str:
-    """Do a form's act once, however often it is pressed: gives the id of what it made, now or before. Raises what `act` and `Once` do."""
-    said = sorted((name, value) for name, value in form.items() if name != FIELD)
-    return Once.of(who.contributor, f"page/{route}", form.get("once"), repr(said).encode()).perform(session, runtime.clock.now(), act)[0]
+    """Do a form's act once, however often it is pressed: gives the id of what it made, now or before. What else is written in the same
+    form, by who went back, is another act. Raises what `act` and `Once` do."""
+    said = repr(sorted((name, value) for name, value in form.items() if name != FIELD)).encode()
+    key = f"{form['once'][:40]}/{sha256_hex(said)}" if form.get("once") else None
+    return Once.of(who.contributor, f"page/{route}", key, said).perform(session, runtime.clock.now(), act)[0]
 
 
 # -- what a form says ------------------------------------------------------------------------------------------------------

@@ -26,9 +26,9 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.models import Lab
 from app.web import thread_words
-from app.web.collective_pages import Here, built, chosen, member, perform, words
+from app.web.collective_pages import Here, built, chosen, member, once, perform, words
 from app.web.rendering import PageRoute, page
-from app.web.thread_pages import PROPOSAL, SHOWN, Number, Word, around, base_of, once
+from app.web.thread_pages import PROPOSAL, SHOWN, Number, Word, around, base_of, yes
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 LOG = "/r/collectives/{collective}/moderations"
@@ -84,7 +84,7 @@ async def comment(collective: str, proposal: str, request: Request, runtime: Run
             reasons=chosen(form, "reason-"), parent=form.get("to") or None, statement=form.get("on") or None,
         )  # fmt: skip
         made = once(
-            session, runtime, who, f"comments/{proposal}", form, given,
+            session, runtime, who, f"comments/{proposal}", form,
             lambda: deliberating.comment(session, runtime, who, collective, proposal, given, now=runtime.clock.now()),
         )  # fmt: skip
         return f"{base_of(collective, proposal)}/comments?said={made}#{made}"
@@ -180,7 +180,7 @@ async def appeal(collective: str, moderation: str, request: Request, runtime: Ru
 @router.post(LOG + "/{moderation}/decision")
 async def decide(collective: str, moderation: str, request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        given = built(DecideIn, "Go back and use one of the two buttons.", restore={"yes": True, "no": False}.get(form.get("restore", "")))
+        given = built(DecideIn, "Go back and use one of the two buttons.", restore=yes(form, "restore"))
         moderating.decide(session, runtime, who, collective, moderation, given.restore, now=runtime.clock.now())
         return f"{LOG.format(collective=collective)}/{moderation}"
 

@@ -4,13 +4,10 @@ A statement that waits for the reader's word is shown by itself, without counts:
 do. The list has all of them, with the counts that the API gives.
 """
 
-import os
-from collections.abc import Callable
 from math import floor
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
 from sqlmodel import Session
 
 from app.collectives import deliberating, exchange, moderating, queries, telling, threads
@@ -18,16 +15,13 @@ from app.collectives.models import Proposal
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import AnswerIn, PolisFiles, StatementIn, StatementOut, WeighIn
 from app.core import mirror
-from app.core.canonical import sha256_hex
 from app.core.thread import STATEMENTS
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
-from app.kit.idempotency import Once
 from app.kit.runtime import Runtime
-from app.parties.claims import encode_secret
 from app.web import thread_words
-from app.web.collective_pages import Here, built, member, perform, reader, words
+from app.web.collective_pages import Here, built, fresh_key, member, once, perform, reader, words
 from app.web.rendering import HEADERS, PageRoute, page
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
@@ -48,28 +42,18 @@ def around(request: Request, session: Session, runtime: Runtime, collective: str
         "here": here, "row": row, "base": f"{here.home}/proposals/{row.id}", "me": None if mine is None else mine.member, "now": now,
         "open": row.state == "discussion" and row.freeze_at > now, "voice": mine is not None and (mine.steward or mine.voice_from <= now),
         "moderates": mine is not None and mine.steward and not moderating.conflicted(row, mine), "words": thread_words,
-        "once": new_once(),
+        "once": fresh_key(),
     }  # fmt: skip
 
 
-def new_once() -> str:
-    """What tells one form that is shown from another: see `once`."""
-    return encode_secret(os.urandom(20))
+def yes(form: dict[str, str], name: str) -> bool | None:
+    """Which of two buttons was pressed, if it was one of them."""
+    return {"yes": True, "no": False}.get(form.get(name, ""))
 
 
 def base_of(collective: str, proposal: str) -> str:
     """The address that a thread's pages begin with."""
     return PROPOSAL.format(collective=collective, proposal=proposal)
-
-
-def once(
-    session: Session, runtime: Runtime, who: Acting, route: str, form: dict[str, str], given: BaseModel, act: Callable[[], str]
-) -> str:
-    """Do what a form asks once, however often its button is pressed; other words in the same form are another thing to do. Gives the id of
-    what was made."""
-    body = given.model_dump_json().encode()
-    key = f"{form['once'][:40]}/{sha256_hex(body)}" if form.get("once") else None
-    return Once.of(who.contributor, f"page/{route}", key, body).perform(session, runtime.clock.now(), act)[0]
 
 
 # -- statements --------------------------------------------------------------------------------------------------------
@@ -108,7 +92,7 @@ async def put_up(collective: str, proposal: str, request: Request, runtime: Runt
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
         given = built(StatementIn, "Go back and write one sentence, of at most 280 letters.", text=words(form, "text"))
         made = once(
-            session, runtime, who, f"statements/{proposal}", form, given,
+            session, runtime, who, f"statements/{proposal}", form,
             lambda: deliberating.put_up(session, runtime, who, collective, proposal, given.text, now=runtime.clock.now()),
         )  # fmt: skip
         return f"{base_of(collective, proposal)}/statements?said={made}"

@@ -202,7 +202,7 @@ def test_the_pages_are_easy_to_read_and_say_all_in_one_language(
     assert {page.status_code for page in pages.values()} == {200}
     assert not {name: found for (name, tag), page in pages.items() if tag == "en" and (found := grade(sentences(page.text))) > MOST}
     # What people wrote stays as it is, also in titles and lists, where no mark can keep it apart.
-    theirs = rf"{CHARTER['aim']}|Union [0-9a-f]{{8}}( ·)?|voters|labellers|(col|mem|elg)_|(?<=\">)[0-9a-z]{{6}}(?=<| \()"
+    theirs = rf"{CHARTER['aim']}|Union [0-9a-f]{{8}}( ·)?|Lab [0-9a-f]{{16}}|voters|labellers|(col|mem|elg)_|(?<=\">)[0-9a-z]{{6}}(?=<| \()"
     seen = {key: Seen(re.sub(theirs, "", page.text)) for key, page in pages.items()}
     assert not {name: found for (name, tag), one in seen.items() if tag == PSEUDO and (found := one.unmarked())}
     latin = {name: set(re.findall(r"[A-Za-z]{2,}", " ".join(one.words))) - NOT_TRANSLATED for (name, tag), one in seen.items() if tag == "ar"}

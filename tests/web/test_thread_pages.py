@@ -8,7 +8,7 @@ import pytest
 
 from app.collectives import exchange
 from app.web import languages
-from app.web.closing_pages import changes
+from app.web.amendment_pages import changes
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import on_one_backend, pass_days, people, steward
 from tests.kit.refusals import lab_token

@@ -1,19 +1,17 @@
-"""Other texts for a proposal, and after the count the closing note: who writes it, who may appeal it, who decides that."""
+"""After the count the closing note of an outcome: who writes it, who may appeal it, who decides that."""
 
-import difflib
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
-from app.collectives import amendments, closing, queries, telling
+from app.collectives import closing, queries, telling
 from app.collectives.models import Collective, DissentText, OutcomeRow
 from app.collectives.service import Acting
 from app.collectives.thread_models import Comment
-from app.collectives.thread_schemas import AcceptIn, AmendmentIn, CloserIn, ClosureIn, DecideIn, NoteAppealIn
+from app.collectives.thread_schemas import CloserIn, ClosureIn, DecideIn, NoteAppealIn
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import DomainError
@@ -21,78 +19,14 @@ from app.kit.runtime import Runtime
 from app.web.collective_pages import built, perform, words
 from app.web.rendering import PageRoute, page
 from app.web.saying import say
-from app.web.thread_pages import PROPOSAL, around, base_of, once
+from app.web.thread_pages import PROPOSAL, around, base_of, yes
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 MOST_CITED = 300
 """Arguments that can be chosen from on the page; a longer thread's others are cited through the API."""
-_MOST_COMPARED = 2_000_000
-"""Steps that a comparison of words may take at the worst."""
-_PIECE = re.compile(r"\s+|[^\s]+")
 _KINDS = {"mrp": say("An objection"), "stm": say("A statement"), "cmt": say("A comment")}
 
 
-# -- other texts -------------------------------------------------------------------------------------------------------
-@router.get(PROPOSAL + "/amendments")
-def show_amendments(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
-    """The oldest first, each with what it changes."""
-    values = around(request, session, runtime, collective, proposal)
-    here, row = values["here"], values["row"]
-    found = telling.amendments(session, runtime, collective, amendments.of(session, row.id), here.receipt)
-    return page(
-        "amendments.html", found=[(one, list(changes(row.text, one.text or "")) if one.state == "open" else []) for one in found],
-        settles=values["open"] and values["voice"] and here.mine.member == row.author, asked=row.request_id is not None, **values,
-    )  # fmt: skip
-
-
-def changes(old: str, new: str) -> Iterator[tuple[str, str]]:
-    """What turns one text into another, word by word: (`same`, `gone` or `new`, words), in reading order. Where too much of it is another
-    to be compared while somebody waits, all between the first and the last change is told as gone and new."""
-    a, b = _PIECE.findall(old), _PIECE.findall(new)
-    short = min(len(a), len(b))
-    head = next((n for n in range(short) if a[n] != b[n]), short)
-    tail = next((n for n in range(short - head) if a[-1 - n] != b[-1 - n]), short - head)
-    before, after = a[head : len(a) - tail], b[head : len(b) - tail]
-    parts = [("same", a[:head])]
-    if len(before) * len(after) * min(len(before), len(after)) > _MOST_COMPARED:
-        parts += [("gone", before), ("new", after)]
-    else:
-        for what, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-            parts += [("same", after[k:m])] if what == "equal" else [("gone", before[i:j]), ("new", after[k:m])]
-    yield from ((kind, "".join(pieces)) for kind, pieces in [*parts, ("same", a[len(a) - tail :])] if pieces)
-
-
-@router.post(PROPOSAL + "/amendments")
-async def amend(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
-    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        given = built(
-            AmendmentIn, "Go back and write the text as it should be, of at most 20000 letters.", text=words(form, "text"),
-            base_sha256=form.get("base", ""),
-        )  # fmt: skip
-        made = once(
-            session, runtime, who, f"amendments/{proposal}", form, given,
-            lambda: amendments.amend(session, runtime, who, collective, proposal, given.text, given.base_sha256, now=runtime.clock.now()),
-        )  # fmt: skip
-        return f"{base_of(collective, proposal)}/amendments#{made}"
-
-    return await perform(request, runtime, deed)
-
-
-@router.post(PROPOSAL + "/amendments/{amendment}/decision")
-async def settle(collective: str, proposal: str, amendment: str, request: Request, runtime: RuntimeDep) -> Response:
-    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        given = built(AcceptIn, "Go back and use one of the two buttons.", accept=_yes(form, "accept"))
-        amendments.settle(session, runtime, who, collective, proposal, amendment, given.accept, now=runtime.clock.now())
-        return f"{base_of(collective, proposal)}/amendments#{amendment}"
-
-    return await perform(request, runtime, deed)
-
-
-def _yes(form: dict[str, str], name: str) -> bool | None:
-    return {"yes": True, "no": False}.get(form.get(name, ""))
-
-
-# -- closing -----------------------------------------------------------------------------------------------------------
 @router.get(PROPOSAL + "/closing")
 def show_closing(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """The notes, their appeals, and the form for each thing that the reader may do."""
@@ -172,7 +106,7 @@ async def appeal(collective: str, proposal: str, request: Request, runtime: Runt
 @router.post(PROPOSAL + "/closing/decision")
 async def decide(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        given = built(DecideIn, "Go back and use one of the two buttons.", restore=_yes(form, "restore"))
+        given = built(DecideIn, "Go back and use one of the two buttons.", restore=yes(form, "restore"))
         closing.decide(session, runtime, who, collective, proposal, given.restore, now=runtime.clock.now())
         return f"{base_of(collective, proposal)}/closing"
 
