@@ -33,8 +33,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def opened(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Open a window of one's own: `opened(size, scripts=False)`; `opened(beside=page)` is a further tab of that window."""
+def opened(request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """Open a window of one's own: `opened(size, scripts=False)`; `opened(beside=page)` is a further tab of that window.
+
+    The browser is started by the first window: a test that is looked at on the other database needs none.
+    """
     wrong: list[str] = []
     hosts: set[str] = set()
 
@@ -50,6 +53,7 @@ def opened(chromium: Browser) -> Iterator[Callable[..., Page]]:
         def make(size: Any = None, *, scripts: bool = True, beside: Page | None = None, **more: Any) -> Page:
             if beside is not None:
                 return watch(beside.context.new_page())
+            chromium: Browser = request.getfixturevalue("chromium")
             context = chromium.new_context(viewport=size or PHONE, java_script_enabled=scripts, locale="en-GB", **more)
             windows.callback(context.close)
             return watch(context.new_page())
