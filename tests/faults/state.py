@@ -48,9 +48,10 @@ FOR_A_DAY = {"overdue", "report", "review", "deadline"}
 class State:
     """One consistent look at a service's database."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._engine = make_engine(url, pool_size=1)
+    def __init__(self, url: str, engine: sa.Engine | None = None) -> None:
+        """Through a connection of its own, or of `engine`, for whoever looks some thousand times."""
+        self._url, self._given = url, engine
+        self._engine = engine or make_engine(url, pool_size=1)
         self._connection = self._engine.execution_options(sayso_read=True).connect()
         if not url.startswith("sqlite"):
             self._connection = self._connection.execution_options(isolation_level="REPEATABLE READ")
@@ -60,7 +61,8 @@ class State:
 
     def __exit__(self, *_: Any) -> None:
         self._connection.close()
-        self._engine.dispose()
+        if self._given is None:
+            self._engine.dispose()
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
         return list(self._connection.execute(sa.text(sql), values))

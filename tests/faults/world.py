@@ -2,13 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+import sqlalchemy as sa
+
+from app.kit.db import make_engine
 from tests.faults.state import State
 from tests.support import LabParty, PlatformParty, Service
 
 Made = tuple[Callable[[], Any], Callable[[], None]]
 """What is tried (and tried again), and what must hold once it was answered."""
+
+
+def of(*covered: str) -> Callable[[Callable[["World"], Made]], Callable[["World"], Made]]:
+    """What a flow covers: a route (`POST /v1/…`), a job (`job …`), or a word for what has neither."""
+
+    def mark(flow: Callable[["World"], Made]) -> Callable[["World"], Made]:
+        flow.covers = covered  # type: ignore[attr-defined]
+        return flow
+
+    return mark
+
+
+@cache
+def _looking(url: str) -> sa.Engine:
+    return make_engine(url, pool_size=1)
 
 
 @dataclass
@@ -51,8 +70,13 @@ class World:
         assert answer.status_code >= 500, answer.text
         return False
 
+    def state(self) -> State:
+        """A look at everything that is stored."""
+        url = self.service.runtime.settings.database
+        return State(url, _looking(url))
+
     def column(self, sql: str, **values: Any) -> list[Any]:
-        with State(self.service.runtime.settings.database) as state:
+        with self.state() as state:
             return state.column(sql, **values)
 
     def count(self, sql: str, **values: Any) -> int:
