@@ -5,20 +5,25 @@ from sqlmodel import Session
 
 from app.collectives import campaigns, queries
 from app.collectives.models import Campaign
-from app.collectives.router import Member
+from app.collectives.router import Member, _once
 from app.collectives.schemas import CampaignIn, CampaignOut, PledgedOut, PledgeIn
 from app.collectives.service import Acting
 from app.kit.body import StrictRoute
-from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 
 MOST = 100
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 
 
 @router.post("/collectives/{collective}/campaigns", status_code=201, response_model=CampaignOut, summary="Open a campaign")
-def open_campaign(collective: str, given: CampaignIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> CampaignOut:
+def open_campaign(
+    collective: str, given: CampaignIn, runtime: RuntimeDep, session: SessionDep, receipt: Member, idempotency_key: IdempotencyHeader = None
+) -> CampaignOut:
     """Say what is demanded, and what whoever pledges will do to whom once enough others do."""
-    made = campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now())
+    made = _once(
+        receipt, f"campaigns/{collective}", idempotency_key, given, session, runtime,
+        lambda: campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now()),
+    )  # fmt: skip
     return _told(session, campaigns.find(session, collective, made))
 
 
