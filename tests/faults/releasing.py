@@ -10,6 +10,7 @@ from app.releases import service as releases
 from app.releases.cutting import Cut
 from app.revocations import completion, recalls
 from tests.faults.cuts import outcome, queued, receipt_for_all
+from tests.faults.narrowing import taken_back
 from tests.faults.world import Made, World, of
 from tests.kit.refusals import body
 from tests.support import EVALUATION
@@ -225,15 +226,13 @@ def floor(w: World) -> Made:
 
 @of("job recall")
 def open_recall(w: World) -> Made:
-    [given] = w.platform.give(1)
-    agreement = w.lab.agree(w.platform)
-    w.lab.sdk.cut(agreement, poll=0.05)
-    w.service.claim(given).withdraw()
+    agreement = taken_back(w)
+    before = w.count("SELECT count(*) FROM recall WHERE agreement_id = :id", id=agreement)
 
     def holds() -> None:
-        assert w.count("SELECT count(*) FROM recall WHERE agreement_id = :id", id=agreement.id) == 1
+        assert w.count("SELECT count(*) FROM recall WHERE agreement_id = :id", id=agreement) == before + 1
 
-    return lambda: recalls.open_batch(w.service.runtime, agreement.id) or True, holds
+    return lambda: recalls.open_batch(w.service.runtime, agreement) or True, holds
 
 
 @of("python -m app labs revoke-key")

@@ -54,17 +54,17 @@ class World:
 
     def post(self, path: str, sent: Any, secret: str, key: str | None = None, status: tuple[int, ...] = (200, 201, 202)) -> bool:
         """Whether it was answered as done; what it may answer otherwise is that it was not."""
-        return self._told(self.service.post(path, sent, secret, **({"Idempotency_Key": key} if key else {})), status)
+        return self.told(self.service.post(path, sent, secret, **({"Idempotency_Key": key} if key else {})), status)
 
     def put(self, path: str, sent: Any, secret: str) -> bool:
         """`post` for what is set."""
-        return self._told(self.service.http.put(self.service.base + path, json=sent, headers={"Authorization": f"Bearer {secret}"}), (200,))
+        return self.told(self.service.http.put(self.service.base + path, json=sent, headers={"Authorization": f"Bearer {secret}"}), (200,))
 
     def delete(self, path: str, secret: str, status: tuple[int, ...]) -> bool:
         """`post` for what is ended."""
-        return self._told(self.service.http.delete(self.service.base + path, headers={"Authorization": f"Bearer {secret}"}), status)
+        return self.told(self.service.http.delete(self.service.base + path, headers={"Authorization": f"Bearer {secret}"}), status)
 
-    def _told(self, answer: Any, status: tuple[int, ...]) -> bool:
+    def told(self, answer: Any, status: tuple[int, ...]) -> bool:
         if answer.status_code in status:
             return True
         assert answer.status_code >= 500, answer.text
