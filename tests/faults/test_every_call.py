@@ -1,8 +1,8 @@
 """Each write flow with its k-th call failing, for every k until none is left to fail: the caller is not told that it was done, or
 it was; nothing is done by half; and the same request again, with nothing failing, does it once.
 
-`make soak` fails every call; `make test` on SQLite every begin, commit, line of the journal and blob call, and a third of the statements
-between them, on PostgreSQL every fifth call of all.
+`make soak` fails every call; `make test` on SQLite the first six, every begin, commit, line of the journal and blob call, and a third
+of the statements between them, on PostgreSQL every fifth call of all.
 """
 
 import os
