@@ -3,6 +3,10 @@
 In this process, without HTTP: the publisher itself, tiles and bundles on the same disk as the database. Leaves are made before
 the clock starts, as a personal act makes them (a commitment in the open, the opening sealed). Proofs are read cold: each from
 the files, with nothing kept from the one before. `sayso verify log` runs over the published files.
+
+What the disk and the driver take by themselves is measured beside it, each alone and in the same rounds: the rows written and read, as
+many files of the same sizes each synced, the leaves in one file. Their times and the hashing's together are what no publisher that does
+one after the other can be quicker than.
 """
 
 import os
@@ -12,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +27,7 @@ import psycopg
 from app.core import merkle
 from app.crypto.sealing import Sealer, new_key
 from app.kit.db import read, write
+from app.kit.files import sync_directory
 from app.kit.migrate import upgrade
 from app.kit.runtime import Runtime
 from app.kit.settings import Settings
@@ -38,6 +44,14 @@ PROOF_MS = 2.0
 BATCH = 5_000
 EACH = 20_000
 """Leaves between two checkpoints: what a busy service sequences in a quarter of a second, and more."""
+FULL = merkle.TILE_WIDTH**2
+"""Leaves from which on a smaller tree's second level can be read: its tile is full."""
+PARTS = {
+    "rows": "the rows written by the driver alone",
+    "read": "their leaves read by the driver alone",
+    "files": "as many files of those sizes alone, each synced, 8 at a time",
+    "kept": "the leaves in one file alone, synced each time",
+}
 
 
 def run(database: str, *, rounds: int, leaves: int) -> list[Outcome]:
@@ -65,26 +79,35 @@ def run(database: str, *, rounds: int, leaves: int) -> list[Outcome]:
                     seconds[name].append(value)
             return leaves / sum(spent.values())
 
-        cases = {
-            "ours": ours,
-            "memory": lambda _: leaves / timed(lambda: in_memory([leaf.data for leaf in made])),
-            "bare": lambda number: leaves / timed(lambda: bare.write(made, number)),
+        data = [leaf.data for leaf in made]
+        parts: dict[str, Callable[[int], float]] = {
+            "rows": lambda number: timed(lambda: bare.write(made, number)),
+            "read": lambda _: timed(lambda: bare.read(leaves)),
+            "files": bare.files(data),
+            "kept": lambda _: timed(lambda: bare.keep(data)),
+            "memory": lambda _: timed(lambda: in_memory(data)),
         }
-        found = interleaved(cases, rounds)
+        taken = interleaved({"ours": ours, **parts}, rounds)
+        found = {name: [leaves / s for s in taken[name]] for name in parts}
+        together = [leaves / sum(taken[name][n] for name in parts) for n in range(rounds)]
+        publishing = [leaves / sum(taken[name][n] for name in parts if name != "rows") for n in range(rounds)]
         bare.close()
+        ours_rate, published = taken["ours"], [leaves / s for s in seconds["publish"]]
+        memory = "against hashing the tree in memory"
         out = [
-            paired(f"append, integrate, publish, {database}, against hashing the tree in memory: leaves/s", found["ours"], found["memory"], HASHING),
-            paired(
-                f"integrate, publish alone, {database}, against the same: leaves/s",
-                [leaves / s for s in seconds["publish"]], found["memory"], HASHING,
-            ),
-            paired(f"append, integrate, publish, {database}, against the rows by the driver alone: leaves/s", found["ours"], found["bare"], None),
-            paired(f"append alone, {database}, against the same: leaves/s", [leaves / s for s in seconds["append"]], found["bare"], None),
-        ]  # fmt: skip
+            paired(f"append, integrate, publish, {database}, {memory}: leaves/s", ours_rate, found["memory"], HASHING),
+            paired(f"integrate, publish alone, {database}, against the same: leaves/s", published, found["memory"], HASHING),
+            paired(f"append, integrate, publish, {database}, against the rows by the driver alone: leaves/s", ours_rate, found["rows"], None),
+            paired(f"append alone, {database}, against the same: leaves/s", [leaves / s for s in seconds["append"]], found["rows"], None),
+            *(paired(f"{what}, {database}, {memory}: leaves/s", found[name], found["memory"], None) for name, what in PARTS.items()),
+            paired(f"these and the hashing one after the other, {database}, {memory}: leaves/s", together, found["memory"], None),
+            paired(f"append, integrate, publish, {database}, against these one after the other: leaves/s", ours_rate, together, None),
+            paired(f"integrate, publish alone, {database}, against these but the writing of rows: leaves/s", published, publishing, None),
+        ]
         with read(runtime.engine) as session:
             newest = last_checkpoint(session)
         assert newest is not None
-        out += [proof_time(runtime, size) for size in (10**3, 10**4, 10**5, 10**6) if size <= newest.size]
+        out += [proof_time(runtime, size) for size in (10**3, 10**4, 10**5, 10**6) if size <= newest.size >= FULL]
         return [*out, verified(runtime, directory, newest.size, found["memory"])]
 
 
@@ -136,7 +159,7 @@ class Bare:
             self._db = psycopg.connect(plain_url(url), autocommit=True)  # type: ignore[assignment]
         self._db.execute(f"CREATE TABLE bare ({columns % (kind, kind)})")
         self._db.execute("CREATE INDEX bare_subject ON bare (subject)")
-        self._next = 0
+        self._next, self._directory = 0, directory
 
     def write(self, leaves: list[log.Leaf], number: int) -> None:
         for start in range(0, len(leaves), BATCH):
@@ -152,8 +175,54 @@ class Bare:
                     for row in rows:
                         copy.write_row(row)
 
+    def read(self, count: int) -> None:
+        """The leaves of the newest `count` rows, in the stretches that are published at a time."""
+        for start in range(self._next - count, self._next, EACH):
+            self._db.execute(
+                f"SELECT leaf FROM bare WHERE log_index >= {start} AND log_index < {min(start + EACH, self._next)} ORDER BY log_index",
+                **({} if self._sqlite else {"binary": True}),
+            ).fetchall()
+
+    def files(self, leaves: list[bytes]) -> Callable[[int], float]:
+        """Writes the bundles and tiles of `leaves`, ready in memory, in the stretches that are published at a time; gives the seconds."""
+        stretches = []
+        for start in range(0, len(leaves), EACH):
+            some = leaves[start : start + EACH]
+            bundles = [merkle.entry_bundle(some[at : at + merkle.TILE_WIDTH]) for at in range(0, len(some), merkle.TILE_WIDTH)]
+            stretches.append([*bundles, *merkle.extend(0, merkle.leaf_hashes(some), lambda *_: b"").values()])
+
+        def write(number: int) -> float:
+            folder = self._directory / f"bare {number}"
+            folder.mkdir()
+            start = time.perf_counter()
+            with ThreadPoolExecutor(8) as pool:
+                for n, files in enumerate(stretches):
+                    list(pool.map(lambda named: synced(folder / f"{n} {named[0]}", named[1]), enumerate(files)))
+                    sync_directory(folder)
+            return time.perf_counter() - start
+
+        return write
+
+    def keep(self, leaves: list[bytes]) -> None:
+        """The leaves at the end of one file, synced after each stretch."""
+        with (self._directory / "bare.bin").open("ab") as file:
+            for start in range(0, len(leaves), EACH):
+                file.write(b"".join(leaves[start : start + EACH]))
+                file.flush()
+                os.fsync(file.fileno())
+
     def close(self) -> None:
         self._db.close()
+
+
+def synced(path: Path, data: bytes) -> None:
+    """One file as a tile must be stored: under another name first, synced, then under its own."""
+    scratch = path.with_suffix(".new")
+    with scratch.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
 
 
 def proof_time(runtime: Runtime, size: int) -> Outcome:

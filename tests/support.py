@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -47,6 +49,10 @@ EVALUATION = {"actions": ["evaluate"], "purposes": ["dpv:ScientificResearch"], "
 OPEN_TRAINING = {
     "actions": ["fineTune"], "purposes": ["dpv:ScientificResearch"], "model_openness": "openWeights", "accepts": ["attribute", "delete"],
 }  # fmt: skip
+
+
+_ROOM = 4 << 30
+"""Bytes free in memory from which on a service is put there; a run of all tests writes some hundred megabytes for each worker."""
 
 
 def free_port() -> int:
@@ -213,6 +219,16 @@ def _one(settings: Settings, backend: str) -> Iterator[Service]:
         service.http.close()
         server.should_exit = True
         thread.join(timeout=30)
+
+
+@contextmanager
+def quick_directory() -> Iterator[Path]:
+    """A directory in memory, where there is room for it: what a process wrote is read again by others and outlives it, as on a disk, and a
+    sync is not waited for. For a service whose tests end nothing but processes."""
+    memory = Path("/dev/shm")
+    room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= _ROOM
+    with tempfile.TemporaryDirectory(prefix="sayso-", dir=memory if room else None) as directory:
+        yield Path(directory)
 
 
 def test_settings(directory: Path, database_url: str = "", **more: Any) -> Settings:

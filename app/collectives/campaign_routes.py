@@ -7,13 +7,13 @@ from sqlmodel import Session
 
 from app.collectives import campaigns, petitioning, queries, strikes
 from app.collectives.models import Campaign
-from app.collectives.router import Member
+from app.collectives.router import Member, _once
 from app.collectives.schemas import CampaignIn, CampaignOut, PetitionOut, PledgedOut, PledgeIn, StrikeOut
 from app.collectives.service import Acting
 from app.consents import service as consents
 from app.consents.policies import StoredPolicy
 from app.kit.body import StrictRoute
-from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.runtime import Runtime
 
 MOST = 100
@@ -30,10 +30,13 @@ router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 @router.post("/collectives/{collective}/campaigns", status_code=201, response_model=CampaignOut, summary="Open a campaign")
 def open_campaign(
     collective: str, given: CampaignIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
-    policy: Annotated[StoredPolicy | None, Depends(_diverted)],
+    policy: Annotated[StoredPolicy | None, Depends(_diverted)], idempotency_key: IdempotencyHeader = None,
 ) -> CampaignOut:  # fmt: skip
     """Say what is demanded, and what whoever pledges will do to whom once enough others do."""
-    made = campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now(), policy=policy)
+    made = _once(
+        receipt, f"campaigns/{collective}", idempotency_key, given, session, runtime,
+        lambda: campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now(), policy=policy),
+    )  # fmt: skip
     return _told(session, runtime, campaigns.find(session, collective, made))
 
 

@@ -292,16 +292,30 @@ def read_outcome(collective: str, proposal: str, runtime: RuntimeDep, session: R
 @router.post(
     "/collectives/{collective}/proposals/{proposal}/minority-reports", status_code=201, response_model=ReportOut, summary="File a minority report"
 )
-def dissent(collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ReportOut:
+def dissent(
+    collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> ReportOut:  # fmt: skip
     """Alone, while the appeal runs. Whoever signs for data that rests on this outcome signs its digest."""
-    made = proposals.dissent(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=runtime.clock.now())
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"minority-reports/{proposal}", idempotency_key, given, session, runtime,
+        lambda: proposals.dissent(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
+    )  # fmt: skip
     return _report(session, session.get_one(MinorityReport, made))
 
 
 @router.post("/collectives/{collective}/proposals/{proposal}/objections", status_code=201, response_model=ReportOut, summary="Object to a proposal")
-def object_to(collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ReportOut:
+def object_to(
+    collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> ReportOut:  # fmt: skip
     """Say what harm it would do. Until the ballot closes; it stands until its author withdraws it, and travels with what passes."""
-    made = proposals.object_to(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=runtime.clock.now())
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"objections/{proposal}", idempotency_key, given, session, runtime,
+        lambda: proposals.object_to(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
+    )  # fmt: skip
     return _report(session, session.get_one(MinorityReport, made))
 
 

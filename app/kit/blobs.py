@@ -4,9 +4,10 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -21,8 +22,11 @@ STORE_FAILED = (OSError, BaseError)
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
 """What a file system says that gives a file no second name."""
 _FEW = 16
+"""Fewer than so many are stored one after the other: threads would cost more than they save."""
 _AT_ONCE = 16
 """Requests to a remote store at a time."""
+_SYNCED_AT_ONCE = 8
+"""Files of a local disk that are written at a time: most of it is waiting for the disk, which takes many syncs as one."""
 Headers = Mapping[str, str]
 """What a store shall send with a blob when a CDN or anybody reads it there: Content-Type, Cache-Control."""
 PRIVATE: Headers = {"Content-Type": "application/octet-stream", "Cache-Control": "private, no-store"}
@@ -54,22 +58,29 @@ class Blobs:
 
     def put(self, name: str, data: bytes, headers: Headers = PRIVATE) -> None:
         """Store one blob."""
-        self.put_all({name: data}, headers)
+        self.put_all([(name, data)], headers)
 
-    def put_all(self, files: Mapping[str, bytes], headers: Headers = PRIVATE) -> None:
-        """Store several. On local disks all are there after a power cut, with their names, once this has returned."""
-        if self._root is None:
-            if len(files) < _FEW:
-                for name, data in files.items():
-                    self._send(name, data, headers)
-                return
-            with ThreadPoolExecutor(_AT_ONCE, "sayso-blobs") as pool:
-                for done in [pool.submit(self._send, name, data, headers) for name, data in files.items()]:
-                    done.result()
-            return
+    def put_all(self, files: Iterable[tuple[str, bytes]], headers: Headers = PRIVATE) -> None:
+        """Store several, in no order, while `files` may still be making them. On local disks all are there after a power cut, with
+        their names, once this has returned; where it raises, any of them may be there, each of them whole.
+        """
         named: set[Path] = set()
-        for name, data in files.items():
-            self._write(self._root / name, BytesIO(data), named)
+
+        def one(file: tuple[str, bytes]) -> None:
+            if self._root is None:
+                self._send(*file, headers)
+            else:
+                self._write(self._root / file[0], BytesIO(file[1]), named)
+
+        rest = iter(files)
+        some = list(islice(rest, _FEW))
+        if len(some) < _FEW:
+            for file in some:
+                one(file)
+        else:
+            with ThreadPoolExecutor(_AT_ONCE if self._root is None else _SYNCED_AT_ONCE, "sayso-blobs") as pool:
+                for done in [pool.submit(one, file) for file in chain(some, rest)]:
+                    done.result()
         for directory in named:
             sync_directory(directory)
 

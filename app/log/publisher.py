@@ -7,7 +7,9 @@ may be one step behind after a kill and is put right at the next start.
 """
 
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -22,6 +24,7 @@ from app.core.witnessing import Policy, PolicyFileError, parse_policy
 from app.crypto.keyring import verify_ed25519
 from app.kit.background import Background
 from app.kit.blobs import BlobNotFound
+from app.kit.bulk import rows_of
 from app.kit.db import read, write
 from app.kit.journal import JournalDamaged
 from app.kit.locks import exclusive_or_not
@@ -53,6 +56,8 @@ class Publisher(Background):
         self._runtime = runtime
         self._integrated: int | None = None
         self._edge: dict[merkle.Tile, bytes] = {}
+        self._read: tuple[int, list[bytes]] = 0, []
+        """The stretch of leaves read last, from an index on: for the tiles, and then for the second place."""
         self._lock = threading.Lock()
         self.witnesses = Witnesses(witness_policy(runtime.settings.witnesses), verify_ed25519)
         self.damage: str | None = None
@@ -85,34 +90,42 @@ class Publisher(Background):
     def publish(self) -> int:
         """Publish what is committed now; gives the newest checkpoint's size. Raises LogDamaged or NoQuorum."""
         with self._lock:
-            if self._integrated is None:
-                self._integrated = self._resume()
+            try:
+                return self._publish()
+            finally:
+                self._read = 0, []
+
+    def _publish(self) -> int:
+        if self._integrated is None:
+            self._integrated = self._resume()
+        size, published = self._look()
+        if published == size and not self._behind and self._compared:
+            return size
+        # One process publishes at a time: the others' work would be the same, and the file must never step back.
+        with exclusive_or_not(self._runtime.engine, "publish") as mine:
+            if not mine:
+                return published or 0
             size, published = self._look()
-            if published == size and not self._behind and self._compared:
+            if self._behind:
+                with read(self._runtime.engine) as session:
+                    latest = last_checkpoint(session)
+                if latest is not None:
+                    self._runtime.blobs.put(_CHECKPOINT, latest.note.encode(), NEWEST)
+            self._behind = False
+            if published is not None:
+                self._integrated = max(self._integrated, published)
+            while self._integrated < size:
+                self._integrate(min(size, self._integrated + _CHUNK))
+                if self._compared:  # in step with the tiles, while the stretch is at hand
+                    self._runtime.journal.keep_leaves(self._integrated, self._leaves)
+            if not self._compared:
+                self._compare(size)
+            if published == size:
                 return size
-            # One process publishes at a time: the others' work would be the same, and the file must never step back.
-            with exclusive_or_not(self._runtime.engine, "publish") as mine:
-                if not mine:
-                    return published or 0
-                size, published = self._look()
-                if self._behind:
-                    with read(self._runtime.engine) as session:
-                        latest = last_checkpoint(session)
-                    if latest is not None:
-                        self._runtime.blobs.put(_CHECKPOINT, latest.note.encode(), NEWEST)
-                self._behind = False
-                if published is not None:
-                    self._integrated = max(self._integrated, published)
-                while self._integrated < size:
-                    self._integrate(min(size, self._integrated + _CHUNK))
-                if not self._compared:
-                    self._compare(size)
-                if published == size:
-                    return size
-                # The second place first: what was signed must never be all there is of what was signed.
-                self._runtime.journal.keep_leaves(size, self._leaves)
-                self._sign(size)
-                return size
+            # The second place first: what was signed must never be all there is of what was signed.
+            self._runtime.journal.keep_leaves(size, self._leaves)
+            self._sign(size)
+            return size
 
     def _look(self) -> tuple[int, int | None]:
         """(committed size, size of the newest published checkpoint), neither of which may ever have gone back. Raises LogDamaged."""
@@ -139,11 +152,13 @@ class Publisher(Background):
         self._compared = True
 
     def _leaves(self, start: int, end: int) -> list[bytes]:
+        first, known = self._read
+        if first <= start and end <= first + len(known):
+            return known[start - first : end - first]
+        wanted = sa.select(_ENTRY.c.leaf).where(_ENTRY.c.log_index >= start, _ENTRY.c.log_index < end).order_by(_ENTRY.c.log_index)
         with read(self._runtime.engine) as session:
-            rows = session.execute(
-                sa.select(_ENTRY.c.leaf).where(_ENTRY.c.log_index >= start, _ENTRY.c.log_index < end).order_by(_ENTRY.c.log_index)
-            )
-            return [bytes(row.leaf) for row in rows]
+            self._read = start, [leaf for (leaf,) in chain.from_iterable(rows_of(session, wanted, end - start))]
+        return self._read[1]
 
     def look(self) -> None:
         """Publish, and keep why nothing can be signed, or what it waits for."""
@@ -206,17 +221,21 @@ class Publisher(Background):
         leaves = self._leaves(first, size)
         if len(leaves) != size - first:  # the index is the primary key: as many as that are all of them
             raise LogDamaged("the sequence of leaves has a gap")
-        files: dict[str, bytes] = {}
-        for at in range(0, len(leaves), merkle.TILE_WIDTH):
-            some = leaves[at : at + merkle.TILE_WIDTH]
-            path = merkle.tile_path(merkle.ENTRIES, (first + at) // merkle.TILE_WIDTH, len(some))
-            files["log/" + path] = merkle.entry_bundle(some)
-        tiles = merkle.extend(start, merkle.leaf_hashes(leaves[start - first :]), self._tile)
-        files |= {"log/" + merkle.tile_path(*tile): data for tile, data in tiles.items()}
-        self._runtime.blobs.put_all(files, TILE)
-        self._edge.update({tile: data for tile, data in tiles.items() if tile[2] < merkle.TILE_WIDTH})
-        if len(self._edge) > 1000:
-            self._edge = {tile: data for tile, data in tiles.items() if tile[2] < merkle.TILE_WIDTH}
+        edge: dict[merkle.Tile, bytes] = {}
+
+        def files() -> Iterator[tuple[str, bytes]]:
+            """The bundles first: they are on their way to the disk while the tiles are hashed."""
+            for at in range(0, len(leaves), merkle.TILE_WIDTH):
+                some = leaves[at : at + merkle.TILE_WIDTH]
+                path = merkle.tile_path(merkle.ENTRIES, (first + at) // merkle.TILE_WIDTH, len(some))
+                yield "log/" + path, merkle.entry_bundle(some)
+            for tile, data in merkle.extend(start, merkle.leaf_hashes(leaves[start - first :]), self._tile).items():
+                if tile[2] < merkle.TILE_WIDTH:
+                    edge[tile] = data
+                yield "log/" + merkle.tile_path(*tile), data
+
+        self._runtime.blobs.put_all(files(), TILE)
+        self._edge = edge if len(self._edge) > 1000 else self._edge | edge
         self._integrated = size
 
     def _sign(self, size: int) -> None:

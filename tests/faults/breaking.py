@@ -16,6 +16,10 @@ BACKGROUND = (
     "sayso-publish", "sayso-evict", "sayso-push", "sayso-webhooks", "sayso-housekeeping", "sayso-recovery", "dbos", "DBOS", "ThreadPoolExecutor",
 )  # fmt: skip
 
+BORDERS = ("BEGIN", "COMMIT", "ROLLBACK", "before commit", "after commit", "begin", "commit", "journal", "blob")
+
+_ALL = 6
+
 
 class Broken(Exception):
     """A call that failed because it was its turn."""
@@ -26,16 +30,22 @@ class BrokenFile(OSError):
 
 
 class Breaking:
-    """Counts calls of the threads that work for a request (or of the test's own), and fails number `at`."""
+    """Counts calls of the threads that work for a request (or of the test's own), and fails number `at`.
 
-    def __init__(self) -> None:
+    With `every` above 1 not all statements of a flow count: after its first six calls, of those between two borders (a transaction's
+    begin and end, a line of the journal, a blob, each of which always counts) the first and every so many-th after it. What fails between
+    them is undone by the same code.
+    """
+
+    def __init__(self, every: int = 1) -> None:
         self.at = 0
         self.calls = 0
         self.fired = ""
+        self._every, self._between, self._met = every, 0, 0
         self._lock = threading.Lock()
 
     def arm(self, at: int) -> None:
-        self.at, self.calls, self.fired = at, 0, ""
+        self.at, self.calls, self.fired, self._between, self._met = at, 0, "", 0, 0
 
     def disarm(self) -> None:
         self.at = 0
@@ -44,6 +54,10 @@ class Breaking:
         if not self.at or threading.current_thread().name.startswith(BACKGROUND):
             return
         with self._lock:
+            self._met += 1
+            self._between = 0 if what.startswith(BORDERS) else self._between + 1
+            if self._met > _ALL and self._between and (self._between - 1) % self._every:
+                return
             self.calls += 1
             if self.calls != self.at:
                 return
@@ -52,9 +66,9 @@ class Breaking:
 
 
 @contextmanager
-def breaking(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaking]:
-    """Every statement, begin and commit (before it, and after it was done), every line of the journal, every blob call."""
-    it = Breaking()
+def breaking(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, every: int = 1) -> Iterator[Breaking]:
+    """Statements (all, or `every` so many-th), begin and commit (before it, and after it was done), every line of the journal, every blob call."""
+    it = Breaking(every)
 
     def statement(connection: Any, cursor: Any, text: str, *_: Any) -> None:
         it.meet(text.split(None, 1)[0])

@@ -14,13 +14,13 @@ from app.parties import service as parties
 from app.revocations import recalls
 from tests.collectives.members import founded, in_days, joined
 from tests.faults.cuts import receipt_for_all
-from tests.faults.world import Made, World
+from tests.faults.world import Made, World, of
 
-_OR_DONE = (200, 201, 409)
+OR_DONE = (200, 201, 409)
 """409 where the commit was done and its answer lost: what must hold is looked at all the same."""
 
 
-def _member(w: World) -> tuple[Any, str]:
+def member_of(w: World) -> tuple[Any, str]:
     """The collective as a new member of it meets it, and the contributor's id."""
     if "union" not in w.kept:
         w.platform.give(1, contributor="founder " + w.platform.id)
@@ -32,29 +32,32 @@ def _member(w: World) -> tuple[Any, str]:
     return mine, w.column("SELECT contributor_id FROM contribution WHERE id = :id", id=given.id)[0]
 
 
+@of("POST /v1/collectives/{collective}/mandates")
 def mandate(w: World) -> Made:
-    mine, person = _member(w)
+    mine, person = member_of(w)
     key, sent = w.name(), {"expires_on": in_days(w.service, 100), "policy": w.kept["policy"]}
 
     def holds() -> None:
         assert w.count("SELECT count(*) FROM mandate WHERE contributor_id = :id AND ended_at IS NULL", id=person) == 1
 
-    return lambda: w.post(f"/v1/collectives/{mine.id}/mandates", sent, mine._person.receipt, key, _OR_DONE), holds
+    return lambda: w.post(f"/v1/collectives/{mine.id}/mandates", sent, mine._person.receipt, key, OR_DONE), holds
 
 
+@of("DELETE /v1/collectives/{collective}/mandates/{mandate}")
 def mandate_end(w: World) -> Made:
-    mine, person = _member(w)
+    mine, person = member_of(w)
     made = mine.give_mandate(in_days(w.service, 100), w.kept["policy"])["id"]
 
     def holds() -> None:
         assert w.count("SELECT count(*) FROM mandate WHERE contributor_id = :id AND ended_at IS NULL", id=person) == 0
         assert w.count("SELECT count(*) FROM collective_act WHERE contributor_id = :id AND type = 'mandate.ended'", id=person) == 1
 
-    return lambda: w.delete(f"/v1/collectives/{mine.id}/mandates/{made}", mine._person.receipt, _OR_DONE), holds
+    return lambda: w.delete(f"/v1/collectives/{mine.id}/mandates/{made}", mine._person.receipt, OR_DONE), holds
 
 
+@of("DELETE /v1/collectives/{collective}/members/me")
 def leave(w: World) -> Made:
-    mine, person = _member(w)
+    mine, person = member_of(w)
     mine.give_mandate(in_days(w.service, 100), w.kept["policy"])
 
     def holds() -> None:
@@ -62,12 +65,13 @@ def leave(w: World) -> Made:
         assert w.count("SELECT count(*) FROM mandate WHERE contributor_id = :id AND ended_at IS NULL", id=person) == 0
         assert w.count("SELECT count(*) FROM collective_act WHERE contributor_id = :id AND type = 'membership.ended'", id=person) == 1
 
-    return lambda: w.delete(f"/v1/collectives/{mine.id}/members/me", mine._person.receipt, (*_OR_DONE, 404)), holds
+    return lambda: w.delete(f"/v1/collectives/{mine.id}/members/me", mine._person.receipt, (*OR_DONE, 404)), holds
 
 
+@of("an outcome's refusal of a lab")
 def lab_refusal(w: World) -> Made:
     """As an outcome does it."""
-    _member(w)
+    member_of(w)
     union, lab = w.kept["union"].id, w.service.lab().id
 
     def act() -> bool:
@@ -81,6 +85,7 @@ def lab_refusal(w: World) -> Made:
     return act, holds
 
 
+@of("python -m app labs block")
 def lab_block(w: World) -> Made:
     lab = w.service.lab()
 
@@ -99,15 +104,16 @@ def lab_block(w: World) -> Made:
     return act, holds
 
 
-def _person(w: World) -> tuple[Any, Any, str]:
+def person_of(w: World) -> tuple[Any, Any, str]:
     name = w.name()
     [given] = w.platform.give(1, contributor=name)
     contributor = w.column("SELECT contributor_id FROM contribution WHERE id = :id", id=given.id)[0]
     return receipt_for_all(w.service, w.platform, name), given, contributor
 
 
+@of("POST /v1/revocations")
 def standing_withdrawal(w: World) -> Made:
-    holder, _, person = _person(w)
+    holder, _, person = person_of(w)
     holder.scope(template="evaluation-only")
     key = w.name()
     standing = "SELECT count(*) FROM consent WHERE contributor_id = :id AND contribution_id IS NULL AND state = 'current'"
@@ -117,40 +123,44 @@ def standing_withdrawal(w: World) -> Made:
         assert w.count(standing, id=person) == 0
         assert w.count("SELECT count(*) FROM consent_act WHERE contributor_id = :id AND type = 'consent.withdrawn'", id=person) == 1
 
-    return lambda: w.post("/v1/revocations", {"scope": "standing"}, holder.receipt, key, _OR_DONE), holds
+    return lambda: w.post("/v1/revocations", {"scope": "standing"}, holder.receipt, key, OR_DONE), holds
 
 
+@of("POST /v1/revocations")
 def purpose_withdrawal(w: World) -> Made:
-    holder, _, person = _person(w)
+    holder, _, person = person_of(w)
     key, sent = w.name(), {"scope": "purpose", "purpose": "dpv:ScientificResearch"}
 
     def holds() -> None:
         assert w.count("SELECT count(*) FROM exclusion WHERE contributor_id = :id AND contribution_id IS NULL", id=person) == 1
 
-    return lambda: w.post("/v1/revocations", sent, holder.receipt, key, _OR_DONE), holds
+    return lambda: w.post("/v1/revocations", sent, holder.receipt, key, OR_DONE), holds
 
 
+@of("POST /v1/contributions/{contribution}/objections")
 def objection(w: World) -> Made:
-    holder, given, person = _person(w)
+    holder, given, person = person_of(w)
     key, sent = w.name(), {"statement": "Not for this.", "language": "en"}
 
     def holds() -> None:
         assert w.count("SELECT count(*) FROM objection WHERE contributor_id = :id AND statement IS NOT NULL", id=person) == 1
 
-    return lambda: w.post(f"/v1/contributions/{given.id}/objections", sent, holder.receipt, key, _OR_DONE), holds
+    return lambda: w.post(f"/v1/contributions/{given.id}/objections", sent, holder.receipt, key, OR_DONE), holds
 
 
+@of("DELETE /v1/contributions/{contribution}/objections/{objection}")
 def objection_taken_back(w: World) -> Made:
-    holder, given, person = _person(w)
+    holder, given, person = person_of(w)
     made = holder.object(given.id, "Not for this.")["id"]
 
     def holds() -> None:
         assert w.count("SELECT count(*) FROM objection WHERE contributor_id = :id AND statement IS NOT NULL", id=person) == 0
         assert w.count("SELECT count(*) FROM consent_act WHERE contributor_id = :id AND type = 'objection.withdrawn'", id=person) == 1
 
-    return lambda: w.delete(f"/v1/contributions/{given.id}/objections/{made}", holder.receipt, _OR_DONE), holds
+    return lambda: w.delete(f"/v1/contributions/{given.id}/objections/{made}", holder.receipt, OR_DONE), holds
 
 
+@of("PUT /v1/platforms/me/default")
 def platform_default(w: World) -> Made:
     if "wording" not in w.kept:
         w.kept["wording"] = w.platform.sdk.register_wording("Labs may test models with it.", "en")
@@ -165,6 +175,7 @@ def platform_default(w: World) -> Made:
     return lambda: w.put("/v1/platforms/me/default", sent, token), holds
 
 
+@of("PUT /v1/platforms/me/default")
 def platform_default_ended(w: World) -> Made:
     _, _ = platform_default(w)
     shown = (w.service.clock.now() - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -177,42 +188,49 @@ def platform_default_ended(w: World) -> Made:
     return lambda: w.put("/v1/platforms/me/default", {"default": None}, token), holds
 
 
-def _recall(w: World) -> str:
-    """A recall of one more record of one release."""
+def taken_back(w: World) -> str:
+    """One more record of one release is taken back; gives the agreement's id, which a recall is to be opened for."""
     if "held" not in w.kept:
         w.kept["held"] = w.platform.give(60)
         w.kept["agreement"] = w.lab.agree(w.platform)
         w.lab.sdk.cut(w.kept["agreement"], poll=0.05)
-    known = set(w.column("SELECT id FROM recall"))
     w.service.claim(w.kept["held"].pop()).withdraw()
-    recalls.open_batch(w.service.runtime, w.kept["agreement"].id)
+    return str(w.kept["agreement"].id)
+
+
+def recall(w: World) -> str:
+    """A recall of one more record."""
+    known = set(w.column("SELECT id FROM recall"))
+    recalls.open_batch(w.service.runtime, taken_back(w))
     [made] = set(w.column("SELECT id FROM recall")) - known
     return str(made)
 
 
+@of("POST /v1/recalls/{recall}/acknowledgement")
 def acknowledge(w: World) -> Made:
-    recall, token = _recall(w), w.lab.sdk._auth.header().removeprefix("Bearer ")
+    opened, token = recall(w), w.lab.sdk._auth.header().removeprefix("Bearer ")
 
     def holds() -> None:
-        assert w.count("SELECT count(*) FROM recall WHERE id = :id AND state = 'acknowledged'", id=recall) == 1
-        assert w.count("SELECT count(*) FROM log_entry WHERE subject = :id AND type = 'recall.acknowledged'", id=recall) == 1
+        assert w.count("SELECT count(*) FROM recall WHERE id = :id AND state = 'acknowledged'", id=opened) == 1
+        assert w.count("SELECT count(*) FROM log_entry WHERE subject = :id AND type = 'recall.acknowledged'", id=opened) == 1
 
-    return lambda: w.post(f"/v1/recalls/{recall}/acknowledgement", {}, token, None, _OR_DONE), holds
+    return lambda: w.post(f"/v1/recalls/{opened}/acknowledgement", {}, token, None, OR_DONE), holds
 
 
+@of("POST /v1/recalls/{recall}/attestation")
 def attest(w: World) -> Made:
-    recall = _recall(w)
+    opened = recall(w)
 
     def act() -> bool:
         try:
-            w.lab.sdk.attest(recall)
+            w.lab.sdk.attest(opened)
         except SaysoError as error:
             return getattr(error, "status", 500) == 409
         return True
 
     def holds() -> None:
-        assert w.count("SELECT count(*) FROM recall WHERE id = :id AND state = 'attested' AND attestation IS NOT NULL", id=recall) == 1
-        assert w.count("SELECT count(*) FROM log_entry WHERE subject = :id AND type = 'recall.attested'", id=recall) == 1
+        assert w.count("SELECT count(*) FROM recall WHERE id = :id AND state = 'attested' AND attestation IS NOT NULL", id=opened) == 1
+        assert w.count("SELECT count(*) FROM log_entry WHERE subject = :id AND type = 'recall.attested'", id=opened) == 1
 
     return act, holds
 

@@ -49,9 +49,8 @@ class State:
     """One consistent look at a service's database."""
 
     def __init__(self, url: str, engine: sa.Engine | None = None) -> None:
-        """With an `engine`, by a connection of its own that others have used before: where nobody puts another database in its place."""
-        self._url = url
-        self._lent = engine is not None
+        """Through a connection of its own, or of `engine`, for whoever looks some thousand times."""
+        self._url, self._given = url, engine
         self._engine = engine or make_engine(url, pool_size=1)
         self._connection = self._engine.execution_options(sayso_read=True, no_parameters=True).connect()
         if not url.startswith("sqlite"):
@@ -62,12 +61,11 @@ class State:
 
     def __exit__(self, *_: Any) -> None:
         self._connection.close()
-        if not self._lent:
+        if self._given is None:
             self._engine.dispose()
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
-        # A text without values needs no second reading by the library: some hundred thousand of them are asked.
-        return list(self._connection.execute(sa.text(sql), values) if values else self._connection.exec_driver_sql(sql))
+        return list(self._connection.execute(sa.text(sql), values))
 
     def column(self, sql: str, **values: Any) -> list[Any]:
         return [row[0] for row in self.rows(sql, **values)]

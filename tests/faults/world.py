@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
+from app.kit.db import make_engine
 from tests.faults.state import State
 from tests.support import LabParty, PlatformParty, Service
 
@@ -13,13 +15,26 @@ Made = tuple[Callable[[], Any], Callable[[], None]]
 """What is tried (and tried again), and what must hold once it was answered."""
 
 
+def of(*covered: str) -> Callable[[Callable[["World"], Made]], Callable[["World"], Made]]:
+    """What a flow covers: a route (`POST /v1/…`), a job (`job …`), or a word for what has neither."""
+
+    def mark(flow: Callable[["World"], Made]) -> Callable[["World"], Made]:
+        flow.covers = covered  # type: ignore[attr-defined]
+        return flow
+
+    return mark
+
+
+@cache
+def _looking(url: str) -> sa.Engine:
+    return make_engine(url, pool_size=1)
+
+
 @dataclass
 class World:
     service: Service
     platform: PlatformParty
     lab: LabParty
-    looks: sa.Engine | None = None
-    """What its looks at the database go by, one after another."""
     n: int = 0
     release: Any = None
     kept: dict[str, Any] = field(default_factory=dict)
@@ -39,24 +54,29 @@ class World:
 
     def post(self, path: str, sent: Any, secret: str, key: str | None = None, status: tuple[int, ...] = (200, 201, 202)) -> bool:
         """Whether it was answered as done; what it may answer otherwise is that it was not."""
-        return self._told(self.service.post(path, sent, secret, **({"Idempotency_Key": key} if key else {})), status)
+        return self.told(self.service.post(path, sent, secret, **({"Idempotency_Key": key} if key else {})), status)
 
     def put(self, path: str, sent: Any, secret: str) -> bool:
         """`post` for what is set."""
-        return self._told(self.service.http.put(self.service.base + path, json=sent, headers={"Authorization": f"Bearer {secret}"}), (200,))
+        return self.told(self.service.http.put(self.service.base + path, json=sent, headers={"Authorization": f"Bearer {secret}"}), (200,))
 
     def delete(self, path: str, secret: str, status: tuple[int, ...]) -> bool:
         """`post` for what is ended."""
-        return self._told(self.service.http.delete(self.service.base + path, headers={"Authorization": f"Bearer {secret}"}), status)
+        return self.told(self.service.http.delete(self.service.base + path, headers={"Authorization": f"Bearer {secret}"}), status)
 
-    def _told(self, answer: Any, status: tuple[int, ...]) -> bool:
+    def told(self, answer: Any, status: tuple[int, ...]) -> bool:
         if answer.status_code in status:
             return True
         assert answer.status_code >= 500, answer.text
         return False
 
+    def state(self) -> State:
+        """A look at everything that is stored."""
+        url = self.service.runtime.settings.database
+        return State(url, _looking(url))
+
     def column(self, sql: str, **values: Any) -> list[Any]:
-        with State(self.service.runtime.settings.database, self.looks) as state:
+        with self.state() as state:
             return state.column(sql, **values)
 
     def count(self, sql: str, **values: Any) -> int:

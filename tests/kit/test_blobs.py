@@ -39,8 +39,12 @@ def test_a_blob_is_synced_then_named_and_its_name_synced(tmp_path: Path, told: l
     blobs.put("log/tile/one", b"x")
     assert told[:2] == ["sync one", "name one"] and sorted(told[2:]) == ["sync blobs", "sync log", "sync tile"]
     told.clear()
-    blobs.put_all({"log/tile/two": b"x", "log/tile/three": b"y"})
+    blobs.put_all([("log/tile/two", b"x"), ("log/tile/three", b"y")])
     assert told == ["sync two", "name two", "sync three", "name three", "sync tile"], "the directory once for both"
+    told.clear()
+    blobs.put_all((f"log/tile/{n}", b"%d" % n) for n in range(40))
+    assert told[-1] == "sync tile" and len(told) == 81, "written at once, the directory once for all and last"
+    assert all(told.index(f"sync {n}") < told.index(f"name {n}") and blobs.get(f"log/tile/{n}") == b"%d" % n for n in range(40))
     told.clear()
     source = tmp_path / "shard"
     source.write_bytes(b"z" * 3_000_000)
@@ -61,6 +65,8 @@ def test_one_that_cannot_be_written_leaves_what_was_there(tmp_path: Path, monkey
         blobs.put("a", b"after")
     with pytest.raises(OSError):
         blobs.put("b", b"after")
+    with pytest.raises(OSError):
+        blobs.put_all((f"many/{n}", b"after") for n in range(40))
     assert blobs.get("a") == b"before" and list(blobs.names("")) == ["a"]
     with pytest.raises(BlobNotFound):
         blobs.get("b")
@@ -73,7 +79,7 @@ def test_a_bucket_is_told_what_it_shall_send_with_each(tmp_path: Path, many: int
     blobs = Blobs(store)
     public = {"Content-Type": "text/plain", "Cache-Control": "max-age=1"}
     files = {f"log/{n}": b"%d" % n for n in range(many)}
-    blobs.put_all(files, public)
+    blobs.put_all(files.items(), public)
     source = tmp_path / "shard"
     source.write_bytes(b"z" * 100)
     blobs.put_file("releases/one", source)
