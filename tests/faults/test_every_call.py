@@ -76,6 +76,14 @@ NOT_FAILED = {
             ("POST", "proposals/{proposal}/polis"), ("PUT", "proposals/{proposal}/statements/{statement}/answer"),
         )
     },
+    **{
+        what: _RARE
+        for what in (
+            "POST /v1/calls", "DELETE /v1/calls/{call}", "PUT /v1/calls/{call}/hidden",
+            "PUT /v1/collectives/{collective}/proposals/{proposal}/petition",
+            "DELETE /v1/collectives/{collective}/proposals/{proposal}/petition", "job strike", "job steward",
+        )
+    },
     "job report": _ALIKE + " (job overdue)",
     **{f"job {name}": _RARE for name in ("review", "compensate", "label", "objections", "asked")},
 }  # fmt: skip
