@@ -76,14 +76,12 @@ NOT_FAILED = {
             ("POST", "proposals/{proposal}/polis"), ("PUT", "proposals/{proposal}/statements/{statement}/answer"),
         )
     },
-    **{
-        what: _RARE
-        for what in (
-            "POST /v1/calls", "DELETE /v1/calls/{call}", "PUT /v1/calls/{call}/hidden",
-            "PUT /v1/collectives/{collective}/proposals/{proposal}/petition",
-            "DELETE /v1/collectives/{collective}/proposals/{proposal}/petition", "job strike", "job steward",
-        )
-    },
+    **dict.fromkeys(
+        (
+            "POST /v1/calls", "DELETE /v1/calls/{call}", "PUT /v1/calls/{call}/hidden", "job strike", "job steward",
+            *(f"{method} /v1/collectives/{{collective}}/proposals/{{proposal}}/petition" for method in ("PUT", "DELETE")),
+        ), _RARE,
+    ),
     "job report": _ALIKE + " (job overdue)",
     **{f"job {name}": _RARE for name in ("review", "compensate", "label", "objections", "asked")},
 }  # fmt: skip
