@@ -93,7 +93,6 @@ from app.web.act_pages import router as act_pages
 from app.web.amendment_pages import router as amendment_pages
 from app.web.call_pages import router as call_pages
 from app.web.campaign_pages import router as campaign_pages
-from app.web.closing_pages import router as closing_pages
 from app.web.collective_home_pages import router as collective_home_pages
 from app.web.collective_public_pages import router as collective_public_pages
 from app.web.comment_pages import router as comment_pages
@@ -122,7 +121,7 @@ ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
     agreements, lab_threads, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log, pages,
     public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
-    collective_public_pages, collective_home_pages, proposal_pages, closing_pages, call_pages, receipt_pages,
+    collective_public_pages, collective_home_pages, proposal_pages, call_pages, receipt_pages,
     thread_pages, comment_pages, amendment_pages, note_pages, campaign_pages,
     intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip

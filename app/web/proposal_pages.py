@@ -34,20 +34,20 @@ from app.log import proofs
 from app.parties.models import Lab
 from app.web import collective_words as told
 from app.web import telling
-from app.web.closing_pages import GROUNDS, may_close
 from app.web.collective_home_pages import charter_of, policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now
+from app.web.note_pages import may
 from app.web.receipt_pages import file_of
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
+from app.web.thread_words import GROUNDS
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 TOLD = {
     "proposed": say("Your proposal is there."), "voted": say("Your vote is in. You can vote again until the vote ends: the last one counts."),
     "objection": say("Your objection is there. It stands until you take it back."), "report": say("Your words stand with the outcome from now on."),
-    "withdrawn": say("You took your objection back."), "closed": say("Your note is there."),
-    "appealed": say("You said that the note is wrong. A steward looks at it."), "settled": say("You decided it."),
+    "withdrawn": say("You took your objection back."),
 }  # fmt: skip
 """What was just done, by a word in the address."""
 Word = Annotated[str, Query(max_length=40)]
@@ -70,7 +70,7 @@ def read_proposal(
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
         outcome=None if found is None else json.loads(bytes(found.body)), decided=found, verdicts=told.VERDICTS, grounds=GROUNDS,
         labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, here, row),
-        may_close=may_close(session, runtime, here, row, now), appealable=row.appeal_until > now,
+        may_close=may(lambda: closing.closer(session, runtime, here.who, row, here.mine, now)), appealable=row.appeal_until > now,
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
     )  # fmt: skip

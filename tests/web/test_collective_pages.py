@@ -149,19 +149,17 @@ def test_a_vote_is_cast_changed_and_counted_and_a_no_says_why(service: Service, 
     pass_days(service, mine[0], proposal, 7)
     counted = windows[2].get(here)
     assert "3 of 3 who had a vote took part." in words(counted) and "Nobody wrote a closing note yet." in words(counted)
-    close = windows[2].get(here + "/closure")
-    cites = re.findall(r'name="cites" value="(mrp_[0-9a-z]{26})"', close.text)
-    assert "/closure\"" in counted.text and "/closure\"" not in windows[0].get(here).text, "who had a part in it does not write the note"
-    said = {"once": hidden(close, "once"), "words": "Most were for it."}
-    assert post(windows[2], here + "/closure", **said).status_code == 422, "it names the strongest point against"
-    noted = post(windows[2], here + "/closure", **{**said, "once": "another"}, cites=cites[0])
-    assert "Most were for it." in words(noted) and "The strongest point against it It harms those who live by it." in words(noted)
+    assert "/closing#write" in counted.text and "/closing#write" not in windows[0].get(here).text, "who had a part in it does not write the note"
+    cites = re.findall(r'<option value="(mrp_[0-9a-z]{26})"', windows[2].get(here + "/closing").text)
+    post(windows[2], here + "/closing", text="Most were for it.", cites=cites[0])
+    noted = words(windows[1].get(here))
+    assert "Most were for it." in noted and "The strongest point against it It harms those who live by it." in noted
     steward(service, mine[1])
-    form = windows[0].get(here + "/closure/appeal")
-    wrong = {"once": hidden(form, "once"), "grounds": "note-misleading", "words": "It leaves me out."}
-    assert "no steward has decided it yet" in words(post(windows[0], here + "/closure/appeal", **wrong))
-    assert "It is right: strike the note" in words(windows[1].get(here)) and "It is right" not in words(windows[0].get(here))
-    assert "This note was found to be wrong:" in words(post(windows[1], here + "/closure/decision", right="yes"))
+    post(windows[0], here + "/closing/appeal", grounds="note-misleading", text="It leaves me out.")
+    assert "no steward has decided it yet" in words(windows[0].get(here)) and "/closing#decide" not in windows[0].get(here).text
+    assert "/closing#decide" in windows[1].get(here).text
+    post(windows[1], here + "/closing/decision", restore="yes")
+    assert "This note was found to be wrong:" in words(windows[1].get(here))
     form = windows[2].get(here)
     dissent = post(windows[2], here + "/report", once=hidden(form, "once"), words="I am still against it.")
     assert "Words against the outcome" in words(dissent) and "I am still against it." in words(dissent)
@@ -249,10 +247,8 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
         one.vote(opened, "yes" if n < 7 else "no", [] if n < 7 else ["harm"])
     look("ballot", here)
     pass_days(service, mine[0], narrow["id"], 7)
-    look("close", here + "/closure")
     mine[5].close(narrow["id"], "It was decided in calm.", objected["id"])
     look("outcome", here)
-    look("appeal", here + "/closure/appeal")
     mine[3].appeal_note(narrow["id"], "note-misleading", "Not so.")
     steward(service, mine[1])
     look("appealed", here)
