@@ -197,7 +197,7 @@ def decidable(session: Session, row: Proposal, mine: Membership) -> tuple[Closur
     found = None if note is None else appeal_of(session, note.id)
     if note is None or found is None or found.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.")
-    if mine.member in _parties(note, found) or moderating.conflicted(row, mine):
+    if not may_decide(row, note, found, mine):
         raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed, nor whom it is about.")
     return note, found
 

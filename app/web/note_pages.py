@@ -33,19 +33,19 @@ def show_closing(collective: str, proposal: str, request: Request, runtime: Runt
     values = around(request, session, runtime, collective, proposal)
     here, row, now, mine = values["here"], values["row"], values["now"], values["here"].mine
     notes = telling.notes(session, runtime, row.id)
-    writes = _may(lambda: closing.closer(session, runtime, here.who, row, mine, now))
+    writes = may(lambda: closing.closer(session, runtime, here.who, row, mine, now))
     cited = _arguments(session, runtime, values) if writes or any(note.cites for note in notes) else []
     return page(
         "closing.html", notes=notes, counted=session.get(OutcomeRow, row.id) is not None, labels=closing.labels(session, row, now),
         until=row.appeal_until - closing.TO_APPEAL, writes=writes, cited=cited[:MOST_CITED], told={one: (kind, text) for one, kind, text in cited},
         outside=_named(session, [note.outside for note in notes if note.outside is not None]),
-        names=mine is not None and _may(lambda: closing.lacks_closer(session, row, mine, now)),
-        appeals=values["voice"] and _may(lambda: closing.appealable(session, row, now)),
-        decides=values["voice"] and _may(lambda: closing.decidable(session, row, mine)), **values,
+        names=mine is not None and may(lambda: closing.lacks_closer(session, row, mine, now)),
+        appeals=values["voice"] and may(lambda: closing.appealable(session, row, now)),
+        decides=values["voice"] and may(lambda: closing.decidable(session, row, mine)), **values,
     )  # fmt: skip
 
 
-def _may(check: Callable[[], Any]) -> bool:
+def may(check: Callable[[], Any]) -> bool:
     """Whether the service would let them: it says so itself, and why not when they try."""
     with suppress(DomainError):
         check()
@@ -54,9 +54,9 @@ def _may(check: Callable[[], Any]) -> bool:
 
 
 def _arguments(session: Session, runtime: Runtime, values: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    """What can be cited, as (id, kind, words): objections, then statements by how many disagree, then comments."""
+    """What can be cited, as (id, kind, words): objections and reports, then statements by how many disagree, then comments."""
     here, row = values["here"], values["row"]
-    filed = [one.id for one in queries.reports_of(session, row.id) if one.kind == "objection"]
+    filed = [one.id for one in queries.reports_of(session, row.id)]
     objections = session.exec(select(DissentText).where(DissentText.report_id.in_(filed))) if filed else ()  # type: ignore[attr-defined]
     statements = sorted(telling.statements(session, runtime, here.collective.id, row.id, here.receipt), key=lambda one: -one.totals.disagree)
     rows = list(session.exec(select(Comment).where(Comment.proposal_id == row.id).order_by(Comment.log_index)))  # type: ignore[arg-type]

@@ -39,9 +39,11 @@ from app.web.campaign_pages import end_of
 from app.web.collective_home_pages import charter_of, policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now
+from app.web.note_pages import may
 from app.web.receipt_pages import file_of
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
+from app.web.thread_words import GROUNDS
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 TOLD = {
@@ -69,8 +71,9 @@ def read_proposal(
         type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,
         effect=_effect(session, runtime, here, row), rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
-        outcome=None if found is None else json.loads(bytes(found.body)), decided=found, verdicts=told.VERDICTS,
-        labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, row),
+        outcome=None if found is None else json.loads(bytes(found.body)), decided=found, verdicts=told.VERDICTS, grounds=GROUNDS,
+        labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, here, row),
+        may_close=may(lambda: closing.closer(session, runtime, here.who, row, here.mine, now)), appealable=row.appeal_until > now,
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
         petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]

@@ -149,6 +149,17 @@ def test_a_vote_is_cast_changed_and_counted_and_a_no_says_why(service: Service, 
     pass_days(service, mine[0], proposal, 7)
     counted = windows[2].get(here)
     assert "3 of 3 who had a vote took part." in words(counted) and "Nobody wrote a closing note yet." in words(counted)
+    assert "/closing#write" in counted.text and "/closing#write" not in windows[0].get(here).text, "who had a part in it does not write the note"
+    cites = re.findall(r'<option value="(mrp_[0-9a-z]{26})"', windows[2].get(here + "/closing").text)
+    post(windows[2], here + "/closing", text="Most were for it.", cites=cites[0])
+    noted = words(windows[1].get(here))
+    assert "Most were for it." in noted and "The strongest point against it It harms those who live by it." in noted
+    steward(service, mine[1])
+    post(windows[0], here + "/closing/appeal", grounds="note-misleading", text="It leaves me out.")
+    assert "no steward has decided it yet" in words(windows[0].get(here)) and "/closing#decide" not in windows[0].get(here).text
+    assert "/closing#decide" in windows[1].get(here).text
+    post(windows[1], here + "/closing/decision", restore="yes")
+    assert "This note was found to be wrong:" in words(windows[1].get(here))
     form = windows[2].get(here)
     dissent = post(windows[2], here + "/report", once=hidden(form, "once"), words="I am still against it.")
     assert "Words against the outcome" in words(dissent) and "I am still against it." in words(dissent)
@@ -238,6 +249,9 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
     pass_days(service, mine[0], narrow["id"], 7)
     mine[5].close(narrow["id"], "It was decided in calm.", objected["id"])
     look("outcome", here)
+    mine[3].appeal_note(narrow["id"], "note-misleading", "Not so.")
+    steward(service, mine[1])
+    look("appealed", here)
     look("public after", f"/collectives/{mine[0].id}")
     own = founded(mine[1]._person, listed=False)
     look("own", at(own, "?done=founded"))
