@@ -146,8 +146,3 @@ def built(shape: type[Shape], advice: str, **fields: Any) -> Shape:
         return shape(**fields)
     except ValidationError:
         raise Invalid("body_invalid", advice) from None
-
-
-def short(pseudonym: str) -> str:
-    """A member's pseudonym in a few letters, to tell people apart by within one collective."""
-    return pseudonym.rpartition("_")[2][:6]
