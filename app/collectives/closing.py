@@ -253,8 +253,18 @@ def appealed(session: Session, outcomes: Iterable[str]) -> set[str]:
     return set(session.exec(query))
 
 
+def may_be_closed(session: Session, row: Proposal, now: datetime) -> bool:
+    """Whether a note is taken now: once it is counted, until it could no longer be appealed."""
+    return session.get(OutcomeRow, row.id) is not None and now < row.appeal_until - TO_APPEAL
+
+
+def may_decide(row: Proposal, note: ClosureNote, found: NoteAppeal, mine: Membership) -> bool:
+    """Whether somebody is a steward who decides this appeal: one with no part in it."""
+    return mine.steward and found.state in WAITING and mine.member not in _parties(note, found) and not moderating.conflicted(row, mine)
+
+
 def _to_be_closed(session: Session, row: Proposal, now: datetime) -> None:
-    if session.get(OutcomeRow, row.id) is None or now >= row.appeal_until - TO_APPEAL:
+    if not may_be_closed(session, row, now):
         raise Conflict("proposal_state", "A note is written once it is counted, until three days before the appeal is over.", state=row.state)
 
 

@@ -13,7 +13,7 @@ from app.collectives.models import BallotRow, Mandate, Membership, MinorityRepor
 from app.kit.db import read
 from app.web import languages
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import CHARTER, founded, joined, on_one_backend, pass_days, people
+from tests.collectives.members import CHARTER, founded, joined, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.core.test_deed import grade
 from tests.support import LabParty, PlatformParty, Service
