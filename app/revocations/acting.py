@@ -30,7 +30,9 @@ from app.revocations.models import ConsentAct
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _RELEASE = Release.__table__  # type: ignore[attr-defined]
+_RECALL_ITEM = RecallItem.__table__  # type: ignore[attr-defined]
 _SHARD = Shard.__table__  # type: ignore[attr-defined]
+_NARROWING = Narrowing.__table__  # type: ignore[attr-defined]
 OUT = ("published", "superseded")
 """States of a release that was out."""
 
@@ -99,7 +101,7 @@ def end_contributions(session: Session, live: list[str], verb: str, now: datetim
     """Withdrawn, with their consents ended: withdrawn by the person, or revoked by another."""
     for start in range(0, len(live), 5000):
         some = live[start : start + 5000]
-        session.execute(sa.update(Contribution).where(_C.c.id.in_(some)).values(state="withdrawn"))
+        session.execute(sa.update(Contribution).where(Contribution.id.in_(some)).values(state="withdrawn"))  # type: ignore[attr-defined]
         consents.end(session, Consent.contribution_id.in_(some), verb, now)  # type: ignore[union-attr]
 
 
@@ -137,10 +139,12 @@ def without_own(session: Session, live: list[str]) -> list[str]:
 
 def note(session: Session, index: int, contributor: str | None, ids: list[str], now: datetime) -> None:
     """The narrowing rows that cuts look for: the whole contributor, or contributions one by one."""
+    rows: list[dict[str, Any]] = [{"log_index": index, "contributor_id": None, "contribution_id": c, "at": now} for c in ids]
     if contributor is not None:
-        session.add(Narrowing(log_index=index, contributor_id=contributor, at=now))
-    session.add_all([Narrowing(log_index=index, contribution_id=c, at=now) for c in ids])
+        rows.append({"log_index": index, "contributor_id": contributor, "contribution_id": None, "at": now})
     session.flush()
+    if rows:
+        session.execute(_NARROWING.insert(), rows)
 
 
 def holding(session: Session, ids: list[str]) -> list[Agreement]:
@@ -163,51 +167,58 @@ def holding(session: Session, ids: list[str]) -> list[Agreement]:
 
 
 def recall(
-    session: Session, runtime: Runtime, ids: list[str], reaches: Callable[[Agreement], bool], now: datetime
+    session: Session, runtime: Runtime, ids: list[str], reaches: Callable[[Agreement], bool] | None, now: datetime
 ) -> int:
-    """Under the head lock: close every shard that holds one of these for an agreement that the act reaches, and note the recall."""
-    count = 0
-    for agreement in holding(session, ids):
-        if reaches(agreement):
-            count += recall_from(session, runtime, agreement, ids, now)
-    return count
+    """Under the head lock: close every shard that holds one of these for an agreement that the act reaches (None: for every one), and
+    note the recall."""
+    held = _held(session, ids)
+    reached = sorted(held)
+    if held and reaches is not None:
+        agreements = session.exec(select(Agreement).where(Agreement.id.in_(reached)).order_by(Agreement.id))  # type: ignore[attr-defined,arg-type]
+        reached = [agreement.id for agreement in agreements if reaches(agreement)]
+    return sum(_note_recall(session, runtime, agreement, _close(session, held[agreement], now), now) for agreement in reached)
 
 
 def recall_from(
     session: Session, runtime: Runtime, agreement: Agreement, ids: list[str], now: datetime
 ) -> int:
     """`recall` for one agreement; gives how many records it names."""
-    records = close_from(session, agreement, ids, now)
+    return _note_recall(session, runtime, agreement.id, close_from(session, agreement, ids, now), now)
+
+
+def _note_recall(session: Session, runtime: Runtime, agreement: str, records: set[bytes], now: datetime) -> int:
     if records:
-        session.add_all([RecallItem(agreement_id=agreement.id, record_id=r, created_at=now) for r in sorted(records)])
-        session.flush()
+        session.execute(_RECALL_ITEM.insert(), [{"agreement_id": agreement, "record_id": r, "created_at": now} for r in sorted(records)])
         # Told at the next full batch, all agreements' acts together: who withdrew a minute ago is nobody's to work out.
-        runtime.jobs.enqueue_batched(session, "recall", agreement.id, runtime.settings.recall_batch_seconds, runtime.clock.now())
+        runtime.jobs.enqueue_batched(session, "recall", agreement, runtime.settings.recall_batch_seconds, runtime.clock.now())
         runtime.jobs.enqueue_batched(session, "sweep", "", min(60, runtime.settings.recall_batch_seconds), runtime.clock.now())
     return len(records)
 
 
 def close_from(session: Session, agreement: Agreement, ids: list[str], now: datetime) -> set[bytes]:
     """Under the head lock: close every shard of one agreement that holds one of these; gives their record ids there."""
-    records: set[bytes] = set()
-    for start in range(0, len(ids), 5000):
-        held = (
-            sa.select(_ITEM.c.release_id, _ITEM.c.shard, _ITEM.c.record_id)
+    return _close(session, _held(session, ids, agreement.id).get(agreement.id, []), now)
+
+
+def _held(session: Session, ids: list[str], agreement: str | None = None) -> dict[str, list[Any]]:
+    """Where any of these was released, by agreement, or in one."""
+    found: dict[str, list[Any]] = {}
+    for some in chunks(ids):
+        query = (
+            sa.select(_RELEASE.c.agreement_id, _ITEM.c.release_id, _ITEM.c.shard, _ITEM.c.record_id)
             .join(_RELEASE, _RELEASE.c.id == _ITEM.c.release_id)
-            .where(
-                _RELEASE.c.agreement_id == agreement.id, _RELEASE.c.state.in_(OUT), _ITEM.c.parts > 0,
-                _ITEM.c.contribution_id.in_(ids[start : start + 5000]),
-            )
-        )  # fmt: skip
-        places = held.subquery()
-        session.execute(
-            sa.update(Shard)
-            .where(
-                _SHARD.c.state == "live",
-                sa.exists().where(places.c.release_id == _SHARD.c.release_id, places.c.shard == _SHARD.c.shard),
-            )
-            .values(state="gone", gone_at=now)
-            .execution_options(synchronize_session=False)
+            .where(_RELEASE.c.state.in_(OUT), _ITEM.c.parts > 0, _ITEM.c.contribution_id.in_(some))
         )
-        records |= {bytes(r.record_id) for r in session.execute(held)}
-    return records
+        if agreement is not None:
+            query = query.where(_RELEASE.c.agreement_id == agreement)
+        for row in session.execute(query):
+            found.setdefault(row.agreement_id, []).append(row)
+    return found
+
+
+def _close(session: Session, held: list[Any], now: datetime) -> set[bytes]:
+    places = sorted({(row.release_id, row.shard) for row in held})
+    for start in range(0, len(places), 5000):
+        here = sa.tuple_(_SHARD.c.release_id, _SHARD.c.shard).in_(places[start : start + 5000])
+        session.execute(_SHARD.update().where(_SHARD.c.state == "live", here).values(state="gone", gone_at=now))
+    return {bytes(row.record_id) for row in held}

@@ -97,7 +97,7 @@ def request(
         scope=asked.scope, refusal=asked.refusal, contributions=named(found), person=known, tell=asked.tell_platform,
     )  # fmt: skip
     note(session, index, holder.contributor if everything else None, [] if everything else rows, now)
-    recalls = recall(session, runtime, live, lambda agreement: True, now)
+    recalls = recall(session, runtime, live, None, now)
     cutting = session.exec(select(Release.id).where(Release.state == "cutting").order_by(Release.id)).all()
     row = Erasure(
         id=erasure, contributor_id=holder.contributor, contribution_id=one, refusal=asked.refusal, state="requested",

@@ -104,7 +104,7 @@ def withdraw(
         "capability": ("receipt" if holder.claimed else "claim-link") if by == "subject" else _CAPABILITY[by],
     }
     verb = "withdrawn" if by == "subject" else "revoked"
-    reaches: Callable[[Agreement], bool] = lambda agreement: True  # noqa: E731
+    reaches: Callable[[Agreement], bool] | None = None
     if asked.scope in ("contribution", "all"):
         if not live and (asked.scope == "contribution" or consents.current(session, holder.contributor, None) is None):
             raise Conflict("already_withdrawn", "It was withdrawn before; nothing more is needed.")
