@@ -117,7 +117,7 @@ def list_comments(
     collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member, cursor: Cursor = None
 ) -> CommentPage:
     """In the order in which they were made."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
     listing = f"comments/{proposal}/{receipt.id}"
     rows = deliberating.comments(session, row.id, _after(runtime, listing, cursor), PAGE)
     following = _next(runtime, listing, [one.log_index for one in rows])
@@ -127,7 +127,7 @@ def list_comments(
 @router.get(_HERE + "/thread", response_model=ThreadOut, summary="A thread's digest, and what it is of")
 def read_thread(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ThreadOut:
     """Frozen with the text: its SHA-256 stands in the leaf that opens the ballot. Before, as it would be frozen now."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
     thread = session.get(ProposalThread, row.id)
     frozen = None if thread is None or thread.body is None else bytes(thread.body)
     body = frozen
@@ -200,7 +200,7 @@ def amend(
 @router.get(_HERE + "/amendments", response_model=list[AmendmentOut], summary="Amendments to a proposal")
 def list_amendments(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[AmendmentOut]:
     """The oldest first."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
     return _amendments(session, runtime, collective, amendments.of(session, row.id), receipt)
 
 
@@ -223,15 +223,17 @@ def name_closer(collective: str, proposal: str, given: CloserIn, runtime: Runtim
 
 @router.post(_HERE + "/closure-notes", status_code=201, response_model=ClosureOut, summary="Write the closure note")
 def close(collective: str, proposal: str, given: ClosureIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ClosureOut:
-    """How it was decided, by somebody who had no part in it, naming the strongest argument against."""
+    """How it was decided, by somebody who had no part in it, naming the strongest argument against. Where a lab was refused by a public
+    collective the lab reads it at once, and everybody seven days later, without a name."""
     made = closing.close(session, runtime, Acting.of(receipt), collective, proposal, given, now=runtime.clock.now())
-    return next(one for one in _notes(session, runtime, proposal) if one.id == made)
+    return next(one for one in _notes(session, runtime, collective, proposal, receipt) if one.id == made)
 
 
 @router.get(_HERE + "/closure-notes", response_model=list[ClosureOut], summary="Closure notes on an outcome")
 def list_notes(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[ClosureOut]:
     """The one that stands, and those that were struck."""
-    return _notes(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id).id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
+    return _notes(session, runtime, collective, row.id, receipt)
 
 
 @router.post(_HERE + "/appeal", status_code=201, response_model=NoteAppealOut, summary="Appeal the closure note")
@@ -249,7 +251,7 @@ def decide_appeal(
     """A steward who neither proposed, nor wrote it, nor appealed, nor is who it is about. Where the appeal is right the note is struck;
     the verdict stays."""
     closing.decide(session, runtime, Acting.of(receipt), collective, proposal, given.restore, now=runtime.clock.now())
-    return _notes(session, runtime, proposal)
+    return _notes(session, runtime, collective, proposal, receipt)
 
 
 # -- telling ----------------------------------------------------------------------------------------------------------
@@ -284,7 +286,7 @@ class _Words:
 
 
 def _statements(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[StatementOut]:
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
     rows = threads.statements(session, row.id)
     words = _Words(
         session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]
@@ -309,7 +311,8 @@ def _statement(one: Statement, words: _Words, totals: Totals, outside: Totals | 
     shown = one.hidden is None or text is not None  # an answer outlives the words that it is to
     return StatementOut(
         id=one.id, author=one.author, text=text, hidden=one.hidden, totals=_counts(totals), outside=None if outside is None else _counts(outside),
-        mine=mine, answer=words.of(one.answer_id, None)[1] if one.answer_id is not None and shown else None,  # type: ignore[arg-type]
+        mine=mine, answer=words.of(one.answer_id, one.answer_hidden)[1] if one.answer_id is not None and shown else None,  # type: ignore[arg-type]
+        answer_id=one.answer_id, answer_hidden=one.answer_hidden,
         answered=one.answer_id is not None, owed=owed, digest=one.digest, salt=salt, log_index=one.log_index,
     )  # fmt: skip
 
@@ -365,22 +368,23 @@ def _moderations(
     ]  # fmt: skip
 
 
-def _notes(session: Session, runtime: Runtime, proposal: str) -> list[ClosureOut]:
+def _notes(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[ClosureOut]:
     rows = closing.notes(session, proposal)
     appeals = {note.id: closing.appeal_of(session, note.id) for note in rows}
-    words = threads.words_of(session, runtime, [note.id for note in rows] + [one.id for one in appeals.values() if one is not None])
+    places = [note.id for note in rows] + [one.id for one in appeals.values() if one is not None]
+    words = _Words(session, runtime, collective, receipt, places)
     out = []
     for note in rows:
         appeal = appeals[note.id]
         out.append(
             ClosureOut(
-                id=note.id, author=note.author, outside=note.outside, text=words[note.id][1] if note.id in words else None, cites=note.cites,
+                id=note.id, author=note.author, outside=note.outside, text=words.of(note.id, note.hidden)[1], hidden=note.hidden, cites=note.cites,
                 state=note.state, log_index=note.log_index,
-                appeal=None if appeal is None else _appeal(appeal, words[appeal.id][1] if appeal.id in words else None),
+                appeal=None if appeal is None else _appeal(appeal, words.of(appeal.id, appeal.hidden)[1]),
             )
         )  # fmt: skip
     return out
 
 
 def _appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
-    return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, decide_by=row.decide_by)
+    return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, hidden=row.hidden, decide_by=row.decide_by)

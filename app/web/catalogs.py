@@ -27,7 +27,7 @@ MET = (
     "not_found", "objection_stands", "objection_withdrawn", "parameter_invalid", "passkey_count", "passkey_expired", "passkey_invalid",
     "passkey_other_act", "passkey_unknown", "passkey_unverified", "passkey_used", "passkey_wrong_site", "passkeys_too_many", "policy_never_permits",
     "policy_unknown", "policy_unknown_template", "rate_limited", "receipt_scope", "receipts_too_many", "record_too_large", "recovery_code_mistyped",
-    "recovery_code_unknown", "unavailable",
+    "recovery_code_unknown", "unavailable", "votes_spent",
 )  # fmt: skip
 """The problems that a page can end in, by code."""
 _PYTHON = {"say": None, "say_many": (1, 2)}
