@@ -24,6 +24,7 @@ PREFIXES = {
     "minority_report": "mrp", "event": "sev", "lab_application": "lap", "report": "rpt", "line": "cpl", "dispute": "dsp",
     "objection": "obj", "platform_event": "pev", "campaign": "cmp", "pledge": "pld", "passkey": "pky", "site_key": "stk",
     "statement": "stm", "comment": "cmt", "answer": "ans", "moderation": "mdr", "amendment": "amd", "closure_note": "cln", "appeal": "apl",
+    "reply": "rpy",
 }  # fmt: skip
 
 
