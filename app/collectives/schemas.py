@@ -11,6 +11,7 @@ from app.kit.body import Id, In, Out, Time
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL takes the character in no text."""
+Short = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_NUL)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NO_NUL)]
 
 
@@ -139,14 +140,31 @@ class CodesOut(Out):
     expires_on: date
 
 
+class MeasuredIn(In):
+    """What a collective measured of a model with and without the records, as decimal texts, over `n` cases; and the use report by which the
+    lab says something else, by the id that it has in the ledger. `evidence_sha256` is of whatever shows it."""
+
+    report: Id
+    metric: Short
+    with_: Short = Field(alias="with")
+    without: Short
+    n: int = Field(ge=1, le=2**53 - 1)
+    ci: Short | None = None
+    evidence_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
 class ProposeIn(In):
     """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `subject` is the member's pseudonym for steward.elect and
-    steward.remove, and the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes such a refusal back)."""
+    steward.remove, and the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes such a refusal back);
+    `measured` for effect.dispute, by which the collective answers a lab's use report, and the text is what it says beside."""
 
-    type: Literal["policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.elect", "steward.remove"]
+    type: Literal[
+        "policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.elect", "steward.remove", "effect.dispute"
+    ]
     text: Text
     policy: PolicyChoice | None = None
     charter: CharterIn | None = None
+    measured: MeasuredIn | None = None
     subject: Annotated[str, StringConstraints(max_length=40, pattern=NO_NUL)] | None = None
 
 
@@ -166,6 +184,7 @@ class ProposalOut(Out):
     text_sha256: str
     policy: str | None
     subject: str | None
+    measured: dict[str, Any] | None
     freeze_at: Time
     close_at: Time
     appeal_until: Time

@@ -45,7 +45,7 @@ SIGNED = {
     "policy.adopt": say("Propose terms to a group."), "policy.narrow": say("Propose that a group allow less."),
     "charter.amend": say("Propose new rules for a group."), "steward.elect": say("Propose a member to run the group."),
     "steward.remove": say("Propose that a member no longer run the group."), "licence.recall": say("Propose to refuse a lab."),
-    "licence.grant": say("Propose to let a lab in again."),
+    "licence.grant": say("Propose to let a lab in again."), "effect.dispute": say("Propose to say that a lab measured wrong."),
 }  # fmt: skip
 """What a page asks a passkey for, by the type of the act."""
 HEADERS = {
