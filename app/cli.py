@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app import export_cli, lab_cli, platform_cli, policy_cli, request_cli, withdraw_cli
+from app import export_cli, lab_cli, moderate_cli, platform_cli, policy_cli, request_cli, withdraw_cli
 from app.kit.errors import DomainError
 from app.kit.settings import Settings
 from app.odrl_cli import add_odrl_commands
@@ -27,6 +27,8 @@ policy_group = typer.Typer(help="Policies: evaluate, compare, preview.")
 requests = typer.Typer(no_args_is_help=True, help="Requests that wait for your review.")
 cli.add_typer(platforms, name="platforms")
 cli.add_typer(requests, name="requests")
+moderation = typer.Typer(no_args_is_help=True, help="What labs and collectives say beside the ledger.")
+cli.add_typer(moderation, name="moderate")
 keys = typer.Typer(no_args_is_help=True, help="Key epochs: what bounds how long a backup can be opened.")
 cli.add_typer(labs, name="labs")
 cli.add_typer(policy_group, name="policy")
@@ -340,6 +342,7 @@ def _fail(message: str) -> Any:
 platform_cli.register(platforms, _perform_with)
 lab_cli.register(labs, _perform_with)
 request_cli.register(requests, _perform_with)
+moderate_cli.register(moderation, _perform_with)
 export_cli.register(cli, _migrated, _refusing)
 withdraw_cli.register(cli, _migrated, _refusing)
 

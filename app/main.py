@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.agreements import review
+from app.agreements.refusal_routes import router as refusal_routes
 from app.agreements.router import router as agreements
 from app.agreements.thread_routes import router as lab_threads
 from app.collectives import eligibility, terms, voting
@@ -70,11 +71,13 @@ from app.releases.router import router as release_routes
 from app.revocations import (
     amending,
     availability,
+    beside,
     compensation,
     completion,
     convening,
     deadlines,
     deletions,
+    disputing,
     eviction,
     pushing,
     recalls,
@@ -120,8 +123,8 @@ from app.web.widget_pages import widget_pages
 
 ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
-    agreements, lab_threads, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log, pages,
-    public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
+    agreements, lab_threads, refusal_routes, release_routes, revocations, calls, objections, reports, compensation_routes, push, webhook_routes, log,
+    pages, public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages, pay_pages, passkey_pages,
     collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, amendment_pages, note_pages, campaign_pages,
     strike_pages, call_pages, receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
@@ -187,7 +190,9 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("asked", lambda proposal: review.take_up(runtime, proposal))
     runtime.jobs.handle("steward", lambda membership: terms.look(runtime, membership))
     runtime.jobs.handle("strike", lambda strike: striking.carry_out(runtime, strike))
+    runtime.jobs.handle("disputed", lambda proposal: disputing.publish(runtime, proposal))
     runtime.jobs.handle("campaign", lambda campaign: striking.resolve(runtime, campaign))
+    runtime.parts["beside"] = beside.beside
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     runtime.parts["pusher"] = pushing.Pusher(runtime)
     runtime.parts["sender"] = webhooks.Sender(runtime)

@@ -65,7 +65,7 @@ def _go_on(session: Session, runtime: Runtime, request_id: str, now: datetime) -
     if parties.releases_stopped(lab, now):
         _end(session, row, "review", now)
         return
-    service.decide(session, runtime, lab, row, parse_use(session.get_one(UseRow, row.use_id).body["use"]), now=now)
+    service.decide(session, runtime, lab, row, parse_use(session.get_one(UseRow, row.use_id).body["use"]), now=now, asks=False)
 
 
 def approve(session: Session, runtime: Runtime, request_id: str, *, now: datetime) -> str:
@@ -97,12 +97,18 @@ def lapse(runtime: Runtime, request_id: str) -> None:
 
 
 def lapse_forgotten(runtime: Runtime, now: datetime) -> None:
-    """A chore: the same for what a job left."""
+    """A chore: the same for what a job left. And what came to wait for a collective while that was counting is decided: the count's own job
+    could not see it yet."""
     with read(runtime.engine) as session:
         late = select(Request.id).where(Request.state == "in_review", Request.review_until <= now)  # type: ignore[operator]
         found = list(session.exec(late.order_by(Request.id)))
+        waiting = session.exec(select(Request).where(Request.state == "in_review", Request.review_until > now).order_by(Request.id)).all()  # type: ignore[operator]
+        over = [row.id for row in waiting if by_collective(row) and not licensing.undecided(session, row.answer["threads"])]
     for request in found:
         lapse(runtime, request)
+    for request in over:
+        with write(runtime.engine) as session:
+            _go_on(session, runtime, request, now)
 
 
 def _held(session: Session, request_id: str, now: datetime) -> Request:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from app.collectives.thread_schemas import AnswerIn, CommentIn
+from app.collectives.thread_schemas import WORDS, AnswerIn, CommentIn
 from app.consents.schemas import Day, LanguageTag
 from app.contributions.schemas import Model
 from app.kit.body import Id, In, Out, Time
@@ -247,14 +247,15 @@ class LabCommentOut(Out):
 
 
 class LabStatementOut(Out):
-    """`owed`: the ballot waits for an answer to it. Counts are rounded down to ten, and suppressed below."""
+    """`owed`: the ballot waits for an answer to it; null where fewer than ten agree, since yes and no would each say how many. Counts are
+    rounded down to ten, and suppressed below."""
 
     id: str
     text: str | None
     agree: str
     disagree: str
     answer: str | None
-    owed: bool
+    owed: bool | None
 
 
 class LabThreadOut(Out):
@@ -269,3 +270,36 @@ class LabThreadOut(Out):
     close_at: Time
     statements: list[LabStatementOut]
     comments: list[LabCommentOut]
+
+
+class ReplyIn(In):
+    """At most 500 words."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=10_000, pattern=WORDS)]
+
+
+class RefusalOut(Out):
+    """`id` is the decision's. `request`: what was asked for; null where the lab is refused altogether. `reasoning` is the closure note of the
+    decision: null while there is none, while only the lab reads it, and where it was erased or hidden. `reply` is null where there is none, or
+    it is gone; `reply_sha256` stays."""
+
+    id: str
+    collective: str
+    collective_name: str
+    lab: str
+    lab_id: str
+    request: str | None
+    at: Time
+    log_index: int
+    replies_until: Time
+    reasoning: str | None
+    reply: str | None
+    reply_sha256: str | None
+    replied_at: Time | None
+    reply_hidden: str | None
+    reply_log_index: int | None
+
+
+class RefusalPage(Out):
+    items: list[RefusalOut]
+    next: str | None

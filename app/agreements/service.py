@@ -92,8 +92,11 @@ def _not_ratings_only(kinds: list[str] | None) -> None:
         )  # fmt: skip
 
 
-def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, *, now: datetime, reviewed: bool = False) -> None:
-    """Answer a request as things are now, and log the answer: an offer, a review first (unless `reviewed`), or a refusal."""
+def decide(
+    session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, *, now: datetime, reviewed: bool = False, asks: bool = True
+) -> None:
+    """Answer a request as things are now, and log the answer: an offer, a review first (unless `reviewed`), or a refusal. Without `asks`
+    no collective is asked that was not before: a request that one has answered does not go round for ever."""
     book: PolicyBook = runtime.parts["policies"]
     groups, decisions, permitted = _looked_at(session, book, lab, row, use, now)
     count = sum(g.records for g in permitted)
@@ -101,7 +104,7 @@ def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use,
         # Records decide: not all of a group are old enough, or attested by the person.
         found = selection.eligible(row.use_id, use, lab.id, row.selection, now, None, None).subquery()
         count = session.execute(sa.select(sa.func.count()).select_from(found)).scalar_one()
-    threads = _collectives_asked(session, runtime, lab, row, use, groups, decisions, now)
+    threads = sorted({*row.answer.get("threads", []), *(_collectives_asked(session, runtime, lab, row, use, now) if asks else [])})
     waits = licensing.undecided(session, threads)
     row.answer = {"key": row.answer.get("key"), **_answer(book, decisions, groups, permitted, count), "threads": threads}
     leaf: dict[str, Any] = {"lab": lab.legal_name, "lab_id": lab.id, "use": use.to_json()}
@@ -129,23 +132,26 @@ def decide(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use,
     log.append(session, [log.institutional(act, row.id, leaf, now), *opened], now)
 
 
-def _collectives_asked(
-    session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, groups: list[_Layers], decisions: dict[int, Decision], now: datetime
-) -> list[str]:
-    """The proposals of this request, decided ones too: opened where a collective decides itself and nothing else forbids the use."""
+def _collectives_asked(session: Session, runtime: Runtime, lab: Lab, row: Request, use: Use, now: datetime) -> list[str]:
+    """The proposals of this request that are not decided: opened where a collective decides itself and nothing else forbids the use. A
+    grant is of a use and not of a selection, and of that only the platforms are looked at: see `licensing.ask`."""
+    if session.execute(binding.some_deciding().limit(1)).first() is None:
+        return []
+    there = {"platforms": row.selection.get("platforms")}
+    groups, decisions, _ = _looked_at(session, runtime.parts["policies"], lab, row, use, now, there)
     would = [g for g in groups if g.bound and not g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
-    asked = licensing.ask(
-        session, runtime, lab, row.id, row.use_id, use.to_json(), {p for g in would for p in g.bound}, selection.matching(row.selection, now, None),
-        now=now,
-    ) if would else []  # fmt: skip
-    return sorted({*asked, *row.answer.get("threads", [])})
+    if not would:
+        return []
+    asked, matching = {p for g in would for p in g.bound}, selection.matching(there, now, None)
+    return licensing.ask(session, runtime, lab, row.id, row.use_id, use.to_json(), asked, matching, now=now)
 
 
 def _looked_at(
-    session: Session, book: PolicyBook, lab: Lab, row: Request, use: Use, now: datetime
+    session: Session, book: PolicyBook, lab: Lab, row: Request, use: Use, now: datetime, chosen: dict[str, Any] | None = None
 ) -> tuple[list[_Layers], dict[int, Decision], list[_Layers]]:
-    """What governs the records of a request's selection, the decision on each policy, and which combinations permit the use."""
-    groups = _distinct(session, row.selection, lab.id, row.use_id, use, now)
+    """What governs the records of a request's selection (or of another, `chosen`), the decision on each policy, and which combinations
+    permit the use."""
+    groups = _distinct(session, row.selection if chosen is None else chosen, lab.id, row.use_id, use, now)
     policies = {p for g in groups for p in g.policies}
     decisions = verdicts.decide(session, book, row.use_id, use, verdicts.facts_of(lab), policies, now.date())
     return groups, decisions, [g for g in groups if g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]

@@ -75,7 +75,8 @@ def _thread(session: Session, runtime: Runtime, row: Proposal) -> LabThreadOut:
         statements=[
             LabStatementOut(
                 id=one.id, text=said(one.id), agree=service.rounded(counted[one.id].agree), disagree=service.rounded(counted[one.id].disagree),
-                answer=said(one.answer_id), owed=one.id in owed,
+                answer=said(one.answer_id) if one.answer_hidden is None else None,
+                owed=one.id in owed if counted[one.id].agree >= queries.FEWEST else None,
             )
             for one in statements
         ],

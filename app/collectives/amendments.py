@@ -122,8 +122,9 @@ def become(session: Session, runtime: Runtime, collective: Collective, row: Prop
     close = freeze + timedelta(days=charter["ballot_days"])
     made = Proposal(
         id=random_id("proposal"), collective_id=collective.id, type=row.type, author=one.author, charter_n=collective.charter_n, text=found[1],
-        text_sha256=sha256_hex(found[1].encode()), policy_id=row.policy_id, charter=row.charter, subject=row.subject, alternative_to=row.id,
-        state="discussion", opened_at=now, freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
+        text_sha256=sha256_hex(found[1].encode()), policy_id=row.policy_id, charter=row.charter, subject=row.subject, measured=row.measured,
+        strike=row.strike, alternative_to=row.id, state="discussion", opened_at=now, freeze_at=freeze, close_at=close,
+        appeal_until=close + timedelta(days=charter["appeal_days"]),
     )  # fmt: skip
     session.add(made)
     session.flush()

@@ -170,11 +170,13 @@ def granted(asking: tuple[str, int], today: date) -> Any:
 
 def deciding(lab: str, use: int, policies: Iterable[int], matching: Sequence[Any], today: date, fewest: int) -> Any:
     """A select of the collectives that decide on requests themselves, have not granted this one, and whose policy (one of `policies`)
-    governs what at least `fewest` people gave of what matches."""
+    governs what at least `fewest` people gave, on one platform, of what matches."""
     query = sa.select(_K.c.id).select_from(_M.join(_C, covers()).join(_K, _K.c.id == _M.c.collective_id))
     query = query.outerjoin(_U, granted((lab, use), today)).where(_K.c.decides, _U.c.outcome.is_(None), in_force(today), not_refused(lab))
     query = query.where(_K.c.policy_id.in_(list(policies)), *matching)
-    return query.group_by(_K.c.id).having(sa.func.count(sa.distinct(_C.c.contributor_id)) >= fewest).order_by(_K.c.id)
+    # Counted by platform: a sum over chosen ones would tell how few there are on the smallest.
+    enough = query.group_by(_K.c.id, _C.c.platform_id).having(sa.func.count(sa.distinct(_C.c.contributor_id)) >= fewest).subquery()
+    return sa.select(enough.c.id).distinct().order_by(enough.c.id)
 
 
 def some_deciding() -> Any:

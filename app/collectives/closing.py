@@ -2,11 +2,12 @@
 
 Uninvolved is who neither proposed, nor said anything in the thread, nor moderated it, whether they left since or not. Where no member with
 a voice is, a steward names another collective, whose stewards may then read the thread and write the note. An outcome without a note says
-so, and one whose note is appealed is contested while nobody has decided.
+so, and one whose note is appealed is contested while nobody has decided. Of a refusal the note is the reasoning that is published: see
+`refusals.py`.
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -32,8 +33,6 @@ from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
 
-TO_APPEAL = timedelta(days=3)
-"""A note is taken until so long before the appeal is over: it can still be appealed."""
 TIME = moderating.TIME
 WAITING = ("open", "undecided")
 
@@ -90,7 +89,7 @@ def close(session: Session, runtime: Runtime, who: Acting, collective: str, prop
     Raises NotFound, Forbidden (closer_involved), Invalid (closure_uncited) or Conflict (proposal_state, closure_exists).
     """
     person = acting(session, runtime, who)
-    row = queries.proposal(session, collective, threads.readable(session, collective, proposal, who.contributor).id, lock=True)
+    row = queries.proposal(session, collective, threads.readable(session, collective, proposal, who.contributor, now).id, lock=True)
     mine = queries.membership_of(session, collective, who.contributor, lock=True)
     outside = closer(session, runtime, who, row, mine, now)
     _cited(session, row, given.cites)
@@ -185,6 +184,7 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
         session.add(note)
     session.add(row)
     session.flush()
+    runtime.jobs.enqueue(session, "label", proposal, key=f"{row.id}-decided")
     body = {"collective": collective, "note": note.id, "grounds": row.grounds, "state": row.state}
     log.append(session, [log.institutional("appeal.decided", row.id, body, now)], now)
     return row.id
@@ -239,7 +239,7 @@ def labels(session: Session, row: Proposal, now: datetime) -> list[str]:
     appealed = None if standing is None else appeal_of(session, standing.id)
     holds = {
         "unanswered": thread is not None and thread.unanswered > 0,
-        "no-closure-note": standing is None and now >= row.appeal_until - TO_APPEAL,
+        "no-closure-note": standing is None and now >= row.appeal_until - threads.TO_APPEAL,
         "closed-from-outside": standing is not None and standing.outside is not None,
         "appealed": appealed is not None and appealed.state in WAITING,
         "note-struck": len(written) > (standing is not None),
@@ -255,7 +255,7 @@ def appealed(session: Session, outcomes: Iterable[str]) -> set[str]:
 
 def may_be_closed(session: Session, row: Proposal, now: datetime) -> bool:
     """Whether a note is taken now: once it is counted, until it could no longer be appealed."""
-    return session.get(OutcomeRow, row.id) is not None and now < row.appeal_until - TO_APPEAL
+    return session.get(OutcomeRow, row.id) is not None and now < row.appeal_until - threads.TO_APPEAL
 
 
 def may_decide(row: Proposal, note: ClosureNote, found: NoteAppeal, mine: Membership) -> bool:

@@ -64,7 +64,7 @@ def weigh(
     """Agree, disagree or pass; the last word counts. Gives the place in the log. Of all that a member does this alone needs no passkey: it
     decides nothing, and is done fifty times in a row.
 
-    Raises NotFound, Forbidden (no_voice_yet) or Conflict (thread_frozen, item_hidden, own_statement).
+    Raises NotFound, Forbidden (no_voice_yet), Conflict (thread_frozen, item_hidden, own_statement) or TooMany (votes_spent).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     found = statement_of(session, proposal, statement)
@@ -78,9 +78,16 @@ def weigh(
     same = sa.and_(_V.c.statement_id == statement, _V.c.tag == tag, _V.c.choice == choice)
     if (kept := session.execute(sa.select(_V.c.log_index).where(same)).scalar()) is not None:  # said before, and in the log
         return int(kept)
-    weighing.take_away(session, sa.and_(_V.c.statement_id == statement, _V.c.tag == tag))
+    mine = sa.and_(_V.c.statement_id == statement, _V.c.tag == tag)
+    before = session.execute(sa.select(_V.c.changes, _V.c.changed_on).where(mine)).first()
+    changes, today = 0, now.date()
+    if before is not None:
+        weighing.may_change(session, tag, now)
+        changes = 1 + (before.changes if before.changed_on == today else 0)
+    weighing.take_away(session, mine)
     index = log.append(session, [_vote_leaf(runtime, thread, at.row, statement, at.mine.member, choice, now)], now)
-    session.add(StatementVote(statement_id=statement, tag=tag, choice=choice, log_index=index))
+    changed = today if changes else None
+    session.add(StatementVote(statement_id=statement, tag=tag, choice=choice, log_index=index, changes=changes, changed_on=changed))
     session.flush()
     return index
 
@@ -128,6 +135,7 @@ def replace_answer(session: Session, found: Statement, contributor: str | None) 
     if words is not None:
         session.delete(words)
         session.flush()
+    found.answer_hidden = None  # another answer is not hidden by what the one before said
 
 
 def comment(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, given: CommentIn, *, now: datetime) -> str:

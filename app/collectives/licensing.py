@@ -17,7 +17,7 @@ from app.collectives.models import Collective, LabUse, Proposal
 from app.collectives.thread_models import Comment, Statement
 from app.collectives.thread_schemas import CommentIn
 from app.core.canonical import canonical, sha256_hex
-from app.core.thread import COMMENTS
+from app.core.thread import COMMENTS, LAB_COMMENTS
 from app.kit.db import Instant, for_update, insert_or_ignore
 from app.kit.errors import Conflict, NotFound, TooMany
 from app.kit.ids import random_id
@@ -38,7 +38,11 @@ def ask(
     *, now: datetime,
 ) -> list[str]:  # fmt: skip
     """Open a proposal in each collective that is to decide, or join the one that is open; gives them. Where fewer than ten people are
-    concerned nothing is opened: the lab would learn whose records they are. Nor where the lab has asked enough this week."""
+    concerned nothing is opened: the lab would learn whose records they are. Nor where the lab has asked enough this week.
+
+    `matching` says which records there are, and nothing of what the lab chose of them but platforms: whoever could slide a day, or leave a
+    language out, would see ten become nine.
+    """
     found = []
     for collective in session.execute(binding.deciding(lab.id, use_id, policies, matching, now.date(), queries.FEWEST)).scalars().all():
         key = {"collective_id": collective, "lab_id": lab.id, "use_id": use_id}
@@ -139,9 +143,12 @@ def comment(session: Session, runtime: Runtime, lab: Lab, proposal: str, given: 
     (thread_frozen, thread_full) or TooMany (load_spent)."""
     row = _held(session, lab, proposal, now)
     reasons = deliberating.check_comment(session, row.id, given)
-    said = select(Comment.at).where(Comment.proposal_id == row.id, Comment.lab_id == lab.id, Comment.at > now - deliberating.HOUR)
-    if len(session.exec(said).all()) >= COMMENTS:
-        raise TooMany("load_spent", "Give those who read it time: wait an hour.", most=COMMENTS, within_hours=1, retry_after=3600)
+    for most, hours in ((COMMENTS, 1), (LAB_COMMENTS, 24)):
+        since = now - timedelta(hours=hours)
+        said = sorted(session.exec(select(Comment.at).where(Comment.proposal_id == row.id, Comment.lab_id == lab.id, Comment.at > since)))
+        if len(said) >= most:
+            wait = int((said[-most] - since).total_seconds()) + 1
+            raise TooMany("load_spent", "Give those who read it time, and room to speak.", most=most, within_hours=hours, retry_after=wait)
     made = random_id("comment")
     found = Comment(
         id=made, proposal_id=row.id, lab_id=lab.id, statement_id=given.statement, parent_id=given.parent, reasons=reasons, log_index=-1, at=now,

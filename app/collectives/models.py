@@ -161,6 +161,8 @@ class Proposal(SQLModel, table=True):
     """The terms of the strike that is to be called or ended, canonical."""
     urgent_hours: int | None = None
     """How long discussion and ballot take each, where they are shorter than the charter's."""
+    measured: bytes | None = None
+    """What the collective measured itself, and of which use report, where that is disputed: canonical JSON."""
     state: str
     rounds: int = 0
     """Amendments that answered an objection."""
@@ -259,6 +261,30 @@ class LabUse(SQLModel, table=True):
     asked_at: datetime = Field(sa_type=Instant)
     outcome: str | None = Field(default=None, sa_type=IdType)
     until: date | None = None
+
+
+class Refusal(SQLModel, table=True):
+    """That a public collective refused a lab: a use that it asked for (`request_id`), or altogether. Never changed."""
+
+    proposal_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="proposal.id")
+    collective_id: str = Field(sa_type=IdType, foreign_key="collective.id")
+    lab_id: str = Field(sa_type=IdType, foreign_key="lab.id", index=True)
+    request_id: str | None = Field(default=None, sa_type=IdType)
+    at: datetime = Field(sa_type=Instant)
+    log_index: int = Field(sa_type=sa.BigInteger)
+
+
+class RefusalReply(SQLModel, table=True):
+    """That the lab replied. Its words lie with those of threads, under `id`; the digest stays where they are gone."""
+
+    __tablename__ = "refusal_reply"
+
+    proposal_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="refusal.proposal_id")
+    id: str = Field(sa_type=IdType)
+    digest: str
+    hidden: str | None = None
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)
 
 
 class DissentText(SQLModel, table=True):

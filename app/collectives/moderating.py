@@ -5,7 +5,9 @@ or about hides nothing in its thread and decides nothing there. An appeal is dec
 it, or who appealed. Where there is none, or nobody decides in time, that is what is shown; nothing settles an appeal by keeping silent.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -13,7 +15,7 @@ from sqlmodel import Session, select
 from app.collectives import amendments, queries, threads
 from app.collectives.models import Membership, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof, signed
-from app.collectives.thread_models import Amendment, Comment, Moderation, Statement
+from app.collectives.thread_models import Amendment, ClosureNote, Comment, Moderation, NoteAppeal, Statement
 from app.core.canonical import sha256_hex
 from app.core.thread import HIDING
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
@@ -23,14 +25,55 @@ from app.log import service as log
 
 TIME = timedelta(days=7)
 """How long another steward has to decide an appeal."""
-Item = Statement | Comment | Amendment
-_KINDS: dict[str, type[Item]] = {"stm": Statement, "cmt": Comment, "amd": Amendment}
-_NAMES = {"stm": "statement", "cmt": "comment", "amd": "amendment"}
 WAITING = ("appealed", "undecided")
 
 
+class _Kind(NamedTuple):
+    """What can be hidden: its table and name, and the columns of its id, of why it is hidden, and of who said it."""
+
+    table: Any
+    name: str
+    id: str = "id"
+    hidden: str = "hidden"
+    author: str = "author"
+
+
+_KINDS = {
+    "stm": _Kind(Statement, "statement"), "cmt": _Kind(Comment, "comment"), "amd": _Kind(Amendment, "amendment"),
+    "ans": _Kind(Statement, "answer", "answer_id", "answer_hidden", "answered_by"), "cln": _Kind(ClosureNote, "closure-note"),
+    "apl": _Kind(NoteAppeal, "appeal"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that was said on a proposal."""
+
+    id: str
+    row: Any
+    kind: _Kind
+
+    @property
+    def hidden(self) -> str | None:
+        """Why it is out of sight, if it is."""
+        found: str | None = getattr(self.row, self.kind.hidden)
+        return found
+
+    @property
+    def author(self) -> str | None:
+        """Who said it, by pseudonym."""
+        found: str | None = getattr(self.row, self.kind.author)
+        return found
+
+    def set_hidden(self, session: Session, reason: str | None) -> None:
+        """Hide it, or show it again."""
+        setattr(self.row, self.kind.hidden, reason)
+        session.add(self.row)
+
+
 def hide(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, item: str, reason: str, *, now: datetime) -> str:
-    """Hide a statement, a comment or an amendment: a steward, at any time. Gives the moderation's id.
+    """Hide what was said on a proposal (a statement, its answer, a comment, an amendment, a closure note, the appeal of one): a steward, at
+    any time. Gives the moderation's id.
 
     Raises NotFound, Forbidden (not_steward, steward_involved), Invalid (reason_unknown) or Conflict (item_hidden, moderation_settled).
     """
@@ -40,8 +83,8 @@ def hide(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     _, mine = queries.member(session, collective, who.contributor, lock=True)
     found = _item(session, proposal, item)
     as_steward(mine)
-    if conflicted(row, mine):
-        raise Forbidden("steward_involved", "Ask another steward: not who proposed it, nor whom it is about.")
+    if conflicted(row, mine) or mine.member in _other_side(session, found):
+        raise Forbidden("steward_involved", "Ask another steward: not who proposed it, nor whom it is about, nor who appealed or is appealed.")
     if reason not in HIDING:
         raise Invalid("reason_unknown", "Use a reason listed in `known`.", known=list(HIDING))
     if found.hidden is not None:
@@ -51,24 +94,18 @@ def hide(session: Session, runtime: Runtime, who: Acting, collective: str, propo
         raise Conflict("moderation_settled", "Another steward restored it after an appeal; leave it to them.")
     # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.
     proof(session, runtime, who, "thread.hidden", {"collective": collective, "proposal": proposal, "item": item, "reason": reason}, now)
-    return note_hidden(session, found, collective, reason, mine.member, now)
-
-
-def note_hidden(session: Session, found: Item, collective: str, reason: str, steward: str, now: datetime) -> str:
-    """Hide something whose proposal is held, and log it."""
-    found.hidden = reason
-    session.add(found)
-    row = Moderation(
-        id=random_id("moderation"), collective_id=collective, proposal_id=found.proposal_id, item_id=found.id, kind=_NAMES[found.id[:3]],
-        reason=reason, state="hidden", steward=steward, log_index=-1, at=now,
+    found.set_hidden(session, reason)
+    made = Moderation(
+        id=random_id("moderation"), collective_id=collective, proposal_id=proposal, item_id=found.id, kind=found.kind.name, reason=reason,
+        state="hidden", steward=mine.member, log_index=-1, at=now,
     )  # fmt: skip
-    session.add(row)
+    session.add(made)
     session.flush()
-    body = {"collective": collective, "proposal": row.proposal_id, "item": row.item_id, "kind": row.kind, "reason": reason}
-    row.log_index = log.append(session, [log.institutional("thread.hidden", row.id, body, now)], now)
-    session.add(row)
+    body = {"collective": collective, "proposal": proposal, "item": made.item_id, "kind": made.kind, "reason": reason}
+    made.log_index = log.append(session, [log.institutional("thread.hidden", made.id, body, now)], now)
+    session.add(made)
     session.flush()
-    return row.id
+    return made.id
 
 
 def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, moderation: str, text: str, *, now: datetime) -> str:
@@ -124,10 +161,9 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     leaves: list[log.Leaf] = []
     if restore:
         found = _item(session, proposal.id, row.item_id)
-        found.hidden = None
-        session.add(found)
-        if isinstance(found, Amendment) and found.state == "open" and proposal.state != "discussion":
-            leaves = amendments.become(session, runtime, queries.collective_of(session, collective), proposal, found, now)
+        found.set_hidden(session, None)
+        if isinstance(found.row, Amendment) and found.row.state == "open" and proposal.state != "discussion":
+            leaves = amendments.become(session, runtime, queries.collective_of(session, collective), proposal, found.row, now)
     session.add(row)
     session.flush()
     body = {"collective": collective, "proposal": proposal.id, "item": row.item_id, "kind": row.kind, "state": row.state}
@@ -184,12 +220,12 @@ def page(session: Session, collective: str, after: str | None, limit: int) -> li
 
 
 def rate(session: Session, collective: str) -> tuple[int, int]:
-    """How many statements, comments and amendments there are, and how many of them are hidden."""
+    """How much was said that can be hidden, and how much of it is."""
     said = hidden = 0
     for kind in _KINDS.values():
-        columns = kind.__table__.c  # type: ignore[attr-defined]
+        columns = kind.table.__table__.c
         ids = sa.select(Proposal.id).where(Proposal.collective_id == collective)  # type: ignore[call-overload]
-        query = sa.select(sa.func.count(), sa.func.count(columns.hidden)).where(columns.proposal_id.in_(ids))
+        query = sa.select(sa.func.count(columns[kind.id]), sa.func.count(columns[kind.hidden])).where(columns.proposal_id.in_(ids))
         one, of_them = session.execute(query).one()
         said, hidden = said + one, hidden + of_them
     return said, hidden
@@ -206,13 +242,26 @@ def _held(session: Session, collective: str, moderation: str) -> tuple[Moderatio
 
 def _item(session: Session, proposal: str, item: str) -> Item:
     kind = _KINDS.get(item[:3])
-    found = None if kind is None else session.get(kind, item, populate_existing=True)
-    if found is None or found.proposal_id != proposal:
-        raise NotFound("not_found", "Look at the id; it must be of a statement, a comment or an amendment on this proposal.")
-    return found
+    if kind is not None:
+        here = select(kind.table).where(kind.table.proposal_id == proposal, getattr(kind.table, kind.id) == item)
+        found = session.exec(here.execution_options(populate_existing=True)).first()
+        if found is not None:
+            return Item(item, found, kind)
+    raise NotFound("not_found", "Look at the id; it must be of something that was said on this proposal, and not been replaced.")
+
+
+def _other_side(session: Session, found: Item) -> set[str]:
+    """Whoever a closure note and its appeal set against each other: neither hides the other's words."""
+    author: str | None = None
+    if isinstance(found.row, NoteAppeal):
+        author = session.get_one(ClosureNote, found.row.note_id).author
+    elif isinstance(found.row, ClosureNote):
+        author = session.exec(select(NoteAppeal.author).where(NoteAppeal.note_id == found.id)).first()
+    return set() if author is None else {author}
 
 
 def _involved(session: Session, row: Moderation) -> set[str]:
     """Who hid, wrote or appealed, and who decided an earlier appeal."""
-    author = _item(session, row.proposal_id, row.item_id).author
-    return {member for member in (row.steward, row.appealed_by, row.decided_by, author) if member is not None}
+    found = _item(session, row.proposal_id, row.item_id)
+    parts = (row.steward, row.appealed_by, row.decided_by, found.author)
+    return {member for member in parts if member is not None} | _other_side(session, found)

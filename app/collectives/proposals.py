@@ -1,5 +1,6 @@
 """Open a proposal and amend its text, until it is frozen. What moves it on from there is time: `voting.py`."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,13 +22,14 @@ from app.collectives.models import (
 from app.collectives.schemas import ProposeIn
 from app.collectives.service import Acting, acting, charter_bytes, keep_act, proof
 from app.consents.policies import PolicyBook, StoredPolicy
-from app.core.canonical import sha256_hex
+from app.core.canonical import canonical, sha256_hex
 from app.core.narrowing import narrows
 from app.kit.db import Instant, for_update
 from app.kit.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
+from app.log.models import LogEntry
 from app.parties.contributors import Person
 from app.parties.models import Lab
 
@@ -38,6 +40,7 @@ URGENT = ("strike.call", "licence.recall")
 _TAKES = {
     "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.elect": {"subject"},
     "steward.remove": {"subject"}, "licence.grant": {"subject"}, "licence.recall": {"subject"}, "strike.call": {"strike"}, "strike.end": {"subject"},
+    "effect.dispute": {"measured"},
 }  # fmt: skip
 
 
@@ -52,7 +55,7 @@ def propose(
     person = acting(session, runtime, who)
     row, mine = queries.member(session, collective, who.contributor, lock=True)
     queries.with_voice(mine, now)
-    brought = {name for name in ("policy", "charter", "subject", "strike") if getattr(given, name) is not None}
+    brought = {name for name in ("policy", "charter", "subject", "strike", "measured") if getattr(given, name) is not None}
     if brought != _TAKES[given.type]:
         raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(_TAKES[given.type]))
     if given.type == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
@@ -66,6 +69,7 @@ def propose(
         raise Invalid("not_urgent", "Leave `urgent_hours` out; the charter's days hold.", urgent=[*URGENT, "steward.elect"])
     if given.type.startswith("licence.") and not _about_a_lab(session, collective, given.type, given.subject):
         raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
+    disputed = None if given.measured is None else _lab_reporting(session, row, given.measured.report)
     if given.charter is not None and (given.charter.requests == "decide") != row.decides:
         raise Invalid("charter_invalid", "Who answers labs' requests is fixed when a collective is founded; found another.")
     charter = queries.charter(session, collective, row.charter_n)
@@ -81,17 +85,20 @@ def propose(
         subject = strikes.read_terms(strike)["lab"]
     text_sha256 = sha256_hex(given.text.encode())
     new_charter = None if given.charter is None else charter_bytes(given.charter)
+    measured = None if given.measured is None else canonical(given.measured.model_dump(by_alias=True))
     said = {
         "collective": collective, "text_sha256": text_sha256, "policy": None if policy is None else policy.digest,
         "charter_sha256": None if new_charter is None else sha256_hex(new_charter), "subject": given.subject,
     }  # fmt: skip
     said |= {} if strike is None else {"strike": strikes.read_terms(strike)}
     said |= {} if urgent is None else {"urgent_hours": given.urgent_hours}
+    said |= {} if measured is None else {"measured_sha256": sha256_hex(measured)}
     proven = proof(session, runtime, who, given.type, said, now)
     proposal = Proposal(
         id=random_id("proposal"), collective_id=collective, type=given.type, author=mine.member, charter_n=row.charter_n, text=given.text,
         text_sha256=text_sha256, policy_id=None if policy is None else policy.id,
-        charter=new_charter, subject=subject, strike=strike, urgent_hours=given.urgent_hours, state="discussion", opened_at=now,
+        charter=new_charter, subject=disputed or subject, strike=strike, urgent_hours=given.urgent_hours, measured=measured, state="discussion",
+        opened_at=now,
         freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
     )  # fmt: skip
     session.add(proposal)
@@ -105,6 +112,17 @@ def propose(
 
 def _long_in_office(meant: Membership, now: datetime) -> bool:
     return meant.steward and (meant.steward_until is None or meant.steward_until > now + _RENEWED)
+
+
+def _lab_reporting(session: Session, row: Collective, report: str) -> str:
+    """The lab whose use report a collective disputes, which is who the proposal is about: from the log, where reports are in the open."""
+    leaf = session.exec(select(LogEntry.leaf).where(LogEntry.subject == report, LogEntry.type == "use.reported").limit(1)).first()
+    said = {} if leaf is None else json.loads(leaf)
+    if said.get("model") is None:
+        raise Invalid("proposal_invalid", "Name in `measured` a use report of a model, by its id in the ledger.", takes=["measured"])
+    if not row.listed or queries.members(session, row.id) < queries.FEWEST:
+        raise Invalid("proposal_invalid", "A public collective of ten members or more disputes a report: all can read it.", takes=["measured"])
+    return str(said["lab_id"])
 
 
 def _about_a_lab(session: Session, collective: str, kind: str, lab: str | None) -> bool:

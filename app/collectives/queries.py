@@ -135,7 +135,7 @@ def voices(session: Session, row: Proposal, charter: dict[str, Any], now: dateti
         query = query.where(Membership.joined_at <= struck.since)
     found = []
     for one in session.exec(query):
-        if row.type.startswith(("licence.", "strike.")) and one.interest is not None and one.interest == row.subject:
+        if row.type.startswith(("licence.", "strike.", "effect.")) and one.interest is not None and one.interest == row.subject:
             continue
         locked = one.declared_at is not None and one.declared_at <= now - GROUP_LOCK
         found.append((one.member, one.declared if locked and one.declared in values else None))

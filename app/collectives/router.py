@@ -1,5 +1,6 @@
 """HTTP for collectives. To platforms and labs nothing here is there: their credentials get 404, whatever they ask for."""
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -240,7 +241,7 @@ def list_proposals(
 
 @router.get("/collectives/{collective}/proposals/{proposal}", response_model=ProposalOut, summary="A proposal")
 def read_proposal(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ProposalOut:
-    return _proposal(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id))
+    return _proposal(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now()))
 
 
 @router.put("/collectives/{collective}/proposals/{proposal}/text", response_model=ProposalOut, summary="Change a proposal's text")
@@ -257,6 +258,7 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal) -> ProposalOut:
     return ProposalOut(
         id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256,
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
+        measured=None if row.measured is None else json.loads(row.measured),
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
         electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
         thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),

@@ -11,6 +11,7 @@ from app.kit.body import Id, In, Out, Time
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL takes the character in no text."""
+Short = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_NUL)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=NO_NUL)]
 
 
@@ -173,19 +174,34 @@ class StrikeOut(StrikeTerms):
     ended_at: Time | None
 
 
+class MeasuredIn(In):
+    """What a collective measured of a model with and without the records, as decimal texts, over `n` cases; and the use report by which the
+    lab says something else, by the id that it has in the ledger. `evidence_sha256` is of whatever shows it."""
+
+    report: Id
+    metric: Short
+    with_: Short = Field(alias="with")
+    without: Short
+    n: int = Field(ge=1, le=2**53 - 1)
+    ci: Short | None = None
+    evidence_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
 class ProposeIn(In):
     """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `strike` for strike.call; `subject` is the member's pseudonym
     for steward.elect and steward.remove, the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes
-    such a refusal back), and the strike's id for strike.end. `urgent_hours`: how long discussion and ballot take each, in place of the
-    charter's days; for strike.call and licence.recall, and for steward.elect while nobody is in office."""
+    such a refusal back), and the strike's id for strike.end; `measured` for effect.dispute, by which the collective answers a lab's use report,
+    and the text is what it says beside. `urgent_hours`: how long discussion and ballot take each, in place of the charter's days; for
+    strike.call and licence.recall, and for steward.elect while nobody is in office."""
 
     type: Literal[
         "policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.elect", "steward.remove", "strike.call",
-        "strike.end",
+        "strike.end", "effect.dispute",
     ]  # fmt: skip
     text: Text
     policy: PolicyChoice | None = None
     charter: CharterIn | None = None
+    measured: MeasuredIn | None = None
     subject: Annotated[str, StringConstraints(max_length=40, pattern=NO_NUL)] | None = None
     strike: StrikeIn | None = None
     urgent_hours: Annotated[int, Field(ge=24, le=168)] | None = None
@@ -207,6 +223,7 @@ class ProposalOut(Out):
     text_sha256: str
     policy: str | None
     subject: str | None
+    measured: dict[str, Any] | None
     freeze_at: Time
     close_at: Time
     appeal_until: Time

@@ -1,8 +1,8 @@
 """Found, join, declare, give a mandate, end it, leave. Each is the person's own act, under the capability of their receipt.
 
-Order of locks: the person's key row, their membership, the collective, the log's head. Giving a mandate, ending it and leaving are
-journalled: none may be undone by a database that was set back. A mandate takes effect for every release later in the log, as a
-platform's floor does; what a lab signed for and got before is for a revocation, which only the person can make.
+Order of locks: the person's key row, proposals (where one leaves), their membership, the collective, the log's head. Giving a mandate,
+ending it and leaving are journalled: none may be undone by a database that was set back. A mandate takes effect for every release later in
+the log, as a platform's floor does; what a lab signed for and got before is for a revocation, which only the person can make.
 """
 
 import hmac
@@ -22,6 +22,7 @@ from app.collectives.models import (
     CollectivePolicy,
     DissentText,
     LabRefusal,
+    LabUse,
     Mandate,
     Membership,
 )
@@ -128,9 +129,7 @@ def stand_in(session: Session, collective: str, *, now: datetime) -> None:
     body = charter_bytes(CharterIn(aim="This collective was lost when its database was set back.", requests="decide"))
     session.add(Collective(id=collective, name="", kind="affinity", listed=False, state="lost", charter_n=1, created_at=now, decides=True))
     session.flush()
-    session.add(
-        CharterVersion(collective_id=collective, n=1, body=body, sha256=sha256_hex(body), from_at=now, review_by=now.date() + LONGEST)
-    )
+    session.add(CharterVersion(collective_id=collective, n=1, body=body, sha256=sha256_hex(body), from_at=now, review_by=now.date() + LONGEST))
     session.flush()
 
 
@@ -206,6 +205,8 @@ def leave(
     Raises NotFound (not_found), also where another `membership` is meant.
     """
     person = acting(session, runtime, who)
+    queries.member(session, collective, who.contributor)
+    weighing.hold_discussed(session, collective)
     _, mine = queries.member(session, collective, who.contributor, lock=True)
     if membership not in (None, mine.id):
         raise NotFound("not_found", "That membership ended before.")
@@ -321,6 +322,9 @@ def set_refusal(
         return
     if found is None:
         session.add(LabRefusal(collective_id=row.id, lab_id=lab, outcome=outcome))
+        # What was granted to it before ends for good: to take the refusal back grants nothing, and revives no old yes.
+        granted = sa.update(LabUse).where(LabUse.collective_id == row.id, LabUse.lab_id == lab, LabUse.until > now.date())  # type: ignore[arg-type,operator]
+        session.execute(granted.values(until=now.date()))
     else:
         session.delete(found)
     session.flush()

@@ -49,7 +49,7 @@ class _Words:
 
 def statements(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[StatementOut]:
     """A proposal's statements in the order of the log. Raises NotFound (not_found) for who may not read it."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
     rows = threads.statements(session, row.id)
     words = _Words(
         session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]
@@ -74,7 +74,8 @@ def _statement(one: Statement, words: _Words, totals: Totals, outside: Totals | 
     shown = one.hidden is None or text is not None  # an answer outlives the words that it is to
     return StatementOut(
         id=one.id, author=one.author, text=text, hidden=one.hidden, totals=_counts(totals), outside=None if outside is None else _counts(outside),
-        mine=mine, answer=words.of(one.answer_id, None)[1] if one.answer_id is not None and shown else None,  # type: ignore[arg-type]
+        mine=mine, answer=words.of(one.answer_id, one.answer_hidden)[1] if one.answer_id is not None and shown else None,  # type: ignore[arg-type]
+        answer_id=one.answer_id, answer_hidden=one.answer_hidden,
         answered=one.answer_id is not None, owed=owed, digest=one.digest, salt=salt, log_index=one.log_index,
     )  # fmt: skip
 
@@ -132,19 +133,20 @@ def moderations(
     ]  # fmt: skip
 
 
-def notes(session: Session, runtime: Runtime, proposal: str) -> list[ClosureOut]:
+def notes(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[ClosureOut]:
     """Every closure note on an outcome, the oldest first, each with its appeal."""
     rows = closing.notes(session, proposal)
     appeals = {note.id: closing.appeal_of(session, note.id) for note in rows}
-    words = threads.words_of(session, runtime, [note.id for note in rows] + [one.id for one in appeals.values() if one is not None])
+    places = [note.id for note in rows] + [one.id for one in appeals.values() if one is not None]
+    words = _Words(session, runtime, collective, receipt, places)
     out = []
     for note in rows:
         appeal = appeals[note.id]
         out.append(
             ClosureOut(
-                id=note.id, author=note.author, outside=note.outside, text=words[note.id][1] if note.id in words else None, cites=note.cites,
+                id=note.id, author=note.author, outside=note.outside, text=words.of(note.id, note.hidden)[1], hidden=note.hidden, cites=note.cites,
                 state=note.state, log_index=note.log_index,
-                appeal=None if appeal is None else note_appeal(appeal, words[appeal.id][1] if appeal.id in words else None),
+                appeal=None if appeal is None else note_appeal(appeal, words.of(appeal.id, appeal.hidden)[1]),
             )
         )  # fmt: skip
     return out
@@ -152,4 +154,4 @@ def notes(session: Session, runtime: Runtime, proposal: str) -> list[ClosureOut]
 
 def note_appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
     """The appeal of a closure note."""
-    return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, decide_by=row.decide_by)
+    return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, hidden=row.hidden, decide_by=row.decide_by)

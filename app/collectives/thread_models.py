@@ -1,6 +1,6 @@
 """Tables of the thread around a proposal. What somebody said lies apart, sealed under their own key: the rest says who only by pseudonym."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
@@ -45,6 +45,7 @@ class Statement(SQLModel, table=True):
     answer_id: str | None = Field(default=None, sa_type=IdType)
     answer_digest: str | None = None
     answered_by: str | None = Field(default=None, sa_type=IdType)
+    answer_hidden: str | None = None
     agree: int = 0
     disagree: int = 0
     passed: int = 0
@@ -56,7 +57,7 @@ class Statement(SQLModel, table=True):
 
 
 class StatementVote(SQLModel, table=True):
-    """Somebody's last word on a statement, under a tag, until the freeze."""
+    """Somebody's last word on a statement, under a tag, until the freeze; and how often it was changed on the last day it was."""
 
     __tablename__ = "statement_vote"
 
@@ -64,6 +65,8 @@ class StatementVote(SQLModel, table=True):
     tag: str = Field(primary_key=True, index=True, sa_type=IdType)
     choice: str
     log_index: int = Field(sa_type=sa.BigInteger)
+    changes: int = Field(default=0, sa_type=sa.SmallInteger, sa_column_kwargs={"server_default": "0"})
+    changed_on: date | None = None
 
 
 class OutsideVote(SQLModel, table=True):
@@ -144,6 +147,7 @@ class ClosureNote(SQLModel, table=True):
     cites: str | None = Field(default=None, sa_type=IdType)
     digest: str
     state: str
+    hidden: str | None = None
     log_index: int = Field(sa_type=sa.BigInteger)
     at: datetime = Field(sa_type=Instant)
 
@@ -166,6 +170,7 @@ class NoteAppeal(SQLModel, table=True):
     author: str | None = Field(default=None, sa_type=IdType)
     grounds: str
     state: str
+    hidden: str | None = None
     decide_by: datetime = Field(sa_type=Instant)
     decided_by: str | None = Field(default=None, sa_type=IdType)
     log_index: int = Field(sa_type=sa.BigInteger)

@@ -112,7 +112,7 @@ def list_comments(
     collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member, cursor: Cursor = None
 ) -> CommentPage:
     """In the order in which they were made."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
     listing = f"comments/{proposal}/{receipt.id}"
     rows = deliberating.comments(session, row.id, _after(runtime, listing, cursor), PAGE)
     following = _next(runtime, listing, [one.log_index for one in rows])
@@ -122,7 +122,7 @@ def list_comments(
 @router.get(_HERE + "/thread", response_model=ThreadOut, summary="A thread's digest, and what it is of")
 def read_thread(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ThreadOut:
     """Frozen with the text: its SHA-256 stands in the leaf that opens the ballot. Before, as it would be frozen now."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
     thread = session.get(ProposalThread, row.id)
     frozen = None if thread is None or thread.body is None else bytes(thread.body)
     body = frozen
@@ -195,7 +195,7 @@ def amend(
 @router.get(_HERE + "/amendments", response_model=list[AmendmentOut], summary="Amendments to a proposal")
 def list_amendments(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[AmendmentOut]:
     """The oldest first."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
     return telling.amendments(session, runtime, collective, amendments.of(session, row.id), receipt)
 
 
@@ -218,15 +218,17 @@ def name_closer(collective: str, proposal: str, given: CloserIn, runtime: Runtim
 
 @router.post(_HERE + "/closure-notes", status_code=201, response_model=ClosureOut, summary="Write the closure note")
 def close(collective: str, proposal: str, given: ClosureIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ClosureOut:
-    """How it was decided, by somebody who had no part in it, naming the strongest argument against."""
+    """How it was decided, by somebody who had no part in it, naming the strongest argument against. Where a lab was refused by a public
+    collective the lab reads it at once, and everybody seven days later, without a name."""
     made = closing.close(session, runtime, Acting.of(receipt), collective, proposal, given, now=runtime.clock.now())
-    return next(one for one in telling.notes(session, runtime, proposal) if one.id == made)
+    return next(one for one in telling.notes(session, runtime, collective, proposal, receipt) if one.id == made)
 
 
 @router.get(_HERE + "/closure-notes", response_model=list[ClosureOut], summary="Closure notes on an outcome")
 def list_notes(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[ClosureOut]:
     """The one that stands, and those that were struck."""
-    return telling.notes(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id).id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
+    return telling.notes(session, runtime, collective, row.id, receipt)
 
 
 @router.post(_HERE + "/appeal", status_code=201, response_model=NoteAppealOut, summary="Appeal the closure note")
@@ -244,7 +246,7 @@ def decide_appeal(
     """A steward who neither proposed, nor wrote it, nor appealed, nor is who it is about. Where the appeal is right the note is struck;
     the verdict stays."""
     closing.decide(session, runtime, Acting.of(receipt), collective, proposal, given.restore, now=runtime.clock.now())
-    return telling.notes(session, runtime, proposal)
+    return telling.notes(session, runtime, collective, proposal, receipt)
 
 
 # -- telling ----------------------------------------------------------------------------------------------------------

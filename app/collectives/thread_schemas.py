@@ -55,6 +55,8 @@ class StatementOut(Out):
     outside: TotalsOut | None
     mine: Choice | None
     answer: str | None
+    answer_id: str | None
+    answer_hidden: str | None
     answered: bool
     owed: bool
     digest: str
@@ -102,7 +104,7 @@ class ThreadOut(Out):
 
 
 class HideIn(In):
-    """`item` is a statement, a comment or an amendment; `reason` of a closed list."""
+    """`item` is a statement, an answer, a comment, an amendment, a closure note or its appeal; `reason` of a closed list."""
 
     item: Id
     reason: Word
@@ -184,6 +186,7 @@ class NoteAppealOut(Out):
     grounds: str
     state: str
     text: str | None
+    hidden: str | None
     decide_by: Time
 
 
@@ -194,6 +197,7 @@ class ClosureOut(Out):
     author: str | None
     outside: str | None
     text: str | None
+    hidden: str | None
     cites: str | None
     state: str
     appeal: NoteAppealOut | None

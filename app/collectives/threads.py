@@ -35,7 +35,7 @@ from app.core.canonical import sha256_hex
 from app.core.electing import GROUP
 from app.core.thread import CHOICES, Totals, must_be_answered, thread_bytes, words_digest
 from app.crypto.sealing import CannotOpen, Sealer
-from app.kit.db import for_update
+from app.kit.db import Instant, for_update
 from app.kit.errors import Conflict, NotFound
 from app.kit.runtime import Runtime
 from app.parties import contributors
@@ -45,6 +45,8 @@ _VOTE = StatementVote.__table__  # type: ignore[attr-defined]
 _WORDS = Words.__table__  # type: ignore[attr-defined]
 PATIENCE = timedelta(days=7)
 """How long beyond the planned day a ballot waits for answers."""
+TO_APPEAL = timedelta(days=3)
+"""A closure note is taken until so long before the appeal is over: it can still be appealed."""
 WEIGHING = timedelta(days=3)
 """Statements are taken until so long before the planned freeze: each can be weighed and answered."""
 _SALT = 16
@@ -75,12 +77,17 @@ def still_open(row: Proposal, now: datetime) -> None:
         raise Conflict("thread_frozen", "Say it in an objection or a minority report: text and thread are frozen.", state=row.state)
 
 
-def readable(session: Session, collective: str, proposal: str, contributor: str) -> Proposal:
-    """A proposal for a member, or for a steward of another collective that is to close it. Raises NotFound (not_found)."""
+def readable(session: Session, collective: str, proposal: str, contributor: str, now: datetime) -> Proposal:
+    """A proposal for a member, or for a steward of another collective while they are to close it: until a note stands, or it is too late
+    for one. Raises NotFound (not_found)."""
     if queries.membership_of(session, collective, contributor) is None:
+        standing = sa.select(ClosureNote.id).where(ClosureNote.proposal_id == proposal, ClosureNote.state == "stands")  # type: ignore[call-overload]
+        late = sa.literal(now + TO_APPEAL, Instant())
+        waits = sa.select(Proposal.id).where(Proposal.id == proposal, Proposal.appeal_until > late, ~standing.exists())  # type: ignore[call-overload]
         closers = sa.select(Closer.collective_id).where(Closer.proposal_id == proposal)  # type: ignore[call-overload]
         query = select(Membership.id).where(
-            Membership.contributor_id == contributor, Membership.steward, Membership.left_at == None, Membership.collective_id.in_(closers)  # type: ignore[attr-defined]
+            Membership.contributor_id == contributor, Membership.steward, Membership.left_at == None,
+            Membership.collective_id.in_(closers), waits.exists(),  # type: ignore[attr-defined]
         )
         if session.exec(query.limit(1)).first() is None:
             raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to, or a public one.")
@@ -220,7 +227,8 @@ def owed(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, A
         sa.select(_VOTE.c.statement_id, _VOTE.c.tag).where(_VOTE.c.statement_id.in_(waiting), _VOTE.c.choice == "agree")
     ):
         agreed[statement].add(voter)
-    voices = [(weighing.tag(runtime, thread, member), group) for member, group in queries.voices(session, row, charter, now)]
+    tag = weighing.tags(runtime, thread)
+    voices = [(tag(member), group) for member, group in queries.voices(session, row, charter, now)]
     sizes = Counter(group for _, group in voices if group is not None)
     found = []
     for statement in waiting:
@@ -242,6 +250,7 @@ def as_bytes(session: Session, row: Proposal, counted: Mapping[str, Totals], una
         [
             {
                 "id": one.id, "digest": one.digest, "hidden": one.hidden, "answer": one.answer_digest, **counted[one.id].to_json(),
+                **({} if one.answer_hidden is None else {"answer_hidden": one.answer_hidden}),
                 "outside": imported[one.id].to_json() if one.id in imported else None,
             }
             for one in found

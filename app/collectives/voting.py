@@ -20,6 +20,7 @@ from app.collectives import (
     petitioning,
     proposals,
     queries,
+    refusals,
     strikes,
     terms,
     threads,
@@ -31,6 +32,7 @@ from app.collectives.models import (
     CharterVersion,
     Collective,
     Elector,
+    LabRefusal,
     OutcomeRow,
     Proposal,
 )
@@ -214,6 +216,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
         log.append(session, [log.institutional("outcome.decided", row.id, body, now)], now)
         if row.request_id is not None:
+            refusals.note(session, collective, row, now)
             runtime.jobs.enqueue(session, "asked", row.id)
         return
     standing = queries.standing_objections(session, row.id)
@@ -249,6 +252,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     session.flush()
     _queue(session, runtime, row, "appeal", row.appeal_until, now)
     if row.request_id is not None and row.state != "appeal":
+        refusals.note(session, collective, row, now)
         runtime.jobs.enqueue(session, "asked", row.id)
     if found.verdict == "passed" and refuses:  # what takes away does not wait
         _effect(session, runtime, collective, row, now)
@@ -311,10 +315,22 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
         log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
     elif row.type == "licence.use":
-        licensing.grant(session, collective, row, now.date() + life, now)
+        if session.get(LabRefusal, (collective.id, row.subject)) is None:
+            licensing.grant(session, collective, row, now.date() + life, now)
+        else:
+            row.state = "moot"  # the lab was refused altogether since: a yes of before does not outlast that
+            session.add(row)
+            refusals.note(session, collective, row, now)
         runtime.jobs.enqueue(session, "asked", row.id)
     elif row.type in ("licence.grant", "licence.recall"):
         set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
+        refusals.note(session, collective, row, now)
+    elif row.type == "effect.dispute":
+        if (row.electorate_size or 0) < queries.FEWEST:
+            row.state = "moot"  # so few are told of to nobody else
+            session.add(row)
+        else:
+            runtime.jobs.enqueue(session, "disputed", row.id)
     elif row.type == "steward.elect":
         if (elected := proposals.current(session, collective.id, row.subject)) is not None:
             terms.begin(session, runtime, queries.charter(session, collective.id, collective.charter_n), elected, now)

@@ -21,6 +21,8 @@ STATEMENTS = 10
 """Statements that one member puts up on one proposal."""
 COMMENTS = 5
 """Comments of one member in an hour, in one collective."""
+LAB_COMMENTS = 20
+"""Comments of the lab that asks in twenty-four hours, on one proposal: the room is the members'."""
 MOST_STATEMENTS, MOST_COMMENTS = 500, 2_000
 """Statements and comments on one proposal."""
 FEWEST_REASONS = 5

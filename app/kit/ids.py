@@ -25,6 +25,7 @@ PREFIXES = {
     "objection": "obj", "platform_event": "pev", "campaign": "cmp", "pledge": "pld", "passkey": "pky", "site_key": "stk",
     "statement": "stm", "comment": "cmt", "answer": "ans", "moderation": "mdr", "amendment": "amd", "closure_note": "cln", "appeal": "apl",
     "call": "cal",
+    "reply": "rpy",
 }  # fmt: skip
 
 

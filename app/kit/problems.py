@@ -208,6 +208,7 @@ CODES: dict[str, str] = {
     "reason_unknown": "The reason is not one of the closed list.",
     "comment_too_deep": "Comments have one level of replies.",
     "load_spent": "This member has asked as much of the others as they may for now.",
+    "votes_spent": "So many votes were changed today that they stand until tomorrow.",
     "not_proposer": "Who proposed it does that.",
     "not_steward": "A steward does that.",
     "steward_involved": "A steward who has a part in it neither hides, appeals nor decides.",
@@ -222,6 +223,9 @@ CODES: dict[str, str] = {
     "polis_invalid": "The files are no Polis export that can be read.",
     "polis_again": "A Polis export was imported on this proposal before.",
     "dissent_changed": "Dissent was added since the offer was made; the terms cannot be signed without it.",
+    "reply_too_long": "A reply to a refusal has at most 500 words.",
+    "reply_exists": "The refusal was replied to before.",
+    "reply_closed": "The seven days in which a refusal can be replied to are over.",
     # the exchange
     "dry_runs_spent": "The lab has asked for as many quotes today as it may.",
     "use_invalid": "The use asked for is not of the profile's form.",

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,11 +19,11 @@ from app.log.models import LogEntry
 from app.log.schemas import LedgerItem, LedgerPage
 
 KINDS = {
-    "agreements": ("agreement.",), "releases": ("release.", "label."), "recalls": ("recall.",), "requests": ("request.",),
+    "agreements": ("agreement.",), "releases": ("release.", "label."), "recalls": ("recall.",), "requests": ("request.", "refusal."),
     "reports": ("report.", "use.", "compensation."),
     "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal."),
     "operator": ("admin.", "key."),
-    "refusals": ("request.refused", "collective.lab-refused"),
+    "refusals": ("request.refused", "collective.lab-refused", "collective.use-refused", "refusal."),
 }  # fmt: skip
 """What can be chosen, and the acts it stands for by how their types begin."""
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])\Z")
@@ -34,6 +35,9 @@ _COLUMNS = (
     "index", "at", "type", "id", "lab", "lab_id", "platform", "name", "agreement", "release", "use", "because", "records", "owed", "due", "decision",
     "verdict", "contested", "action", "purpose", "acted", "until", "outcome", "kind", "reason", "label", "dissent",
 )  # fmt: skip
+_BESIDE = ("reasoning", "reply", "disputes")
+Beside = Callable[[Session, Runtime, Sequence[LedgerItem]], dict[int, dict[str, Any]]]
+"""What other slices have to say beside acts, by index; it is put into `runtime.parts["beside"]`, since the log knows nothing of them."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,10 @@ def page(session: Session, runtime: Runtime, cursor: str | None, chosen: Chosen 
     listing = f"ledger/{json.dumps(chosen.labs)}/{chosen.kind}/{chosen.quarter}" if chosen != Chosen() else "ledger"
     after = -1 if cursor is None else int(cursors.read(listing, cursor))
     items, last = _some(session, after, chosen, PAGE)
-    return LedgerPage(items=items, next=None if last is None else cursors.make(listing, str(last)))
+    return LedgerPage(items=_with_beside(session, runtime, items), next=None if last is None else cursors.make(listing, str(last)))
 
 
-def latest(session: Session, chosen: Chosen, most: int) -> list[LedgerItem]:
+def latest(session: Session, runtime: Runtime, chosen: Chosen, most: int) -> list[LedgerItem]:
     """The newest acts, the newest first, among the last `_SCANNED`."""
     newest = _query(chosen).order_by(None).order_by(sa.desc(LogEntry.log_index)).limit(_SCANNED)  # type: ignore[arg-type]
     found: list[LedgerItem] = []
@@ -87,19 +91,31 @@ def latest(session: Session, chosen: Chosen, most: int) -> list[LedgerItem]:
             found.append(LedgerItem(index=row.log_index, act=act))
         if len(found) == most:
             break
-    return found
+    return _with_beside(session, runtime, found)
 
 
-def as_csv(session: Session, chosen: Chosen, after: int) -> tuple[str, int | None]:
+def _with_beside(session: Session, runtime: Runtime, items: list[LedgerItem]) -> list[LedgerItem]:
+    look: Beside | None = runtime.parts.get("beside")
+    if look is not None:
+        said = look(session, runtime, items)
+        for item in items:
+            item.beside = said.get(item.index)
+    return items
+
+
+def as_csv(session: Session, runtime: Runtime, chosen: Chosen, after: int) -> tuple[str, int | None]:
     """`MOST` acts behind an index as CSV (RFC 4180), and the index to go on behind, if there may be more. A cell that a spreadsheet
     would take for a formula begins with an apostrophe."""
     out = io.StringIO()
     rows = csv.writer(out)
-    rows.writerow(_COLUMNS)
+    rows.writerow((*_COLUMNS, *_BESIDE))
     items, last = _some(session, after, chosen, MOST)
-    for item in items:
+    for item in _with_beside(session, runtime, items):
         act: dict[str, Any] = {**item.act, "index": item.index, "lab": item.act.get("lab") or item.act.get("legal_name")}
-        rows.writerow([_cell(act.get(name)) for name in _COLUMNS])
+        said = item.beside or {}
+        disputes = json.dumps(said["disputes"]) if said.get("disputes") else None
+        texts = (said.get("reasoning"), said.get("reply"), disputes)
+        rows.writerow([*(_cell(act.get(name)) for name in _COLUMNS), *map(_cell, texts)])
     return out.getvalue(), last
 
 

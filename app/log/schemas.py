@@ -14,10 +14,13 @@ class LogKey(Out):
 
 
 class LedgerItem(Out):
-    """An organisation's act, as its leaf says it."""
+    """An organisation's act, as its leaf says it. `beside` is what is to be read beside it and does not stand in the log: of a collective's
+    refusal `{outcome, reasoning, replies_until, reply, reply_sha256}`, texts or null; of a use report that is disputed, and of each dispute,
+    `{effect, disputes}`, the lab's measurement and those of collectives. Texts can be erased or hidden; then they are null."""
 
     index: int
     act: dict[str, Any]
+    beside: dict[str, Any] | None = None
 
 
 class LedgerPage(Out):

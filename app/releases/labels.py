@@ -1,13 +1,14 @@
 """Labels of releases: what is to be said of one after its manifest was signed. Each is a leaf of its own, and stays.
 
-`contested` where a decision of a collective that its records rest on was, or where its closure note is appealed (computed, and never
-typed), `dissent` where somebody filed a minority report on one, `objection` where somebody who gave a record in it had objected before
-the cut. They are added by a job that the cut and the report queue, so that neither waits for the other. An objection labels no release
-of before it: a label that follows a person's act by a second would tell which release they are in.
+`contested` where a decision of a collective that its records rest on was, or where its closure note is appealed (computed, and never typed;
+it is lifted once that is decided), `dissent` where somebody filed a minority report on one, `objection` where somebody who gave a record in
+it had objected before the cut. They are added by a job that the cut and the report queue, so that neither waits for the other. An objection
+labels no release of before it: a label that follows a person's act by a second would tell which release they are in.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -20,34 +21,39 @@ from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties import contributors
-from app.releases.models import Release, ReleaseItem, ReleaseLabel, ReleaseOutcome, Shard
+from app.releases.models import LabelTurn, Release, ReleaseItem, ReleaseLabel, ReleaseOutcome, Shard
 
 _C, _O = Contribution.__table__, Objection.__table__  # type: ignore[attr-defined]
 _ITEM, _SHARD = ReleaseItem.__table__, Shard.__table__  # type: ignore[attr-defined]
 
 
 def relabel(runtime: Runtime, outcome: str) -> None:
-    """The job: see that every published release that rests on a collective's outcome has the labels which follow from it."""
+    """The job: see that every published release that rests on a collective's outcome has the labels which follow from all its outcomes, and
+    that `contested` is lifted where it was for an appeal that is decided."""
     with write(runtime.engine) as session:
-        row = session.get(OutcomeRow, outcome)
-        if row is None:
+        if session.get(OutcomeRow, outcome) is None:
             return  # a policy of the founding: nobody decided, and nobody could dissent
         resting = select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome == outcome)
         releases = session.exec(for_update(select(Release).where(Release.id.in_(resting)).order_by(Release.id), session)).all()  # type: ignore[attr-defined]
-        codes = {"contested": row.contested or bool(closing.appealed(session, [outcome])), "dissent": bool(proposals.reports(session, [outcome]))}
-        missing = [
-            (release.id, code)
-            for release in releases
-            for code, holds in codes.items()
-            if holds and session.get(ReleaseLabel, (release.id, code)) is None
-        ]
-        if not missing:
+        turns: list[tuple[str, str, bool, bool]] = []
+        for release in releases:
+            codes = of_outcomes(session, session.exec(select(ReleaseOutcome.outcome).where(ReleaseOutcome.release_id == release.id)))
+            there = {one.code: one.lifted_at is None for one in labels(session, release.id)}
+            for code in ("contested", "dissent"):
+                if (code in codes) != there.get(code, False):
+                    turns.append((release.id, code, code in codes, code in there))
+        if not turns:
             return
         now = runtime.clock.now()
-        leaves = [log.institutional("label.added", release, {"label": code}, now) for release, code in missing]
+        leaves = [log.institutional("label.added" if holds else "label.lifted", one, {"label": code}, now) for one, code, holds, _ in turns]
         first = log.append(session, leaves, now)
         session.add_all(
-            [ReleaseLabel(release_id=release, code=code, log_index=first + n, at=now) for n, (release, code) in enumerate(missing)]
+            [
+                LabelTurn(release_id=release, code=code, log_index=first + n, lifted=not holds, at=now)
+                if again
+                else ReleaseLabel(release_id=release, code=code, log_index=first + n, at=now)
+                for n, (release, code, holds, again) in enumerate(turns)
+            ]
         )
 
 
@@ -60,10 +66,26 @@ def of_outcomes(session: Session, outcomes: Iterable[str]) -> tuple[str, ...]:
     return tuple(code for code, found in holds.items() if found)
 
 
-def labels(session: Session, release: str) -> list[ReleaseLabel]:
-    """A release's labels, in the order of the log."""
-    query = select(ReleaseLabel).where(ReleaseLabel.release_id == release)
-    return list(session.exec(query.order_by(ReleaseLabel.log_index)))  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Said:
+    """A label of a release, when it was last added, and where it holds no more since when."""
+
+    code: str
+    log_index: int
+    at: datetime
+    lifted_index: int | None = None
+    lifted_at: datetime | None = None
+
+
+def labels(session: Session, release: str) -> list[Said]:
+    """A release's labels, lifted ones too, in the order of the log."""
+    found = {row.code: Said(row.code, row.log_index, row.at) for row in session.exec(select(ReleaseLabel).where(ReleaseLabel.release_id == release))}
+    turns = select(LabelTurn).where(LabelTurn.release_id == release).order_by(LabelTurn.log_index)  # type: ignore[arg-type]
+    for row in session.exec(turns):
+        before = found[row.code]
+        lifted = Said(row.code, before.log_index, before.at, row.log_index, row.at)
+        found[row.code] = lifted if row.lifted else Said(row.code, row.log_index, row.at)
+    return sorted(found.values(), key=lambda one: one.log_index)
 
 
 # -- objections --------------------------------------------------------------------------------------------------------

@@ -144,3 +144,15 @@ class ReleaseLabel(SQLModel, table=True):
     code: str = Field(primary_key=True, sa_type=IdType)
     log_index: int = Field(sa_type=sa.BigInteger)
     at: datetime = Field(sa_type=Instant)
+
+
+class LabelTurn(SQLModel, table=True):
+    """That a label was lifted, because it holds no more, or holds again. Added, and never changed or taken away: the last one counts."""
+
+    __tablename__ = "label_turn"
+
+    release_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="release.id")
+    code: str = Field(primary_key=True, sa_type=IdType)
+    log_index: int = Field(primary_key=True, sa_type=sa.BigInteger, sa_column_kwargs={"autoincrement": False})
+    lifted: bool
+    at: datetime = Field(sa_type=Instant)

@@ -95,9 +95,12 @@ def cancel(release: str, runtime: RuntimeDep, session: SessionDep, lab: WritingL
 
 @router.get("/releases/{release}/labels", response_model=list[LabelOut], summary="What is to be said of a release")
 def read_labels(release: str, session: ReadSessionDep, lab: ReadingLab) -> list[LabelOut]:
-    """Labels added since the cut, each a leaf of the log. Whoever holds the release keeps them with it."""
+    """Labels added since the cut, each a leaf of the log, and those that were lifted since. Whoever holds the release keeps them with it."""
     row = service.own_release(session, lab.id, release)
-    return [LabelOut(label=found.code, log_index=found.log_index, added_at=found.at) for found in labels.labels(session, row.id)]
+    return [
+        LabelOut(label=found.code, log_index=found.log_index, added_at=found.at, lifted_at=found.lifted_at, lifted_index=found.lifted_index)
+        for found in labels.labels(session, row.id)
+    ]
 
 
 @router.get(

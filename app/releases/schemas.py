@@ -58,6 +58,9 @@ class LabelOut(Out):
     label: str
     log_index: int
     added_at: Time
+    lifted_at: Time | None
+    """It holds no more, since the appeal that it was for is decided; its leaf is at `lifted_index`."""
+    lifted_index: int | None
 
 
 class BesideOut(Out):

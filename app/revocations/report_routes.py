@@ -1,7 +1,7 @@
 """HTTP for use reports: a lab files them, a person reads in which models their work is."""
 
 from fastapi import APIRouter
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
@@ -11,9 +11,18 @@ from app.core.evaluation import Use
 from app.kit.body import StrictRoute
 from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
 from app.parties.auth import ReadingLab, ReadingReceipt, WritingLab
-from app.revocations import reporting
+from app.revocations import disputing, reporting
 from app.revocations.models import UseReport
-from app.revocations.schemas import LearnedOut, LearnedPage, ReportIn, ReportOut, ReportPage, ShownOut, TreeOut
+from app.revocations.schemas import (
+    DisputeOut,
+    LearnedOut,
+    LearnedPage,
+    ReportIn,
+    ReportOut,
+    ReportPage,
+    ShownOut,
+    TreeOut,
+)
 
 router = APIRouter(prefix="/v1", tags=["revocations"], route_class=StrictRoute)
 
@@ -25,7 +34,7 @@ def report(agreement: str, given: ReportIn, runtime: RuntimeDep, session: Sessio
     taken too, and is a breach in the public log (`use.breached`)."""
     row = reporting.file(session, runtime, lab, agreement, given.report, given.signed, given.records, now=runtime.clock.now())
     of = session.get_one(Agreement, row.agreement_id)
-    return _report(row, of, agreements.use_of(session, of))
+    return _report(session, row, of, agreements.use_of(session, of))
 
 
 @router.get("/agreements/{agreement}/reports", response_model=ReportPage, summary="Our use reports")
@@ -34,14 +43,15 @@ def reports(agreement: str, session: ReadSessionDep, lab: ReadingLab) -> ReportP
     row = agreements.own_agreement(session, lab.id, agreement)
     found = session.exec(select(UseReport).where(UseReport.agreement_id == row.id).order_by(UseReport.log_index))  # type: ignore[arg-type]
     use = agreements.use_of(session, row)
-    return ReportPage(items=[_report(one, row, use) for one in found])
+    return ReportPage(items=[_report(session, one, row, use) for one in found])
 
 
-def _report(row: UseReport, agreement: Agreement, use: Use) -> ReportOut:
+def _report(session: Session, row: UseReport, agreement: Agreement, use: Use) -> ReportOut:
     beyond = reporting.beyond(row.stages, use)
     return ReportOut(
         id=row.id, level=f"L{row.level}", model=row.model, version=row.version, stages=row.stages, beyond=beyond, records=row.records, root=row.root,  # type: ignore[arg-type]
         sha256=row.sha256, log_index=row.log_index, received_at=row.received_at, next_due=agreement.report_due,
+        disputes=[DisputeOut(**one.to_json()) for one in disputing.of(session, [row.id]).get(row.id, ())],
     )  # fmt: skip
 
 
@@ -55,7 +65,8 @@ def models(contribution: str, runtime: RuntimeDep, session: ReadSessionDep, rece
                 agreement=one.agreement, lab=one.lab, report=one.report, model=one.model, version=one.version, stages=one.stages,
                 level=one.level, used=one.used, at=one.at, record_id=one.record_id,  # type: ignore[arg-type]
                 tree=None if one.root is None or one.size is None else TreeOut(size=one.size, root=one.root),
-                shown=[ShownOut(**leaf) for leaf in one.shown],
+                shown=[ShownOut(**leaf) for leaf in one.shown], effect=one.effect,
+                disputes=[DisputeOut(**said.to_json()) for said in one.disputes],
             )
             for one in reporting.learned(session, runtime, row)
         ]

@@ -42,7 +42,9 @@ from app.releases import tree
 from app.releases.models import Recall, RecallItem, Release, ReleaseItem
 from app.releases.queries import tree_of
 from app.releases.tree import RecordTree
+from app.revocations import disputing
 from app.revocations.attesting import ModelName
+from app.revocations.disputing import Disputed
 from app.revocations.models import UseReport
 
 TYP = "sayso-use-report+jws"
@@ -226,6 +228,8 @@ class Learned:
     size: int | None = None
     record_id: str | None = None
     shown: tuple[dict[str, Any], ...] = ()
+    effect: dict[str, Any] | None = None
+    disputes: tuple[Disputed, ...] = ()
 
 
 def learned(session: Session, runtime: Runtime, row: Contribution) -> list[Learned]:
@@ -245,7 +249,9 @@ def learned(session: Session, runtime: Runtime, row: Contribution) -> list[Learn
     holding = {release for _, release, _ in holders}
     told: list[Learned] = []
     reports = select(UseReport).where(UseReport.agreement_id.in_(names), UseReport.model.is_not(None))  # type: ignore[attr-defined,union-attr]
-    for report in session.exec(reports):
+    told_of = session.exec(reports).all()
+    disputed = disputing.of(session, [report.id for report in told_of])
+    for report in told_of:
         record = record_id(report.agreement_id, seed)
         if not holding & set(report.releases):
             continue
@@ -257,6 +263,7 @@ def learned(session: Session, runtime: Runtime, row: Contribution) -> list[Learn
             Learned(
                 report.agreement_id, names[report.agreement_id], report.id, str(report.model), report.version, list(report.stages),
                 f"L{report.level}", used, report.received_at, report.root, report.records if report.root else None, record.hex(), tuple(shown),
+                disputing.effect_of(report), tuple(disputed.get(report.id, ())),
             )
         )  # fmt: skip
     for agreement, name in names.items():

@@ -171,6 +171,19 @@ class ReportIn(In):
     records: list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]] | None = None
 
 
+class DisputeOut(Out):
+    """What a collective decided to say against a report: its own measurement (`metric`, `with`, `without`, `n`, `ci`, `evidence_sha256`) and
+    words. Both are null where the operator had to hide them; `hidden` is in the log."""
+
+    id: str
+    collective: str
+    name: str
+    measured: dict[str, Any] | None
+    text: str | None
+    measured_sha256: str
+    log_index: int
+
+
 class ReportOut(Out):
     """A report as it was taken: its level, and when the next is due."""
 
@@ -187,6 +200,7 @@ class ReportOut(Out):
     log_index: int
     received_at: Time
     next_due: Time | None
+    disputes: list[DisputeOut]
 
 
 class ReportPage(Out):
@@ -209,6 +223,9 @@ class LearnedOut(Out):
     record_id: str | None
     tree: TreeOut | None
     shown: list[ShownOut]
+    effect: dict[str, Any] | None
+    """What the lab says that it measured with and without the records; null where it did not."""
+    disputes: list[DisputeOut]
 
 
 class LearnedPage(Out):

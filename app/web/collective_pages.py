@@ -21,6 +21,7 @@ from app.collectives.service import Acting
 from app.core.canonical import sha256_hex
 from app.kit.body import form_of
 from app.kit.db import read, write
+from app.kit.deps import get_runtime
 from app.kit.errors import DomainError, Invalid, NotFound
 from app.kit.idempotency import Once
 from app.kit.ids import random_id
@@ -75,7 +76,7 @@ def reader(request: Request, session: Session, collective: str, proposal: str) -
     """Somebody who may read a proposal: a member, or a steward of another collective that is to close it. The charter is the one that the
     proposal is decided by. Raises NotFound (not_found)."""
     receipt = person(request, session)
-    row = threads.readable(session, collective, proposal, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, receipt.contributor_id, get_runtime(request).clock.now())
     mine = queries.membership_of(session, collective, receipt.contributor_id)
     charter = queries.charter(session, collective, row.charter_n)
     return Here(receipt, Acting.of(receipt), queries.collective_of(session, collective), charter, mine), row

@@ -17,7 +17,7 @@ TYPES = {
     "policy.adopt": say("Take on terms for all of us"), "policy.narrow": say("Allow less than now"), "charter.amend": say("Change our rules"),
     "licence.recall": say("Refuse a lab"), "licence.grant": say("Let a lab in again"), "licence.use": say("Answer what a lab asks for"),
     "steward.elect": say("Choose a steward"), "steward.remove": say("End a steward’s time"), "strike.call": say("Call a strike"),
-    "strike.end": say("End a strike"),
+    "strike.end": say("End a strike"), "effect.dispute": say("Say that a lab measured wrong"),
 }  # fmt: skip
 """By type of the proposal."""
 STATES = {

@@ -1,5 +1,7 @@
 """Comments on a proposal, with one level of replies; what stewards hide, in the log that everybody in the collective reads; and appeals."""
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
@@ -103,14 +105,31 @@ def ask_hide(collective: str, proposal: str, item: str, request: Request, runtim
     return page("hide.html", item=told, reasons={code: why for code, why in thread_words.HIDING.items() if code != "elsewhere"}, **values)
 
 
-def _told(session: Session, runtime: Runtime, here: Here, proposal: str, item: str) -> StatementOut | CommentOut | AmendmentOut | None:
-    """A statement, comment or amendment as its reader may see it; None for what is none of these."""
+@dataclass(frozen=True)
+class _Shown:
+    """Something else that can be hidden, as its reader may see it."""
+
+    id: str
+    text: str | None
+    hidden: str | None
+
+
+def _told(session: Session, runtime: Runtime, here: Here, proposal: str, item: str) -> StatementOut | CommentOut | AmendmentOut | _Shown | None:
+    """What was said on a proposal as its reader may see it; None for what is none of it."""
     collective, comment, amendment = here.collective.id, session.get(Comment, item), session.get(Amendment, item)
     if comment is not None and comment.proposal_id == proposal:
         return telling.comments(session, runtime, collective, [comment], here.receipt)[0]
     if amendment is not None and amendment.proposal_id == proposal:
         return telling.amendments(session, runtime, collective, [amendment], here.receipt)[0]
-    return next((one for one in telling.statements(session, runtime, collective, proposal, here.receipt) if one.id == item), None)
+    found = telling.statements(session, runtime, collective, proposal, here.receipt)
+    for note in telling.notes(session, runtime, collective, proposal, here.receipt):
+        for said in (note, note.appeal):
+            if said is not None and said.id == item:
+                return _Shown(said.id, said.text, said.hidden)
+    for statement in found:
+        if statement.answer_id == item:
+            return _Shown(item, statement.answer, statement.answer_hidden)
+    return next((one for one in found if one.id == item), None)
 
 
 @router.post(PROPOSAL + "/hide/{item}")

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
-from app.collectives import closing, queries, telling
+from app.collectives import closing, queries, telling, threads
 from app.collectives.models import Collective, DissentText, OutcomeRow
 from app.collectives.service import Acting
 from app.collectives.thread_models import Comment
@@ -32,12 +32,12 @@ def show_closing(collective: str, proposal: str, request: Request, runtime: Runt
     """The notes, their appeals, and the form for each thing that the reader may do."""
     values = around(request, session, runtime, collective, proposal)
     here, row, now, mine = values["here"], values["row"], values["now"], values["here"].mine
-    notes = telling.notes(session, runtime, row.id)
+    notes = telling.notes(session, runtime, here.collective.id, row.id, here.receipt)
     writes = may(lambda: closing.closer(session, runtime, here.who, row, mine, now))
     cited = _arguments(session, runtime, values) if writes or any(note.cites for note in notes) else []
     return page(
         "closing.html", notes=notes, counted=session.get(OutcomeRow, row.id) is not None, labels=closing.labels(session, row, now),
-        until=row.appeal_until - closing.TO_APPEAL, writes=writes, cited=cited[:MOST_CITED], told={one: (kind, text) for one, kind, text in cited},
+        until=row.appeal_until - threads.TO_APPEAL, writes=writes, cited=cited[:MOST_CITED], told={one: (kind, text) for one, kind, text in cited},
         outside=_named(session, [note.outside for note in notes if note.outside is not None]),
         names=mine is not None and may(lambda: closing.lacks_closer(session, row, mine, now)),
         appeals=values["voice"] and may(lambda: closing.appealable(session, row, now)),

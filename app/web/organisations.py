@@ -15,7 +15,12 @@ RECALLS = {
 """By state."""
 ACTS: dict[str, Said] = {
     "agreement.signed": say("agreement signed"), "release.cut": say("release cut"), "release.delivered": say("release delivered"),
-    "label.added": say("label added"), "request.offered": say("request offered"), "request.refused": say("request refused"),
+    "label.added": say("label added"), "label.lifted": say("label lifted"), "refusal.replied": say("lab replied to a refusal"),
+    "refusal.reply-erased": say("reply taken back"), "collective.use-refused": say("collective use refused"),
+    "use.disputed": say("use report disputed"),
+    "admin.reply-hidden": say("admin reply hidden"), "admin.reply-restored": say("admin reply restored"),
+    "admin.dispute-hidden": say("admin dispute hidden"), "admin.dispute-restored": say("admin dispute restored"),
+    "request.offered": say("request offered"), "request.refused": say("request refused"),
     "request.in-review": say("request in review"), "offer.amended": say("offer amended"),
     "recall.opened": say("recall opened"), "recall.acknowledged": say("recall acknowledged"), "recall.attested": say("recall attested"),
     "recall.cannot-remove": say("recall cannot remove"), "recall.overdue": say("recall overdue"), "use.reported": say("use reported"),

@@ -112,6 +112,9 @@ def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> di
         effect["lab"] = session.get(Lab, row.subject)
         if row.request_id is not None:
             effect["use"] = _use(session, row.request_id)
+    if row.measured is not None:
+        effect["measured"] = json.loads(row.measured)
+        effect["about"] = None if row.subject is None else session.get(Lab, row.subject)
     return effect
 
 
@@ -133,7 +136,7 @@ def _notes(session: Session, runtime: Runtime, row: Proposal) -> list[dict[str, 
     found = closing.notes(session, row.id)
     said = threads.words_of(session, runtime, [one.id for one in found])
     return [
-        {"note": one, "text": said[one.id][1] if one.id in said else None, "cited": _cited(session, runtime, one),
+        {"note": one, "text": said[one.id][1] if one.id in said and one.hidden is None else None, "cited": _cited(session, runtime, one),
          "appeal": closing.appeal_of(session, one.id)}
         for one in found
     ]  # fmt: skip
@@ -273,6 +276,12 @@ async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Res
             kept = {name: now_[name] for name in ("decisions", "review_days") if name in now_} | {"requests": now_.get("requests", "policy")}
             charter = charter_of(form, {**kept, "asks": now_.get("asks", 5)})
         fields: dict[str, Any] = {"charter": charter, "subject": words(form, "subject") or None}
+        if form.get("type") == "effect.dispute":
+            n = words(form, "n")
+            fields |= {"subject": None, "measured": {
+                "report": words(form, "report"), "metric": words(form, "metric"), "with": words(form, "with"), "without": words(form, "without"),
+                "n": int(n) if n.isdecimal() and len(n) < 16 else 0, "ci": words(form, "ci") or None,
+            }}  # fmt: skip
         if form.get("type") == "strike.call":
             fields["strike"] = strike_pages.strike_of(session, form, end_of)
         if form.get("urgent") == "yes":

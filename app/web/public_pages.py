@@ -15,6 +15,7 @@ from app.core.note import parse_checkpoint, parse_note
 from app.kit.access import FOR_ANYBODY
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
+from app.kit.runtime import Runtime
 from app.log import ledger, proofs
 from app.log import service as log
 from app.log.ledger import Chosen
@@ -57,11 +58,12 @@ def ledger_page(
 
 @router.get("/ledger.csv")
 def ledger_csv(
-    session: ReadSessionDep, lab: Word = "", kind: Word = "", quarter: Word = "", after: Annotated[int, Query(ge=-1, le=2**62)] = -1
-) -> Response:
+    runtime: RuntimeDep, session: ReadSessionDep, lab: Word = "", kind: Word = "", quarter: Word = "",
+    after: Annotated[int, Query(ge=-1, le=2**62)] = -1,
+) -> Response:  # fmt: skip
     """Ten thousand of them at the most, for a spreadsheet; where there may be more, a Link says where the next file is (RFC 8288)."""
     named = {"Content-Disposition": 'attachment; filename="ledger.csv"', "X-Content-Type-Options": "nosniff"}
-    text, last = ledger.as_csv(session, Chosen(_names(session, lab), kind, quarter.strip()), after)
+    text, last = ledger.as_csv(session, runtime, Chosen(_names(session, lab), kind, quarter.strip()), after)
     if last is not None:
         asked = urlencode({"lab": lab, "kind": kind, "quarter": quarter, "after": last})
         named["Link"] = f'</ledger.csv?{asked}>; rel="next"'
@@ -83,11 +85,11 @@ def lab_page(lab: str, runtime: RuntimeDep, session: ReadSessionDep) -> Response
     return _public(
         page(
             "lab_public.html", lab=row, now=now, lab_kinds=organisations.KINDS, recall_states=organisations.RECALLS,
-            blocked=_why(session, row), stopped=stopped(session, row, now),
+            blocked=_why(session, runtime, row), stopped=stopped(session, row, now),
             agreements=session.exec(select(sa.func.count()).select_from(Agreement).where(Agreement.lab_id == row.id)).one(),
             recalls=dict(states), overdue=overdue,
             shares=[share for share in shares.today(runtime)[1] if share.lab_id == row.id],
-            acts=ledger.latest(session, Chosen((row.id, row.legal_name)), MOST),
+            acts=ledger.latest(session, runtime, Chosen((row.id, row.legal_name)), MOST),
         )
     )  # fmt: skip
 
@@ -99,11 +101,11 @@ def _names(session: Session, lab: str) -> tuple[str, ...]:
     return (row.id, row.legal_name) if row is not None else (asked,) if asked else ()
 
 
-def _why(session: Session, row: Lab) -> str | None:
+def _why(session: Session, runtime: Runtime, row: Lab) -> str | None:
     """Why the operator blocked it, in the words that the log has; None where it is not blocked."""
     if row.blocked_at is None:
         return None
-    acts = ledger.latest(session, Chosen((row.id,), "operator"), MOST)
+    acts = ledger.latest(session, runtime, Chosen((row.id,), "operator"), MOST)
     return next((str(one.act.get("why")) for one in acts if one.act["type"] == "admin.lab-blocked"), "")
 
 

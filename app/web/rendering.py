@@ -49,6 +49,7 @@ SIGNED = {
     "licence.grant": say("Propose to let a lab in again."), "strike.call": say("Propose a strike."), "strike.end": say("Propose to end a strike."),
     "petition.signed": say("Sign for a vote."), "petition.taken-back": say("Take your name for a vote back."),
     "call.opened": say("Call people together."),
+    "effect.dispute": say("Propose to say that a lab measured wrong."),
 }  # fmt: skip
 """What a page asks a passkey for, by the type of the act."""
 HEADERS = {

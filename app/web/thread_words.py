@@ -25,7 +25,10 @@ MODERATED = {
     "restored": say("shown again after an appeal"),
 }  # fmt: skip
 """What became of something that was hidden."""
-ITEMS = {"statement": say("A statement"), "comment": say("A comment"), "amendment": say("Another text")}
+ITEMS = {
+    "statement": say("A statement"), "comment": say("A comment"), "amendment": say("Another text"), "answer": say("An answer"),
+    "closure-note": say("A closing note"), "appeal": say("An appeal of a closing note"),
+}  # fmt: skip
 """What can be hidden."""
 GROUNDS = {
     "argument-missing": say("the best point against it is missing"), "closer-involved": say("who wrote it had a part in it"),

@@ -1,7 +1,13 @@
 """Who closes an outcome, who may appeal the note, and who decides that."""
 
+import json
+from pathlib import Path
+
+from sayso import labels
 from sayso.collective import Collective
 
+from app.kit.db import read
+from app.log.models import LogEntry
 from tests.collectives.members import founded, in_force, mandated, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import cut_of, refuses
@@ -37,6 +43,8 @@ def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, plat
     refuses("not_found", lambda: list(there[1].comments(proposal["id"])))
     note = there[0].close(proposal["id"], "It was asked whether it is enough.", said["id"])
     assert (note["author"], note["outside"]) == (None, elsewhere.id)
+    for nowhere in (lambda: list(there[0].comments(proposal["id"])), lambda: there[0].closure_notes(proposal["id"])):
+        refuses("not_found", nowhere)  # it is closed, and nobody from outside reads on
     assert mine[0].proposal(proposal["id"])["labels"] == ["closed-from-outside"]
     refuses("reason_unknown", lambda: mine[1].appeal_note(proposal["id"], "arithmetic", "Count again."))
     assert mine[1].appeal_note(proposal["id"], "note-misleading", "It was not.")["state"] == "undecided", "its steward is who proposed"
@@ -66,7 +74,9 @@ def test_when_no_steward_is_left_to_decide_an_appeal_that_is_what_is_told(servic
     refuses("proposal_state", lambda: mine[3].close(proposal["id"], "Late.", None))
 
 
-def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too_until_that_is_decided(
+    service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path
+) -> None:
     mine = union_of(service, platform, 4)
     mandated(service, mine[1])
     lab.sdk._transport.now = lambda: service.clock.now().timestamp()
@@ -79,7 +89,50 @@ def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too(service:
     assert lab.sdk.labels(cut) == []
     mine[1].close(narrow["id"], "Nobody argued.", None)
     mine[2].appeal_note(narrow["id"], "argument-missing", "I did.")
-    assert [one["label"] for one in until(lambda: lab.sdk.labels(cut))] == ["contested"]
+    assert [(one["label"], one["lifted_at"]) for one in until(lambda: lab.sdk.labels(cut))] == [("contested", None)]
+    steward(service, mine[3])
+    mine[3].decide_appeal(narrow["id"], False)
+    [lifted] = until(lambda: (found := lab.sdk.labels(cut)) and found[0]["lifted_at"] and found)
+    with read(service.runtime.engine) as session:
+        leaves = [json.loads(session.get_one(LogEntry, lifted[name]).leaf) for name in ("log_index", "lifted_index")]
+    assert [(leaf["type"], leaf["label"], leaf["id"]) for leaf in leaves] == [
+        ("label.added", "contested", cut), ("label.lifted", "contested", cut)
+    ]  # fmt: skip
+    labels.keep(tmp_path, cut, [lifted])
+    assert labels.codes(tmp_path, cut) == [] and '"lifted_at"' in (tmp_path / labels.NAME).read_text()
+
+
+def test_answers_notes_and_appeals_are_hidden_as_statements_are(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 4)
+    for one in mine[2:]:
+        steward(service, one)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)["id"]
+    put = mine[1].put_up(proposal, "Why?")["id"]
+    mine[0].answer(proposal, put, "Ask your mother.")
+    [said] = mine[1].statements(proposal)
+    hidden = [mine[2].hide(proposal, said["answer_id"], "abuse")]
+    assert [(one["answer"], one["answer_hidden"]) for one in (*mine[1].statements(proposal), *mine[0].statements(proposal))] == [
+        (None, "abuse"), ("Ask your mother.", "abuse")
+    ]  # fmt: skip
+    mine[0].answer(proposal, put, "To be asked first.")
+    assert [(one["answer"], one["answer_hidden"]) for one in mine[1].statements(proposal)] == [("To be asked first.", None)]
+    opened = pass_days(service, mine[0], proposal, 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    pass_days(service, mine[0], proposal, 7)
+    note = mine[3].close(proposal, "Her mother was named.", put)["id"]
+    appeal = mine[1].appeal_note(proposal, "note-misleading", "Yours was.")["id"]
+    refuses("steward_involved", lambda: mine[3].hide(proposal, appeal, "abuse"))
+    hidden += [mine[2].hide(proposal, one, "personal-data") for one in (note, appeal)]
+    told = {n: mine[n].closure_notes(proposal)[0] for n in (0, 1, 2, 3)}
+    texts = {n: (one["text"], one["appeal"]["text"]) for n, one in told.items()}
+    assert texts == {0: ("Her mother was named.", "Yours was."), 1: (None, "Yours was."), 2: texts[0], 3: texts[0]}, "stewards, and who wrote it"
+    assert (told[1]["hidden"], told[1]["appeal"]["hidden"]) == ("personal-data", "personal-data")
+    assert [one["kind"] for one in mine[1].moderations()["moderations"]] == ["answer", "closure-note", "appeal"]
+    refuses("not_found", lambda: mine[1].appeal_moderation(hidden[0]["id"], "It was true."))
+    mine[1].appeal_moderation(hidden[2]["id"], "It was.")
+    refuses("steward_involved", lambda: mine[3].decide_moderation(hidden[2]["id"], True))
 
 
 def test_stewards_are_elected_and_a_refused_import_says_why(service: Service, platform: PlatformParty) -> None:

@@ -8,13 +8,13 @@ import pytest
 from sqlmodel import select
 
 from app.agreements import review
-from app.collectives import queries
-from app.collectives.models import LabUse, MinorityReport, Proposal
+from app.collectives import licensing, queries
+from app.collectives.models import LabRefusal, LabUse, MinorityReport, Proposal
 from app.kit.db import read, write
 from app.kit.errors import Conflict
 from app.kit.ids import random_id
 from app.log.models import LogEntry
-from tests.collectives.members import CHARTER, mandated, on_one_backend, pass_days
+from tests.collectives.members import CHARTER, joined, mandated, on_one_backend, pass_days, people
 from tests.collectives.test_deciding import union_of
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.kit.refusals import accepted, call, lab_token, refused
@@ -58,6 +58,9 @@ def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_th
     said = mine[2].comment(proposal, "And who sees it?", ["privacy"])
     told = lab.sdk.comment(asked.id, proposal, "Our own staff.", ["privacy"], parent=said["id"])
     assert told["mine"] and [one["lab"] for one in mine[0].comments(proposal)] == [None, lab.id]
+    assert lab.sdk.threads(asked.id)[0]["statements"][0]["owed"] is None, "of fewer than enough it is not told whether they suffice"
+    for one in (mine[0], mine[2]):
+        one.weigh(proposal, put["id"], "agree")
     [seen] = lab.sdk.threads(asked.id)
     assert seen["statements"] == [{"id": put["id"], "text": "For how long?", "agree": "fewer than 10", "disagree": "fewer than 10",
                                    "answer": None, "owed": True}]  # fmt: skip
@@ -154,7 +157,9 @@ def test_a_grant_covers_one_use_until_its_review_and_fewer_than_enough_open_noth
     assert set(after) == set(before), "two people are too few to ask about"
 
 
-def test_to_a_lab_every_other_thread_is_not_there(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+def test_to_a_lab_every_other_thread_is_not_there(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = deciding(service, platform, lab)
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     own = lab.sdk.threads(asked.id)[0]["thread"]
@@ -181,8 +186,69 @@ def test_to_a_lab_every_other_thread_is_not_there(service: Service, platform: Pl
     hidden = accepted(service.post(where, json.loads(body), token, **once), 201)
     assert first == again and hidden == {**first, "text": None}, "sent again it is the same comment, also when it was hidden since"
     for _ in range(4):
-        accepted(call(service, "POST", f"/v1/requests/{asked.id}/threads/{own}/comments", token, body), 201)
-    refused(call(service, "POST", f"/v1/requests/{asked.id}/threads/{own}/comments", token, body), 429, "load_spent")
+        accepted(call(service, "POST", where, token, body), 201)
+    assert refused(call(service, "POST", where, token, body), 429, "load_spent")["most"] == 5
+    monkeypatch.setattr(licensing, "LAB_COMMENTS", 6)
+    service.clock.offset += timedelta(hours=1, seconds=1)
+    accepted(call(service, "POST", where, lab_token(service, lab), body), 201)
+    assert refused(call(service, "POST", where, lab_token(service, lab), body), 429, "load_spent")["most"] == 6, "and no more in a day"
+
+
+def test_no_choice_of_records_tells_a_lab_how_few_there_are(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """A grant is of a use: whichever days, languages or models a lab names, the same collectives are asked, or none."""
+    other = service.platform()
+    mine = deciding(service, platform, lab, 2)
+    for person, _ in people(service, other, 2):
+        mandated(service, joined(mine[0], person))
+    both = {"platforms": [platform.id, other.id]}
+    assert lab.sdk.threads(lab.sdk.request(EVALUATION, both).id) == [], "too few on each platform are too few together"
+    mandated(service, joined(mine[0], people(service, platform, 1)[0][0]))
+    threads = [
+        [one["thread"] for one in lab.sdk.threads(lab.sdk.request(EVALUATION, {**both, **chosen}).id)]
+        for chosen in ({}, {"languages": ["tlh"]}, {"to": "2020-01-01"}, {"models": ["no such"]}, {"kinds": ["testimony"]})
+    ]
+    assert len(threads[0]) == 1 and threads == threads[:1] * 5
+
+
+def test_what_waited_for_a_collective_is_decided_and_goes_round_no_second_time(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    """Also where it came to wait while the count ran, whose job then did not see it; and where the decision took longer than the time after
+    which a lab may ask again."""
+    mine = deciding(service, platform, lab)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    [thread] = lab.sdk.threads(asked.id)
+    with write(service.runtime.engine) as session:
+        row = session.get_one(Proposal, thread["thread"])
+        row.state = "failed"
+        use = session.exec(select(LabUse).where(LabUse.proposal_id == row.id)).one()
+        use.asked_at -= licensing.AGAIN + timedelta(days=1)
+        session.add_all([row, use])
+    assert lab.sdk.asked(asked.id).state == "in_review"
+    review.lapse_forgotten(service.runtime, service.clock.now())
+    assert lab.sdk.asked(asked.id).state == "refused" and [one["thread"] for one in lab.sdk.threads(asked.id)] == [row.id]
+    assert [one["id"] for one in mine[0]._do("GET", "/proposals")["items"]] == [row.id]
+
+
+def test_a_refusal_that_is_taken_back_revives_no_grant_of_before(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = deciding(service, platform, lab)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]}, mode="standing", until="2099-01-01")
+    vote(service, mine, lab.sdk.threads(asked.id)[0]["thread"], "yes")
+    pass_days(service, mine[0], lab.sdk.threads(asked.id)[0]["thread"], 7)
+    answer = until(lambda: (found := lab.sdk.asked(asked.id)).state == "offered" and found)
+    agreement = lab.sdk.sign(lab.sdk.offer(str(answer.offer)))
+    assert len(cut_of(service, agreement).contributions) == 3
+    for kind in ("licence.recall", "licence.grant"):
+        decided = mine[0].propose(kind, "As things are.", subject=lab.id)
+        vote(service, mine, decided["id"], "yes")
+        assert pass_days(service, mine[0], decided["id"], 7)["state"] == "in_force"
+    assert cut_of(service, agreement).contributions == set(), "it was let in again, and granted nothing"
+    again = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    [thread] = lab.sdk.threads(again.id)
+    assert vote(service, mine, thread["thread"], "yes")["state"] == "appeal"
+    with write(service.runtime.engine) as session:
+        session.add(LabRefusal(collective_id=mine[0].id, lab_id=lab.id, outcome=decided["id"]))
+    assert pass_days(service, mine[0], thread["thread"], 7)["state"] == "moot", "nor does a yes come into force after a refusal"
 
 
 def test_who_answers_labs_is_fixed_when_a_collective_is_founded_and_only_a_public_one_decides(service: Service, platform: PlatformParty) -> None:

@@ -10,13 +10,15 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import SQLModel, select
 
-from app.collectives import voting, weighing
-from app.collectives.models import CollectiveAct, Membership
+from app.collectives import queries, threads, voting, weighing
+from app.collectives.models import CollectiveAct, Membership, Proposal
 from app.collectives.thread_models import Amendment, Comment, Statement, StatementVote, Words
-from app.kit.db import read
+from app.crypto.keyring import KeyRing
+from app.kit.db import for_update, read, write
 from app.log.models import LogEntry
-from tests.collectives.members import founded, joined, pass_days, people, steward
+from tests.collectives.members import founded, joined, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
+from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import accepted, call, lab_token, refused
 from tests.support import LabParty, PlatformParty, Service, until
 
@@ -65,6 +67,13 @@ def test_an_erasure_of_an_author_takes_words_pseudonym_and_votes_and_the_thread_
     assert opened["state"] == "ballot" and frozen == {gone["id"]: gone["digest"], kept["id"]: kept["digest"]}
 
 
+def waits(service: Service) -> bool:
+    """Whether somebody waits for another's row."""
+    with read(service.runtime.engine) as session:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(session.execute(sa.text(query)).scalar())
+
+
 def test_an_erasure_beside_the_freeze_waits_for_it(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have to do with the same statements and votes, and neither stands in the other's way for ever."""
     mine = union_of(service, platform, 2)
@@ -74,17 +83,12 @@ def test_an_erasure_beside_the_freeze_waits_for_it(service: Service, platform: P
     service.clock.offset += timedelta(days=7, seconds=1)
     begun, take_away = Event(), weighing.take_away
 
-    def waits() -> bool:
-        with read(service.runtime.engine) as session:
-            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            return bool(session.execute(sa.text(query)).scalar())
-
     def slowly(*given: Any) -> Any:
         gone = take_away(*given)
         if not begun.is_set():
             begun.set()
             if service.backend == "postgresql":  # on SQLite nobody begins to write meanwhile
-                until(waits)
+                until(lambda: waits(service))
         return gone
 
     monkeypatch.setattr(weighing, "take_away", slowly)
@@ -113,6 +117,54 @@ def test_who_leaves_weighs_no_more_and_a_new_key_still_opens_what_was_said(servi
     with read(service.runtime.engine) as session:
         assert bytes(session.get_one(Words, put["id"]).sealed) != before
     assert mine[0].statements(proposal["id"])[0]["text"] == "Mine."
+
+
+def test_to_leave_beside_the_freeze_waits_for_it(service: Service, platform: PlatformParty) -> None:
+    """Both take away votes, of the same thread and in an order of their own."""
+    if service.backend != "postgresql":
+        return  # on SQLite nobody begins to write meanwhile
+    mine = union_of(service, platform, 2)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)["id"]
+    put = [mine[0].put_up(proposal, text)["id"] for text in ("One.", "Two.")]
+    for one in put:
+        mine[1].weigh(proposal, one, "disagree")
+    with ThreadPoolExecutor(1) as pool, write(service.runtime.engine) as session:
+        session.exec(for_update(select(Proposal.id).where(Proposal.id == proposal), session)).one()
+        weighing.take_away(session, weighing._VOTE.c.statement_id == put[1])
+        leaving = pool.submit(call, service, "DELETE", f"/v1/collectives/{mine[0].id}/members/me", mine[1]._person._auth._secret)
+        until(lambda: waits(service))
+        weighing.take_away(session, weighing._VOTE.c.statement_id == put[0])
+        session.commit()
+        accepted(leaving.result(timeout=30))  # at the first try
+    assert [one["totals"]["disagree"] for one in mine[0].statements(proposal)] == [0, 0]
+
+
+def test_a_word_is_changed_so_often_in_a_day_and_voters_are_called_by_one_key(
+    service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_one_backend(service)
+    monkeypatch.setattr(weighing, "CHANGES", 3)
+    mine = union_of(service, platform, 3)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)["id"]
+    put = [one.put_up(proposal, "So it is.")["id"] for one in (mine[0], mine[2])]
+    for choice, statement in (("agree", 0), ("disagree", 0), ("agree", 0), ("agree", 1), ("disagree", 1)):
+        mine[1].weigh(proposal, put[statement], choice)
+    problem = refuses("votes_spent", lambda: mine[1].weigh(proposal, put[0], "pass"))
+    assert problem.status == 429 and mine[1].weigh(proposal, put[0], "agree"), "what stands can be said again"
+    mine[2].weigh(proposal, put[0], "pass")
+    service.clock.offset += timedelta(days=1)
+    mine[1].weigh(proposal, put[0], "pass")
+    opened, derive = [], KeyRing.derive
+
+    def counted(self: KeyRing, name: str) -> bytes:
+        opened.append(name)
+        return derive(self, name)
+
+    monkeypatch.setattr(KeyRing, "derive", counted)
+    with read(service.runtime.engine) as session:
+        row = session.get_one(Proposal, proposal)
+        threads.owed(session, service.runtime, row, queries.charter(session, row.collective_id, 1), service.clock.now())
+    assert opened.count("threads") == 1
 
 
 HOSTILE = [

@@ -23,6 +23,7 @@ from tests.kit.refusals import call, lab_token, refused
 from tests.support import SHOWN, Service, shards_of, test_settings, until
 
 BODIES: dict[str, Any] = {
+    "/v1/labs/me/refusals/{refusal}/reply": {"text": "x"},
     "/v1/quotes": {"use": {}}, "/v1/webhook": {"url": "x"},
     "/v1/collectives/{collective}/campaigns": {"demand": "x", "action": "withdraw", "deadline": "2099-01-01T00:00:00Z"},
     "/v1/collectives/{collective}/campaigns/{campaign}/pledge": {"threshold": 1, "terms_sha256": "0" * 64},
@@ -145,7 +146,8 @@ def worlds(running: Service) -> tuple[World, World]:
 
 
 def address(path: str, ids: dict[str, str]) -> str:
-    return path.format_map({**dict.fromkeys(("key", "digest", "erasure", "line", "event", "thread", "call"), "x"), "path:path": "x", **ids})
+    anything = ("key", "digest", "erasure", "line", "event", "thread", "call", "refusal")
+    return path.format_map({**dict.fromkeys(anything, "x"), "path:path": "x", **ids})
 
 
 def body(path: str, method: str) -> bytes | None:

@@ -154,7 +154,7 @@ class Collective:
         return self._on(proposal_id, "GET", "/thread")
 
     def hide(self, proposal_id: str, item_id: str, reason: str) -> dict[str, Any]:
-        """Hide a statement, a comment or an amendment, as a steward."""
+        """Hide what was said (a statement, an answer, a comment, an amendment, a closure note, its appeal), as a steward."""
         return self._on(proposal_id, "POST", "/moderations", {"item": item_id, "reason": reason})
 
     def moderations(self, cursor: str | None = None) -> dict[str, Any]:

@@ -100,6 +100,23 @@ class Lab(Account):
         path = f"/v1/requests/{name_in_path(request_id)}/threads/{name_in_path(thread)}/statements/{name_in_path(statement)}/answer"
         return self._transport.json(Answer, "PUT", path, auth=self._auth, content=json.dumps({"text": text}).encode()).model_dump()
 
+    def refusals(self) -> Iterator[dict[str, Any]]:
+        """What collectives refused this lab, with the reasoning once it is written; until `replies_until` nobody else reads it."""
+        cursor: str | None = None
+        while True:
+            page = self._transport.request("GET", "/v1/labs/me/refusals", auth=self._auth, params={} if cursor is None else {"cursor": cursor}).json()
+            yield from page["items"]
+            if (cursor := page["next"]) is None:
+                return
+
+    def reply(self, refusal: str, text: str) -> dict[str, Any]:
+        """Reply to a refusal, once, in at most 500 words that everybody can read. Raises SaysoError."""
+        return self._transport.post(Answer, f"/v1/labs/me/refusals/{name_in_path(refusal)}/reply", self._auth, {"text": text}).model_dump()
+
+    def take_reply_back(self, refusal: str) -> None:
+        """Have the words of a reply erased; there is no other. Raises SaysoError."""
+        self._transport.request("DELETE", f"/v1/labs/me/refusals/{name_in_path(refusal)}/reply", auth=self._auth)
+
     def catalog(self) -> Catalog:
         """What there is to ask for, in the numbers of the day. Raises SaysoError."""
         return read(Catalog, self._get("/v1/catalog"))

@@ -1,0 +1,68 @@
+"""A collective answers a lab's use report with a measurement of its own, and both are told wherever the report is."""
+
+from typing import Any
+
+import pytest
+
+from app.collectives import queries
+from app.kit.db import write
+from app.revocations import disputing
+from tests.collectives.members import founded, pass_days, people
+from tests.collectives.test_deciding import union_of
+from tests.collectives.test_mandates import cut_of, refuses
+from tests.kit.refusals import get
+from tests.support import LabParty, PlatformParty, Service, until
+
+EFFECT = {"metric": "accuracy", "with": "0.81", "without": "0.79", "n": 1000, "ci": None}
+OURS = {**EFFECT, "with": "0.79", "ci": "[0.77, 0.81]", "evidence_sha256": "0" * 64}
+
+
+@pytest.fixture(autouse=True)
+def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if three people were ten."""
+    monkeypatch.setattr(queries, "FEWEST", 3)
+
+
+def test_a_collective_disputes_what_a_lab_reports_and_both_are_told(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    mine = union_of(service, platform, 4)
+    agreement = lab.agree(platform)
+    release = cut_of(service, agreement).release
+    report = lab.sdk.report(agreement, model="m", version="1", stages=["eval"], releases=[release], records_used=4, effect=EFFECT)
+    for measured in ({**OURS, "report": "rpt_" + "0" * 26}, {**OURS, "report": release}):
+        refuses("proposal_invalid", lambda measured=measured: mine[0].propose("effect.dispute", "No.", measured=measured))
+    few = founded(people(service, platform, 1)[0][0])
+    refuses("proposal_invalid", lambda: few.propose("effect.dispute", "No.", measured={**OURS, "report": report.id}))
+    refuses("body_invalid", lambda: mine[0].propose("effect.dispute", "No.", measured={**OURS, "report": report.id, "n": 0}))
+    refuses("proposal_invalid", lambda: mine[0].propose("effect.dispute", "No.", measured={**OURS, "report": report.id}, subject=lab.id))
+    mine[3].declare(None, lab.id)
+    proposal = mine[0].propose("effect.dispute", "We measured it again: it does nothing.", measured={**OURS, "report": report.id})
+    assert (proposal["subject"], proposal["measured"]["ci"]) == (lab.id, OURS["ci"])
+    opened = pass_days(service, mine[0], proposal["id"], 7)
+    for one in mine[:3]:
+        one.vote(opened, "yes")
+    refuses("not_elector", lambda: mine[3].vote(opened, "no", ["aim"]))
+    pass_days(service, mine[0], proposal["id"], 7)
+    assert told(service, lab)["use.reported"] is None, "nothing is told while the decision can be appealed"
+    assert pass_days(service, mine[0], proposal["id"], 7)["state"] == "in_force"
+    said: Any = until(lambda: told(service, lab)["use.reported"])
+    [dispute] = said["disputes"]
+    assert said["effect"] == EFFECT and dispute["measured"] == OURS and dispute["collective"] == mine[0].id
+    assert dispute["text"] == "We measured it again: it does nothing." and told(service, lab)["use.disputed"] == said
+    service.runtime.jobs.run("disputed", proposal["id"])
+    assert get(service, f"/v1/ledger?lab={lab.id}").text.count('"use.disputed"') == 1, "published once"
+    items = lab.sdk._get(f"/v1/agreements/{agreement.id}/reports").json()["items"]
+    [learned] = mine[0]._person.call("GET", f"/v1/contributions/{next(iter(mine[0]._person.mine())).id}/models")["items"]
+    assert items[0]["disputes"] == learned["disputes"] == said["disputes"] and learned["effect"] == EFFECT
+    pages = [get(service, f"/labs/{lab.id}").text, get(service, f"/ledger?lab={lab.id}").text]
+    assert all("it does nothing" in text and "[0.77, 0.81]" in text for text in pages)
+    with write(service.runtime.engine) as session:
+        disputing.moderate(session, proposal["id"], "abuse", now=service.clock.now())
+    [hidden] = told(service, lab)["use.reported"]["disputes"]
+    assert (hidden["measured"], hidden["text"], hidden["measured_sha256"]) == (None, None, dispute["measured_sha256"])
+    assert "it does nothing" not in get(service, f"/labs/{lab.id}").text
+
+
+def told(service: Service, lab: LabParty) -> dict[str, Any]:
+    """By type of the act, what the ledger has beside it."""
+    return {item["act"]["type"]: item["beside"] for item in get(service, f"/v1/ledger?lab={lab.id}&kind=reports").json()["items"]}

@@ -1,0 +1,108 @@
+"""What a collective refuses is public at once, its reasons seven days later, and the lab is heard before."""
+
+import csv
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import select
+
+from app.collectives import queries, refusals
+from app.collectives.models import Refusal, RefusalReply
+from app.collectives.thread_models import Words
+from app.kit.db import read, write
+from tests.collectives.members import steward
+from tests.collectives.test_mandates import refuses
+from tests.collectives.test_requests_decided import deciding, vote
+from tests.kit.refusals import call, get, lab_token, refused
+from tests.support import EVALUATION, LabParty, PlatformParty, Service
+
+
+@pytest.fixture(autouse=True)
+def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if three people were ten."""
+    monkeypatch.setattr(queries, "FEWEST", 3)
+
+
+def listed(service: Service, lab: LabParty) -> Any:
+    [found] = get(service, f"/v1/refusals?lab={lab.id}").json()["items"]
+    return found
+
+
+def beside(service: Service, lab: LabParty) -> tuple[Any, Any]:
+    """What the ledger has beside the refusal, as JSON and as CSV."""
+    items = get(service, f"/v1/ledger?lab={lab.id}&kind=collectives").json()["items"]
+    rows = csv.DictReader(io.StringIO(get(service, f"/ledger.csv?lab={lab.id}&kind=collectives").text))
+    [item] = [one for one in items if one["act"]["type"] == "collective.use-refused"]
+    [row] = [one for one in rows if one["type"] == "collective.use-refused"]
+    return item["beside"], row
+
+
+def test_a_lab_reads_the_reasons_first_and_replies_once_beside_them(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = deciding(service, platform, lab, 4)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    proposal = lab.sdk.threads(asked.id)[0]["thread"]
+    put = mine[1].put_up(proposal, "It is for adverts.")["id"]
+    lab.sdk.explain(asked.id, proposal, put, "It is not.")
+    assert vote(service, mine, proposal, "no")["state"] == "failed"
+    fact = listed(service, lab)
+    assert (fact["id"], fact["request"], fact["lab"], fact["reasoning"], fact["reply"]) == (proposal, asked.id, lab.name, None, None)
+    mine[2].close(proposal, "=Nobody wanted adverts.", put)
+    assert listed(service, lab)["reasoning"] is None
+    [ours] = lab.sdk.refusals()
+    assert ours["reasoning"] == "=Nobody wanted adverts."
+    refuses("reply_too_long", lambda: lab.sdk.reply(proposal, "no " * 501))
+    other = service.lab()
+    path = f"/v1/labs/me/refusals/{proposal}/reply"
+    refused(call(service, "POST", path, lab_token(service, other), b'{"text": "x"}'), 404, "not_found")
+    refused(call(service, "POST", path, None, b'{"text": "x"}'), 401, "token_missing")
+    answered = lab.sdk.reply(proposal, "There are no adverts.")
+    assert (answered["reply"], len(answered["reply_sha256"])) == ("There are no adverts.", 64)
+    refuses("reply_exists", lambda: lab.sdk.reply(proposal, "None at all."))
+    assert (listed(service, lab)["reasoning"], listed(service, lab)["reply"]) == (None, "There are no adverts."), "its own words need not wait"
+    service.clock.offset += timedelta(days=7)
+    said, row = beside(service, lab)
+    assert (said["outcome"], said["reasoning"], said["reply"]) == (proposal, "=Nobody wanted adverts.", "There are no adverts.")
+    assert (row["reasoning"], row["reply"]) == ("'=Nobody wanted adverts.", "There are no adverts.")
+    # What is hidden or erased is gone from all of that, and the log stays as it was.
+    with write(service.runtime.engine) as session:
+        refusals.moderate(session, proposal, "abuse", now=service.clock.now())
+    steward(service, mine[3])
+    mine[3].hide(proposal, mine[3].closure_notes(proposal)[0]["id"], "abuse")
+    said, row = beside(service, lab)
+    assert (said["reasoning"], said["reply"], row["reasoning"], row["reply"]) == (None, None, "", "")
+    assert said["reply_sha256"] == answered["reply_sha256"]
+    with write(service.runtime.engine) as session:
+        refusals.moderate(session, proposal, None, now=service.clock.now())
+    assert listed(service, lab)["reply"] == "There are no adverts."
+    lab.sdk.take_reply_back(proposal)
+    refuses("not_found", lambda: lab.sdk.take_reply_back(proposal))
+    refuses("reply_exists", lambda: lab.sdk.reply(proposal, "Again."))
+    found = listed(service, lab)
+    assert (found["reply"], found["reply_sha256"]) == (None, answered["reply_sha256"])
+    with read(service.runtime.engine) as session:
+        assert session.exec(select(Words).where(Words.item_id == session.get_one(RefusalReply, proposal).id)).first() is None
+    for change in (sa.update(Refusal).values(lab_id=other.id), sa.delete(Refusal)):
+        with pytest.raises(DBAPIError, match="never changed"), write(service.runtime.engine) as session:
+            session.execute(change.where(Refusal.proposal_id == proposal))
+    types = [item["act"]["type"] for item in get(service, f"/v1/ledger?lab={lab.id}").json()["items"]]
+    assert [one for one in types if one.startswith(("refusal.", "collective.", "admin.reply"))] == [
+        "collective.use-refused", "refusal.replied", "admin.reply-hidden", "admin.reply-restored", "refusal.reply-erased",
+    ]  # fmt: skip
+
+
+def test_reasons_that_come_late_are_heard_late_and_a_refusal_of_a_whole_lab_too(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = deciding(service, platform, lab, 3, appeal_days=30)
+    recall = mine[0].propose("licence.recall", "Not them.", subject=lab.id)["id"]
+    assert vote(service, mine, recall, "yes")["state"] == "in_force"
+    assert listed(service, lab)["request"] is None
+    service.clock.offset += timedelta(days=8)
+    refuses("reply_closed", lambda: lab.sdk.reply(recall, "Why?"))
+    mine[1].close(recall, "They did not answer.", None)
+    assert listed(service, lab)["reasoning"] is None, "seven days from when it was written"
+    lab.sdk.reply(recall, "We did.")
+    service.clock.offset += timedelta(days=7)
+    assert (listed(service, lab)["reasoning"], listed(service, lab)["reply"]) == ("They did not answer.", "We did.")
