@@ -46,6 +46,7 @@ TOLD = {
     "mandate": say("From now on the terms of the group count too."), "mandate-ended": say("From now on your own terms count."),
     "founded": say("Your group is there. You are its first member and its steward."),
     "left": say("You left. From now on your own terms count for what you gave."), "proposed": say("Your proposal is there."),
+    "closed": say("The closing note is there. You cannot read there any more."),
 }  # fmt: skip
 """What was just done, by a word in the address."""
 Word = Annotated[str | None, Query(max_length=20)]

@@ -131,14 +131,16 @@ def _use(session: Session, request: str) -> Any:
     return None if found is None else telling.used(parse_use(found.body["use"]))
 
 
-def _notes(session: Session, runtime: Runtime, row: Proposal) -> list[dict[str, Any]]:
-    """Closing notes, each with the argument that it names as the strongest against."""
-    found = closing.notes(session, row.id)
-    said = threads.words_of(session, runtime, [one.id for one in found])
+def _notes(session: Session, runtime: Runtime, here: Here, row: Proposal) -> list[dict[str, Any]]:
+    """Closing notes, each with the argument that it names as the strongest against, and what is said against the note. What is hidden is
+    not said here: the note's own page shows it to whom it may."""
+    found = [(one, closing.appeal_of(session, one.id)) for one in closing.notes(session, row.id)]
+    said = threads.words_of(session, runtime, [item.id for pair in found for item in pair if item is not None and item.hidden is None])
     return [
-        {"note": one, "text": said[one.id][1] if one.id in said and one.hidden is None else None, "cited": _cited(session, runtime, one),
-         "appeal": closing.appeal_of(session, one.id)}
-        for one in found
+        {"note": one, "text": said[one.id][1] if one.id in said else None, "cited": _cited(session, runtime, one), "appeal": appeal,
+         "because": said[appeal.id][1] if appeal is not None and appeal.id in said else None,
+         "mine": appeal is not None and here.mine is not None and closing.may_decide(row, one, appeal, here.mine)}
+        for one, appeal in found
     ]  # fmt: skip
 
 

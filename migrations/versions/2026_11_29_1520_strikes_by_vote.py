@@ -1,7 +1,7 @@
 """Strikes that are called by vote, campaigns that divert, petitions, and terms of stewards. Who is in office already is for a year from now at the most.
 
 Revision: 2026_11_29_1520
-Revises: 2026_11_29_1410
+Revises: 2026_11_29_1500
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,7 @@
 """Refusals and labs' replies to them, disputed use reports, labels that were lifted, and what of a thread can be hidden too.
 
 Revision: 2026_11_29_1530
-Revises: 2026_11_29_1410
+Revises: 2026_11_29_1520
 """
 
 import sqlalchemy as sa

@@ -78,7 +78,8 @@ NOT_FAILED = {
     },
     **dict.fromkeys(
         (
-            "POST /v1/calls", "DELETE /v1/calls/{call}", "PUT /v1/calls/{call}/hidden", "job strike", "job steward",
+            "POST /v1/calls", "DELETE /v1/calls/{call}", "PUT /v1/calls/{call}/hidden", "job strike", "job steward", "job disputed",
+            "POST /v1/labs/me/refusals/{refusal}/reply", "DELETE /v1/labs/me/refusals/{refusal}/reply",
             *(f"{method} /v1/collectives/{{collective}}/proposals/{{proposal}}/petition" for method in ("PUT", "DELETE")),
         ), _RARE,
     ),

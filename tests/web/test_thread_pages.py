@@ -174,7 +174,9 @@ def test_stewards_of_another_group_close_where_all_had_a_part(service: Service, 
     for where in (f"{one.base}/statements/groups", f"{one.base}/statements/polis", f"{one.home}/moderations", f"{one.home}/campaigns"):
         assert there.get(where).status_code == 404, where
     one.browsers[0] = there
-    assert "By a steward of" in words(one.send(0, "/closing", text="It was asked if it is enough.", cites=said["id"]))
+    done = words(one.send(0, "/closing", text="It was asked if it is enough.", cites=said["id"]))
+    assert "The closing note is there. You cannot read there any more." in done
+    assert "By a steward of" in one.read(1, "/closing") and there.get(one.base + "/closing").status_code == 404
 
 
 def test_opinion_groups_are_a_mirror_and_polis_files_come_and_go(service: Service, platform: PlatformParty) -> None:
