@@ -13,13 +13,18 @@ from app.main import ROUTERS
 from app.revocations.models import CompensationLine
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
 from tests.browser.test_taking_back import once_is_enough, tap
+from tests.collectives.members import founded, joined, people
+from tests.collectives.test_deciding import NARROW
+from tests.collectives.test_pledging import opened as campaign_opened
 from tests.contributions.test_fastchat_hook import hook
+from tests.faults.cuts import receipt_for_all
 from tests.revocations.test_compensation import ALL, handed_over, paying
 from tests.support import LabParty, PlatformParty, Service
 
 FILES = {
     "/static/{name}", "/ledger.csv", "/widget.js", "/r/everything", "/r/keep",
     *(f"/r/{what}/{{contribution}}" for what in ("receipt", "content")), "/r/act/{act}",
+    *(f"/r/collectives/{{collective}}/proposals/{{proposal}}/{what}" for what in ("outcome", "statements/polis/{name}")),
 }  # fmt: skip
 ELSEWHERE = {"/w/{site}", "/r/passkeys/sign"}
 """Looked at where they are used: the widget on a platform's page, and what is signed with a passkey."""
@@ -38,6 +43,24 @@ def routes() -> Iterator[APIRoute]:
 def route_of(address: str) -> str:
     path = urlsplit(address).path
     return next(route.path for route in routes() if route.path_regex.match(path))
+
+
+def together(service: Service, platform: PlatformParty, lab: LabParty) -> list[str]:
+    """The pages of a collective that `axe` founded, with something on each."""
+    union = founded(receipt_for_all(service, platform, "axe"))
+    other = joined(union, people(service, platform, 1)[0][0])
+    proposal, campaign = other.propose("policy.narrow", "Less than now.", **NARROW)["id"], campaign_opened(service, union, lab=lab.id)["id"]
+    said = other.comment(proposal, "Why?", ["aim"])["id"]
+    hidden = union.hide(proposal, other.comment(proposal, "Buy this.", ["aim"])["id"], "off-topic")["id"]
+    other.put_up(proposal, "It helps us.")
+    here = f"/r/collectives/{union.id}"
+    own = ["", "/leave", "/propose", "/propose?type=strike.call", "/moderations", f"/moderations/{hidden}"]
+    own += ["/campaigns", "/campaigns/new", f"/campaigns/{campaign}"]
+    about = ["", "/statements", "/statements?all=1", "/statements/groups", "/statements/polis", "/comments", "/amendments", "/closing"]
+    return [
+        "/collectives", "/r/collectives", "/r/collectives/found", "/r/calls", f"/collectives/{union.id}", *(here + one for one in own),
+        *(f"{here}/proposals/{proposal}{one}" for one in (*about, f"/hide/{said}")),
+    ]  # fmt: skip
 
 
 def test_no_page_has_a_barrier(service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page]) -> None:
@@ -82,6 +105,7 @@ def test_no_page_has_a_barrier(service: Service, platform: PlatformParty, lab: L
     for target in (one.id, "all"):
         acts = ("withdraw", f"lab/{lab.id}", "purpose", "terms", "terms?choose=open-model-training-with-credit", "credit", "erase", "done")
         addresses += [f"/r/of/{target}/{act}" for act in acts]
+    addresses += together(service, platform, lab)
     for size in (PHONE, DESKTOP):
         page.set_viewport_size(size)
         for scheme in ("light", "dark"):
@@ -96,4 +120,5 @@ def test_no_page_has_a_barrier(service: Service, platform: PlatformParty, lab: L
     tap(page, "Yes, erase it")
     look()
     missing = {route.path for route in routes()} - seen - FILES - ELSEWHERE
-    assert missing == {"/r/{secret}"}, "give each of these pages an address here"  # it leads on to /r
+    leading_on = {"/r/{secret}", "/r/collectives/{collective}/moderations/of/{item}"}
+    assert missing == leading_on, "give each of these pages an address here"

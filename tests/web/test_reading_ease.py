@@ -24,8 +24,9 @@ def sentences(html: str) -> list[str]:
     """The sentences of a page's main part, without names, ids, numbers of days and what a person typed."""
     main = html[html.index("<main") : html.index("</main>")]
     main = re.sub(r"<bdi[^>]*>.*?</bdi>|<svg.*?</svg>|<code[^>]*>.*?</code>|<div class=\"gave\".*?</div>", "Ann", main, flags=re.S)
+    main = re.sub(r"<option[^>]*(?:translate=\"no\"|value=\"lab_)[^>]*>.*?</option>", "", main, flags=re.S)  # names of labs, as many as there are
     # Each block ends a sentence, as does a full stop.
-    main = re.sub(r"</(p|li|h1|h2|h3|dd|dt|label|legend|button|summary|a|td|th)>", ". ", main)
+    main = re.sub(r"</(p|li|h1|h2|h3|dd|dt|label|legend|button|summary|option|a|td|th)>", ". ", main)
     text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", main)))
     text = re.sub(r"\d+ [A-Z][a-z]+ \d{4}(, \d\d:\d\d UTC)?", "May", text)
     return [s for part in re.split(r"[.?!:;”“](?:\s|$)", text) if len((s := part.strip()).split()) > 2]
