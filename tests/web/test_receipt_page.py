@@ -42,7 +42,7 @@ def test_one_vote_is_taken_back_from_one_lab_and_stays_with_the_other(
     asked = browser.get(f"/r/of/{given.id}/lab/{lab.id}")
     assert "Yes, take it back from this lab" in asked.text and "We cannot reach into a lab" in asked.text
     done = post(browser, f"/r/of/{given.id}/lab", lab=lab.id)
-    assert "You took it back from one lab. It holds from now on." in words(done) and "delete 1 copy" in words(done)
+    assert "You took it back from one lab. It holds from now on." in words(done) and "We will soon tell it to delete that." in words(done)
     act = re.search(r'href="(/r/act/rvk_[0-9a-z]{26})"', done.text)
     assert act and browser.get(act[1]).json()["type"] == "sayso-receipt"
     # Twice, and in another tab: nothing more is done.
