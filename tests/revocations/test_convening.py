@@ -127,6 +127,8 @@ def test_ones_own_calls_come_first_and_the_others_by_pages(service: Service, pla
     page = words(narrow.get("/r/calls"))
     assert page.count("End this call") == 1 and page.index("End this call") < page.index("Call 20."), page
     assert "Mine, with" not in page, "another receipt made it: it comes as the others do, the oldest last"
+    last = words(narrow.get("/r/calls?at=2"))
+    assert "Mine, with" in last and "End this call" not in last
     assert "There are 21 calls to you." in words(whole.get("/r")) and "There are 22 calls to you." in words(narrow.get("/r"))
     hidden = caller.call("GET", "/v1/calls")["items"][2]["id"]
     oldest = found(second_page.text, r"/r/calls/(\w+)/hide")
