@@ -37,7 +37,7 @@ def put_up(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     threads.still_open(at.row, now)
     charter = queries.charter(session, collective, at.row.charter_n)
-    if now >= queries.planned_freeze(charter, at.row.type, at.row.opened_at) - threads.WEIGHING:
+    if now >= threads.last_statement(at.row, charter):
         raise Conflict("statements_closed", "Comment on it; the last three days are there to weigh and to answer what was put up.")
     query = sa.select(sa.func.count()).select_from(Statement).where(Statement.proposal_id == proposal)  # type: ignore[arg-type]
     mine = session.execute(query.where(Statement.author == at.mine.member)).scalar_one()  # type: ignore[arg-type]

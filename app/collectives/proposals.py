@@ -34,6 +34,8 @@ from app.parties.contributors import Person
 from app.parties.models import Lab
 
 WORDS = 2_000
+DISSENTS = 3
+"""Objections of one member that stand on one proposal at once; and as many minority reports on its outcome."""
 _RENEWED = timedelta(days=90)
 """So long before a steward's term ends they can be elected anew."""
 URGENT = ("strike.call", "licence.recall")
@@ -203,7 +205,7 @@ def outcome(session: Session, proposal: str) -> OutcomeRow:
 def dissent(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, text: str, *, now: datetime) -> str:
     """File a minority report on an outcome, while its appeal runs: any member who was of the electorate, alone. Gives its id.
 
-    Raises NotFound, Forbidden (not_elector), Gone (proposal_state) or Invalid (report_too_long).
+    Raises NotFound, Forbidden (not_elector), Gone (proposal_state), Conflict (dissents_full) or Invalid (report_too_long).
     """
     person = acting(session, runtime, who)
     _, mine = queries.member(session, collective, who.contributor)
@@ -223,6 +225,10 @@ def _file(
 ) -> str:  # fmt: skip
     if len(text.split()) > WORDS:
         raise Invalid("report_too_long", f"Keep it to {WORDS} words.")
+    theirs = sa.select(sa.func.count()).select_from(MinorityReport).join(DissentText, sa.and_(DissentText.report_id == MinorityReport.id))  # type: ignore[arg-type]
+    theirs = theirs.where(MinorityReport.proposal_id == row.id, MinorityReport.kind == kind, DissentText.contributor_id == who.contributor, upheld())  # type: ignore[arg-type]
+    if session.execute(theirs).scalar_one() >= DISSENTS:  # of two at once the second counts the first, since the proposal is held
+        raise Conflict("dissents_full", "Take an objection back first. The reports that you have here stand, and say it.", most=DISSENTS)
     digest = sha256_hex(text.encode())
     report = MinorityReport(
         id=random_id("minority_report"), proposal_id=row.id, kind=kind, sha256=digest, log_index=-1, at=now
@@ -240,7 +246,7 @@ def object_to(session: Session, runtime: Runtime, who: Acting, collective: str, 
     """Object to a proposal, with the harm that it would do: any member with a voice, until its ballot closes. Gives the objection's id.
 
     Under the rule of consent it stops the decision while it stands. Whatever passes in spite of it carries its digest.
-    Raises NotFound, Forbidden (no_voice_yet), Conflict (proposal_state) or Invalid (report_too_long).
+    Raises NotFound, Forbidden (no_voice_yet), Conflict (proposal_state, dissents_full) or Invalid (report_too_long).
     """
     person = acting(session, runtime, who)
     _, mine = queries.member(session, collective, who.contributor)

@@ -1,5 +1,7 @@
 """A thread as one of its readers may see it: the shapes that the API answers with, and that the pages show."""
 
+from collections.abc import Collection
+
 from sqlmodel import Session, select
 
 from app.collectives import closing, moderating, queries, threads, weighing
@@ -47,20 +49,26 @@ class _Words:
         return salt.hex(), text
 
 
-def statements(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[StatementOut]:
-    """A proposal's statements in the order of the log. Raises NotFound (not_found) for who may not read it."""
+def statements(
+    session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt, only: Collection[str] | None = None,
+    owed: Collection[str] | None = None,
+) -> list[StatementOut]:  # fmt: skip
+    """A proposal's statements in the order of the log; `only` those with these ids, or whose answer has. `owed` is which are owed an answer,
+    where the caller knows, or does not ask. Raises NotFound (not_found) for who may not read it."""
     row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
-    rows = threads.statements(session, row.id)
+    rows = threads.statements(session, row.id, only)
     words = _Words(
         session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]
     )
-    counted, imported = threads.totals(session, row, rows), threads.outside_totals(session, row.id)
-    owed = threads.owed(session, runtime, row, queries.charter(session, collective, row.charter_n), runtime.clock.now())
-    mine = _own_votes(session, runtime, row, receipt)
+    counted, imported = threads.totals(session, row, rows), threads.outside_totals(session, rows)
+    if owed is None:
+        owed = threads.owed(session, runtime, row, queries.charter(session, collective, row.charter_n), runtime.clock.now())
+    mine = own_votes(session, runtime, row, receipt)
     return [_statement(one, words, counted[one.id], imported.get(one.id), mine.get(one.id), one.id in owed) for one in rows]
 
 
-def _own_votes(session: Session, runtime: Runtime, row: Proposal, receipt: Receipt) -> dict[str, str]:
+def own_votes(session: Session, runtime: Runtime, row: Proposal, receipt: Receipt) -> dict[str, str]:
+    """statement -> what the reader said to it, until the freeze."""
     thread = session.get(ProposalThread, row.id)
     if thread is None or thread.key is None:
         return {}

@@ -65,7 +65,7 @@ def put_up(
         receipt, f"statements/{proposal}", idempotency_key, given, session, runtime,
         lambda: deliberating.put_up(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
     )  # fmt: skip
-    return next(one for one in telling.statements(session, runtime, collective, proposal, receipt) if one.id == made)
+    return telling.statements(session, runtime, collective, proposal, receipt, [made])[0]
 
 
 @router.get(_HERE + "/statements", response_model=list[StatementOut], summary="Statements on a proposal, and how many agree")

@@ -6,7 +6,7 @@ so does the freeze: what was acknowledged is in the frozen thread, and what come
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -92,6 +92,11 @@ def readable(session: Session, collective: str, proposal: str, contributor: str,
         if session.exec(query.limit(1)).first() is None:
             raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to, or a public one.")
     return queries.proposal(session, collective, proposal)
+
+
+def last_statement(row: Proposal, charter: dict[str, Any]) -> datetime:
+    """Until when statements are put up: the days to weigh before the planned freeze, and an urgent text is frozen sooner than that."""
+    return min(row.freeze_at, queries.planned_freeze(charter, row.type, row.opened_at) - WEIGHING)
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -187,29 +192,34 @@ def forget(session: Session, runtime: Runtime, contributor: str) -> None:
 
 
 # -- what is said, counted ----------------------------------------------------------------------------------------------
-def statements(session: Session, proposal: str) -> list[Statement]:
-    """A proposal's statements, in the order of the log."""
+def statements(session: Session, proposal: str, only: Iterable[str] | None = None) -> list[Statement]:
+    """A proposal's statements, in the order of the log; of them `only` those that have these ids, or whose answer has."""
     query = select(Statement).where(Statement.proposal_id == proposal)
+    if only is not None:
+        ids = list(only)
+        query = query.where(sa.or_(Statement.id.in_(ids), Statement.answer_id.in_(ids)))  # type: ignore[attr-defined,union-attr]
     return list(session.exec(query.order_by(Statement.log_index, Statement.number, Statement.id)))  # type: ignore[arg-type]
 
 
-def totals(session: Session, row: Proposal, found: Iterable[Statement]) -> dict[str, Totals]:
+def totals(session: Session, row: Proposal, found: Collection[Statement]) -> dict[str, Totals]:
     """statement -> how many members agree, disagree and pass."""
     if row.state != "discussion":
         return {one.id: Totals(one.agree, one.disagree, one.passed) for one in found}
-    ids = sa.select(Statement.id).where(Statement.proposal_id == row.id)  # type: ignore[call-overload]
+    ids = [one.id for one in found]
     query = sa.select(_VOTE.c.statement_id, _VOTE.c.choice, sa.func.count()).where(_VOTE.c.statement_id.in_(ids))
     counted = {(one, choice): n for one, choice, n in session.execute(query.group_by(_VOTE.c.statement_id, _VOTE.c.choice))}
     return {one.id: Totals(*(counted.get((one.id, choice), 0) for choice in CHOICES)) for one in found}
 
 
-def outside_totals(session: Session, proposal: str) -> dict[str, Totals]:
+def outside_totals(session: Session, found: Iterable[Statement]) -> dict[str, Totals]:
     """statement -> how the rows of an imported export come to; statements of members are not among them."""
-    ids = sa.select(Statement.id).where(Statement.proposal_id == proposal, Statement.number != None)  # type: ignore[call-overload]
+    ids = [one.id for one in found if one.number is not None]
+    if not ids:
+        return {}
     table = OutsideVote.__table__  # type: ignore[attr-defined]
     query = sa.select(table.c.statement_id, table.c.vote, sa.func.count()).where(table.c.statement_id.in_(ids))
     counted = {(one, vote): n for one, vote, n in session.execute(query.group_by(table.c.statement_id, table.c.vote))}
-    return {one: Totals(*(counted.get((one, vote), 0) for vote in (1, -1, 0))) for (one,) in session.execute(ids)}
+    return {one: Totals(*(counted.get((one, vote), 0) for vote in (1, -1, 0))) for one in ids}
 
 
 def owed(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime) -> list[str]:
@@ -222,27 +232,36 @@ def owed(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, A
     waiting = [one.id for one in asked if one.author is None or one.author != row.author]
     if not waiting:
         return []
-    agreed: dict[str, set[str]] = defaultdict(set)
-    for statement, voter in session.execute(
-        sa.select(_VOTE.c.statement_id, _VOTE.c.tag).where(_VOTE.c.statement_id.in_(waiting), _VOTE.c.choice == "agree")
-    ):
-        agreed[statement].add(voter)
     tag = weighing.tags(runtime, thread)
-    voices = [(tag(member), group) for member, group in queries.voices(session, row, charter, now)]
-    sizes = Counter(group for _, group in voices if group is not None)
+    voices: dict[str | None, list[str]] = defaultdict(list)
+    for member, group in queries.voices(session, row, charter, now):
+        voices[group].append(tag(member))
+    agreed = {group: _agreed(session, waiting, tags) for group, tags in voices.items()}
+    everybody = sum(len(tags) for tags in voices.values())
     found = []
     for statement in waiting:
-        said = [group for voter, group in voices if voter in agreed[statement]]
-        groups = [(said.count(group), size) for group, size in sizes.items() if size >= GROUP]
-        if must_be_answered(len(said), len(voices), groups):
+        groups = [(agreed[group][statement], len(tags)) for group, tags in voices.items() if group is not None and len(tags) >= GROUP]
+        if must_be_answered(sum(counts[statement] for counts in agreed.values()), everybody, groups):
             found.append(statement)
     return found
+
+
+def _agreed(session: Session, statements: list[str], tags: list[str]) -> Counter[str]:
+    """statement -> how many of these voters agree with it, counted where the votes are."""
+    counts: Counter[str] = Counter()
+    query = sa.select(_VOTE.c.statement_id, sa.func.count()).where(_VOTE.c.statement_id.in_(statements), _VOTE.c.choice == "agree")
+    for start in range(0, len(tags), 5_000):
+        some = query.where(_VOTE.c.tag.in_(tags[start : start + 5_000])).group_by(_VOTE.c.statement_id)
+        for statement, n in session.execute(some):
+            counts[statement] += n
+    return counts
 
 
 # -- the freeze -------------------------------------------------------------------------------------------------------
 def as_bytes(session: Session, row: Proposal, counted: Mapping[str, Totals], unanswered: Iterable[str]) -> bytes:
     """The thread as it stands: digests, totals, what is hidden. No words, and no names."""
-    found, imported = statements(session, row.id), outside_totals(session, row.id)
+    found = statements(session, row.id)
+    imported = outside_totals(session, found)
     comments = session.exec(select(Comment).where(Comment.proposal_id == row.id).order_by(Comment.log_index))  # type: ignore[arg-type]
     amendments = session.exec(select(Amendment).where(Amendment.proposal_id == row.id).order_by(Amendment.log_index))  # type: ignore[arg-type]
     return thread_bytes(

@@ -147,6 +147,8 @@ def parse_form(body: bytes) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise Malformed("form_invalid", "Send each field once.")
+    if any("\x00" in name or "\x00" in value for name, value in pairs):  # PostgreSQL takes it in no text
+        raise Malformed("form_invalid", "Leave out the character with the number 0.")
     return fields
 
 

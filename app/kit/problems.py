@@ -201,6 +201,7 @@ CODES: dict[str, str] = {
     # deliberating
     "thread_frozen": "The thread around the proposal is frozen; nothing is added to it.",
     "statements_closed": "Statements are taken until three days before the freeze.",
+    "dissents_full": "This member said as often as one may what speaks against the proposal.",
     "statements_full": "So many statements were put up that no further one is taken.",
     "thread_full": "So much was said or proposed that nothing further is taken.",
     "own_statement": "Whoever put a statement up agrees with it.",

@@ -34,4 +34,4 @@ class CallOut(Out):
 
 
 class CallsOut(Out):
-    items: list[CallOut] = Field(description="The newest twenty, the newest first.")
+    items: list[CallOut] = Field(description="Those that the receipt can end, then the newest twenty of others, the newest first.")

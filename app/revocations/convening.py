@@ -33,14 +33,15 @@ LIFE = timedelta(days=30)
 MOST_OPEN = 2
 """Calls of one person that stand at once: others have only so much time."""
 MOST_LETTERS = 2_000
-_SHOWN = 20
+SHOWN = 20
+"""Calls of others on one page."""
 _C, _I, _R = Contribution.__table__, ReleaseItem.__table__, Release.__table__  # type: ignore[attr-defined]
-_CALL, _HIDDEN = Call.__table__, CallHidden.__table__  # type: ignore[attr-defined]
+_CALL, _HIDDEN, _WHO = Call.__table__, CallHidden.__table__, Contributor.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A call as somebody it reaches, or its author (`mine`), reads it. `name` is None where the collective is not public, and `invitation`
+    """A call as somebody it reaches reads it, or who may end it (`mine`). `name` is None where the collective is not public, and `invitation`
     then lets a reader join it."""
 
     id: str
@@ -66,13 +67,13 @@ def open_call(
     platform = None
     if release is None:
         platform = session.get_one(Contributor, holder.contributor).platform_id
-        people = sa.select(_C.c.contributor_id).where(_C.c.platform_id == platform, _C.c.state != "erased")
+        people = _known().where(_C.c.platform_id == platform, _C.c.state != "erased")
     else:
         items = sa.select(_I.c.contribution_id).where(_I.c.release_id == release, _I.c.parts > 0)
         mine = items.join(_R, _R.c.id == _I.c.release_id).where(_R.c.state.in_(OUT), _I.c.contribution_id.in_(_mine(holder)))
         if session.execute(mine.limit(1)).first() is None:
             raise NotFound("not_found", "Give the id of a release that something of yours is in.")
-        people = sa.select(_C.c.contributor_id).where(_C.c.id.in_(items), _C.c.state != "erased")
+        people = _known().where(_C.c.id.in_(items), _C.c.state != "erased")
     if len(session.execute(people.distinct().limit(FEWEST)).all()) < FEWEST:
         raise Invalid("cohort_too_small", f"Call at least {FEWEST} people: fewer would know who it was.")
     if collective is not None:
@@ -94,6 +95,12 @@ def open_call(
     return keep(session, holder, made, "call.opened", "call", 0, 0, index, now, "passkey" in proven).id
 
 
+def _known() -> Any:
+    """Whose contributions those are, of people whom a platform knows by an id: without one each record stands for somebody of its own, and
+    one person would be many."""
+    return sa.select(_C.c.contributor_id).join(_WHO, _WHO.c.id == _C.c.contributor_id).where(_WHO.c.pseudonym != None)
+
+
 def _mine(holder: Holder) -> Any:
     """A select of what the holder gave."""
     query = sa.select(_C.c.id).where(_C.c.contributor_id == holder.contributor)
@@ -107,17 +114,39 @@ def _make_room(session: Session, contributor: str, now: datetime) -> None:
         raise Conflict("calls_open", "End one of your calls, or wait until it is over.", most=MOST_OPEN)
 
 
-def heard(session: Session, runtime: Runtime, holder: Holder, now: datetime) -> list[Heard]:
-    """The calls that reach somebody or are theirs, and stand; the newest twenty, the newest first. What they hid is not among them."""
+def heard(session: Session, runtime: Runtime, holder: Holder, now: datetime, at: int = 1) -> list[Heard]:
+    """The calls that stand and that somebody may end, and with them, the newest first, twenty of those that reach them: of these the page
+    `at`, from 1. What they hid is not among them."""
+    mine = select(Call).where(_is_own(holder), Call.expires_on > now.date())
+    rows = list(session.exec(mine.order_by(sa.desc(Call.opened_at), sa.desc(Call.id))).all()) if at == 1 else []  # type: ignore[arg-type]
+    reach = select(Call).where(_reaches(session, holder, now)).order_by(sa.desc(Call.opened_at), sa.desc(Call.id))  # type: ignore[arg-type]
+    rows += session.exec(reach.offset(SHOWN * (at - 1)).limit(SHOWN)).all()
+    words = threads.words_of(session, runtime, [row.id for row in rows])
+    return [_told(session, runtime, holder, row, words[row.id][1]) for row in rows if row.id in words]
+
+
+def count(session: Session, holder: Holder, now: datetime) -> int:
+    """How many calls of others reach somebody, counted where they lie: none is opened for that."""
+    query = sa.select(sa.func.count()).select_from(_CALL).where(_reaches(session, holder, now))
+    return int(session.execute(query).scalar_one())
+
+
+def _is_own(holder: Holder) -> Any:
+    """Which calls somebody may end: with a receipt for one thing those alone that were made with such a one."""
+    own = _CALL.c.contributor_id == holder.contributor
+    return own if holder.contribution is None else own & (_CALL.c.contribution_id == holder.contribution)
+
+
+def _reaches(session: Session, holder: Holder, now: datetime) -> Any:
+    """Which calls stand and reach somebody who hid them not, those apart that they may end."""
     platform = session.get_one(Contributor, holder.contributor).platform_id
     there = sa.select(_I.c.release_id).where(_I.c.release_id == _CALL.c.release_id, _I.c.contribution_id.in_(_mine(holder)), _I.c.parts > 0)
     hid = sa.select(_HIDDEN.c.call_id).where(_HIDDEN.c.contributor_id == holder.contributor)
-    query = select(Call).where(
-        Call.expires_on > now.date(), sa.or_(Call.platform_id == platform, there.exists()), Call.id.not_in(hid),  # type: ignore[attr-defined,arg-type]
-    )  # fmt: skip
-    rows = session.exec(query.order_by(sa.desc(Call.opened_at), sa.desc(Call.id)).limit(_SHOWN)).all()  # type: ignore[arg-type]
-    words = threads.words_of(session, runtime, [row.id for row in rows])
-    return [_told(session, runtime, holder, row, words[row.id][1]) for row in rows if row.id in words]
+    # A contribution is null where a receipt was for all, so that "not one's own" is said of what is there.
+    other = _CALL.c.contributor_id != holder.contributor
+    if holder.contribution is not None:
+        other |= _CALL.c.contribution_id.is_distinct_from(holder.contribution)
+    return sa.and_(_CALL.c.expires_on > now.date(), sa.or_(_CALL.c.platform_id == platform, there.exists()), _CALL.c.id.not_in(hid), other)
 
 
 def _told(session: Session, runtime: Runtime, holder: Holder, row: Call, text: str) -> Heard:
@@ -125,7 +154,7 @@ def _told(session: Session, runtime: Runtime, holder: Holder, row: Call, text: s
     if row.collective_id is not None:
         found = collectives.collective_of(session, row.collective_id)
         name, invitation = (found.name, None) if found.listed else (None, collectives.invitation(runtime, found.id))
-    mine = row.contributor_id == holder.contributor
+    mine = row.contributor_id == holder.contributor and holder.contribution in (None, row.contribution_id)
     return Heard(row.id, mine, text, row.collective_id, name, invitation, row.opened_at.date(), row.expires_on)
 
 
@@ -146,7 +175,8 @@ def hide(session: Session, runtime: Runtime, holder: Holder, call: str, *, now: 
     """Show a call to this person no more; others still see it. Raises NotFound (not_found) for one that does not reach them."""
     person_acting(session, runtime, holder.contributor)
     row = {"call_id": call, "contributor_id": holder.contributor}
-    if session.get(CallHidden, (call, holder.contributor)) is None and not any(one.id == call for one in heard(session, runtime, holder, now)):
+    hidden = session.get(CallHidden, (call, holder.contributor)) is not None
+    if not hidden and session.exec(select(Call.id).where(Call.id == call, _reaches(session, holder, now))).first() is None:
         raise NotFound("not_found", "Look at the call's id; it must be of one that you were shown.")
     insert_or_ignore(session, _HIDDEN, row)
 

@@ -230,7 +230,9 @@ class Call(SQLModel, table=True):
     lie with those of threads, sealed under the person's key. Deleted when it is over."""
 
     __tablename__ = "call"
-    __table_args__ = (sa.Index("ix_call_contributor", "contributor_id"),)
+    __table_args__ = (
+        sa.Index("ix_call_contributor", "contributor_id"), sa.Index("ix_call_platform", "platform_id"), sa.Index("ix_call_release", "release_id"),
+    )  # fmt: skip
 
     id: str = Field(primary_key=True, sa_type=IdType)
     contributor_id: str = Field(sa_type=IdType)

@@ -31,11 +31,14 @@ def _holder(who: Acting) -> Holder:
 
 
 @router.get("/r/calls")
-def calls(request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: Annotated[str, Query(max_length=20)] = "") -> Response:
+def calls(
+    request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: Annotated[str, Query(max_length=20)] = "",
+    at: Annotated[int, Query(ge=1, le=10_000)] = 1,
+) -> Response:  # fmt: skip
     """The calls that reach me, mine, and the form to open one."""
     receipt = person(request, session)
     return page(
-        "calls.html", calls=calls_to(session, runtime, receipt), groups=queries.groups_of(session, receipt.contributor_id), done=TOLD.get(done),
+        "calls.html", **calls_to(session, runtime, receipt, at), groups=queries.groups_of(session, receipt.contributor_id), done=TOLD.get(done),
         releases=timeline.went(session, receipt, MOST_RELEASES), most=convening.MOST_LETTERS, fewest=convening.FEWEST, once=fresh_key(),
         days=convening.LIFE.days, most_open=convening.MOST_OPEN,
     )  # fmt: skip

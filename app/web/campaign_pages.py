@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
-from app.collectives import campaigns, queries
+from app.collectives import campaigns, queries, strikes
 from app.collectives.models import Campaign
 from app.collectives.schemas import CampaignIn, PledgeIn
 from app.collectives.service import Acting
@@ -101,9 +101,11 @@ def show_campaign(
     """What is asked, what a pledge would do, how many pledged in steps, and the reader's own pledge."""
     here = member(request, session, collective)
     row, now = campaigns.find(session, collective, campaign), runtime.clock.now()
+    mine, covered = campaigns.own(session, runtime, row, here.who), here.who.contribution
+    pledged = None if mine is None else _about(mine, covered)
     return page(
         "campaign.html", here=here, one=_told(session, runtime, row), words=thread_words, told=told, over=row.deadline <= now,
-        mine=campaigns.own(session, runtime, row, here.who), covers=_covers(session, here),
+        mine=mine, covers=_covers(session, here), pledged=pledged, receipt_for="all" if covered is None else "this",
     )  # fmt: skip
 
 
@@ -117,12 +119,20 @@ def _covers(session: Session, here: Here) -> str:
     return "all" if here.who.contribution is None else "one"
 
 
+def _about(mine: campaigns.Given, covered: str | None) -> str:
+    """What a standing pledge is about, beside what the receipt is for: `all`, `this` thing, `part` of what it is for, or an`other`."""
+    if mine.contribution is None:
+        return "all"
+    return "part" if covered is None else "this" if mine.contribution == covered else "other"
+
+
 def _told(session: Session, runtime: Runtime, row: Campaign) -> dict[str, Any]:
     lab, to = (None if one is None else session.get_one(Lab, one) for one in (row.lab_id, row.to_lab_id))
     book: PolicyBook = runtime.parts["policies"]
     policy = None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id]
+    uncalled = row.state == "not_reached" and row.mode == "called" and not strikes.called_in_time(session, row)
     return {
-        "id": row.id, "demand": row.demand, "action": row.action, "lab": lab, "until": row.until,
+        "id": row.id, "demand": row.demand, "stands": "not_called" if uncalled else row.state, "action": row.action, "lab": lab, "until": row.until,
         "purpose": None if row.purpose is None else telling.purpose(row.purpose), "mode": row.mode, "deadline": row.deadline,
         "state": row.state, "author": row.author, "pledges": campaigns.pledges(session, row), "to": to,
         "terms_sha256": campaigns.terms_sha256(row, None if policy is None else policy.digest), "policy": None if policy is None else policy.digest,

@@ -53,9 +53,12 @@ Word = Annotated[str | None, Query(max_length=20)]
 _MONTH = timedelta(days=30)
 
 
-def calls_to(session: Session, runtime: Runtime, receipt: Receipt) -> list[convening.Heard]:
-    """The calls that reach whoever has the receipt, and theirs."""
-    return convening.heard(session, runtime, Holder(receipt.contributor_id, receipt.contribution_id), runtime.clock.now())
+def calls_to(session: Session, runtime: Runtime, receipt: Receipt, at: int = 1) -> dict[str, Any]:
+    """For a page: theirs and the `calls` that reach whoever has the receipt, of these the page `at` of so many `pages`."""
+    holder, now = Holder(receipt.contributor_id, receipt.contribution_id), runtime.clock.now()
+    pages = max(1, -(-convening.count(session, holder, now) // convening.SHOWN))
+    at = min(at, pages)
+    return {"calls": convening.heard(session, runtime, holder, now, at), "at": at, "pages": pages}
 
 
 @router.get("/r/collectives")
@@ -63,8 +66,8 @@ def mine(request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: W
     """Those I belong to, calls, and the ways to join or found one."""
     receipt = person(request, session)
     return page(
-        "collectives_mine.html", groups=queries.groups_of(session, receipt.contributor_id), calls=calls_to(session, runtime, receipt),
-        done=TOLD.get(done or ""),
+        "collectives_mine.html", groups=queries.groups_of(session, receipt.contributor_id), done=TOLD.get(done or ""),
+        **calls_to(session, runtime, receipt),
     )  # fmt: skip
 
 
@@ -175,10 +178,10 @@ def home(
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"page-proposals/{collective}/{receipt.id}"
     rows, last = proposals.page(session, collective, None if cursor is None else cursors.read(listing, cursor), MOST)
-    mandates = [m for m in queries.mandates_of(session, here.mine) if receipt.contribution_id in (None, m.contribution_id)]
+    mandates = [_mandate(m, receipt) for m in queries.mandates_of(session, here.mine) if _binds(m, receipt)]
     return page(
         "collective_home.html", once=fresh_key(), here=here, mine=here.mine, now=now, today=now.date(), done=TOLD.get(done or ""), proposals=rows,
-        more=None if last is None else cursors.make(listing, last), types=told.TYPES, states=told.STATES, mandates=[_mandate(m) for m in mandates],
+        more=None if last is None else cursors.make(listing, last), types=told.TYPES, states=told.STATES, mandates=mandates,
         load=_load(session, collective, now), asked=_asked(session, receipt, collective, now), asks=here.charter.get("asks", deliberating.ASKS),
         digest=service.policy_digest(runtime, here.collective, now.date()), kinds=telling.KINDS, one=receipt.contribution_id is not None,
         until=[(days, now.date() + timedelta(days=days)) for days in DAYS],
@@ -187,9 +190,15 @@ def home(
     )  # fmt: skip
 
 
-def _mandate(row: Mandate) -> dict[str, Any]:
+def _binds(row: Mandate, receipt: Receipt) -> bool:
+    """Whether a mandate may bind something that the receipt is for: one over everything does so for each thing."""
+    return receipt.contribution_id is None or row.contribution_id in (None, receipt.contribution_id)
+
+
+def _mandate(row: Mandate, receipt: Receipt) -> dict[str, Any]:
     kinds = [] if row.kinds is None else row.kinds.strip(",").split(",")
-    return {"row": row, "kinds": [telling.KINDS[kind] for kind in kinds], "one": row.contribution_id is not None}
+    ends = receipt.contribution_id in (None, row.contribution_id)
+    return {"row": row, "kinds": [telling.KINDS[kind] for kind in kinds], "one": row.contribution_id is not None, "ends": ends}
 
 
 def _load(session: Session, collective: str, now: Any) -> int:

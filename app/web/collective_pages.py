@@ -97,6 +97,10 @@ ADVICE = {
     "mandate_policy_changed": "Go back and load the page again: the terms of the group were changed.",
     "proposal_invalid": "Go back and fill in what it is about.", "policy_not_narrower": "Go back and propose it as terms for all of you.",
     "eligibility_missing": "Ask a platform that you give to for a code.", "group_unknown": "Go back and choose your part from the list.",
+    "strike_invalid": "Go back and look at whom it is against, and at the day. The pledges must outlast the vote, "
+    "and no other strike may run against the same.",
+    "not_urgent": "Go back and leave out that it is urgent.", "divert_too_many": "Pledge with receipts of single things instead.",
+    "campaign_invalid": "Go back and look at whom it is against, what it does, and the days. Only a break has a second day, after the first.",
 }  # fmt: skip
 """What to do, for who meets these refusals on a page: the API's own advice names fields."""
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from app.collectives.models import Proposal
-from app.collectives.queries import planned_freeze, rules_of
-from app.collectives.threads import WEIGHING
+from app.collectives.queries import rules_of
+from app.collectives.threads import last_statement
 from app.core.electing import parse_rules
 from app.core.thread import REASONS
 from app.web.saying import Said, day, listed, minute, say, say_many
@@ -118,7 +118,7 @@ def stage(row: Proposal, body: dict[str, Any], now: datetime) -> list[Said]:
     """Where a proposal is, and until when, in sentences."""
     if row.state == "discussion":
         told = [say("It is talked over until %(day)s. Then the text is frozen and the vote begins.", day=minute(row.freeze_at))]
-        last = planned_freeze(body, row.type, row.opened_at) - WEIGHING
+        last = last_statement(row, body)
         told.append(
             say("You can put up statements until %(day)s.", day=minute(last)) if now < last else say("No new statements are taken any more.")
         )

@@ -62,7 +62,8 @@ def show_comments(
             threads.append((comment, []))
         else:
             threads[-1][1].append(comment)
-    quoted = {one.id: one for one in telling.statements(session, runtime, collective, proposal, here.receipt)}
+    about = {one.statement for one in told if one.statement is not None} | ({on} if is_id("statement", on) else set())
+    quoted = {one.id: one for one in telling.statements(session, runtime, collective, proposal, here.receipt, about, ())}
     answered = session.get(Comment, to) if is_id("comment", to) else None
     if to and (answered is None or answered.proposal_id != proposal or answered.parent_id is not None):
         raise NotFound("not_found", "Open the comments again and use the link beside one.")
@@ -121,7 +122,7 @@ def _told(session: Session, runtime: Runtime, here: Here, proposal: str, item: s
         return telling.comments(session, runtime, collective, [comment], here.receipt)[0]
     if amendment is not None and amendment.proposal_id == proposal:
         return telling.amendments(session, runtime, collective, [amendment], here.receipt)[0]
-    found = telling.statements(session, runtime, collective, proposal, here.receipt)
+    found = telling.statements(session, runtime, collective, proposal, here.receipt, [item], ())
     for note in telling.notes(session, runtime, collective, proposal, here.receipt):
         for said in (note, note.appeal):
             if said is not None and said.id == item:

@@ -58,7 +58,8 @@ def _arguments(session: Session, runtime: Runtime, values: dict[str, Any]) -> li
     here, row = values["here"], values["row"]
     filed = [one.id for one in queries.reports_of(session, row.id)]
     objections = session.exec(select(DissentText).where(DissentText.report_id.in_(filed))) if filed else ()  # type: ignore[attr-defined]
-    statements = sorted(telling.statements(session, runtime, here.collective.id, row.id, here.receipt), key=lambda one: -one.totals.disagree)
+    said_on = telling.statements(session, runtime, here.collective.id, row.id, here.receipt, owed=())
+    statements = sorted(said_on, key=lambda one: -one.totals.disagree)
     rows = list(session.exec(select(Comment).where(Comment.proposal_id == row.id).order_by(Comment.log_index)))  # type: ignore[arg-type]
     comments = telling.comments(session, runtime, here.collective.id, rows, here.receipt)
     said = [*((one.report_id, one.text) for one in objections), *((one.id, one.text) for one in (*statements, *comments))]

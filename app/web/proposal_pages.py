@@ -158,12 +158,17 @@ def _cited(session: Session, runtime: Runtime, note: ClosureNote) -> dict[str, A
 
 def _reports(session: Session, here: Here, row: Proposal) -> list[dict[str, Any]]:
     """What was said against it in writing, in the order of the log."""
-    out = []
-    for one in queries.reports_of(session, row.id):
-        text, withdrawn = session.get(DissentText, one.id), session.get(ObjectionWithdrawn, one.id)
-        mine = text is not None and text.contributor_id == here.who.contributor
-        out.append({"row": one, "text": None if text is None else text.text, "upheld": withdrawn is None, "mine": mine})
-    return out
+    here_only = MinorityReport.proposal_id == row.id
+    joined = sa.and_(DissentText.report_id == MinorityReport.id)  # type: ignore[arg-type]
+    texts = {one.report_id: one for one in session.exec(select(DissentText).join(MinorityReport, joined).where(here_only))}
+    beside_it = sa.and_(ObjectionWithdrawn.report_id == MinorityReport.id)  # type: ignore[arg-type]
+    withdrawn = set(session.exec(select(ObjectionWithdrawn.report_id).join(MinorityReport, beside_it).where(here_only)))
+    return [
+        {"row": one, "text": None if text is None else text.text, "upheld": one.id not in withdrawn,
+         "mine": text is not None and text.contributor_id == here.who.contributor}
+        for one in queries.reports_of(session, row.id)
+        for text in (texts.get(one.id),)
+    ]  # fmt: skip
 
 
 # -- vote, object, dissent -------------------------------------------------------------------------------------------------

@@ -102,8 +102,8 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
 
 def _together(session: Session, runtime: Runtime, receipt: Receipt) -> dict[str, Any]:
     """The collectives that they belong to, and how many others call them."""
-    calls = convening.heard(session, runtime, Holder(receipt.contributor_id, receipt.contribution_id), runtime.clock.now())
-    return {"groups": groups_of(session, receipt.contributor_id), "calls": sum(not call.mine for call in calls)}
+    calls = convening.count(session, Holder(receipt.contributor_id, receipt.contribution_id), runtime.clock.now())
+    return {"groups": groups_of(session, receipt.contributor_id), "calls": calls}
 
 
 def _is_owed(session: Session, receipt: Receipt) -> bool:

@@ -1,5 +1,6 @@
 """Strikes by vote on the pages of proposals, as forms choose them and as they are told; and the petition that puts a proposal to the vote."""
 
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,6 +13,7 @@ from app.collectives.thread_models import ProposalThread
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import RuntimeDep
 from app.kit.errors import Invalid, NotFound
+from app.kit.ids import is_id
 from app.kit.runtime import Runtime
 from app.parties.models import Lab
 from app.web import telling
@@ -27,13 +29,17 @@ KINDS = {
 """Kinds that a form offers beside the campaigns whose pledges wait for a call."""
 WITHDRAW = "withdraw:"
 PURPOSE = "purpose:"
+SOONEST = timedelta(days=2)
+"""How long the quickest vote takes: a day to talk and a day to vote."""
+MOST_WAITING = 20
 
 
 def strike_of(session: Session, form: dict[str, str], until: Any) -> dict[str, Any]:
     """The strike that a form calls, as the API takes it. `until` reads a day. Raises Invalid (body_invalid)."""
     kind = form.get("kind", "")
     if kind.startswith(WITHDRAW):
-        found = session.get(Campaign, kind.removeprefix(WITHDRAW))
+        campaign = kind.removeprefix(WITHDRAW)
+        found = session.get(Campaign, campaign) if is_id("campaign", campaign) else None
         if found is None:
             raise Invalid("body_invalid", "Go back and load the page again.")
         return {"kind": "withdraw", "lab": found.lab_id, "purpose": found.purpose, "campaign": found.id}
@@ -43,9 +49,10 @@ def strike_of(session: Session, form: dict[str, str], until: Any) -> dict[str, A
 
 
 def waiting(session: Session, here: Here, now: Any) -> list[dict[str, Any]]:
-    """Campaigns whose pledges wait for a call, the newest first."""
-    query = select(Campaign).where(Campaign.collective_id == here.collective.id, Campaign.mode == "called", Campaign.deadline > now)
-    rows = session.exec(query.where(Campaign.state == "open").order_by(Campaign.deadline)).all()
+    """Campaigns whose pledges wait for a call and can still be called in time, the first to end first; at most twenty."""
+    soonest = now + SOONEST
+    query = select(Campaign).where(Campaign.collective_id == here.collective.id, Campaign.mode == "called", Campaign.deadline > soonest)
+    rows = session.exec(query.where(Campaign.state == "open").order_by(Campaign.deadline, Campaign.id).limit(MOST_WAITING)).all()
     return [{"id": row.id, "demand": row.demand, **_against(session, row.lab_id, row.purpose)} for row in rows]
 
 

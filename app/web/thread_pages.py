@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session
 
 from app.collectives import deliberating, exchange, moderating, queries, telling, threads
-from app.collectives.models import Proposal
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import AnswerIn, PolisFiles, StatementIn, StatementOut, WeighIn
 from app.core import mirror
@@ -19,9 +18,10 @@ from app.core.thread import STATEMENTS
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
+from app.kit.ids import is_id
 from app.kit.runtime import Runtime
 from app.web import thread_words
-from app.web.collective_pages import Here, built, fresh_key, member, once, perform, reader, words
+from app.web.collective_pages import built, fresh_key, member, once, perform, reader, words
 from app.web.rendering import HEADERS, PageRoute, page
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
@@ -65,26 +65,29 @@ def show_statements(
     """The next one that waits for the reader's word; or (`all`) the list, or of it those that wait for an answer."""
     values = around(request, session, runtime, collective, proposal)
     here, row = values["here"], values["row"]
-    found = telling.statements(session, runtime, collective, row.id, here.receipt)
-    waits = [one for one in found if one.hidden is None and one.mine is None] if values["open"] and values["voice"] else []
-    until, acts = _until(session, here, row), values["open"] and values["voice"]
+    found, mine = threads.statements(session, row.id), telling.own_votes(session, runtime, row, here.receipt)
+    waits = [one.id for one in found if one.hidden is None and one.id not in mine] if values["open"] and values["voice"] else []
+    charter = queries.charter(session, here.collective.id, row.charter_n)
+    owed = set(threads.owed(session, runtime, row, charter, values["now"]))
+    until, acts = threads.last_statement(row, charter), values["open"] and values["voice"]
+
+    def told(ids: list[str]) -> list[StatementOut]:
+        """Only what is shown is opened."""
+        return telling.statements(session, runtime, collective, row.id, here.receipt, ids, owed)
+
+    just = told([said]) if is_id("statement", said) else []
     values |= {
-        "found": found, "waits": waits, "owed": [one for one in found if one.owed], "whole": all == "1", "until": until, "most": STATEMENTS,
-        "takes": acts and values["now"] < until, "said": next((one for one in found if one.id == said), None),
+        "found": found, "waits": waits, "owed": owed, "whole": all == "1", "until": until, "most": STATEMENTS,
+        "takes": acts and values["now"] < until, "said": just[0] if just else None,
         "answers": acts and (here.mine.member == row.author or here.mine.steward),
     }  # fmt: skip
     if not values["whole"]:
-        return page("statements.html", one=waits[0] if waits else None, **values)
-    listed = values["owed"] if show == "owed" else found
+        return page("statements.html", one=told(waits[:1])[0] if waits else None, **values)
+    listed = [one.id for one in found if show != "owed" or one.id in owed]
     pages = max(1, -(-len(listed) // SHOWN))
     at = min(at, pages)
-    shown = listed[SHOWN * (at - 1) : SHOWN * at]
+    shown = told(listed[SHOWN * (at - 1) : SHOWN * at])
     return page("statements_all.html", shown=shown, at=at, pages=pages, show=show, **values)
-
-
-def _until(session: Session, here: Here, row: Proposal) -> Any:
-    """Until when statements are put up."""
-    return queries.planned_freeze(queries.charter(session, here.collective.id, row.charter_n), row.type, row.opened_at) - threads.WEIGHING
 
 
 @router.post(PROPOSAL + "/statements")
@@ -109,7 +112,8 @@ async def weigh(collective: str, proposal: str, statement: str, request: Request
         deliberating.weigh(session, runtime, who, collective, proposal, statement, given.choice, now=runtime.clock.now())
         address = f"{base_of(collective, proposal)}/statements"
         at = form.get("at", "")
-        return f"{address}?all=1&at={int(at)}#{statement}" if at.isascii() and at.isdigit() and len(at) < 5 else f"{address}?said={statement}"
+        place = int(at[:5]) if at.isascii() and at.isdigit() else 0
+        return f"{address}?all=1&at={place}#{statement}" if 1 <= place < 10_000 else f"{address}?said={statement}"
 
     return await perform(request, runtime, deed)
 
@@ -131,7 +135,7 @@ def show_groups(collective: str, proposal: str, request: Request, runtime: Runti
     member(request, session, collective)
     values = around(request, session, runtime, collective, proposal)
     found = exchange.groups(session, values["row"])
-    told = {one.id: one for one in telling.statements(session, runtime, collective, proposal, values["here"].receipt)}
+    told = {one.id: one for one in telling.statements(session, runtime, collective, proposal, values["here"].receipt, found.statements, ())}
     stability = None if found.mirror.stability is None else floor(100 * found.mirror.stability)
     groups = [
         {"people": len(people), **_lean([told[one] for one in found.statements], said)}

@@ -68,9 +68,9 @@ ACTIONS = {
 """What pledges do, in the words of one who pledges."""
 CAMPAIGNS = {
     "open": say("Open for pledges."), "reached": say("Enough pledged. They acted together."),
-    "not_reached": say("Too few pledged. Nobody did anything."),
+    "not_reached": say("Too few pledged. Nobody did anything."), "not_called": say("The group did not call it in time. Nobody did anything."),
 }  # fmt: skip
-"""How a campaign stands."""
+"""How a campaign stands; `not_called` where its pledges waited for a call that did not come."""
 
 
 def of(words: Mapping[str, Said], code: str) -> Any:

@@ -37,6 +37,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_call")),
     )
     op.create_index("ix_call_contributor", "call", ["contributor_id"])
+    op.create_index("ix_call_platform", "call", ["platform_id"])
+    op.create_index("ix_call_release", "call", ["release_id"])
     op.create_table(
         "call_hidden",
         sa.Column("call_id", ID, nullable=False),

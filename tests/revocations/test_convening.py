@@ -15,9 +15,12 @@ from app.collectives.thread_models import Words
 from app.kit.db import read, write
 from app.revocations import convening
 from app.revocations.models import Call, CallHidden
-from tests.collectives.members import founded, people
+from tests.collectives.members import founded, on_one_backend, people
 from tests.kit.refusals import accepted, call, refused
 from tests.support import LabParty, PlatformParty, Service
+from tests.web.talk import found
+from tests.web.test_further_receipts import window
+from tests.web.test_receipt_page import words
 
 
 def called(person: Contributor, text: str = "Meet us.", **to: Any) -> dict[str, Any]:
@@ -97,6 +100,41 @@ def test_two_stand_at_once_and_an_erasure_or_time_ends_them(service: Service, pl
     with write(service.runtime.engine) as session:
         convening.forget_old(session, service.clock.now())
     assert stored(service, Call) == 0
+
+
+def test_records_without_an_id_are_no_ten_people(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    (caller, _), *_ = people(service, platform, 9)
+    platform.give(3, people=False)
+    refused(opened(service, caller, {"text": "x"}), 422, "cohort_too_small")
+    platform.give(1)
+    called(caller)
+
+
+def test_ones_own_calls_come_first_and_the_others_by_pages(service: Service, platform: PlatformParty) -> None:
+    """A receipt for one thing ends, and counts as its own, the calls alone that were made with such a one."""
+    (caller, given), *others = people(service, platform, 12)
+    single = service.claim(given)
+    narrow, whole = window(service, single.receipt), window(service, caller.receipt)
+    called(caller, "Mine, with the whole receipt.")
+    called(single, "Mine, for one thing.")
+    for n in range(21):
+        called(others[n // 2][0], f"Call {n:02}.")
+    second_page = whole.get("/r/calls?at=2")
+    first, second = words(whole.get("/r/calls")), words(second_page)
+    assert first.count("End this call") == 2 and first.index("Mine, for") < first.index("Mine, with") < first.index("Call 20.")
+    assert "Call 01." in first and "Call 00." not in first and "Call 00." in second and "End this call" not in second
+    page = words(narrow.get("/r/calls"))
+    assert page.count("End this call") == 1 and page.index("End this call") < page.index("Call 20."), page
+    assert "Mine, with" not in page, "another receipt made it: it comes as the others do, the oldest last"
+    last = words(narrow.get("/r/calls?at=2"))
+    assert "Mine, with" in last and "End this call" not in last
+    assert "There are 21 calls to you." in words(whole.get("/r")) and "There are 22 calls to you." in words(narrow.get("/r"))
+    hidden = caller.call("GET", "/v1/calls")["items"][2]["id"]
+    oldest = found(second_page.text, r"/r/calls/(\w+)/hide")
+    for one in (hidden, oldest):
+        caller.call("PUT", f"/v1/calls/{one}/hidden")
+    assert "There are 19 calls to you." in words(whole.get("/r"))
 
 
 def test_two_tabs_at_once_open_no_third_call(service: Service, platform: PlatformParty) -> None:

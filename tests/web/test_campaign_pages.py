@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import in_days, on_one_backend
+from tests.collectives.members import founded, in_days, on_one_backend, people
 from tests.collectives.test_pledging import opened, over, pledged, union_of
 from tests.kit.refusals import state_of
 from tests.support import LabParty, PlatformParty, Service
@@ -56,6 +56,25 @@ def test_a_pledge_is_said_given_and_taken_back_and_then_it_is_done(service: Serv
     assert [state_of(service, one) for one in given] == ["live"] * 3 and f"Not by {lab.name}" in words(browsers[1].get(f"/r/of/{given[1]}"))
     late = post(browsers[1], f"{where}/take-back")
     assert late.status_code == 409 and "The campaign is over." in late.text
+
+
+def test_what_a_standing_pledge_is_about_and_that_no_call_came(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
+    [(person, given)] = people(service, platform, 1)
+    union = founded(person, template=None)
+    campaign = opened(service, union, lab=lab.id, mode="called")
+    where, whole = f"/r/collectives/{union.id}/campaigns/{campaign['id']}", window(service, person.receipt)
+    narrow = window(service, service.claim(given).receipt)
+    pledge(whole, where, "5")
+    page = words(narrow.get(where))
+    assert "Your pledge is about all that you gave" in page and "A new pledge takes its place" in page
+    assert "A new pledge takes its place" not in words(whole.get(where))
+    pledge(narrow, where, "5")
+    assert "Your pledge is about the one thing that this receipt is for." in words(narrow.get(where))
+    assert "Your pledge is about one thing alone that you gave." in words(whole.get(where))
+    over(service, campaign, 3)
+    for page in (words(whole.get(where)), words(whole.get(f"/r/collectives/{union.id}/campaigns"))):
+        assert "The group did not call it in time." in page and "Too few pledged." not in page
 
 
 def test_kinds_of_campaigns_and_what_is_wrong_with_one(service: Service, platform: PlatformParty, lab: LabParty) -> None:

@@ -13,8 +13,9 @@ from app.collectives.models import BallotRow, Mandate, Membership, MinorityRepor
 from app.kit.db import read
 from app.web import languages
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import CHARTER, founded, joined, on_one_backend, pass_days, people, steward
+from tests.collectives.members import CHARTER, founded, joined, mandated, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
+from tests.collectives.test_mandates import refuses
 from tests.core.test_deed import grade
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_further_receipts import window
@@ -258,3 +259,47 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
     amend = own.propose("charter.amend", "New rules.", charter={**CHARTER, "aim": "More."})
     look("charter", at(own, f"/proposals/{amend['id']}"))
     return found
+
+
+def test_a_receipt_for_one_thing_shows_the_mandate_that_binds_it(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    [(person, given)] = people(service, platform, 1)
+    union = founded(person)
+    narrow = window(service, service.claim(given).receipt)
+    assert "Only your own terms count" in words(narrow.get(at(union)))
+    mandated(service, union)
+    page = narrow.get(at(union))
+    assert "All that you gave here, and will give" in words(page) and "Only your own terms count" not in words(page)
+    assert "You can end it with your receipt for all that you gave." in words(page) and "/end" not in page.text
+    assert "/end" in window(service, person.receipt).get(at(union)).text
+
+
+def test_an_urgent_text_says_until_when_it_takes_statements_and_waits_for_no_answer(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:  # fmt: skip
+    on_one_backend(service)
+    members = union_of(service, platform, 2)
+    proposal = members[0].propose("strike.call", "Now.", strike={"kind": "pause", "lab": lab.id}, urgent_hours=24)
+    page = at(members[0], f"/proposals/{proposal['id']}")
+    browser = window(service, members[1]._person.receipt)
+    shown = words(browser.get(page))
+    until, frozen = re.search(r"put up statements until (.*?)\. ", shown), re.search(r"talked over until (.*?)\. ", shown)
+    assert until and frozen and until[1] == frozen[1], shown
+    members[1].put_up(proposal["id"], "Ask them first.")
+    owed = words(browser.get(page + "/statements?all=1&show=owed"))
+    assert "The vote is urgent and does not wait for it." in owed and "for a week" not in owed
+
+
+def test_a_member_has_three_objections_on_a_proposal_at_once(service: Service, platform: PlatformParty) -> None:
+    members = union_of(service, platform, 2)
+    proposal = members[0].propose("policy.narrow", "Less.", **NARROW)
+    filed = [members[1].object_to(proposal["id"], f"Harm {n}.") for n in range(3)]
+    refuses("dissents_full", lambda: members[1].object_to(proposal["id"], "Harm 4."))
+    members[0].object_to(proposal["id"], "I see harm in it too.")
+    browser, here = window(service, members[1]._person.receipt), at(members[1], f"/proposals/{proposal['id']}")
+    refusal = post(browser, here + "/objection", once="x" * 26, words="Harm 5.")
+    assert refusal.status_code == 409 and "Take an objection back first." in refusal.text
+    members[1].withdraw_objection(proposal["id"], filed[0]["id"])
+    members[1].object_to(proposal["id"], "Harm 6.")
+    page = words(browser.get(here))
+    assert [f"Harm {n}." in page for n in range(7)] == [True, True, True, False, False, False, True] and "I see harm in it too." in page

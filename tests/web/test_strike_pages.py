@@ -43,6 +43,22 @@ def test_a_strike_is_proposed_told_and_signed_for(service: Service, platform: Pl
     assert f"The strike that it would end: A break. {lab.name}." in words(made), made.text
 
 
+def test_a_nul_in_a_field_is_refused_and_no_fault(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    members, _ = union_of(service, platform, 1)
+    browser, home = window(service, members[0]._person.receipt), f"/r/collectives/{members[0].id}"
+    strike = {"type": "strike.call", "words": "x", "against": lab.id, "kind": "pause", "until": "", "urgent": "yes", "subject": "", "once": "x" * 26}
+    campaign = {
+        "demand": "x", "action": "divert", "against": lab.id, "to": "", "mode": "called", "deadline": "", "until": "", "choose": "", "once": "x" * 26,
+    }  # fmt: skip
+    for where, form in (("/propose", strike), ("/campaigns", campaign)):
+        for name in form:
+            for value in ("\0", form[name] + "\0"):
+                answer = post(browser, home + where, **{**form, name: value})
+                assert answer.status_code == 400 and "could not be read" in answer.text, (where, name, answer.text)
+    for value in ("withdraw:" + "cmp_\ud7ff", "withdraw:" + "x" * 300, "withdraw:"):
+        assert post(browser, f"{home}/propose", **{**strike, "kind": value}).status_code == 422
+
+
 def test_pledges_that_wait_for_a_call_and_pledges_to_divert(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     on_one_backend(service)
     members, _ = union_of(service, platform, 2)
@@ -58,6 +74,7 @@ def test_pledges_that_wait_for_a_call_and_pledges_to_divert(service: Service, pl
 
     waits = called(action="withdraw", mode="called")
     assert "It happens only if the group calls this strike by a vote" in words(other.get(waits))
+    called(action="withdraw", mode="called", deadline=in_days(service, 1)[:10])  # over before a vote can be: it is not offered
     form = browser.get(f"{home}/propose?type=strike.call").text
     kind = found(form, r'value="(withdraw:\w+)"')
     made = post(browser, f"{home}/propose", type="strike.call", words="Now.", kind=kind, urgent="yes", once=found(form, r'name="once" value="(\w+)"'))

@@ -5,8 +5,11 @@ from html import unescape
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from app.collectives import exchange
+from app.collectives.thread_models import Comment
+from app.kit.db import write
 from app.web import languages
 from app.web.amendment_pages import changes
 from tests.authenticator import Authenticator, added, wanted
@@ -41,6 +44,8 @@ def test_statements_are_weighed_one_at_a_time_and_answered(service: Service, pla
     assert "No statement waits for your word." in words(one.send(2, f"/statements/{second}/vote", choice="pass"))
     back = one.send(2, f"/statements/{second}/vote", choice="disagree", at="1")
     assert back.url.params["all"] == "1" and "You disagree." in words(back) and "Agree: 1. Disagree: 1. Pass: 0." in words(back)
+    for wrong in ("0", "0000", "99999", "x"):
+        assert one.send(2, f"/statements/{second}/vote", choice="disagree", at=wrong).status_code == 200
     assert [s["totals"]["disagree"] for s in one.members[0].statements(one.proposal["id"])] == [0, 1]
     assert "This one is yours." in one.read(1, "/statements?all=1")
     owed = one.read(0, "/statements?all=1&show=owed")
@@ -161,6 +166,7 @@ def test_stewards_of_another_group_close_where_all_had_a_part(service: Service, 
     on_one_backend(service)
     one, elsewhere = talk(service, platform, 2), talk(service, platform, 1)
     said = one.members[1].comment(one.proposal["id"], "Too little.", ["harm"])
+    rude = one.members[1].comment(one.proposal["id"], "Rude.", ["harm"])
     opened = pass_days(service, one.members[0], one.proposal["id"], 7)
     for member in one.members:
         member.vote(opened, "yes")
@@ -169,6 +175,10 @@ def test_stewards_of_another_group_close_where_all_had_a_part(service: Service, 
     assert one.send(0, "/closing/closer", closer="them").status_code == 422 and elsewhere.browsers[0].get(one.base + "/closing").status_code == 404
     assert one.send(0, "/closing/closer", closer=elsewhere.members[0].id).status_code == 200
     there = elsewhere.browsers[0]
+    with write(service.runtime.engine) as session:
+        session.execute(sa.update(Comment).where(Comment.id == rude["id"]).values(hidden="spam"))
+    assert "A steward hid this" in there.get(f"{one.base}/comments").text and "/moderations/" not in there.get(f"{one.base}/comments").text
+    assert "/moderations/of/" in one.read(1, "/comments")
     for where in ("statements", "comments", "amendments", "closing"):
         assert there.get(f"{one.base}/{where}").status_code == 200
     for where in (f"{one.base}/statements/groups", f"{one.base}/statements/polis", f"{one.home}/moderations", f"{one.home}/campaigns"):
