@@ -53,8 +53,8 @@ class Present(NamedTuple):
 EVERYTHING = Present()
 
 
-def present(session: Session, use_id: int) -> Present:
-    """What is to be joined for a use, by nine short looks."""
+def present(session: Session, use_id: int, now: datetime) -> Present:
+    """What is to be joined for a use now, by nine short looks."""
     consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
     looks = (
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
@@ -65,7 +65,7 @@ def present(session: Session, use_id: int) -> Present:
         binding.some_mandate(limited=True),
         binding.some_refusal(),
         binding.some_deciding(),
-        binding.some_strike(),
+        binding.some_strike(now),
     )
     return Present(*(session.execute(look.limit(1)).first() is not None for look in looks))
 

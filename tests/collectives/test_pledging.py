@@ -376,6 +376,24 @@ def test_to_divert_is_a_consent_given_in_advance_and_never_for_more(service: Ser
     assert rows(lab.sdk.cut(lab.agree(platform), poll=0.02)) == 2
 
 
+def test_who_took_back_the_standing_terms_since_diverts_nothing_that_they_alone_governed(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    platform.give(1, contributor="stander", consent=None)
+    stander = receipt_for_all(service, platform, "stander")
+    stander.scope(template="evaluation-only")
+    service.clock.offset += timedelta(minutes=1)
+    union = founded(stander, template=None)
+    campaign = diverting(service, union, lab, None)
+    union.pledge(campaign, 0)
+    service.clock.offset += timedelta(minutes=1)
+    stander.withdraw("standing")
+    over(service, campaign)
+    assert row_of(service, campaign).state == "reached"
+    with read(service.runtime.engine) as session:
+        assert session.execute(sa.text("SELECT count(*) FROM consent WHERE state = 'current'")).scalar() == 0
+
+
 def test_to_divert_expires_with_its_day_and_takes_what_it_needs(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     on_one_backend(service)
     members, _ = union_of(service, platform, 2)
