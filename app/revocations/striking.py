@@ -151,10 +151,13 @@ def _divert(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Gi
     all_of_it = sa.and_(Consent.contribution_id == None, Consent.contributor_id == one.contributor)  # type: ignore[arg-type]
     changed = sa.exists().where(sa.or_(Consent.contribution_id == Contribution.id, all_of_it), since)  # type: ignore[arg-type]
     mine = select(Contribution.id).where(Contribution.contributor_id == one.contributor, Contribution.state == "live", ~changed)
+    # For whoever they admit: but not for whom, or for what, it is against.
+    but = {name: value for name, value in (("lab", row.lab_id), ("purpose", row.purpose)) if value is not None}
     for contribution in session.exec(mine.where(Contribution.id.in_(one.contributions)).order_by(Contribution.id)).all():  # type: ignore[attr-defined]
         service.scope(
             session, runtime, Holder(one.contributor, None), contribution, policy, one.language, None, now=now,
             proven={"capability": "receipt", "pledge": one.id}, only=row.to_lab_id,
+            but=but if row.to_lab_id is None else None,
         )  # fmt: skip
 
 

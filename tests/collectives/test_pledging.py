@@ -376,10 +376,35 @@ def test_to_divert_is_a_consent_given_in_advance_and_never_for_more(service: Ser
     assert rows(lab.sdk.cut(lab.agree(platform), poll=0.02)) == 2
 
 
+@pytest.mark.parametrize("against", ["lab", "purpose"])
+def test_to_divert_to_whoever_the_terms_admit_leaves_out_what_it_is_against(
+    service: Service, platform: PlatformParty, lab: LabParty, against: str
+) -> None:
+    """Also where it is done from its line in the journal, and until its giver chooses other terms."""
+    [member], [given] = union_of(service, platform, 1)
+    rival = service.lab()
+    for party in (lab, rival):
+        party.sdk._transport.now = lambda: service.clock.now().timestamp()
+    release = lab.sdk.cut(lab.agree(platform), poll=0.02)
+    terms = {"template": "open-model-training-with-credit"}
+    where = {"lab": lab.id} if against == "lab" else {"purpose": EVALUATION["purposes"][0]}
+    member.pledge(member.open_campaign("Away.", "divert", rfc3339(service.clock.now() + timedelta(days=2)), policy=terms, **where), 0)
+    campaign = member.campaigns()[0]
+    service.clock.offset += timedelta(days=2, seconds=2)
+    dies(service, lambda: striking.resolve(service.runtime, campaign["id"]))
+    finished(service, 1)
+    over(service, campaign, 0)
+    found = [party.sdk.request(OPEN_TRAINING, selection={"platforms": [platform.id]}).state for party in (lab, rival)]
+    assert found == (["refused", "offered"] if against == "lab" else ["refused", "refused"])
+    assert [shard["state"] for shard in lab.sdk.release(release.id).shards] == ["gone"]
+    member._person.scope(given, template="evaluation-only")
+    assert lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]}).state == "offered"
+
+
 def test_who_took_back_the_standing_terms_since_diverts_nothing_that_they_alone_governed(
     service: Service, platform: PlatformParty, lab: LabParty
 ) -> None:
-    platform.give(1, contributor="stander", consent=None)
+    [given] = platform.give(1, contributor="stander", consent=None)
     stander = receipt_for_all(service, platform, "stander")
     stander.scope(template="evaluation-only")
     service.clock.offset += timedelta(minutes=1)
@@ -391,7 +416,7 @@ def test_who_took_back_the_standing_terms_since_diverts_nothing_that_they_alone_
     over(service, campaign)
     assert row_of(service, campaign).state == "reached"
     with read(service.runtime.engine) as session:
-        assert session.execute(sa.text("SELECT count(*) FROM consent WHERE state = 'current'")).scalar() == 0
+        assert session.execute(sa.text("SELECT count(*) FROM consent WHERE contribution_id = :id"), {"id": given.id}).scalar() == 0
 
 
 def test_to_divert_expires_with_its_day_and_takes_what_it_needs(service: Service, platform: PlatformParty, lab: LabParty) -> None:
