@@ -104,7 +104,7 @@ def select(engine: sa.Engine, book: PolicyBook) -> list[str]:
         verdicts.keep_all(session, book, use_id, USE, FACTS, selection.governing(ALL, NOW, None), NOW.date())
     with read(engine) as session:
         found: list[str] = []
-        whole = selection.eligible(use_id, USE, LAB, ALL, NOW, None, None, selection.present(session, use_id))
+        whole = selection.eligible(use_id, USE, LAB, ALL, NOW, None, None, selection.present(session, use_id, NOW))
         query = sa.select(whole.subquery().c.id)
         for rows in rows_of(session, query, _CHUNK):
             found += [row[0] for row in rows]

@@ -53,8 +53,8 @@ class Present(NamedTuple):
 EVERYTHING = Present()
 
 
-def present(session: Session, use_id: int) -> Present:
-    """What is to be joined for a use, by nine short looks."""
+def present(session: Session, use_id: int, now: datetime) -> Present:
+    """What is to be joined for a use now, by nine short looks."""
     consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
     looks = (
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
@@ -65,7 +65,7 @@ def present(session: Session, use_id: int) -> Present:
         binding.some_mandate(limited=True),
         binding.some_refusal(),
         binding.some_deciding(),
-        binding.some_strike(),
+        binding.some_strike(now),
     )
     return Present(*(session.execute(look.limit(1)).first() is not None for look in looks))
 
@@ -160,8 +160,8 @@ def not_taken_back(lab: str, use: Use, now: datetime) -> Any:
     mine = sa.or_(_X.c.contribution_id == _C.c.id, sa.and_(_X.c.contribution_id.is_(None), _X.c.contributor_id == _C.c.contributor_id))
     counts = sa.and_(sa.or_(_X.c.since.is_(None), _C.c.recorded_at >= _X.c.since), sa.or_(_X.c.until.is_(None), _X.c.until > now))
     given = sa.exists().where(_CONSENT.c.id == _X.c.consent_id, _CONSENT.c.state == "current")
-    another = sa.and_(_X.c.only_lab_id != lab, given)
-    return ~sa.exists().where(mine, counts, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched), another))
+    lasts = sa.or_(_X.c.consent_id.is_(None), given)
+    return ~sa.exists().where(mine, counts, lasts, sa.or_(_X.c.lab_id == lab, _X.c.purpose.in_(touched), _X.c.only_lab_id != lab))
 
 
 def not_struck(lab: str, use: Use, now: datetime) -> Any:

@@ -216,7 +216,7 @@ def parse(use: Any) -> Use:
 
 
 def _distinct(session: Session, chosen: dict[str, Any], lab: str, use_id: int, use: Use, now: datetime) -> list[_Layers]:
-    strikes = session.execute(binding.some_strike().limit(1)).first() is not None
+    strikes = session.execute(binding.some_strike(now).limit(1)).first() is not None
     bounds = binding.Bounds(now.date(), asking=(lab, use_id))
     g = selection.Governed(bounds=bounds)
     base, standing, floor = g.layers()

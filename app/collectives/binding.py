@@ -248,11 +248,12 @@ def not_struck(lab: str, purposes: list[str], now: datetime) -> Any:
     return ~sa.exists().select_from(_B.join(_S, _S.c.collective_id == _B.c.collective_id)).where(_is_members(), counts)
 
 
-def some_strike() -> Any:
+def some_strike(now: datetime) -> Any:
     """A select that finds something where any strike runs."""
-    return sa.select(_S.c.id).where(_S.c.ended_at.is_(None))
+    return sa.select(_S.c.id).where(_S.c.ended_at.is_(None), sa.or_(_S.c.until.is_(None), _S.c.until > now))
 
 
-def mandated(collective: str) -> Any:
-    """A select of the contributions that a collective is mandated over."""
-    return sa.select(_C.c.id).select_from(_M.join(_C, covers())).where(_M.c.collective_id == collective, _C.c.state == "live").distinct()
+def mandated(collective: str, today: date) -> Any:
+    """A select of the contributions that a collective is mandated over on a day."""
+    current = (_M.c.collective_id == collective, _M.c.expires_on > today, _C.c.state == "live")
+    return sa.select(_C.c.id).select_from(_M.join(_C, covers())).where(*current).distinct()

@@ -138,7 +138,8 @@ def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, mod
 
 def may_appeal(session: Session, row: Moderation, mine: Membership) -> bool:
     """Whether a member can appeal that something was hidden: any but who hid it, and its author once more after another's was turned down."""
-    again = row.state == "upheld" and mine.member == _item(session, row.proposal_id, row.item_id).author != row.appealed_by
+    found = _there(session, row.proposal_id, row.item_id)
+    again = row.state == "upheld" and found is not None and mine.member == found.author != row.appealed_by
     return mine.member != row.steward and (row.state == "hidden" or again)
 
 
@@ -160,9 +161,10 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     row.state, row.decided_by = "restored" if restore else "upheld", mine.member
     leaves: list[log.Leaf] = []
     if restore:
-        found = _item(session, proposal.id, row.item_id)
-        found.set_hidden(session, None)
-        if isinstance(found.row, Amendment) and found.row.state == "open" and proposal.state != "discussion":
+        found = _there(session, proposal.id, row.item_id)
+        if found is not None:
+            found.set_hidden(session, None)
+        if found is not None and isinstance(found.row, Amendment) and found.row.state == "open" and proposal.state != "discussion":
             leaves = amendments.become(session, runtime, queries.collective_of(session, collective), proposal, found.row, now)
     session.add(row)
     session.flush()
@@ -241,13 +243,21 @@ def _held(session: Session, collective: str, moderation: str) -> tuple[Moderatio
 
 
 def _item(session: Session, proposal: str, item: str) -> Item:
+    found = _there(session, proposal, item)
+    if found is None:
+        raise NotFound("not_found", "Look at the id; it must be of something that was said on this proposal, and not been replaced.")
+    return found
+
+
+def _there(session: Session, proposal: str, item: str) -> Item | None:
+    """What was said, unless it was replaced since."""
     kind = _KINDS.get(item[:3])
     if kind is not None:
         here = select(kind.table).where(kind.table.proposal_id == proposal, getattr(kind.table, kind.id) == item)
         found = session.exec(here.execution_options(populate_existing=True)).first()
         if found is not None:
             return Item(item, found, kind)
-    raise NotFound("not_found", "Look at the id; it must be of something that was said on this proposal, and not been replaced.")
+    return None
 
 
 def _other_side(session: Session, found: Item) -> set[str]:
@@ -262,6 +272,7 @@ def _other_side(session: Session, found: Item) -> set[str]:
 
 def _involved(session: Session, row: Moderation) -> set[str]:
     """Who hid, wrote or appealed, and who decided an earlier appeal."""
-    found = _item(session, row.proposal_id, row.item_id)
-    parts = (row.steward, row.appealed_by, row.decided_by, found.author)
-    return {member for member in parts if member is not None} | _other_side(session, found)
+    found = _there(session, row.proposal_id, row.item_id)
+    parts = (row.steward, row.appealed_by, row.decided_by, None if found is None else found.author)
+    others = set() if found is None else _other_side(session, found)
+    return {member for member in parts if member is not None} | others

@@ -54,14 +54,12 @@ def _append(session: Session, runtime: Runtime, who: Acting, row: Proposal, thre
     return log.append(session, [log.personal(kind, random_id("act"), body, weighing.sealer(runtime, thread), now)], now)
 
 
-def signatures(session: Session, runtime: Runtime, row: Proposal) -> int:
-    """How many want a proposal put to the vote: who signed, and who proposed it, once."""
+def signatures(session: Session, runtime: Runtime, row: Proposal, voices: list[str]) -> int:
+    """How many of those with a voice in it want a proposal put to the vote: who signed, and who proposed it, once."""
     tags = set(session.exec(select(Petition.tag).where(Petition.proposal_id == row.id)))
-    if row.author is None:
-        return len(tags)
     thread = session.get(ProposalThread, row.id)
-    mine = None if thread is None or thread.key is None else weighing.tag(runtime, thread, row.author)
-    return len(tags - {mine}) + 1
+    tag = None if thread is None or thread.key is None else weighing.tags(runtime, thread)
+    return sum(one == row.author or (tag is not None and tag(one) in tags) for one in voices)
 
 
 def signed_by(session: Session, runtime: Runtime, thread: ProposalThread, member: str) -> bool:
@@ -75,16 +73,17 @@ def needed(kind: str, voices: int) -> int:
     return lesser if kind == "steward.remove" else min(max(1, voices), max(LEAST, lesser))
 
 
-def carries(session: Session, runtime: Runtime, row: Proposal, voices: int) -> bool:
-    """Whether a proposal has what its petition takes."""
-    return signatures(session, runtime, row) >= needed(row.type, voices)
+def carries(session: Session, runtime: Runtime, row: Proposal, voices: list[str]) -> bool:
+    """Whether a proposal has what its petition takes of those with a voice in it."""
+    return signatures(session, runtime, row, voices) >= needed(row.type, len(voices))
 
 
 def told(session: Session, runtime: Runtime, row: Proposal, now: datetime) -> tuple[int, int] | tuple[None, None]:
     """How many signed and how many it takes, while that is open."""
     if row.state != "discussion":
         return None, None
-    return signatures(session, runtime, row), needed(row.type, queries.with_a_voice(session, row.collective_id, now))
+    voices = [member for member, _ in queries.voices(session, row, queries.charter(session, row.collective_id, row.charter_n), now)]
+    return signatures(session, runtime, row, voices), needed(row.type, len(voices))
 
 
 def forget(session: Session, row: Proposal) -> None:

@@ -132,7 +132,12 @@ def voices(session: Session, row: Proposal, charter: dict[str, Any], now: dateti
         Membership.collective_id == row.collective_id, Membership.left_at == None, Membership.voice_from <= now, Membership.joined_at < now
     )
     if row.type == "strike.end" and (struck := session.get(Strike, json.loads(row.strike or b"{}")["id"])) is not None:
-        query = query.where(Membership.joined_at <= struck.since)
+        # Where all of those have left, who is bound by it now decides: else nobody could end it.
+        took_part = select(Membership.id).where(
+            Membership.collective_id == row.collective_id, Membership.left_at == None, Membership.joined_at <= struck.since
+        )
+        if session.exec(took_part.limit(1)).first() is not None:
+            query = query.where(Membership.joined_at <= struck.since)
     found = []
     for one in session.exec(query):
         if row.type.startswith(("licence.", "strike.", "effect.")) and one.interest is not None and one.interest == row.subject:
@@ -140,12 +145,6 @@ def voices(session: Session, row: Proposal, charter: dict[str, Any], now: dateti
         locked = one.declared_at is not None and one.declared_at <= now - GROUP_LOCK
         found.append((one.member, one.declared if locked and one.declared in values else None))
     return found
-
-
-def with_a_voice(session: Session, collective: str, now: datetime) -> int:
-    """How many members have a voice, whatever is decided on."""
-    query = sa.select(sa.func.count()).select_from(Membership).where(Membership.collective_id == collective, Membership.left_at == None)  # type: ignore[arg-type]
-    return int(session.execute(query.where(Membership.voice_from <= now)).scalar_one())  # type: ignore[arg-type]
 
 
 def mandates_of(session: Session, membership: Membership, *, current: bool = False) -> list[Mandate]:

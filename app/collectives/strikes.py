@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.collectives import queries
 from app.collectives.models import Campaign, Collective, Proposal, Strike
 from app.collectives.schemas import StrikeIn
 from app.consents.models import Narrowing
@@ -122,10 +123,15 @@ def end(session: Session, runtime: Runtime, row: Collective, strike: str, outcom
     return True
 
 
+def named(session: Session, row: Collective) -> str | None:
+    """A collective's name where its strikes are told of in the open: of one that is public, and not of a few people."""
+    return row.name if row.listed and queries.members(session, row.id) >= queries.FEWEST else None
+
+
 def _told(session: Session, row: Collective, found: Strike) -> dict[str, Any]:
     lab = None if found.lab_id is None else session.get_one(Lab, found.lab_id)
     return {
-        "collective": row.id, "name": row.name if row.listed else None, "kind": found.kind, "lab": None if lab is None else lab.legal_name,
+        "collective": row.id, "name": named(session, row), "kind": found.kind, "lab": None if lab is None else lab.legal_name,
         "lab_id": found.lab_id, "purpose": found.purpose,
     }  # fmt: skip
 
@@ -137,8 +143,8 @@ def of_collective(session: Session, collective: str) -> list[Strike]:
 
 
 def called_in_time(session: Session, campaign: Campaign) -> bool:
-    """Whether a strike was called that a campaign's pledges wait for, before its deadline."""
-    query = select(Strike.id).where(Strike.campaign_id == campaign.id, Strike.since <= campaign.deadline)
+    """Whether a strike runs that a campaign's pledges wait for, called before its deadline."""
+    query = select(Strike.id).where(Strike.campaign_id == campaign.id, Strike.since <= campaign.deadline, Strike.ended_at == None)
     return session.exec(query.limit(1)).first() is not None
 
 
@@ -146,8 +152,19 @@ def bring_about(session: Session, runtime: Runtime, row: Collective, proposal: P
     """What a strike.call, or a strike.end, that was passed does; the collective and the proposal are held."""
     terms = read_terms(proposal.strike or b"{}")
     if proposal.type == "strike.call":
-        call(session, runtime, row, proposal.id, terms, now=now)
-    elif not end(session, runtime, row, terms["id"], proposal.id, now=now):
-        proposal.state = "moot"  # it ended meanwhile by another vote
+        # Looked at when it was proposed too; another that was proposed beside it may have been called since.
+        moot = session.get(Strike, proposal.id) is None and running_against(session, row.id, terms["lab"], terms["purpose"], now)
+        if not moot:
+            call(session, runtime, row, proposal.id, terms, now=now)
+    else:
+        # It ended meanwhile by another vote, or by this one, done from its line in the journal after a crash.
+        moot = not end(session, runtime, row, terms["id"], proposal.id, now=now) and _ended_by(session, terms["id"]) != proposal.id
+    if moot:
+        proposal.state = "moot"
         session.add(proposal)
+
+
+def _ended_by(session: Session, strike: str) -> str | None:
+    found = session.get(Strike, strike)
+    return None if found is None else found.ended_by
 

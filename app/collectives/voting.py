@@ -137,8 +137,8 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     if row.request_id is None:  # what labs ask takes none of the room that members have for what they propose
         begun = begun.where(Proposal.request_id == None)  # type: ignore[arg-type]
     full = session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]  # type: ignore[arg-type]
-    size = len(queries.voices(session, row, charter, now))
-    petitioned = petitioning.carries(session, runtime, row, size)
+    voices = queries.voices(session, row, charter, now)
+    petitioned = petitioning.carries(session, runtime, row, [member for member, _ in voices])
     if row.type == "steward.remove" and not petitioned:
         _drop(session, runtime, row, charter, now)
         return
@@ -158,7 +158,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     late = now - row.freeze_at
     row.freeze_at, row.close_at, row.appeal_until = now, row.close_at + late, row.appeal_until + late
     tags = []
-    for member, group in queries.voices(session, row, charter, now):
+    for member, group in voices:
         tags.append(tag(key, member, row.id))
         session.add(Elector(proposal_id=row.id, tag=tags[-1], declared=group))
     petitioning.forget(session, row)

@@ -123,7 +123,7 @@ class ConsentIntent(SQLModel, table=True):
 class Exclusion(SQLModel, table=True):
     """Something a person took back in part: one lab, or one purpose; of one contribution or (null) of everything. With `since` only what is
     recorded from then on, with `until` only before then: what people pledged to do together. With `only_lab_id` instead of either it is every lab but
-    that one, while `consent_id` is the consent in force."""
+    that one. With `consent_id` it is so while that consent is in force."""
 
     id: int | None = Field(default=None, primary_key=True)
     contributor_id: str = Field(index=True, sa_type=IdType)

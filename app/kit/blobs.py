@@ -44,6 +44,8 @@ class Blobs:
         self._store = store
         self._root = root
         """The directory of a local store: small blobs go there without the store's hop to a thread of its own."""
+        self._sure: set[Path] = set()
+        """Directories whose names this process has synced, up to the root: those of another need not be."""
         self._told = not isinstance(store, LocalStore)
         """Whether the store keeps headers: files have none, and whoever serves a directory gives its own."""
 
@@ -73,16 +75,17 @@ class Blobs:
                 self._write(self._root / file[0], BytesIO(file[1]), named)
 
         rest = iter(files)
-        some = list(islice(rest, _FEW))
-        if len(some) < _FEW:
-            for file in some:
-                one(file)
-        else:
-            with ThreadPoolExecutor(_AT_ONCE if self._root is None else _SYNCED_AT_ONCE, "sayso-blobs") as pool:
-                for done in [pool.submit(one, file) for file in chain(some, rest)]:
-                    done.result()
-        for directory in named:
-            sync_directory(directory)
+        try:
+            some = list(islice(rest, _FEW))
+            if len(some) < _FEW:
+                for file in some:
+                    one(file)
+            else:
+                with ThreadPoolExecutor(_AT_ONCE if self._root is None else _SYNCED_AT_ONCE, "sayso-blobs") as pool:
+                    for done in [pool.submit(one, file) for file in chain(some, rest)]:
+                        done.result()
+        finally:  # what is there under its name is so for good, also where the rest is missing
+            self._sync(named)
 
     def _send(self, name: str, data: bytes | Path, headers: Headers) -> None:
         obstore.put(self._store, name, data, attributes=dict(headers) if self._told else None)  # type: ignore[arg-type]
@@ -93,10 +96,11 @@ class Blobs:
             self._send(name, path, PRIVATE)
             return
         named: set[Path] = set()
-        with path.open("rb") as source:
-            self._write(self._root / name, source, named)
-        for directory in named:
-            sync_directory(directory)
+        try:
+            with path.open("rb") as source:
+                self._write(self._root / name, source, named)
+        finally:
+            self._sync(named)
 
     def copy(self, name: str, target: str) -> None:
         """Store a blob that is there under a second name, unread. Raises BlobNotFound."""
@@ -125,8 +129,7 @@ class Blobs:
             return
         os.replace(scratch, path)
         Path(scratch).unlink(missing_ok=True)  # where `target` was a name of the same bytes already, both are left as they are
-        for directory in (path.parent, path.parent.parent):
-            sync_directory(directory)
+        self._sync(dict.fromkeys((path.parent, path.parent.parent, *self._unsure(path.parent))))
 
     def drop_unfinished(self, prefix: str) -> None:
         """Delete what writers below `prefix` left half done when they were killed: the store lists it under no name. Nobody may be writing there."""
@@ -144,12 +147,27 @@ class Blobs:
             target.parent.mkdir(parents=True, exist_ok=True)
             named.update(p for p in target.parent.parents if p == self._root or self._root in p.parents)
             file = open(scratch, "wb")  # noqa: SIM115
+        named.update(self._unsure(target.parent))
         with file:
             shutil.copyfileobj(source, file, 1 << 20)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, target)
         named.add(target.parent)
+
+    def _unsure(self, directory: Path) -> list[Path]:
+        """The directories that may hold a name on the way to this one which was never synced: whoever made it may have been killed."""
+        found = []
+        while directory != self._root and directory not in self._sure:
+            directory = directory.parent
+            found.append(directory)
+        return found
+
+    def _sync(self, named: Iterable[Path]) -> None:
+        """Sync directories, all of those on the way to each among them that are not surely there."""
+        for directory in named:
+            sync_directory(directory)
+        self._sure.update(named)
 
     def get(self, name: str) -> bytes:
         """The whole blob. Raises BlobNotFound."""

@@ -115,7 +115,7 @@ class Filling(ABC):
             self._decide(session, now)
         self.needs_new_terms = 0
         with read(runtime.engine) as session:
-            query = self._eligible(now, selection.present(session, self.use_id))
+            query = self._eligible(now, selection.present(session, self.use_id, now))
             self._choose_bits(session, query)
             met: dict[str, bytes] = {}
             for part in rows_of(session, query, CHUNK):

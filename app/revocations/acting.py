@@ -216,6 +216,19 @@ def _held(session: Session, ids: list[str], agreement: str | None = None) -> dic
     return found
 
 
+def people_held(session: Session, ids: list[str], agreement: str) -> int:
+    """How many people gave what releases of one agreement hold of these."""
+    found: set[str] = set()
+    for some in chunks(ids):
+        query = (
+            sa.select(_C.c.contributor_id)
+            .select_from(_ITEM.join(_RELEASE, _RELEASE.c.id == _ITEM.c.release_id).join(_C, _C.c.id == _ITEM.c.contribution_id))
+            .where(_RELEASE.c.agreement_id == agreement, _RELEASE.c.state.in_(OUT), _ITEM.c.parts > 0, _C.c.id.in_(some))
+        )
+        found |= set(session.execute(query.distinct()).scalars())
+    return len(found)
+
+
 def _close(session: Session, held: list[Any], now: datetime) -> set[bytes]:
     places = sorted({(row.release_id, row.shard) for row in held})
     for start in range(0, len(places), 5000):

@@ -106,7 +106,7 @@ def _excluded(session: Session, line: Line) -> bool:
     """Whether the lab, or the purpose, is excluded already where the line says so: sent again, it was done then."""
     mine = sa.select(_X.c.contribution_id).where(
         _X.c.contributor_id == line["contributor"], _X.c.lab_id.is_not_distinct_from(line["lab"]),
-        _X.c.purpose.is_not_distinct_from(line["purpose"]), _X.c.since.is_(None), _X.c.until.is_(None),
+        _X.c.purpose.is_not_distinct_from(line["purpose"]), _X.c.since.is_(None), _X.c.until.is_(None), _X.c.consent_id.is_(None),
     )  # fmt: skip
     there: set[Any] = set(session.execute(mine).scalars())
     wanted = {None} if line["whole"] else {one[0] for one in line["contributions"]}

@@ -199,7 +199,7 @@ def _scope(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy 
     one = line["contributions"][0][0] if line["contributions"] else None
     if policy is not None and (holder.claimed or service.narrower(session, runtime, holder, one, policy)):
         # The credit was sealed and is not noted: without it the person is named nowhere, which takes nothing they did not give.
-        again = {"act": line["act"], "bettered": line.get("bettered", True), "only": line.get("only")}
+        again = {"act": line["act"], "bettered": line.get("bettered", True), "only": line.get("only"), "but": line.get("but")}
         service.scope(session, runtime, holder, one, policy, line["language"], None, now=now, **again)
     elif one is not None:
         service.withdraw(session, runtime, holder, RevocationIn(scope="contribution", ids=[one]), now=now, act=line["act"])

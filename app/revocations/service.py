@@ -186,11 +186,12 @@ def scope(
     proven: Proof | None = None,
     bettered: bool = True,
     only: str | None = None,
+    but: dict[str, str] | None = None,
 ) -> ConsentAct:
     """Choose another policy for one contribution, or (None) a standing one for everything given on the platform. `act` is given
     where an act of before is done again, `bettered` as it was then. What gives more needs the passkey of a person who has one: `proven` is
     what it signed, where that was looked at before (for several acts at once), else it is looked at here.
-    `only` is the one lab that these terms are for, while they are in force.
+    While these terms are in force they are for the lab `only` alone, or for none of `but` (a `lab`, or a `purpose`).
 
     Raises NotFound, Forbidden (receipt_scope, consent_wider_needs_claim), Conflict (already_withdrawn), and what `passkeys.prove` raises.
     """
@@ -224,17 +225,18 @@ def scope(
         "credit_sha256": None if credit is None else sha256(credit.encode()).hexdigest(),
         **(proven if holder.claimed else {"capability": "claim-link"}),
     }  # fmt: skip
-    if only is not None:
-        body["only_lab"] = only
-        limit = {"contributor_id": holder.contributor, "contribution_id": contribution, "created_at": now}
-        session.add(Exclusion(**limit, only_lab_id=only, consent_id=given.consent.id))
+    but = but or {}
+    body |= {"only_lab": only} if only is not None else {f"but_{name}": value for name, value in but.items()}
+    if only is not None or but:
+        limit = {"contributor_id": holder.contributor, "contribution_id": contribution, "consent_id": given.consent.id, "created_at": now}
+        session.add(Exclusion(**limit, only_lab_id=only, lab_id=but.get("lab"), purpose=but.get("purpose")))
     session.flush()
     leaf = log.personal(kind, contribution or given.consent.id, body, person.sealer, now)
     # What is done again was noted before, and is noted as done now, also where it takes nothing away any more.
-    if act is not None or renamed or only is not None or _may_narrow(session, holder, contribution, policy, given.before, book):
+    if act is not None or renamed or only is not None or but or _may_narrow(session, holder, contribution, policy, given.before, book):
         index = log.append_narrowing(
             session, leaf, given.consent.id, "scope", now, contributor=holder.contributor, policy=policy.digest, language=language,
-            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed, bettered=bettered, only=only,
+            contributions=named(rows) if contribution is not None else None, claimed=holder.claimed, bettered=bettered, only=only, but=but,
         )  # fmt: skip
         journal.keep_policy(session, policy.digest, policy.body)
     else:
@@ -246,7 +248,7 @@ def scope(
         [] if contribution is None else [contribution],
         now,
     )
-    recalls = _recall_where_denied(session, runtime, live, renamed, now, only)
+    recalls = _recall_where_denied(session, runtime, live, renamed, now, lambda a: _barred(session, a, only, but))
     reach = "standing" if contribution is None else "contribution"
     return keep(session, holder, given.consent.id, kind, reach, len(live), recalls, index, now, "passkey" in proven)
 
@@ -305,8 +307,14 @@ def act_of(session: Session, contributor: str, act: str) -> ConsentAct:
     return row
 
 
+def _barred(session: Session, agreement: Agreement, only: str | None, but: dict[str, str]) -> bool:
+    if only not in (None, agreement.lab_id) or agreement.lab_id == but.get("lab"):
+        return True
+    return "purpose" in but and touches(session, agreement, but["purpose"])
+
+
 def _recall_where_denied(
-    session: Session, runtime: Runtime, ids: list[str], renamed: bool, now: datetime, only: str | None
+    session: Session, runtime: Runtime, ids: list[str], renamed: bool, now: datetime, barred: Callable[[Agreement], bool]
 ) -> int:
     """After a change of policy: recall what was released and would not be released so again.
 
@@ -315,7 +323,7 @@ def _recall_where_denied(
     book: PolicyBook = runtime.parts["policies"]
     count = 0
     for agreement in holding(session, ids):
-        if only not in (None, agreement.lab_id):
+        if barred(agreement):
             count += recall_from(session, runtime, agreement, ids, now)
             continue
         use = agreements.use_of(session, agreement)

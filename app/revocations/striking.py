@@ -25,7 +25,7 @@ from app.log import service as log
 from app.parties import contributors
 from app.parties.models import Lab
 from app.revocations import events, service
-from app.revocations.acting import Holder, close_from, holding
+from app.revocations.acting import Holder, close_from, holding, people_held
 from app.revocations.models import ConsentAct, SecurityEvent
 from app.revocations.schemas import RevocationIn
 from app.revocations.service import Strike
@@ -51,8 +51,9 @@ def carry_out(runtime: Runtime, strike: str) -> None:
     Without a mandate a member's records stay where they are until they say otherwise: only they can take them back.
     """
     with write(runtime.engine) as session:
+        # The strike before the head, as whoever ends it takes them.
+        row = session.exec(for_update(select(CalledStrike).where(CalledStrike.id == strike), session)).first()
         log.lock_head(session)  # every release of before the call is to be seen, and none of after it holds these
-        row = session.get(CalledStrike, strike, populate_existing=True)
         if row is None or row.kind == "refuse_new":
             return
         campaign, now = row.campaign_id, runtime.clock.now()
@@ -67,7 +68,7 @@ def carry_out(runtime: Runtime, strike: str) -> None:
 
 
 def _close(session: Session, row: CalledStrike, now: datetime) -> None:
-    ids = list(session.execute(binding.mandated(row.collective_id)).scalars())
+    ids = list(session.execute(binding.mandated(row.collective_id, now.date())).scalars())
     leaves = []
     running = row.until is None or row.until > now  # else it was over before anybody could be told
     for agreement in holding(session, ids) if running else ():
@@ -75,6 +76,8 @@ def _close(session: Session, row: CalledStrike, now: datetime) -> None:
             continue
         close_from(session, agreement, ids, now)
         events.tell(session, agreement.lab_id, "strike.called", agreement.id, row.id, now)
+        if people_held(session, ids, agreement.id) < queries.FEWEST:
+            continue  # the log says of nobody, and of no few, that a lab holds what they gave
         lab = session.get_one(Lab, agreement.lab_id)
         body = {"strike": row.id, "kind": row.kind, "lab": lab.legal_name, "lab_id": lab.id}
         leaves.append(log.institutional("strike.told", agreement.id, body, now))
@@ -143,12 +146,18 @@ def _divert(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Gi
     """The terms that a pledger gave in advance, on each contribution that they named, and on none whose terms they changed since."""
     book: PolicyBook = runtime.parts["policies"]
     policy, pledged = book.by_digest(str(one.policy)), datetime.fromisoformat(one.at)
-    same = sa.exists().where(Consent.contribution_id == Contribution.id, sa.or_(Consent.given_at > pledged, Consent.ended_at > pledged))  # type: ignore[arg-type,operator]
-    mine = select(Contribution.id).where(Contribution.contributor_id == one.contributor, Contribution.state == "live", ~same)
+    since = sa.or_(Consent.given_at > pledged, Consent.ended_at > pledged)  # type: ignore[arg-type,operator]
+    # What was said of everything since, to take it back or otherwise, was said of what the standing terms alone govern.
+    all_of_it = sa.and_(Consent.contribution_id == None, Consent.contributor_id == one.contributor)  # type: ignore[arg-type]
+    changed = sa.exists().where(sa.or_(Consent.contribution_id == Contribution.id, all_of_it), since)  # type: ignore[arg-type]
+    mine = select(Contribution.id).where(Contribution.contributor_id == one.contributor, Contribution.state == "live", ~changed)
+    # For whoever they admit: but not for whom, or for what, it is against.
+    but = {name: value for name, value in (("lab", row.lab_id), ("purpose", row.purpose)) if value is not None}
     for contribution in session.exec(mine.where(Contribution.id.in_(one.contributions)).order_by(Contribution.id)).all():  # type: ignore[attr-defined]
         service.scope(
             session, runtime, Holder(one.contributor, None), contribution, policy, one.language, None, now=now,
             proven={"capability": "receipt", "pledge": one.id}, only=row.to_lab_id,
+            but=but if row.to_lab_id is None else None,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from app.agreements.models import Agreement, Request
 from app.agreements.models import Use as UseRow
 from app.agreements.selection import age_of, is_of, touches
 from app.collectives import binding
-from app.consents.models import Exclusion, PlatformFloor
+from app.consents.models import Consent, Exclusion, PlatformFloor
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions import queries
 from app.contributions.models import Contribution
@@ -224,10 +224,13 @@ def others(session: Session, book: PolicyBook, row: Contribution, own: bool, now
 
 
 def exclusions(session: Session, contributor: str, contribution: str | None) -> list[Exclusion]:
-    """What was taken back in part for good: from one contribution and from everything; with None, from everything alone."""
+    """What was taken back in part, for good or with the terms in force: from one contribution and everything; with None, from everything."""
     reach = Exclusion.contribution_id == None
     if contribution is not None:
         reach = sa.or_(reach, Exclusion.contribution_id == contribution)  # type: ignore[arg-type,assignment]
-    lasting = sa.and_(Exclusion.since == None, Exclusion.until == None, Exclusion.only_lab_id == None)  # type: ignore[arg-type]
+    given = sa.exists().where(Consent.id == Exclusion.consent_id, Consent.state == "current")  # type: ignore[arg-type]
+    lasting = sa.and_(
+        Exclusion.since == None, Exclusion.until == None, Exclusion.only_lab_id == None, sa.or_(Exclusion.consent_id == None, given),  # type: ignore[arg-type]
+    )  # fmt: skip
     query = select(Exclusion).where(Exclusion.contributor_id == contributor, reach, lasting)
     return list(session.exec(query.order_by(sa.asc(Exclusion.id))))  # type: ignore[arg-type]

@@ -54,23 +54,23 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["proposal_id"], ["proposal.id"], name=op.f("fk_petition_proposal_id_proposal")),
         sa.PrimaryKeyConstraint("proposal_id", "tag", name=op.f("pk_petition")),
     )
-
-
     op.add_column("exclusion", sa.Column("only_lab_id", ID, nullable=True))
     op.add_column("exclusion", sa.Column("consent_id", ID, nullable=True))
-    with op.batch_alter_table("campaign") as campaign:
-        campaign.add_column(sa.Column("policy_id", sa.Integer(), nullable=True))
-        campaign.add_column(sa.Column("to_lab_id", ID, nullable=True))
-        campaign.create_foreign_key(op.f("fk_campaign_policy_id_policy"), "policy", ["policy_id"], ["id"])
-        campaign.create_foreign_key(op.f("fk_campaign_to_lab_id_lab"), "lab", ["to_lab_id"], ["id"])
+    if op.get_bind().dialect.name == "postgresql":
+        op.add_column("campaign", sa.Column("policy_id", sa.Integer(), nullable=True))
+        op.add_column("campaign", sa.Column("to_lab_id", ID, nullable=True))
+        op.create_foreign_key(op.f("fk_campaign_policy_id_policy"), "campaign", "policy", ["policy_id"], ["id"])
+        op.create_foreign_key(op.f("fk_campaign_to_lab_id_lab"), "campaign", "lab", ["to_lab_id"], ["id"])
+    else:
+        # With what they refer to, in one statement each: to make the table anew would drop what pledges refer to.
+        op.execute("ALTER TABLE campaign ADD COLUMN policy_id INTEGER CONSTRAINT fk_campaign_policy_id_policy REFERENCES policy (id)")
+        op.execute("ALTER TABLE campaign ADD COLUMN to_lab_id TEXT CONSTRAINT fk_campaign_to_lab_id_lab REFERENCES lab (id)")
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("campaign") as campaign:
-        campaign.drop_constraint(op.f("fk_campaign_to_lab_id_lab"), type_="foreignkey")
-        campaign.drop_constraint(op.f("fk_campaign_policy_id_policy"), type_="foreignkey")
-        campaign.drop_column("to_lab_id")
-        campaign.drop_column("policy_id")
+    # Their constraints go with them.
+    op.drop_column("campaign", "to_lab_id")
+    op.drop_column("campaign", "policy_id")
     op.drop_column("exclusion", "consent_id")
     op.drop_column("exclusion", "only_lab_id")
     op.drop_table("petition")

@@ -206,7 +206,7 @@ class World:
         chosen = {"platforms": [self.platform], "kinds": None, "languages": None}
         with read(book.engine) as session:  # type: ignore[attr-defined]
             rows = session.execute(selection.eligible(use_id, use, LAB, chosen, now, None, None)).all()
-            there = selection.present(session, use_id)
+            there = selection.present(session, use_id, now)
             fewer = session.execute(selection.eligible(use_id, use, LAB, chosen, now, None, None, there)).all()
             both = [sorted((*row[:-1], binding.split(row.bound)) for row in some) for some in (rows, fewer)]
             assert both[0] == both[1], "a join was left out that finds something"

@@ -26,7 +26,7 @@ from tests.collectives.members import founded, joined, on_one_backend, people
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import at_once, call, lab_token, refused
 from tests.revocations.test_replay import dies, finished
-from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service
+from tests.support import EVALUATION, LabParty, PlatformParty, Service
 
 
 def union_of(service: Service, platform: PlatformParty, n: int) -> tuple[list[Collective], list[str]]:
@@ -329,78 +329,3 @@ def test_what_is_refused(service: Service, platform: PlatformParty, lab: LabPart
 def test_steps_hide_the_number() -> None:
     assert [campaigns.step(n) for n in (0, 9, 10, 24, 25, 9_999, 10_000)] == ["0-9", "0-9", "10-24", "10-24", "25-49", "1000-9999", "10000 or more"]
     assert greatest_set({"a": 0, "b": 9}) == {"a"}
-
-
-def diverting(service: Service, union: Collective, against: LabParty, to: LabParty | None, days: int = 2) -> dict[str, Any]:
-    deadline = rfc3339(service.clock.now() + timedelta(days=days))
-    more = {} if to is None else {"to_lab": to.id}
-    policy = {"template": "open-model-training-with-credit"}
-    return union.open_campaign("To those who share.", "divert", deadline, lab=against.id, policy=policy, **more)
-
-
-def test_to_divert_is_a_consent_given_in_advance_and_never_for_more(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    """On each contribution that was named, for the one lab, with exactly the terms that were read; what changed since stays as it is."""
-    members, given = union_of(service, platform, 4)
-    rival = service.lab()
-    for party in (lab, rival):
-        party.sdk._transport.now = lambda: service.clock.now().timestamp()
-    held = lab.agree(platform, mode="standing", until="2099-01-01")
-    release = lab.sdk.cut(held, poll=0.02)
-    campaign = diverting(service, members[0], lab, rival)
-    with pytest.raises(Conflict) as unread:
-        members[0].pledge({**campaign, "policy": "0" * 64}, 0)
-    assert unread.value.code == "text_changed"
-    for member in members[:3]:
-        member.pledge(campaign, 2)
-    # One of them thinks again about what they gave, and gives something more: neither is what they pledged.
-    service.clock.offset += timedelta(hours=1)
-    members[2]._person.scope(given[2], template="nothing-new")
-    asked = {"use": OPEN_TRAINING, "selection": {"platforms": [platform.id]}}
-    assert rival.sdk.request(asked["use"], selection=asked["selection"]).state == "refused"
-    service.clock.offset += timedelta(days=2)
-    dies(service, lambda: striking.resolve(service.runtime, campaign["id"]))
-    finished(service, 2)
-    over(service, campaign, 0)
-    assert (row_of(service, campaign).state, row_of(service, campaign).executed) == ("reached", 3)
-    versions = "SELECT version FROM consent WHERE state = 'current' AND contribution_id IN (:a, :b)"
-    with write(service.runtime.engine) as session:
-        assert session.execute(sa.text(versions), {"a": given[0], "b": given[1]}).scalars().all() == [2, 2], "once, also after a crash"
-    assert rows(rival.sdk.cut(rival.agree(platform, OPEN_TRAINING), poll=0.02)) == 2, "for the rival, what two of them named"
-    assert lab.sdk.request(asked["use"], selection=asked["selection"]).state == "refused", "and for nobody else"
-    assert [shard["state"] for shard in lab.sdk.release(release.id).shards] == ["gone"]
-    assert rows(lab.sdk.cut(lab.agree(platform), poll=0.02)) == 1, "who pledged nothing gives as before"
-    with read(service.runtime.engine) as session:
-        assert guard.unfinished(session, service.runtime.journal) == []
-    # New terms of one's own are for whoever they admit: the limit was of the consent that it came with.
-    members[0]._person.scope(given[0], template="evaluation-only")
-    assert rows(lab.sdk.cut(lab.agree(platform), poll=0.02)) == 2
-
-
-def test_to_divert_expires_with_its_day_and_takes_what_it_needs(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
-    members, _ = union_of(service, platform, 2)
-    campaign = diverting(service, members[0], lab, None)
-    members[0].pledge(campaign, 0)
-    over(service, campaign, 3.1)
-    assert row_of(service, campaign).state == "not_reached", "a day late it is no consent any more"
-    good = rfc3339(service.clock.now() + timedelta(days=2))
-    policy = {"policy": {"template": "open-model-training-with-credit"}}
-    for action, more in (
-        ("divert", {}), ("pause", policy), ("divert", {**policy, "to_lab": lab.id}), ("divert", {**policy, "to_lab": "lab_" + "0" * 26}),
-        ("divert", {"policy": {"template": "nothing-new"}}), ("withdraw", {"to_lab": lab.id}), ("divert", {**policy, "mode": "called"}),
-    ):  # fmt: skip
-        with pytest.raises(Invalid) as refusal:
-            members[0].open_campaign("x", action, good, lab=lab.id, **more)
-        assert refusal.value.code == "campaign_invalid"
-
-
-def test_a_pledge_diverts_no_more_than_its_giver_can_look_at(
-    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    on_one_backend(service)
-    monkeypatch.setattr(campaigns, "DIVERTED", 1)
-    platform.give(2, contributor="of two")
-    mine = founded(receipt_for_all(service, platform, "of two"))
-    with pytest.raises(Invalid) as many:
-        mine.pledge(diverting(service, mine, lab, None), 0)
-    assert many.value.code == "divert_too_many"

@@ -14,10 +14,12 @@ from app.collectives import queries, refusals
 from app.collectives.models import Refusal, RefusalReply
 from app.collectives.thread_models import Words
 from app.kit.db import read, write
-from tests.collectives.members import steward
+from app.log.models import LogEntry
+from tests.collectives.members import pass_days, steward
 from tests.collectives.test_mandates import refuses
 from tests.collectives.test_requests_decided import deciding, vote
 from tests.kit.refusals import call, get, lab_token, refused
+from tests.revocations.test_replay import dies, finished
 from tests.support import EVALUATION, LabParty, PlatformParty, Service
 
 
@@ -92,6 +94,21 @@ def test_a_lab_reads_the_reasons_first_and_replies_once_beside_them(service: Ser
     assert [one for one in types if one.startswith(("refusal.", "collective.", "admin.reply"))] == [
         "collective.use-refused", "refusal.replied", "admin.reply-hidden", "admin.reply-restored", "refusal.reply-erased",
     ]  # fmt: skip
+
+
+def test_a_refusal_that_died_keeps_its_own_place_in_the_log(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = deciding(service, platform, lab, 3)
+    recall = mine[0].propose("licence.recall", "Not them.", subject=lab.id)["id"]
+    opened = pass_days(service, mine[0], recall, 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    dies(service, lambda: pass_days(service, mine[0], recall, 7))
+    finished(service)
+    platform.give(1)  # what comes between
+    service.runtime.jobs.run("deadline", recall)
+    with read(service.runtime.engine) as session:
+        entry = session.get_one(LogEntry, session.get_one(Refusal, recall).log_index)
+    assert (entry.type, entry.subject) == ("collective.lab-refused", mine[0].id)
 
 
 def test_reasons_that_come_late_are_heard_late_and_a_refusal_of_a_whole_lab_too(service: Service, platform: PlatformParty, lab: LabParty) -> None:

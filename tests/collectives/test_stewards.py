@@ -12,7 +12,7 @@ from app.log.models import LogEntry
 from tests.collectives.members import in_force, pass_days
 from tests.collectives.test_deciding import union_of
 from tests.collectives.test_mandates import refuses
-from tests.support import PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service
 
 
 def test_a_term_ends_by_itself_and_the_members_of_a_collective_without_a_steward_elect_one(
@@ -80,6 +80,19 @@ def test_what_a_petition_carries_waits_for_no_load_and_who_leaves_carries_nothin
     mine[3].leave()
     assert mine[0].proposal(third["id"])["petition"] == 2
     assert pass_days(service, mine[0], third["id"], 0)["state"] == "discussion", "more ballots than the charter's load wait"
+
+
+def test_a_petition_counts_those_alone_who_have_a_voice_in_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = union_of(service, platform, 4)
+    proposal = mine[0].propose("licence.recall", "Not them.", subject=lab.id)["id"]
+    for one in mine[1:3]:
+        one.sign(proposal)
+    found = mine[0].proposal(proposal)
+    assert (found["petition"], found["petition_needed"]) == (3, 3)
+    for one in mine[1:3]:
+        one.declare(None, lab.id)
+    found = mine[0].proposal(proposal)
+    assert (found["petition"], found["petition_needed"]) == (1, 2), "who works for the lab signs nothing about it, nor is asked"
 
 
 def test_how_many_a_petition_takes() -> None:

@@ -3,16 +3,18 @@
 import json
 import os
 import random
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from sayso.collective import Collective
 
-from app.collectives import strikes
-from app.collectives.models import Strike
+from app.collectives import binding, queries, strikes
+from app.collectives.models import Campaign, Strike
 from app.collectives.queries import collective_of
 from app.core.canonical import unb64u
 from app.kit.clock import rfc3339
@@ -118,7 +120,9 @@ def test_a_called_pause_closes_the_gate_at_once_and_holders_are_told_and_its_par
     with read(service.runtime.engine) as session:
         leaves = session.execute(sa.select(LogEntry.leaf).where(LogEntry.subject.in_((strike["id"], agreement.id)))).scalars().all()  # type: ignore[attr-defined,call-overload]
     types = [json.loads(leaf)["type"] for leaf in leaves]
-    assert types.count("collective.strike-called") == types.count("collective.strike-ended") == types.count("strike.told") == 1
+    assert types.count("collective.strike-called") == types.count("collective.strike-ended") == 1
+    assert "strike.told" not in types, "that a lab holds what one person gave is told to nobody else"
+    assert {json.loads(leaf)["name"] for leaf in leaves if b"strike-" in leaf} == {None}, "nor whose few members strike"
 
 
 def test_who_refuses_what_is_new_keeps_what_was_given_and_who_leaves_is_free(service: Service, platform: PlatformParty, lab: LabParty) -> None:
@@ -222,6 +226,91 @@ def test_a_call_that_died_is_called_at_the_next_start_and_one_that_was_ended_sta
     service.runtime.jobs.run("deadline", proposal["id"])
     assert mine[0].proposal(proposal["id"])["state"] == "in_force" and len(mine[0].strikes()) == 1
     assert given
+
+
+def test_of_enough_people_the_log_says_that_holders_were_told_and_a_mandate_past_its_day_is_none(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "FEWEST", 2)
+    mine, _ = members_of(service, platform, 3)
+    for one, days in zip(mine, (300, 300, 5), strict=True):
+        mandated(service, one, days)
+    agreement = clocked(service, lab).agree(platform, mode="standing", until="2099-01-01")
+    assert len(cut_of(service, agreement).contributions) == 3
+    service.clock.offset += timedelta(days=6)
+    today = service.clock.now().date()
+    with read(service.runtime.engine) as session:
+        assert len(session.execute(binding.mandated(mine[0].id, today)).all()) == 2
+    strike = struck(service, mine[0].id, "pause", lab.id)
+    striking.carry_out(service.runtime, strike)
+    with read(service.runtime.engine) as session:
+        found = sa.select(LogEntry.leaf).where(LogEntry.type.in_(("strike.told", "collective.strike-called")))  # type: ignore[attr-defined,call-overload]
+        told = [json.loads(leaf) for leaf in session.execute(found.order_by(LogEntry.log_index)).scalars()]
+    assert [one.get("name", one.get("strike")) for one in told][-2:] == [mine[0].read()["name"], strike]
+
+
+def test_of_two_calls_against_the_same_one_is_moot_and_pledges_wait_for_one_that_runs(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    mine, _ = members_of(service, platform, 3)
+    late, until = (rfc3339(service.clock.now() + timedelta(days=days)) for days in (20, 90))
+    asked = ({"kind": "pause", "lab": lab.id}, {"kind": "pause", "lab": lab.id, "until": until})
+    both = [mine[0].propose("strike.call", "They do not pay.", strike=one, urgent_hours=24)["id"] for one in asked]
+    opened = [pass_days(service, mine[0], one, days) for one, days in zip(both, (1, 0), strict=True)]
+    for one in opened:
+        for who in mine:
+            who.vote(one, "yes")
+    assert [pass_days(service, mine[0], one, days)["state"] for one, days in zip(both, (1, 0), strict=True)] == ["in_force", "moot"]
+    assert [one["id"] for one in mine[0].strikes()] == both[:1]
+    campaign = mine[0].open_campaign("Pay.", "withdraw", late, purpose="dpv:ScientificResearch", mode="called")
+    mine[1].pledge(campaign, 0)
+    terms = {"kind": "withdraw", "lab": None, "purpose": "dpv:ScientificResearch", "until": None, "campaign": campaign["id"]}
+    made = random_id("proposal")
+    with write(service.runtime.engine) as session:  # the job that carries it out comes later than its end
+        row, now = collective_of(session, mine[0].id, lock=True), service.clock.now()
+        strikes.call(session, service.runtime, row, made, terms, now=now)
+        assert strikes.called_in_time(session, session.get_one(Campaign, campaign["id"]))
+        assert strikes.end(session, service.runtime, row, made, made, now=now)
+    striking.carry_out(service.runtime, made)
+    assert row_of(service, campaign).state == "open", "what ended before they were weighed takes nothing back"
+
+
+def test_an_end_that_died_is_no_moot_one_and_where_all_participants_left_the_others_end_it(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    mine, _ = members_of(service, platform, 2)
+    strike = struck(service, mine[0].id, "pause", lab.id)
+    service.clock.offset += timedelta(days=1)
+    mine += [joined(mine[0], person) for person, _ in people(service, platform, 2)]
+    end = mine[2].propose("strike.end", "They pay.", subject=strike)
+    for one in mine[:2]:
+        one.leave()
+    opened = pass_days(service, mine[2], end["id"], 7)
+    assert opened["electorate"] == 2, "who is bound by it now: nobody else could"
+    for one in mine[2:]:
+        one.vote(opened, "yes")
+    assert pass_days(service, mine[2], end["id"], 7)["state"] == "appeal"
+    dies(service, lambda: pass_days(service, mine[2], end["id"], 7))
+    finished(service)
+    service.runtime.jobs.run("deadline", end["id"])
+    assert mine[2].proposal(end["id"])["state"] == "in_force" and mine[2].strikes()[0]["ended_at"] is not None
+
+
+def test_an_end_beside_the_job_that_carries_a_strike_out_waits_for_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """Both take the strike, then the head of the log: in any other order each would wait for the other."""
+    mine, _ = members_of(service, platform, 2)
+    strike = struck(service, mine[0].id, "pause", lab.id)
+    order: list[str] = []
+
+    def noted(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        order.extend(name for name in ("strike", "log_head") if re.search(rf"(UPDATE|FROM) {name}\b", statement))
+
+    sa.event.listen(service.runtime.engine, "before_cursor_execute", noted)
+    try:
+        striking.carry_out(service.runtime, strike)
+    finally:
+        sa.event.remove(service.runtime.engine, "before_cursor_execute", noted)
+    assert order[:2] == ["strike", "log_head"]
 
 
 def test_what_is_refused(service: Service, platform: PlatformParty, lab: LabParty) -> None:

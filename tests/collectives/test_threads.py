@@ -13,7 +13,7 @@ from sayso.errors import SaysoError
 from sqlmodel import select
 
 from app.collectives import amendments, deliberating, voting
-from app.collectives.thread_models import Comment, ProposalThread, StatementVote
+from app.collectives.thread_models import Comment, ProposalThread, Statement, StatementVote
 from app.core.thread import must_be_answered
 from app.kit.db import read
 from app.log.models import LogEntry
@@ -178,6 +178,21 @@ def test_what_is_hidden_stands_in_the_log_and_another_steward_decides_the_appeal
     with read(service.runtime.engine) as session:
         kinds = session.exec(select(LogEntry.type).where(LogEntry.subject.in_((hidden["id"], late["id"]))).order_by(LogEntry.log_index)).all()  # type: ignore[attr-defined,arg-type]
     assert kinds == ["thread.hidden", "thread.restored", "thread.hidden", "thread.undecided", "thread.upheld", "thread.restored"]
+
+
+def test_the_appeal_of_a_hidden_answer_is_decided_though_the_answer_was_replaced(service: Service, platform: PlatformParty) -> None:
+    founder, second, third = mine = union_of(service, platform, 3)
+    steward(service, third)
+    proposal = second.propose("policy.narrow", "Less.", **NARROW)["id"]
+    put = third.put_up(proposal, "Why?")["id"]
+    second.answer(proposal, put, "A rude answer.")
+    with read(service.runtime.engine) as session:
+        answer = session.get_one(Statement, put).answer_id
+    hidden = founder.hide(proposal, str(answer), "abuse")["id"]
+    second.appeal_moderation(hidden, "It is an answer.")
+    second.answer(proposal, put, "Another answer.")
+    assert third.decide_moderation(hidden, True)["state"] == "restored"
+    assert mine[0].statements(proposal)[0]["answer"] == "Another answer."
 
 
 def test_nobody_asks_more_of_the_others_than_they_have_time_for(service: Service, platform: PlatformParty) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,24 @@ def test_a_blob_is_synced_then_named_and_its_name_synced(tmp_path: Path, told: l
     blobs.put_file("log/tile/four", source)
     assert told == ["sync four", "name four", "sync tile"]
     assert blobs.get("log/tile/four") == b"z" * 3_000_000 and blobs.get("log/tile/three") == b"y"
+
+
+def test_what_a_try_before_made_is_synced_too(tmp_path: Path, told: list[str]) -> None:
+    """Its directories are there already, and nobody need have synced their names: it raised, or its process was killed."""
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        yield from ((f"log/tile/{n}", b"x") for n in range(40))
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        Blobs.at("", tmp_path).put_all(files())
+    assert sorted(told[-3:]) == ["sync blobs", "sync log", "sync tile"], "what is there is so for good"
+    told.clear()
+    after = Blobs.at("", tmp_path)
+    after.put("log/tile/one", b"x")
+    assert sorted(told[2:]) == ["sync blobs", "sync log", "sync tile"], "once for each process"
+    after.put("log/tile/two", b"x")
+    assert told[5:] == ["sync two", "name two", "sync tile"]
 
 
 def test_one_that_cannot_be_written_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
