@@ -4,6 +4,7 @@ from sqlmodel import Session, select
 
 from app.collectives import closing, moderating, queries, threads, weighing
 from app.collectives.models import Proposal
+from app.collectives.queries import Acting
 from app.collectives.thread_models import (
     Amendment,
     Comment,
@@ -28,7 +29,7 @@ from app.parties.models import Receipt
 
 
 def _sees_hidden(session: Session, collective: str, receipt: Receipt) -> bool:
-    mine = queries.membership_of(session, collective, receipt.contributor_id)
+    mine = queries.membership_of(session, collective, Acting.of(receipt))
     return mine is not None and mine.steward
 
 
@@ -49,7 +50,7 @@ class _Words:
 
 def statements(session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt) -> list[StatementOut]:
     """A proposal's statements in the order of the log. Raises NotFound (not_found) for who may not read it."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
+    row = threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now())
     rows = threads.statements(session, row.id)
     words = _Words(
         session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]

@@ -23,8 +23,8 @@ WEB = HERE.parent
 MET = (
     "already_withdrawn", "amendment_settled", "answer_exists", "appeal_settled", "awaiting_checkpoint", "body_invalid", "body_too_large",
     "calls_open", "campaign_invalid", "campaign_over", "charter_invalid", "claim_already_redeemed", "claim_expired", "claim_unknown",
-    "closer_involved", "closure_exists", "closure_uncited", "cohort_too_small", "comment_too_deep", "compensation_not_due",
-    "consent_wider_needs_claim", "console_ended", "contribution_gone", "contributor_refused", "csrf", "cursor_invalid", "eligibility_invalid",
+    "closer_involved", "closure_exists", "closure_uncited", "cohort_too_small", "collective_not_public", "comment_too_deep",
+    "compensation_not_due", "consent_wider_needs_claim", "console_ended", "contribution_gone", "contributor_refused", "csrf", "cursor_invalid", "eligibility_invalid",
     "eligibility_missing", "erasure_unknown", "form_invalid", "group_unknown", "id_invalid", "idempotency_in_flight", "idempotency_key_reused",
     "ids_missing", "ingest_key_unknown", "item_hidden", "journal_unavailable", "kind_unknown", "load_spent", "log_read_only",
     "mandate_policy_changed", "mandate_too_long", "media_type", "member_uninvolved", "moderation_settled", "no_voice_yet", "not_elector",

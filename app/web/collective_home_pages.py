@@ -63,7 +63,7 @@ def mine(request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: W
     """Those I belong to, calls, and the ways to join or found one."""
     receipt = person(request, session)
     return page(
-        "collectives_mine.html", groups=queries.groups_of(session, receipt.contributor_id), calls=calls_to(session, runtime, receipt),
+        "collectives_mine.html", groups=queries.groups_of(session, Acting.of(receipt)), calls=calls_to(session, runtime, receipt),
         done=TOLD.get(done or ""),
     )  # fmt: skip
 
@@ -136,7 +136,7 @@ def _look(request: Request, runtime: Runtime, collective: str, invitation: str) 
         good = row is not None and hmac.compare_digest(invitation.encode(), queries.invitation(runtime, row.id).encode())
         if row is None or not (row.listed or good):
             raise NotFound("not_found", "Go back and copy the id, and for a group that is not public its invitation, whole.")
-        if queries.membership_of(session, row.id, receipt.contributor_id) is not None:
+        if queries.membership_of(session, row.id, Acting.of(receipt)) is not None:
             return RedirectResponse(f"/r/collectives/{row.id}", 303, NO_STORE)
         return page("collective_join.html", **facts(session, runtime, row), invitation=invitation)
 
@@ -167,7 +167,7 @@ def home(
     """A collective as its members meet it. Who is no member is led to its public page, where it has one."""
     receipt = person(request, session)
     row = session.get(Collective, collective)
-    if row is not None and row.listed and queries.membership_of(session, collective, receipt.contributor_id) is None:
+    if row is not None and row.listed and queries.membership_of(session, collective, Acting.of(receipt)) is None:
         return RedirectResponse(f"/collectives/{collective}", 303, NO_STORE)
     here = member(request, session, collective)
     assert here.mine is not None

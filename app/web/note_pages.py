@@ -77,7 +77,7 @@ async def close(collective: str, proposal: str, request: Request, runtime: Runti
         advice = "Go back, write at most 10000 letters, and choose the best point against it."
         given = built(ClosureIn, advice, text=words(form, "text"), cites=form.get("cites") or None)
         closing.close(session, runtime, who, collective, proposal, given, now=runtime.clock.now())
-        outside = queries.membership_of(session, collective, who.contributor) is None
+        outside = queries.membership_of(session, collective, who) is None
         # With the note a steward of another group has done what they were asked for, and reads here no more.
         return "/r/collectives?done=closed" if outside else f"{base_of(collective, proposal)}/closing"
 

@@ -271,7 +271,7 @@ async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Res
     policy: list[StoredPolicy] = []
 
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        row, _ = queries.member(session, collective, who.contributor)
+        row, _ = queries.member(session, collective, who)
         charter = None
         if form.get("type") == "charter.amend":
             now_ = queries.charter(session, collective, row.charter_n)

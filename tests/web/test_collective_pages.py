@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from sayso.collective import Collective
 
 from app.collectives import proposals
-from app.collectives.models import BallotRow, Mandate, Membership, MinorityReport, Proposal
+from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, MinorityReport, Proposal
 from app.kit.db import read
 from app.web import languages
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import CHARTER, founded, joined, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.core.test_deed import grade
+from tests.kit.refusals import call, refused
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_further_receipts import window
 from tests.web.test_languages import NOT_TRANSLATED, PSEUDO, Seen, pseudo
@@ -185,15 +186,17 @@ def test_a_form_of_a_members_asks_for_the_passkey_and_then_does_just_that(servic
 def test_calls_stand_on_the_pages_of_those_whom_they_reach(service: Service, platform: PlatformParty) -> None:
     on_one_backend(service)
     (caller, _), (reader, _), *_ = people(service, platform, 10)
-    union = founded(caller, listed=False)
+    union, private = founded(caller), founded(caller, listed=False)
     one, two = window(service, caller.receipt), window(service, reader.receipt)
     form = one.get("/r/calls")
+    assert union.id in form.text and private.id not in form.text
+    assert "into a public group alone" in words(post(one, "/r/calls", words="Join.", collective=private.id))
     for _ in range(2):
         assert "Your call is out." in words(post(one, "/r/calls", once=hidden(form, "once"), words="Let us meet.\nAll of us.", collective=union.id))
     assert "There is 1 call to you." in words(two.get("/r")) and "call to you." not in words(one.get("/r"))
     heard = two.get("/r/collectives")
     assert "Let us meet." in words(heard) and platform.id not in heard.text and "Nobody is told who it is." in words(heard)
-    look = post(two, "/r/collectives/look", id=hidden(heard, "id"), invitation=hidden(heard, "invitation"))
+    look = post(two, "/r/collectives/look", id=hidden(heard, "id"))
     assert "Yes, join" in words(look)
     hide = re.search(r'action="(/r/calls/cal_[0-9a-z]{26})/hide"', heard.text)
     assert hide and "You will not see that call again." in words(post(two, hide[1] + "/hide"))
@@ -258,3 +261,32 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
     amend = own.propose("charter.amend", "New rules.", charter={**CHARTER, "aim": "More."})
     look("charter", at(own, f"/proposals/{amend['id']}"))
     return found
+
+
+def test_a_link_of_the_platforms_for_one_thing_opens_no_group(service: Service, platform: PlatformParty) -> None:
+    """Each thing that somebody gives makes one, and the platform has it until they use it."""
+    on_one_backend(service)
+    (founder, _), (member, given), (other, single) = people(service, platform, 3)
+    union = founded(founder)
+    mine = Collective(member, union.id)
+    mine.join()
+    proposal = mine.propose("policy.narrow", "Nothing new.", **NARROW)["id"]
+    with read(service.runtime.engine) as session:
+        joined_ = CollectiveAct.collective_id == union.id, CollectiveAct.type == "membership.begun"
+        act = session.execute(sa.select(CollectiveAct.id).where(*joined_).order_by(CollectiveAct.log_index.desc())).scalars().first()  # type: ignore[call-overload,attr-defined]
+    name, linked = union.read()["name"], service.claim(given)
+    for where in ("/members/me", "/proposals", f"/proposals/{proposal}", f"/proposals/{proposal}/statements", "/campaigns", f"/acts/{act}/receipt"):
+        refused(call(service, "GET", f"/v1/collectives/{union.id}{where}", linked.receipt), 404, "not_found")
+        assert call(service, "GET", f"/v1/collectives/{union.id}{where}", member.receipt).status_code == 200, where
+    refused(call(service, "DELETE", f"/v1/collectives/{union.id}/members/me", linked.receipt), 404, "not_found")
+    there, own = window(service, linked.receipt), window(service, member.receipt)
+    for address in ("/r", "/r/collectives", "/r/calls"):
+        assert name not in there.get(address).text and name in own.get(address).text
+    assert there.get(at(union)).url.path == f"/collectives/{union.id}" and there.get(at(union, f"/proposals/{proposal}")).status_code == 404
+    added(own, Authenticator(service.base))
+    refused(call(service, "POST", f"/v1/collectives/{union.id}/members", linked.receipt, b"{}"), 403, "passkey_needed")  # not: they are in it
+    # Who joins with the receipt for one thing is in with it, and with the one for everything.
+    narrow = service.claim(single)
+    joined(union, narrow)
+    assert Collective(narrow, union.id).me()["member"] == Collective(other, union.id).me()["member"]
+    assert name in window(service, narrow.receipt).get("/r").text
