@@ -41,6 +41,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 DAYS = (30, 90, 182, 365)
 """For how long a mandate can be given on the page."""
 MOST = 30
+MOST_LABS = 200
 TOLD = {
     "joined": say("You are a member now."), "declared": say("We noted it. It counts in votes that begin in a week or later."),
     "mandate": say("From now on the terms of the group count too."), "mandate-ended": say("From now on your own terms count."),
@@ -183,7 +184,7 @@ def home(
         digest=service.policy_digest(runtime, here.collective, now.date()), kinds=telling.KINDS, one=receipt.contribution_id is not None,
         until=[(days, now.date() + timedelta(days=days)) for days in DAYS],
         invitation=None if here.collective.listed else queries.invitation(runtime, collective), **facts(session, runtime, here.collective),
-        interest=None if here.mine.interest is None else session.get(Lab, here.mine.interest), labs=_labs(session),
+        interest=None if here.mine.interest is None else session.get(Lab, here.mine.interest), labs=_labs(session, here.mine.interest),
     )  # fmt: skip
 
 
@@ -209,9 +210,11 @@ def _asked(session: Session, receipt: Receipt, collective: str, now: Any) -> int
     return int(session.execute(query).scalar_one())
 
 
-def _labs(session: Session) -> list[Lab]:
-    """Labs to choose from, by name."""
-    return list(session.exec(select(Lab).order_by(Lab.legal_name).limit(200)))
+def _labs(session: Session, interest: str | None) -> list[Lab]:
+    """Labs to choose from, by name; the member's interest always, so that to note something else does not end it."""
+    found = list(session.exec(select(Lab).order_by(Lab.legal_name).limit(MOST_LABS)))
+    mine = None if interest is None else session.get(Lab, interest)
+    return found if mine is None or mine in found else [mine, *found]
 
 
 @router.post("/r/collectives/{collective}/declare")

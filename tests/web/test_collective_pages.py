@@ -11,7 +11,7 @@ from sayso.collective import Collective
 from app.collectives import proposals
 from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, MinorityReport, Proposal
 from app.kit.db import read
-from app.web import languages
+from app.web import collective_home_pages, languages
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import CHARTER, founded, joined, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
@@ -205,6 +205,23 @@ def test_calls_stand_on_the_pages_of_those_whom_they_reach(service: Service, pla
     assert "Your call is over." in words(post(one, hide[1] + "/end"))
     few = window(service, people(service, service.platform(), 1)[0][0].receipt)
     assert "Fewer than ten people would get the call." in words(post(few, "/r/calls", words="Anybody?"))
+
+
+def test_a_form_keeps_what_it_does_not_ask_for(service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_one_backend(service)
+    (founder, _), *_ = people(service, platform, 1)
+    union = founded(founder, steward_days=90, asks=3)
+    browser = window(service, founder.receipt)
+    home = browser.get(at(union))
+    assert "A steward serves for 90 days at most." in words(home) and "In 7 days a member can propose 3 texts at most." in words(home)
+    form = browser.get(at(union, "/propose?type=charter.amend"))
+    said = {name: hidden(form, name) for name in ("once", "tenure_days", "discussion_days", "ballot_days", "appeal_days", "load")}
+    made = post(browser, at(union, "/propose"), type="charter.amend", words="New.", aim="More.", eligibility="open", values="", dimension="", **said)
+    assert words(made).count("A steward serves for 90 days at most.") == 2, "after as before"
+    assert "the public ledger, with the name of the group" in words(browser.get(at(union, "/propose?type=effect.dispute")))
+    monkeypatch.setattr(collective_home_pages, "MOST_LABS", 0)
+    union.declare(None, lab.id)
+    assert f'<option value="{lab.id}" selected' in browser.get(at(union)).text
 
 
 def test_the_pages_are_easy_to_read_and_say_all_in_one_language(
