@@ -43,14 +43,14 @@ def open_campaign(
 @router.get("/collectives/{collective}/campaigns", response_model=list[CampaignOut], summary="A collective's campaigns")
 def list_campaigns(collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[CampaignOut]:
     """The newest hundred, the newest first."""
-    row, _ = queries.member(session, collective, receipt.contributor_id)
+    row, _ = queries.member(session, collective, Acting.of(receipt))
     return [_told(session, runtime, one) for one in campaigns.of_collective(session, row, MOST)]
 
 
 @router.get("/collectives/{collective}/campaigns/{campaign}", response_model=CampaignOut, summary="A campaign")
 def read_campaign(collective: str, campaign: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> CampaignOut:
     """What it demands and does, until when, and how many pledged, in steps."""
-    queries.member(session, collective, receipt.contributor_id)
+    queries.member(session, collective, Acting.of(receipt))
     return _told(session, runtime, campaigns.find(session, collective, campaign))
 
 
@@ -73,7 +73,7 @@ def take_back_pledge(collective: str, campaign: str, runtime: RuntimeDep, sessio
 @router.get("/collectives/{collective}/strikes", response_model=list[StrikeOut], summary="A collective's strikes")
 def list_strikes(collective: str, session: ReadSessionDep, receipt: Member) -> list[StrikeOut]:
     """Those that were called by vote, the newest first: the newest hundred."""
-    queries.member(session, collective, receipt.contributor_id)
+    queries.member(session, collective, Acting.of(receipt))
     return [
         StrikeOut(
             id=row.id, kind=row.kind, lab=row.lab_id, purpose=row.purpose, until=row.until, campaign=row.campaign_id, since=row.since,

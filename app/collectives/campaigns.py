@@ -55,7 +55,7 @@ def open_one(
 ) -> str:
     """Open a campaign; any member with a voice can. Gives its id. Raises NotFound, Forbidden (no_voice_yet) or Invalid (campaign_invalid)."""
     person = acting(session, runtime, who)
-    row, mine = queries.member(session, collective, who.contributor)
+    row, mine = queries.member(session, collective, who)
     queries.with_voice(mine, now)
     if (given.lab is None) == (given.purpose is None):
         raise Invalid("campaign_invalid", "Name a `lab` or a `purpose` that it is against.")
@@ -124,7 +124,7 @@ def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, cam
     Raises NotFound, Conflict (campaign_over, text_changed) or Invalid (nothing_to_pledge, divert_too_many).
     """
     acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    queries.member(session, collective, who)
     row = find(session, collective, campaign, lock=True)
     _is_open(row, now)
     policy = policy_of(runtime, row)
@@ -167,7 +167,7 @@ def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, 
     """Take one's pledge back, until the campaign ends; gives the act, and its place in the log. Raises NotFound or Conflict
     (campaign_over)."""
     acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    queries.member(session, collective, who)
     row = find(session, collective, campaign, lock=True)
     _is_open(row, now)
     if not pledging.drop(session, runtime, row, who.contributor):

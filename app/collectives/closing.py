@@ -60,9 +60,9 @@ def name_closer(session: Session, runtime: Runtime, who: Acting, collective: str
     Raises NotFound, Forbidden (not_steward) or Conflict (proposal_state, member_uninvolved).
     """
     person = acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal, lock=True)
-    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    _, mine = queries.member(session, collective, who, lock=True)
     lacks_closer(session, row, mine, now)
     if other == collective or session.get(Collective, other) is None:
         raise NotFound("not_found", "Give the id of another collective.")
@@ -89,8 +89,8 @@ def close(session: Session, runtime: Runtime, who: Acting, collective: str, prop
     Raises NotFound, Forbidden (closer_involved), Invalid (closure_uncited) or Conflict (proposal_state, closure_exists).
     """
     person = acting(session, runtime, who)
-    row = queries.proposal(session, collective, threads.readable(session, collective, proposal, who.contributor, now).id, lock=True)
-    mine = queries.membership_of(session, collective, who.contributor, lock=True)
+    row = queries.proposal(session, collective, threads.readable(session, collective, proposal, who, now).id, lock=True)
+    mine = queries.membership_of(session, collective, who, lock=True)
     outside = closer(session, runtime, who, row, mine, now)
     _cited(session, row, given.cites)
     made = random_id("closure_note")
@@ -286,4 +286,4 @@ def _parties(note: ClosureNote, appeal: NoteAppeal) -> set[str]:
 
 def _stewarded(who: Acting) -> sa.Select[tuple[str]]:
     columns = queries.Membership.__table__.c  # type: ignore[attr-defined]
-    return sa.select(columns.collective_id).where(columns.contributor_id == who.contributor, columns.steward, columns.left_at.is_(None))
+    return sa.select(columns.collective_id).where(queries.theirs(who), columns.steward, columns.left_at.is_(None))

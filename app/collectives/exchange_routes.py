@@ -28,7 +28,7 @@ def take_in(collective: str, proposal: str, given: PolisFiles, runtime: RuntimeD
 @router.get(_HERE + "/polis", response_model=PolisOut, summary="A thread as a Polis export")
 def write_out(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> PolisOut:
     """Once it is frozen. No two votes of a member can be joined in it."""
-    queries.member(session, collective, receipt.contributor_id)
+    queries.member(session, collective, Acting.of(receipt))
     comments, votes = exchange.write_out(session, runtime, queries.proposal(session, collective, proposal))
     return PolisOut(comments=comments, votes=votes)
 
@@ -36,7 +36,7 @@ def write_out(collective: str, proposal: str, runtime: RuntimeDep, session: Read
 @router.get(_HERE + "/groups", response_model=GroupsOut, summary="Opinion groups among those whose votes were imported")
 def read_groups(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> GroupsOut:
     """A mirror with its stability, and never a gate. Members' own votes are not in it: they are joined for nobody."""
-    queries.member(session, collective, receipt.contributor_id)
+    queries.member(session, collective, Acting.of(receipt))
     found = exchange.groups(session, queries.proposal(session, collective, proposal))
     seen = found.mirror
     groups = [

@@ -78,9 +78,9 @@ def hide(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     Raises NotFound, Forbidden (not_steward, steward_involved), Invalid (reason_unknown) or Conflict (item_hidden, moderation_settled).
     """
     acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal, lock=True)
-    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    _, mine = queries.member(session, collective, who, lock=True)
     found = _item(session, proposal, item)
     as_steward(mine)
     if conflicted(row, mine) or mine.member in _other_side(session, found):
@@ -115,9 +115,9 @@ def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     Raises NotFound, Forbidden (steward_involved) or Conflict (appeal_settled).
     """
     person = acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    queries.member(session, collective, who)
     row, proposal = _held(session, collective, moderation)
-    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    _, mine = queries.member(session, collective, who, lock=True)
     if mine.member == row.steward:
         raise Forbidden("steward_involved", "Who hid it does not appeal that.")
     if not may_appeal(session, row, mine):
@@ -149,9 +149,9 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     Raises NotFound, Forbidden (not_steward, steward_involved) or Conflict (appeal_settled).
     """
     acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    queries.member(session, collective, who)
     row, proposal = _held(session, collective, moderation)
-    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    _, mine = queries.member(session, collective, who, lock=True)
     as_steward(mine)
     if row.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.", state=row.state)

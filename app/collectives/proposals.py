@@ -55,7 +55,7 @@ def propose(
     strike_invalid, not_urgent).
     """
     person = acting(session, runtime, who)
-    row, mine = queries.member(session, collective, who.contributor, lock=True)
+    row, mine = queries.member(session, collective, who, lock=True)
     queries.with_voice(mine, now)
     brought = {name for name in ("policy", "charter", "subject", "strike", "measured") if getattr(given, name) is not None}
     if brought != _TAKES[given.type]:
@@ -136,7 +136,7 @@ def _about_a_lab(session: Session, collective: str, kind: str, lab: str | None) 
 def amend(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, text: str, *, now: datetime) -> str:
     """Replace the text, while it is discussed: its author alone. Raises NotFound, Forbidden (receipt_scope) or Conflict (proposal_state)."""
     person = acting(session, runtime, who)
-    _, mine = queries.member(session, collective, who.contributor)
+    _, mine = queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal_id, lock=True)
     if row.author != mine.member:
         raise Forbidden("receipt_scope", "Only its author changes a proposal; open another.")
@@ -208,7 +208,7 @@ def dissent(session: Session, runtime: Runtime, who: Acting, collective: str, pr
     Raises NotFound, Forbidden (not_elector), Gone (proposal_state), Conflict (dissents_full) or Invalid (report_too_long).
     """
     person = acting(session, runtime, who)
-    _, mine = queries.member(session, collective, who.contributor)
+    _, mine = queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal_id, lock=True)
     outcome(session, row.id)
     if row.appeal_until <= now or row.ballot_key is None:
@@ -249,7 +249,7 @@ def object_to(session: Session, runtime: Runtime, who: Acting, collective: str, 
     Raises NotFound, Forbidden (no_voice_yet), Conflict (proposal_state, dissents_full) or Invalid (report_too_long).
     """
     person = acting(session, runtime, who)
-    _, mine = queries.member(session, collective, who.contributor)
+    _, mine = queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal_id, lock=True)
     queries.with_voice(mine, now)
     _open_to_objections(row, now)
@@ -259,7 +259,7 @@ def object_to(session: Session, runtime: Runtime, who: Acting, collective: str, 
 def withdraw_objection(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, objection: str, *, now: datetime) -> str:
     """Uphold an objection no longer, while the ballot is open; gives the act. Raises NotFound or Conflict (proposal_state)."""
     person = acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal_id, lock=True)
     found, words = session.get(MinorityReport, objection), session.get(DissentText, objection)
     mine = words is not None and words.contributor_id == who.contributor

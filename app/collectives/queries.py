@@ -1,6 +1,7 @@
 """Reads that the collectives' services share."""
 
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from app.kit.db import for_update
 from app.kit.errors import Forbidden, NotFound
 from app.kit.ids import PREFIXES, encode
 from app.kit.runtime import Runtime
+from app.parties.models import Receipt
 
 Of = TypeVar("Of", Proposal, Campaign)
 FEWEST = 10
@@ -32,6 +34,31 @@ FEWEST = 10
 GROUP_LOCK = timedelta(days=7)
 """How long before a ballot a declared group must have stood to count in it."""
 _UNKNOWN = "Look at the id; it must be of a collective that you belong to, or a public one."
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Who acts, or reads: a contributor, and the one contribution that their receipt is limited to, if it is."""
+
+    contributor: str
+    contribution: str | None
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> "Acting":
+        return cls(receipt.contributor_id, receipt.contribution_id)
+
+    @property
+    def whole(self) -> "Acting":
+        """The same person, whatever receipt they came with."""
+        return Acting(self.contributor, None)
+
+
+def theirs(who: Acting) -> Any:
+    """That a membership is one which their receipt opens: a receipt for everything all of the person's, one for a single thing those that
+    were joined with it. So whoever opens an unused link of the platform's, which is for one thing, learns of no group and acts in none."""
+    columns = Membership.__table__.c  # type: ignore[attr-defined]
+    mine = columns.contributor_id == who.contributor
+    return mine if who.contribution is None else mine & (columns.contribution_id == who.contribution)
 
 
 def pseudonym(runtime: Runtime, collective: str, contributor: str) -> str:
@@ -54,33 +81,31 @@ def collective_of(session: Session, collective: str, *, lock: bool = False) -> C
     return row
 
 
-def membership_of(session: Session, collective: str, contributor: str, *, lock: bool = False) -> Membership | None:
-    """The current membership of a contributor."""
-    query = select(Membership).where(
-        Membership.collective_id == collective, Membership.contributor_id == contributor, Membership.left_at == None
-    )
+def membership_of(session: Session, collective: str, who: Acting, *, lock: bool = False) -> Membership | None:
+    """The current membership that a receipt opens (`theirs`)."""
+    query = select(Membership).where(Membership.collective_id == collective, theirs(who), Membership.left_at == None)
     return session.exec((for_update(query, session) if lock else query).execution_options(populate_existing=lock)).first()
 
 
-def member(session: Session, collective: str, contributor: str, *, lock: bool = False) -> tuple[Collective, Membership]:
+def member(session: Session, collective: str, who: Acting, *, lock: bool = False) -> tuple[Collective, Membership]:
     """Collective and own membership. Raises NotFound (not_found): to who is no member it is not there."""
-    row, mine = collective_of(session, collective), membership_of(session, collective, contributor, lock=lock)
+    row, mine = collective_of(session, collective), membership_of(session, collective, who, lock=lock)
     if mine is None:
         raise NotFound("not_found", _UNKNOWN)
     return row, mine
 
 
-def groups_of(session: Session, contributor: str) -> list[tuple[Collective, Membership]]:
-    """The collectives that somebody belongs to, in the order of joining."""
+def groups_of(session: Session, who: Acting) -> list[tuple[Collective, Membership]]:
+    """The collectives that somebody belongs to, as far as their receipt opens them (`theirs`), in the order of joining."""
     query = select(Collective, Membership).join(Membership, sa.and_(Membership.collective_id == Collective.id))
-    query = query.where(Membership.contributor_id == contributor, Membership.left_at == None)
+    query = query.where(theirs(who), Membership.left_at == None)
     return list(session.exec(query.order_by(Membership.joined_at, Membership.id)))  # type: ignore[arg-type]
 
 
-def readable(session: Session, collective: str, contributor: str | None) -> Collective:
-    """A collective that is public, or that the contributor is a member of. Raises NotFound (not_found)."""
+def readable(session: Session, collective: str, who: Acting | None) -> Collective:
+    """A collective that is public, or that they are a member of. Raises NotFound (not_found)."""
     row = collective_of(session, collective)
-    if not row.listed and (contributor is None or membership_of(session, collective, contributor) is None):
+    if not row.listed and (who is None or membership_of(session, collective, who) is None):
         raise NotFound("not_found", _UNKNOWN)
     return row
 

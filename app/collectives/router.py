@@ -111,7 +111,7 @@ def found(
 @router.get("/collectives/{collective}", response_model=CollectiveOut, summary="A collective's charter and policy")
 def read_collective(collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Reader) -> CollectiveOut:
     """A public one for everybody, another for its members."""
-    return _collective(session, runtime, queries.readable(session, collective, None if receipt is None else receipt.contributor_id))
+    return _collective(session, runtime, queries.readable(session, collective, None if receipt is None else Acting.of(receipt)))
 
 
 def _collective(session: Session, runtime: Runtime, row: Collective) -> CollectiveOut:
@@ -144,7 +144,7 @@ def read_membership(collective: str, session: ReadSessionDep, receipt: Member) -
 
 
 def _mine(session: Session, collective: str, receipt: Receipt) -> MemberOut:
-    _, mine = queries.member(session, collective, receipt.contributor_id)
+    _, mine = queries.member(session, collective, Acting.of(receipt))
     mandates = [
         MandateOut(
             id=m.id, kinds=None if m.kinds is None else m.kinds.strip(",").split(","), contribution=m.contribution_id, expires_on=m.expires_on,
@@ -194,14 +194,14 @@ def end_mandate(collective: str, mandate: str, runtime: RuntimeDep, session: Ses
 
 
 def _done(session: Session, collective: str, receipt: Receipt, act: str) -> ActDoneOut:
-    row = service.act_of(session, collective, receipt.contributor_id, act)
+    row = service.act_of(session, collective, Acting.of(receipt), act)
     return ActDoneOut(act=row.id, log_index=row.log_index)
 
 
 @router.get("/collectives/{collective}/acts/{act}/receipt", response_model=ReceiptFile, summary="The receipt of an act of mine there")
 def act_receipt(collective: str, act: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ReceiptFile:
     """For `sayso verify receipt`. Ballots have none: nobody can be made to show how they voted."""
-    row = service.act_of(session, collective, receipt.contributor_id, act)
+    row = service.act_of(session, collective, Acting.of(receipt), act)
     file, _ = receipts.act_file(session, runtime, receipt.contributor_id, session.get_one(LogEntry, row.log_index))
     return ReceiptFile(**file)
 
@@ -232,7 +232,7 @@ def propose(
 def list_proposals(
     collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member, cursor: Annotated[str | None, Query(max_length=400)] = None
 ) -> ProposalPage:
-    queries.member(session, collective, receipt.contributor_id)
+    queries.member(session, collective, Acting.of(receipt))
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"proposals/{collective}/{receipt.id}"
     rows, last = proposals.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
@@ -241,7 +241,7 @@ def list_proposals(
 
 @router.get("/collectives/{collective}/proposals/{proposal}", response_model=ProposalOut, summary="A proposal")
 def read_proposal(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ProposalOut:
-    return _proposal(session, runtime, threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now()))
+    return _proposal(session, runtime, threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now()))
 
 
 @router.put("/collectives/{collective}/proposals/{proposal}/text", response_model=ProposalOut, summary="Change a proposal's text")
@@ -277,7 +277,7 @@ def vote(collective: str, proposal: str, given: BallotIn, runtime: RuntimeDep, s
 @router.get("/collectives/{collective}/proposals/{proposal}/outcome", response_model=OutcomeFile, summary="An outcome, to be counted again")
 def read_outcome(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Reader) -> OutcomeFile:
     """For `sayso recount`. Everybody may read a public collective's, unless fewer than ten could vote."""
-    mine = None if receipt is None else receipt.contributor_id
+    mine = None if receipt is None else Acting.of(receipt)
     queries.readable(session, collective, mine)
     row = queries.proposal(session, collective, proposal)
     few = row.electorate_size is None or row.electorate_size < queries.FEWEST
@@ -337,7 +337,7 @@ def withdraw_objection(
     summary="Minority reports on an outcome, and objections to its proposal",
 )
 def read_reports(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> list[ReportOut]:
-    queries.member(session, collective, receipt.contributor_id)
+    queries.member(session, collective, Acting.of(receipt))
     row = queries.proposal(session, collective, proposal)
     return [_report(session, one) for one in queries.reports_of(session, row.id)]
 

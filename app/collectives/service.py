@@ -6,7 +6,6 @@ the log, as a platform's floor does; what a lab signed for and got before is for
 """
 
 import hmac
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from app.collectives.models import (
     Mandate,
     Membership,
 )
+from app.collectives.queries import Acting as Acting
 from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, MandateIn
 from app.consents.models import Narrowing
 from app.consents.policies import PolicyBook, StoredPolicy
@@ -33,27 +33,15 @@ from app.contributions.models import KINDS
 from app.core.canonical import canonical, sha256_hex
 from app.core.electing import RuleError, decisions
 from app.kit import journal
-from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
+from app.kit.errors import Conflict, Invalid, NotFound, Unauthorised
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties import contributors, passkeys
 from app.parties.contributors import Person
-from app.parties.models import Lab, Receipt
+from app.parties.models import Lab
 
 LONGEST = timedelta(days=365)
-
-
-@dataclass(frozen=True)
-class Acting:
-    """Who acts: a contributor, and the one contribution that their receipt is limited to, if it is."""
-
-    contributor: str
-    contribution: str | None
-
-    @classmethod
-    def of(cls, receipt: Receipt) -> "Acting":
-        return cls(receipt.contributor_id, receipt.contribution_id)
 
 
 def acting(session: Session, runtime: Runtime, who: Acting) -> Person:
@@ -142,16 +130,19 @@ def join(session: Session, runtime: Runtime, who: Acting, collective: str, given
     if not row.listed and not hmac.compare_digest((given.invitation or "").encode("utf-8", "replace"), wanted.encode()):
         raise NotFound("not_found", "Ask a member for the invitation, and look at the id.")
     charter = queries.charter(session, collective, row.charter_n)
-    if queries.membership_of(session, collective, who.contributor) is not None:
+    if queries.membership_of(session, collective, who) is not None:
         raise Conflict("already_member", "Nothing more is needed; read your membership.")
     vouched = None
     if charter["eligibility"] == "code":
         vouched = eligibility.use(session, collective, given.eligibility_code, now=now)
+    _known(charter, given.declared)
+    body: dict[str, Any] = {"collective": collective, "declared": given.declared}
+    # Before it is said that they are a member by another receipt: with a passkey nobody else learns that by trying to join.
+    proven = proof(session, runtime, who, "membership.begun", body, now)
     mine = _enrol(session, runtime, collective, who, now, now + timedelta(days=charter["tenure_days"]), eligible_by=vouched)
     _declare(charter, mine, given.declared, now)
     session.flush()
-    body: dict[str, Any] = {"collective": collective, "declared": given.declared}
-    body |= {"member": mine.member, **proof(session, runtime, who, "membership.begun", body, now)}
+    body |= {"member": mine.member, **proven}
     return _personal(session, who, person, collective, "membership.begun", body, now)
 
 
@@ -179,7 +170,7 @@ def declare(session: Session, runtime: Runtime, who: Acting, collective: str, gi
     Raises NotFound or Invalid (group_unknown).
     """
     person = acting(session, runtime, who)
-    row, mine = queries.member(session, collective, who.contributor, lock=True)
+    row, mine = queries.member(session, collective, who, lock=True)
     _declare(queries.charter(session, collective, row.charter_n), mine, given.declared, now)
     mine.interest = given.interest
     session.add(mine)
@@ -189,10 +180,14 @@ def declare(session: Session, runtime: Runtime, who: Acting, collective: str, gi
     return _personal(session, who, person, collective, "membership.declared", body, now)
 
 
-def _declare(charter: dict[str, Any], mine: Membership, value: str | None, now: datetime) -> None:
+def _known(charter: dict[str, Any], value: str | None) -> None:
     known = [] if charter["dimension"] is None else charter["dimension"]["values"]
     if value is not None and value not in known:
         raise Invalid("group_unknown", "Declare one of the values in `known`, or none.", known=known)
+
+
+def _declare(charter: dict[str, Any], mine: Membership, value: str | None, now: datetime) -> None:
+    _known(charter, value)
     if value != mine.declared:
         mine.declared, mine.declared_at = value, now
 
@@ -205,9 +200,10 @@ def leave(
     Raises NotFound (not_found), also where another `membership` is meant.
     """
     person = acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    looked = who if act is None else who.whole  # done again from the journal: it was theirs to do
+    queries.member(session, collective, looked)
     weighing.hold_discussed(session, collective)
-    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    _, mine = queries.member(session, collective, looked, lock=True)
     if membership not in (None, mine.id):
         raise NotFound("not_found", "That membership ended before.")
     mine.left_at = now
@@ -230,16 +226,15 @@ def give_mandate(
 ) -> str:  # fmt: skip
     """Let the collective's policy govern what one gave, or some kinds of it, until a day. Gives the mandate's id, which is the act's.
 
-    Raises NotFound, Invalid (mandate_too_long, kind_unknown), Forbidden (receipt_scope) or Conflict (mandate_policy_changed).
+    Raises NotFound, Invalid (mandate_too_long, kind_unknown) or Conflict (mandate_policy_changed).
     """
     person = acting(session, runtime, who)
     again = act is not None
-    if again and queries.membership_of(session, collective, who.contributor) is None:
+    looked = who.whole if again else who
+    if again and queries.membership_of(session, collective, looked) is None:
         tenure = queries.charter(session, collective, queries.collective_of(session, collective).charter_n)["tenure_days"]
         _enrol(session, runtime, collective, who, now, now + timedelta(days=tenure), membership=membership)
-    row, mine = queries.member(session, collective, who.contributor, lock=True)
-    if who.contribution is not None and mine.contribution_id not in (None, who.contribution):
-        raise Forbidden("receipt_scope", "Use the receipt that you joined with, or one for all you gave.")
+    row, mine = queries.member(session, collective, looked, lock=True)
     if not again and not now.date() < given.expires_on <= now.date() + LONGEST:
         raise Invalid("mandate_too_long", "Choose a day from tomorrow to a year from today.")
     if given.kinds is not None and set(given.kinds) - set(KINDS):
@@ -278,7 +273,7 @@ def end_mandate(
     Raises NotFound (not_found) or Conflict (mandate_ended).
     """
     person = acting(session, runtime, who)
-    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    _, mine = queries.member(session, collective, who if act is None else who.whole, lock=True)
     row = session.get(Mandate, mandate, populate_existing=True)
     if row is None or row.membership_id != mine.id or who.contribution not in (None, row.contribution_id):
         raise NotFound("not_found", "Look at the mandate's id; it must be one of yours.")
@@ -374,10 +369,12 @@ def keep_act(session: Session, who: Acting, collective: str, act: str, kind: str
     return act
 
 
-def act_of(session: Session, collective: str, contributor: str, act: str) -> CollectiveAct:
-    """An act of one's own. Raises NotFound (not_found)."""
+def act_of(session: Session, collective: str, who: Acting, act: str) -> CollectiveAct:
+    """An act of one's own, also in a collective that one left. Raises NotFound (not_found)."""
     row = session.get(CollectiveAct, act)
-    if row is None or (row.contributor_id, row.collective_id) != (contributor, collective):
+    was = select(Membership.id).where(Membership.collective_id == collective, queries.theirs(who)).limit(1)
+    opens = who.contribution is None or session.exec(was).first() is not None
+    if row is None or not opens or (row.contributor_id, row.collective_id) != (who.contributor, collective):
         raise NotFound("not_found", "Look at the id; it must be one of yours.")
     return row
 

@@ -6,6 +6,7 @@ from sqlmodel import Session, select
 
 from app.collectives import closing, moderating, queries, threads, weighing
 from app.collectives.models import Proposal
+from app.collectives.queries import Acting
 from app.collectives.thread_models import (
     Amendment,
     Comment,
@@ -30,7 +31,7 @@ from app.parties.models import Receipt
 
 
 def _sees_hidden(session: Session, collective: str, receipt: Receipt) -> bool:
-    mine = queries.membership_of(session, collective, receipt.contributor_id)
+    mine = queries.membership_of(session, collective, Acting.of(receipt))
     return mine is not None and mine.steward
 
 
@@ -55,7 +56,7 @@ def statements(
 ) -> list[StatementOut]:  # fmt: skip
     """A proposal's statements in the order of the log; `only` those with these ids, or whose answer has. `owed` is which are owed an answer,
     where the caller knows, or does not ask. Raises NotFound (not_found) for who may not read it."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
+    row = threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now())
     rows = threads.statements(session, row.id, only)
     words = _Words(
         session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]

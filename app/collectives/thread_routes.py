@@ -112,7 +112,7 @@ def list_comments(
     collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member, cursor: Cursor = None
 ) -> CommentPage:
     """In the order in which they were made."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
+    row = threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now())
     listing = f"comments/{proposal}/{receipt.id}"
     rows = deliberating.comments(session, row.id, _after(runtime, listing, cursor), PAGE)
     following = _next(runtime, listing, [one.log_index for one in rows])
@@ -122,7 +122,7 @@ def list_comments(
 @router.get(_HERE + "/thread", response_model=ThreadOut, summary="A thread's digest, and what it is of")
 def read_thread(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ThreadOut:
     """Frozen with the text: its SHA-256 stands in the leaf that opens the ballot. Before, as it would be frozen now."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
+    row = threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now())
     thread = session.get(ProposalThread, row.id)
     frozen = None if thread is None or thread.body is None else bytes(thread.body)
     body = frozen
@@ -148,7 +148,7 @@ def list_moderations(
     collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Reader, cursor: Cursor = None
 ) -> ModerationLog:
     """A public one's for everybody, another's for its members: what was hidden, why, and what became of the appeal."""
-    queries.readable(session, collective, None if receipt is None else receipt.contributor_id)
+    queries.readable(session, collective, None if receipt is None else Acting.of(receipt))
     listing = f"moderations/{collective}"
     cursors: Cursors = runtime.parts["cursors"]
     rows = moderating.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
@@ -195,7 +195,7 @@ def amend(
 @router.get(_HERE + "/amendments", response_model=list[AmendmentOut], summary="Amendments to a proposal")
 def list_amendments(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[AmendmentOut]:
     """The oldest first."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
+    row = threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now())
     return telling.amendments(session, runtime, collective, amendments.of(session, row.id), receipt)
 
 
@@ -227,7 +227,7 @@ def close(collective: str, proposal: str, given: ClosureIn, runtime: RuntimeDep,
 @router.get(_HERE + "/closure-notes", response_model=list[ClosureOut], summary="Closure notes on an outcome")
 def list_notes(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> list[ClosureOut]:
     """The one that stands, and those that were struck."""
-    row = threads.readable(session, collective, proposal, receipt.contributor_id, runtime.clock.now())
+    row = threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now())
     return telling.notes(session, runtime, collective, row.id, receipt)
 
 

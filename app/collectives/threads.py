@@ -64,9 +64,9 @@ class Entered:
 def enter(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, *, now: datetime) -> Entered:
     """A member with a voice, the proposal's row held and then their own. Raises NotFound or Forbidden (no_voice_yet)."""
     person = acting(session, runtime, who)
-    queries.member(session, collective, who.contributor)
+    queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal, lock=True)
-    _, mine = queries.member(session, collective, who.contributor, lock=True)
+    _, mine = queries.member(session, collective, who, lock=True)
     queries.with_voice(mine, now)
     return Entered(person, mine, row)
 
@@ -77,16 +77,16 @@ def still_open(row: Proposal, now: datetime) -> None:
         raise Conflict("thread_frozen", "Say it in an objection or a minority report: text and thread are frozen.", state=row.state)
 
 
-def readable(session: Session, collective: str, proposal: str, contributor: str, now: datetime) -> Proposal:
+def readable(session: Session, collective: str, proposal: str, who: Acting, now: datetime) -> Proposal:
     """A proposal for a member, or for a steward of another collective while they are to close it: until a note stands, or it is too late
     for one. Raises NotFound (not_found)."""
-    if queries.membership_of(session, collective, contributor) is None:
+    if queries.membership_of(session, collective, who) is None:
         standing = sa.select(ClosureNote.id).where(ClosureNote.proposal_id == proposal, ClosureNote.state == "stands")  # type: ignore[call-overload]
         late = sa.literal(now + TO_APPEAL, Instant())
         waits = sa.select(Proposal.id).where(Proposal.id == proposal, Proposal.appeal_until > late, ~standing.exists())  # type: ignore[call-overload]
         closers = sa.select(Closer.collective_id).where(Closer.proposal_id == proposal)  # type: ignore[call-overload]
         query = select(Membership.id).where(
-            Membership.contributor_id == contributor, Membership.steward, Membership.left_at == None,
+            queries.theirs(who), Membership.steward, Membership.left_at == None,
             Membership.collective_id.in_(closers), waits.exists(),  # type: ignore[attr-defined]
         )
         if session.exec(query.limit(1)).first() is None:

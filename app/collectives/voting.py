@@ -65,7 +65,7 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     Raises NotFound, Conflict (proposal_state, text_changed), Forbidden (not_elector) or Invalid (reasons_missing).
     """
     acting(session, runtime, who)
-    _, mine = queries.member(session, collective, who.contributor)
+    _, mine = queries.member(session, collective, who)
     # Under the row's lock: the count waits for ballots under way, and they for it.
     row = queries.proposal(session, collective, proposal_id, lock=True)
     if row.state != "ballot" or row.close_at <= now:

@@ -197,6 +197,7 @@ CODES: dict[str, str] = {
     "text_changed": "The text that is voted on is another than the one that was read.",
     "report_too_long": "A minority report has at most 2,000 words.",
     "cohort_too_small": "Fewer than ten people would get the call.",
+    "collective_not_public": "A call asks people into a public group alone.",
     "calls_open": "As many calls of this person stand as may at once.",
     # deliberating
     "thread_frozen": "The thread around the proposal is frozen; nothing is added to it.",

@@ -11,8 +11,8 @@ from app.revocations.convening import MOST_LETTERS
 
 
 class CallIn(In):
-    """`release`: to all whose work is in it with mine. Without it, to all who are known through the same platform as I am. `collective`: one
-    of mine, that whoever reads the call may join."""
+    """`release`: to all whose work is in it with mine. Without it, to all who are known through the same platform as I am. `collective`: a
+    public one of mine, that whoever reads the call may join."""
 
     text: Annotated[str, StringConstraints(min_length=1, max_length=MOST_LETTERS, pattern=NO_NUL)]
     release: Id | None = None
@@ -20,15 +20,14 @@ class CallIn(In):
 
 
 class CallOut(Out):
-    """Who called is told to nobody, and neither is to whom else it went. `name`: of the collective, where it is public; where it is not,
-    `invitation` lets whoever reads it join."""
+    """Who called is told to nobody, and neither is to whom else it went. `collective` and `name`: of the public collective that they ask
+    into, while they are in it."""
 
     id: str
     mine: bool
     text: str
     collective: str | None
     name: str | None
-    invitation: str | None
     opened_on: date
     expires_on: date
 

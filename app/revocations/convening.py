@@ -2,7 +2,9 @@
 same platform. It stands on the pages of those people and nowhere else.
 
 Who called is told to nobody, and neither is to whom else a call went, so that no reader learns through which platform others give. Nothing
-of it is a platform's: it can neither see a call nor keep one back. Below ten people there is no call, since few would know who it was.
+of it is a platform's: its token reads no call and keeps none back. That it gives something as a person and reads as one cannot be prevented.
+A call goes to people whom its author does not know, so it asks them into public collectives alone: whoever has the invitation of another can
+join it for ever. Below ten people there is no call, since few would know who it was.
 """
 
 from dataclasses import dataclass
@@ -41,15 +43,13 @@ _CALL, _HIDDEN, _WHO = Call.__table__, CallHidden.__table__, Contributor.__table
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A call as somebody it reaches reads it, or who may end it (`mine`). `name` is None where the collective is not public, and `invitation`
-    then lets a reader join it."""
+    """A call as somebody it reaches reads it, or who may end it (`mine`). `collective` and `name` are of a public one that its author is in."""
 
     id: str
     mine: bool
     text: str
     collective: str | None
     name: str | None
-    invitation: str | None
     opened_on: date
     expires_on: date
 
@@ -58,10 +58,10 @@ def open_call(
     session: Session, runtime: Runtime, holder: Holder, text: str, release: str | None, collective: str | None, *, now: datetime
 ) -> str:
     """Call all people of a `release` that holds something of the caller's, or (None) all who are known through the caller's platform; with a
-    `collective` of the caller's that they may join. Gives the call's id, which is the act's.
+    public `collective` of the caller's that they may join. Gives the call's id, which is the act's.
 
-    Raises Unauthorised (token_invalid), NotFound (not_found), Invalid (cohort_too_small), Conflict (calls_open), and what `passkeys.prove`
-    raises.
+    Raises Unauthorised (token_invalid), NotFound (not_found), Invalid (cohort_too_small, collective_not_public), Conflict (calls_open), and
+    what `passkeys.prove` raises.
     """
     person = person_acting(session, runtime, holder.contributor, exclusive=True)  # of two at once the second counts the first
     platform = None
@@ -77,7 +77,9 @@ def open_call(
     if len(session.execute(people.distinct().limit(FEWEST)).all()) < FEWEST:
         raise Invalid("cohort_too_small", f"Call at least {FEWEST} people: fewer would know who it was.")
     if collective is not None:
-        collectives.member(session, collective, holder.contributor)
+        there, _ = collectives.member(session, collective, collectives.Acting(holder.contributor, holder.contribution))
+        if not there.listed:
+            raise Invalid("collective_not_public", "Hand the invitation only to people whom you know, or call them without the group.")
     _make_room(session, holder.contributor, now)
     said = {
         "contribution": holder.contribution, "release": release, "collective": collective, "text_sha256": sha256_hex(text.encode()),
@@ -149,13 +151,15 @@ def _reaches(session: Session, holder: Holder, now: datetime) -> Any:
     return sa.and_(_CALL.c.expires_on > now.date(), sa.or_(_CALL.c.platform_id == platform, there.exists()), _CALL.c.id.not_in(hid), other)
 
 
-def _told(session: Session, runtime: Runtime, holder: Holder, row: Call, text: str) -> Heard:
-    name = invitation = None
-    if row.collective_id is not None:
-        found = collectives.collective_of(session, row.collective_id)
-        name, invitation = (found.name, None) if found.listed else (None, collectives.invitation(runtime, found.id))
+def _told(session: Session, holder: Holder, row: Call, text: str) -> Heard:
+    found = None if row.collective_id is None else collectives.collective_of(session, row.collective_id)
+    author = collectives.Acting(row.contributor_id, None)
+    if found is not None and (not found.listed or collectives.membership_of(session, found.id, author) is None):
+        found = None
+    # By a receipt for one thing only what was called with it, as `end` has it: else a link of the platform's would tell who called.
     mine = row.contributor_id == holder.contributor and holder.contribution in (None, row.contribution_id)
-    return Heard(row.id, mine, text, row.collective_id, name, invitation, row.opened_at.date(), row.expires_on)
+    group, name = (None, None) if found is None else (found.id, found.name)
+    return Heard(row.id, mine, text, group, name, row.opened_at.date(), row.expires_on)
 
 
 def end(session: Session, runtime: Runtime, holder: Holder, call: str, *, now: datetime) -> str:

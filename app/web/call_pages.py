@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session
 
 from app.collectives import queries
+from app.collectives.models import Collective, Membership
 from app.collectives.service import Acting
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -30,6 +31,11 @@ def _holder(who: Acting) -> Holder:
     return Holder(who.contributor, who.contribution)
 
 
+def _public(session: Session, who: Acting) -> list[tuple[Collective, Membership]]:
+    """The groups that a call can ask others into."""
+    return [one for one in queries.groups_of(session, who) if one[0].listed]
+
+
 @router.get("/r/calls")
 def calls(
     request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: Annotated[str, Query(max_length=20)] = "",
@@ -38,7 +44,7 @@ def calls(
     """The calls that reach me, mine, and the form to open one."""
     receipt = person(request, session)
     return page(
-        "calls.html", **calls_to(session, runtime, receipt, at), groups=queries.groups_of(session, receipt.contributor_id), done=TOLD.get(done),
+        "calls.html", **calls_to(session, runtime, receipt, at), groups=_public(session, Acting.of(receipt)), done=TOLD.get(done),
         releases=timeline.went(session, receipt, MOST_RELEASES), most=convening.MOST_LETTERS, fewest=convening.FEWEST, once=fresh_key(),
         days=convening.LIFE.days, most_open=convening.MOST_OPEN,
     )  # fmt: skip

@@ -41,6 +41,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 DAYS = (30, 90, 182, 365)
 """For how long a mandate can be given on the page."""
 MOST = 30
+MOST_LABS = 200
 TOLD = {
     "joined": say("You are a member now."), "declared": say("We noted it. It counts in votes that begin in a week or later."),
     "mandate": say("From now on the terms of the group count too."), "mandate-ended": say("From now on your own terms count."),
@@ -66,7 +67,7 @@ def mine(request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: W
     """Those I belong to, calls, and the ways to join or found one."""
     receipt = person(request, session)
     return page(
-        "collectives_mine.html", groups=queries.groups_of(session, receipt.contributor_id), done=TOLD.get(done or ""),
+        "collectives_mine.html", groups=queries.groups_of(session, Acting.of(receipt)), done=TOLD.get(done or ""),
         **calls_to(session, runtime, receipt),
     )  # fmt: skip
 
@@ -139,7 +140,7 @@ def _look(request: Request, runtime: Runtime, collective: str, invitation: str) 
         good = row is not None and hmac.compare_digest(invitation.encode(), queries.invitation(runtime, row.id).encode())
         if row is None or not (row.listed or good):
             raise NotFound("not_found", "Go back and copy the id, and for a group that is not public its invitation, whole.")
-        if queries.membership_of(session, row.id, receipt.contributor_id) is not None:
+        if queries.membership_of(session, row.id, Acting.of(receipt)) is not None:
             return RedirectResponse(f"/r/collectives/{row.id}", 303, NO_STORE)
         return page("collective_join.html", **facts(session, runtime, row), invitation=invitation)
 
@@ -170,7 +171,7 @@ def home(
     """A collective as its members meet it. Who is no member is led to its public page, where it has one."""
     receipt = person(request, session)
     row = session.get(Collective, collective)
-    if row is not None and row.listed and queries.membership_of(session, collective, receipt.contributor_id) is None:
+    if row is not None and row.listed and queries.membership_of(session, collective, Acting.of(receipt)) is None:
         return RedirectResponse(f"/collectives/{collective}", 303, NO_STORE)
     here = member(request, session, collective)
     assert here.mine is not None
@@ -186,7 +187,7 @@ def home(
         digest=service.policy_digest(runtime, here.collective, now.date()), kinds=telling.KINDS, one=receipt.contribution_id is not None,
         until=[(days, now.date() + timedelta(days=days)) for days in DAYS],
         invitation=None if here.collective.listed else queries.invitation(runtime, collective), **facts(session, runtime, here.collective),
-        interest=None if here.mine.interest is None else session.get(Lab, here.mine.interest), labs=_labs(session),
+        interest=None if here.mine.interest is None else session.get(Lab, here.mine.interest), labs=_labs(session, here.mine.interest),
     )  # fmt: skip
 
 
@@ -218,9 +219,11 @@ def _asked(session: Session, receipt: Receipt, collective: str, now: Any) -> int
     return int(session.execute(query).scalar_one())
 
 
-def _labs(session: Session) -> list[Lab]:
-    """Labs to choose from, by name."""
-    return list(session.exec(select(Lab).order_by(Lab.legal_name).limit(200)))
+def _labs(session: Session, interest: str | None) -> list[Lab]:
+    """Labs to choose from, by name; the member's interest always, so that to note something else does not end it."""
+    found = list(session.exec(select(Lab).order_by(Lab.legal_name).limit(MOST_LABS)))
+    mine = None if interest is None else session.get(Lab, interest)
+    return found if mine is None or mine in found else [mine, *found]
 
 
 @router.post("/r/collectives/{collective}/declare")

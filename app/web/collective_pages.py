@@ -68,7 +68,7 @@ def person(request: Request, session: Session) -> Receipt:
 def member(request: Request, session: Session, collective: str) -> Here:
     """A member on a page of their collective. Raises NotFound (not_found): to who is no member it is not there."""
     receipt = person(request, session)
-    row, mine = queries.member(session, collective, receipt.contributor_id)
+    row, mine = queries.member(session, collective, Acting.of(receipt))
     return Here(receipt, Acting.of(receipt), row, queries.charter(session, row.id, row.charter_n), mine)
 
 
@@ -76,8 +76,8 @@ def reader(request: Request, session: Session, collective: str, proposal: str) -
     """Somebody who may read a proposal: a member, or a steward of another collective that is to close it. The charter is the one that the
     proposal is decided by. Raises NotFound (not_found)."""
     receipt = person(request, session)
-    row = threads.readable(session, collective, proposal, receipt.contributor_id, get_runtime(request).clock.now())
-    mine = queries.membership_of(session, collective, receipt.contributor_id)
+    row = threads.readable(session, collective, proposal, Acting.of(receipt), get_runtime(request).clock.now())
+    mine = queries.membership_of(session, collective, Acting.of(receipt))
     charter = queries.charter(session, collective, row.charter_n)
     return Here(receipt, Acting.of(receipt), queries.collective_of(session, collective), charter, mine), row
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from app.collectives.deliberating import ASKS
 from app.collectives.models import Proposal
 from app.collectives.queries import rules_of
 from app.collectives.threads import last_statement
@@ -64,6 +65,10 @@ def charter(body: dict[str, Any]) -> list[Said]:
         say_many("At most %(num)s vote begins in 30 days.", "At most %(num)s votes begin in 30 days.", body["load"]),
         say_many(
             "What was agreed holds for %(num)s day.", "What was agreed holds for %(num)s days, then it must be agreed anew.", body["review_days"],
+        ),
+        say_many("A steward serves for %(num)s day at most.", "A steward serves for %(num)s days at most.", body.get("steward_days", 365)),
+        say_many(
+            "In 7 days a member can propose %(num)s text at most.", "In 7 days a member can propose %(num)s texts at most.", body.get("asks", ASKS),
         ),
     ]  # fmt: skip
     if body.get("requests", "policy") == "decide":

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
 from app.collectives import closing, queries, telling, threads
-from app.collectives.models import Collective, DissentText, OutcomeRow
+from app.collectives.models import Collective, DissentText, OutcomeRow, Refusal
 from app.collectives.service import Acting
 from app.collectives.thread_models import Comment
 from app.collectives.thread_schemas import CloserIn, ClosureIn, DecideIn, NoteAppealIn
@@ -24,6 +24,7 @@ from app.web.thread_pages import PROPOSAL, around, base_of, yes
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 MOST_CITED = 300
 """Arguments that can be chosen from on the page; a longer thread's others are cited through the API."""
+UNREAD = say("Its words are for members alone.")
 _KINDS = {"mrp": say("An objection"), "stm": say("A statement"), "cmt": say("A comment")}
 
 
@@ -38,7 +39,7 @@ def show_closing(collective: str, proposal: str, request: Request, runtime: Runt
     return page(
         "closing.html", notes=notes, counted=session.get(OutcomeRow, row.id) is not None, labels=closing.labels(session, row, now),
         until=row.appeal_until - threads.TO_APPEAL, writes=writes, cited=cited[:MOST_CITED], told={one: (kind, text) for one, kind, text in cited},
-        outside=_named(session, [note.outside for note in notes if note.outside is not None]),
+        told_to=session.get(Refusal, row.id) is not None, outside=_named(session, [note.outside for note in notes if note.outside is not None]),
         names=mine is not None and may(lambda: closing.lacks_closer(session, row, mine, now)),
         appeals=values["voice"] and may(lambda: closing.appealable(session, row, now)),
         decides=values["voice"] and may(lambda: closing.decidable(session, row, mine)), **values,
@@ -54,15 +55,17 @@ def may(check: Callable[[], Any]) -> bool:
 
 
 def _arguments(session: Session, runtime: Runtime, values: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    """What can be cited, as (id, kind, words): objections and reports, then statements by how many disagree, then comments."""
+    """What can be cited, as (id, kind, words): objections and reports, then statements by how many disagree, then comments. Who is to close
+    for another group can cite an objection, whose words are for members, and reads the rest."""
     here, row = values["here"], values["row"]
-    filed = [one.id for one in queries.reports_of(session, row.id)]
-    objections = session.exec(select(DissentText).where(DissentText.report_id.in_(filed))) if filed else ()  # type: ignore[attr-defined]
+    reports = [one.id for one in queries.reports_of(session, row.id)]
+    objections = session.exec(select(DissentText).where(DissentText.report_id.in_(reports))) if reports else ()  # type: ignore[attr-defined]
     said_on = telling.statements(session, runtime, here.collective.id, row.id, here.receipt, owed=())
     statements = sorted(said_on, key=lambda one: -one.totals.disagree)
     rows = list(session.exec(select(Comment).where(Comment.proposal_id == row.id).order_by(Comment.log_index)))  # type: ignore[arg-type]
     comments = telling.comments(session, runtime, here.collective.id, rows, here.receipt)
-    said = [*((one.report_id, one.text) for one in objections), *((one.id, one.text) for one in (*statements, *comments))]
+    filed = [(one.report_id, str(UNREAD) if here.mine is None else one.text) for one in objections]
+    said = [*filed, *((one.id, one.text) for one in (*statements, *comments))]
     return [(one, _KINDS[one[:3]], text) for one, text in said if text is not None]
 
 
@@ -78,7 +81,7 @@ async def close(collective: str, proposal: str, request: Request, runtime: Runti
         advice = "Go back, write at most 10000 letters, and choose the best point against it."
         given = built(ClosureIn, advice, text=words(form, "text"), cites=form.get("cites") or None)
         closing.close(session, runtime, who, collective, proposal, given, now=runtime.clock.now())
-        outside = queries.membership_of(session, collective, who.contributor) is None
+        outside = queries.membership_of(session, collective, who) is None
         # With the note a steward of another group has done what they were asked for, and reads here no more.
         return "/r/collectives?done=closed" if outside else f"{base_of(collective, proposal)}/closing"
 

@@ -14,6 +14,7 @@ from app.collectives import closing, proposals, queries, strikes, threads, votin
 from app.collectives.electorate import tag_of
 from app.collectives.models import (
     BallotRow,
+    Campaign,
     DissentText,
     LabRefusal,
     Membership,
@@ -30,6 +31,7 @@ from app.core.deed import beside
 from app.core.evaluation import parse_use
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import NotFound
 from app.kit.runtime import Runtime
 from app.log import proofs
 from app.parties.models import Lab
@@ -71,13 +73,20 @@ def read_proposal(
         type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,
         effect=_effect(session, runtime, here, row), rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
-        outcome=None if found is None else json.loads(bytes(found.body)), decided=found, verdicts=told.VERDICTS, grounds=GROUNDS,
+        outcome=None if found is None else json.loads(bytes(found.body)), counts=_shows_counts(here, row), decided=found,
+        verdicts=told.VERDICTS, grounds=GROUNDS,
         labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, here, row),
         may_close=may(lambda: closing.closer(session, runtime, here.who, row, here.mine, now)), appealable=row.appeal_until > now,
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
         petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def _shows_counts(here: Here, row: Proposal) -> bool:
+    """Whether the reader is told the counts: a member, or anybody where all may read them. A steward of another group who is to close learns
+    no more of how few voted, or of a private group, than the API tells them."""
+    return here.mine is not None or (here.collective.listed and (row.electorate_size or 0) >= queries.FEWEST)
 
 
 def _may_object(here: Here, row: Proposal, now: Any) -> bool:
@@ -96,18 +105,22 @@ def _voted(session: Session, row: Proposal, tag: str) -> BallotRow | None:
 
 
 def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> dict[str, Any]:
-    """What it would change: terms or rules before and after, or whom it is about."""
+    """What it would change: terms or rules before (for members) and after, or whom it is about."""
     book: PolicyBook = runtime.parts["policies"]
     effect: dict[str, Any] = {}
     if row.policy_id is not None:
         effect["policy"] = beside(book.by_ids([row.policy_id])[row.policy_id].terms, deed_language())
-        effect["policy_before"] = policy_now(runtime, here.collective)
+        if here.mine is not None:
+            effect["policy_before"] = policy_now(runtime, here.collective)
     if row.charter is not None:
         after = json.loads(bytes(row.charter))
-        before = queries.charter(session, row.collective_id, row.charter_n)
-        effect["charter"], effect["charter_before"] = _rules(after), _rules(before)
+        effect["charter"] = _rules(after)
+        if here.mine is not None:
+            effect["charter_before"] = _rules(queries.charter(session, row.collective_id, row.charter_n))
     if row.strike is not None:
-        effect["strike"] = strike_pages.described(session, _with_day(strikes.read_terms(row.strike)))
+        terms = strikes.read_terms(row.strike)
+        effect["strike"] = strike_pages.described(session, _with_day(terms))
+        effect["campaign"] = None if terms.get("campaign") is None else session.get(Campaign, terms["campaign"])
     if row.type.startswith("licence.") and row.subject is not None:
         effect["lab"] = session.get(Lab, row.subject)
         if row.request_id is not None:
@@ -137,18 +150,18 @@ def _notes(session: Session, runtime: Runtime, here: Here, row: Proposal) -> lis
     found = [(one, closing.appeal_of(session, one.id)) for one in closing.notes(session, row.id)]
     said = threads.words_of(session, runtime, [item.id for pair in found for item in pair if item is not None and item.hidden is None])
     return [
-        {"note": one, "text": said[one.id][1] if one.id in said else None, "cited": _cited(session, runtime, one), "appeal": appeal,
+        {"note": one, "text": said[one.id][1] if one.id in said else None, "cited": _cited(session, runtime, here, one), "appeal": appeal,
          "because": said[appeal.id][1] if appeal is not None and appeal.id in said else None,
          "mine": appeal is not None and here.mine is not None and closing.may_decide(row, one, appeal, here.mine)}
         for one, appeal in found
     ]  # fmt: skip
 
 
-def _cited(session: Session, runtime: Runtime, note: ClosureNote) -> dict[str, Any] | None:
+def _cited(session: Session, runtime: Runtime, here: Here, note: ClosureNote) -> dict[str, Any] | None:
     if note.cites is None:
         return None
     if isinstance(session.get(MinorityReport, note.cites), MinorityReport):
-        words_ = session.get(DissentText, note.cites)
+        words_ = None if here.mine is None else session.get(DissentText, note.cites)
         return {"text": None if words_ is None else words_.text}
     item = session.get(Statement, note.cites) or session.get(Comment, note.cites)
     found = threads.words_of(session, runtime, [note.cites])
@@ -157,7 +170,9 @@ def _cited(session: Session, runtime: Runtime, note: ClosureNote) -> dict[str, A
 
 
 def _reports(session: Session, here: Here, row: Proposal) -> list[dict[str, Any]]:
-    """What was said against it in writing, in the order of the log."""
+    """What was said against it in writing, in the order of the log: for members."""
+    if here.mine is None:
+        return []
     here_only = MinorityReport.proposal_id == row.id
     joined = sa.and_(DissentText.report_id == MinorityReport.id)  # type: ignore[arg-type]
     texts = {one.report_id: one for one in session.exec(select(DissentText).join(MinorityReport, joined).where(here_only))}
@@ -219,8 +234,10 @@ async def withdraw_objection(collective: str, proposal: str, objection: str, req
 
 @router.get("/r/collectives/{collective}/proposals/{proposal}/outcome")
 def outcome_download(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
-    """The outcome as a file, for `sayso recount`."""
-    _, row = reader(request, session, collective, proposal)
+    """The outcome as a file, for `sayso recount`. Raises NotFound for who is told no counts."""
+    here, row = reader(request, session, collective, proposal)
+    if not _shows_counts(here, row):
+        raise NotFound("not_found", "There is no outcome to be shown.")
     found = proposals.outcome(session, row.id)
     file = {
         "v": 1, "type": "sayso-outcome-file", "outcome": bytes(found.body).decode(), "minority_reports": proposals.reports(session, [row.id]),
@@ -276,12 +293,12 @@ async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Res
     policy: list[StoredPolicy] = []
 
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        row, _ = queries.member(session, collective, who.contributor)
+        row, _ = queries.member(session, collective, who)
         charter = None
         if form.get("type") == "charter.amend":
             now_ = queries.charter(session, collective, row.charter_n)
-            kept = {name: now_[name] for name in ("decisions", "review_days") if name in now_} | {"requests": now_.get("requests", "policy")}
-            charter = charter_of(form, {**kept, "asks": now_.get("asks", 5)})
+            kept = {name: now_[name] for name in ("decisions", "review_days", "steward_days", "requests", "asks") if name in now_}
+            charter = charter_of(form, kept)
         fields: dict[str, Any] = {"charter": charter, "subject": words(form, "subject") or None}
         if form.get("type") == "effect.dispute":
             n = words(form, "n")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlmodel import Session
 
-from app.collectives.queries import groups_of
+from app.collectives.queries import Acting, groups_of
 from app.contributions import queries, receipts
 from app.contributions.models import Contribution
 from app.kit.access import BY_LINK, BY_RECEIPT
@@ -103,7 +103,7 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
 def _together(session: Session, runtime: Runtime, receipt: Receipt) -> dict[str, Any]:
     """The collectives that they belong to, and how many others call them."""
     calls = convening.count(session, Holder(receipt.contributor_id, receipt.contribution_id), runtime.clock.now())
-    return {"groups": groups_of(session, receipt.contributor_id), "calls": calls}
+    return {"groups": groups_of(session, Acting.of(receipt)), "calls": calls}
 
 
 def _is_owed(session: Session, receipt: Receipt) -> bool:

@@ -25,8 +25,12 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 KINDS = {
     "refuse_new": (say("Nothing new"), say("No lab it is about gets what we make from the call on. What we gave before stays as it is.")),
     "pause": (say("A break"), say("No lab it is about gets anything of ours, until a day or until we end it. It can keep its copies.")),
+    "withdraw": (
+        say("Take back, as pledged"),
+        say("What was pledged in that call is taken back. And no lab it is about gets anything of any of us, until we end it by a vote."),
+    ),
 }  # fmt: skip
-"""Kinds that a form offers beside the campaigns whose pledges wait for a call."""
+"""Kinds of strikes; a form offers `withdraw` by the campaigns whose pledges wait for a call."""
 WITHDRAW = "withdraw:"
 PURPOSE = "purpose:"
 SOONEST = timedelta(days=2)

@@ -21,6 +21,7 @@ from tests.collectives.test_requests_decided import deciding, vote
 from tests.kit.refusals import call, get, lab_token, refused
 from tests.revocations.test_replay import dies, finished
 from tests.support import EVALUATION, LabParty, PlatformParty, Service
+from tests.web.test_further_receipts import window
 
 
 @pytest.fixture(autouse=True)
@@ -49,9 +50,13 @@ def test_a_lab_reads_the_reasons_first_and_replies_once_beside_them(service: Ser
     proposal = lab.sdk.threads(asked.id)[0]["thread"]
     put = mine[1].put_up(proposal, "It is for adverts.")["id"]
     lab.sdk.explain(asked.id, proposal, put, "It is not.")
+    browser, page = window(service, mine[2]._person.receipt), f"/r/collectives/{mine[2].id}/proposals/{proposal}"
+    for where in ("/statements", "/comments"):
+        assert "The lab that asks can read this, but not who said it." in browser.get(page + where).text, where
     assert vote(service, mine, proposal, "no")["state"] == "failed"
     fact = listed(service, lab)
     assert (fact["id"], fact["request"], fact["lab"], fact["reasoning"], fact["reply"]) == (proposal, asked.id, lab.name, None, None)
+    assert "The lab that this is about reads your note at once. In seven days all can read it." in browser.get(page + "/closing").text
     mine[2].close(proposal, "=Nobody wanted adverts.", put)
     assert listed(service, lab)["reasoning"] is None
     [ours] = lab.sdk.refusals()

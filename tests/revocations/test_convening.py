@@ -45,12 +45,14 @@ def test_a_call_reaches_a_platforms_people_and_nobody_learns_whose_it_is(service
     refused(opened(service, caller, {"text": "x"}), 422, "cohort_too_small")
     others += people(service, platform, 1)
     elsewhere, _ = people(service, service.platform(), 1)[0]
-    union = founded(caller, listed=False)
+    union = founded(caller)
+    hidden = founded(caller, listed=False)
+    refused(opened(service, caller, {"text": "x", "collective": hidden.id}), 422, "collective_not_public")
     called(caller, "Join us, in all your languages.", collective=union.id)
     [found] = others[0][0].call("GET", "/v1/calls")["items"]
-    assert (found["text"], found["mine"], found["name"]) == ("Join us, in all your languages.", False, None)
+    assert (found["text"], found["mine"], found["name"]) == ("Join us, in all your languages.", False, union.read()["name"])
     assert not {"contributor", "release", "platform", "to", "author", "log_index"} & set(found), "nothing says who, or to whom"
-    Collective(others[0][0], found["collective"]).join(invitation=found["invitation"])
+    Collective(others[0][0], found["collective"]).join()
     assert heard(elsewhere) == [] and [one["mine"] for one in caller.call("GET", "/v1/calls")["items"]] == [True]
     token = service.token(platform)
     one = f"/v1/calls/{found['id']}"
@@ -62,6 +64,9 @@ def test_a_call_reaches_a_platforms_people_and_nobody_learns_whose_it_is(service
     refused(call(service, "PUT", f"/v1/calls/{found['id']}/hidden", elsewhere.receipt), 404, "not_found")
     refused(call(service, "DELETE", f"/v1/calls/{found['id']}", others[2][0].receipt), 404, "not_found")
     refused(opened(service, others[3][0], {"text": "x", "collective": union.id}), 404, "not_found")
+    union.leave()
+    [left] = others[2][0].call("GET", "/v1/calls")["items"]
+    assert (left["collective"], left["name"]) == (None, None), "its author is in it no more"
     ended = caller.call("DELETE", f"/v1/calls/{found['id']}")
     assert ended["type"] == "call.ended" and heard(others[2][0]) == []
     with read(service.runtime.engine) as session:

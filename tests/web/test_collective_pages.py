@@ -9,14 +9,15 @@ import sqlalchemy as sa
 from sayso.collective import Collective
 
 from app.collectives import proposals
-from app.collectives.models import BallotRow, Mandate, Membership, MinorityReport, Proposal
+from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, MinorityReport, Proposal
 from app.kit.db import read
-from app.web import languages
+from app.web import collective_home_pages, languages
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import CHARTER, founded, joined, mandated, on_one_backend, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import refuses
 from tests.core.test_deed import grade
+from tests.kit.refusals import call, refused
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_further_receipts import window
 from tests.web.test_languages import NOT_TRANSLATED, PSEUDO, Seen, pseudo
@@ -186,15 +187,17 @@ def test_a_form_of_a_members_asks_for_the_passkey_and_then_does_just_that(servic
 def test_calls_stand_on_the_pages_of_those_whom_they_reach(service: Service, platform: PlatformParty) -> None:
     on_one_backend(service)
     (caller, _), (reader, _), *_ = people(service, platform, 10)
-    union = founded(caller, listed=False)
+    union, private = founded(caller), founded(caller, listed=False)
     one, two = window(service, caller.receipt), window(service, reader.receipt)
     form = one.get("/r/calls")
+    assert union.id in form.text and private.id not in form.text
+    assert "into a public group alone" in words(post(one, "/r/calls", words="Join.", collective=private.id))
     for _ in range(2):
         assert "Your call is out." in words(post(one, "/r/calls", once=hidden(form, "once"), words="Let us meet.\nAll of us.", collective=union.id))
     assert "There is 1 call to you." in words(two.get("/r")) and "call to you." not in words(one.get("/r"))
     heard = two.get("/r/collectives")
     assert "Let us meet." in words(heard) and platform.id not in heard.text and "Nobody is told who it is." in words(heard)
-    look = post(two, "/r/collectives/look", id=hidden(heard, "id"), invitation=hidden(heard, "invitation"))
+    look = post(two, "/r/collectives/look", id=hidden(heard, "id"))
     assert "Yes, join" in words(look)
     hide = re.search(r'action="(/r/calls/cal_[0-9a-z]{26})/hide"', heard.text)
     assert hide and "You will not see that call again." in words(post(two, hide[1] + "/hide"))
@@ -203,6 +206,23 @@ def test_calls_stand_on_the_pages_of_those_whom_they_reach(service: Service, pla
     assert "Your call is over." in words(post(one, hide[1] + "/end"))
     few = window(service, people(service, service.platform(), 1)[0][0].receipt)
     assert "Fewer than ten people would get the call." in words(post(few, "/r/calls", words="Anybody?"))
+
+
+def test_a_form_keeps_what_it_does_not_ask_for(service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_one_backend(service)
+    (founder, _), *_ = people(service, platform, 1)
+    union = founded(founder, steward_days=90, asks=3)
+    browser = window(service, founder.receipt)
+    home = browser.get(at(union))
+    assert "A steward serves for 90 days at most." in words(home) and "In 7 days a member can propose 3 texts at most." in words(home)
+    form = browser.get(at(union, "/propose?type=charter.amend"))
+    said = {name: hidden(form, name) for name in ("once", "tenure_days", "discussion_days", "ballot_days", "appeal_days", "load")}
+    made = post(browser, at(union, "/propose"), type="charter.amend", words="New.", aim="More.", eligibility="open", values="", dimension="", **said)
+    assert words(made).count("A steward serves for 90 days at most.") == 2, "after as before"
+    assert "the public ledger, with the name of the group" in words(browser.get(at(union, "/propose?type=effect.dispute")))
+    monkeypatch.setattr(collective_home_pages, "MOST_LABS", 0)
+    union.declare(None, lab.id)
+    assert f'<option value="{lab.id}" selected' in browser.get(at(union)).text
 
 
 def test_the_pages_are_easy_to_read_and_say_all_in_one_language(
@@ -263,9 +283,11 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
 
 def test_a_receipt_for_one_thing_shows_the_mandate_that_binds_it(service: Service, platform: PlatformParty) -> None:
     on_one_backend(service)
-    [(person, given)] = people(service, platform, 1)
-    union = founded(person)
-    narrow = window(service, service.claim(given).receipt)
+    (founder, _), (person, given) = people(service, platform, 2)
+    one = service.claim(given)
+    union, narrow = founded(founder), window(service, one.receipt)
+    joined(union, one)
+    union = Collective(person, union.id)
     assert "Only your own terms count" in words(narrow.get(at(union)))
     mandated(service, union)
     page = narrow.get(at(union))
@@ -303,3 +325,32 @@ def test_a_member_has_three_objections_on_a_proposal_at_once(service: Service, p
     members[1].object_to(proposal["id"], "Harm 6.")
     page = words(browser.get(here))
     assert [f"Harm {n}." in page for n in range(7)] == [True, True, True, False, False, False, True] and "I see harm in it too." in page
+
+
+def test_a_link_of_the_platforms_for_one_thing_opens_no_group(service: Service, platform: PlatformParty) -> None:
+    """Each thing that somebody gives makes one, and the platform has it until they use it."""
+    on_one_backend(service)
+    (founder, _), (member, given), (other, single) = people(service, platform, 3)
+    union = founded(founder)
+    mine = Collective(member, union.id)
+    mine.join()
+    proposal = mine.propose("policy.narrow", "Nothing new.", **NARROW)["id"]
+    with read(service.runtime.engine) as session:
+        joined_ = CollectiveAct.collective_id == union.id, CollectiveAct.type == "membership.begun"
+        act = session.execute(sa.select(CollectiveAct.id).where(*joined_).order_by(CollectiveAct.log_index.desc())).scalars().first()  # type: ignore[call-overload,attr-defined]
+    name, linked = union.read()["name"], service.claim(given)
+    for where in ("/members/me", "/proposals", f"/proposals/{proposal}", f"/proposals/{proposal}/statements", "/campaigns", f"/acts/{act}/receipt"):
+        refused(call(service, "GET", f"/v1/collectives/{union.id}{where}", linked.receipt), 404, "not_found")
+        assert call(service, "GET", f"/v1/collectives/{union.id}{where}", member.receipt).status_code == 200, where
+    refused(call(service, "DELETE", f"/v1/collectives/{union.id}/members/me", linked.receipt), 404, "not_found")
+    there, own = window(service, linked.receipt), window(service, member.receipt)
+    for address in ("/r", "/r/collectives", "/r/calls"):
+        assert name not in there.get(address).text and name in own.get(address).text
+    assert there.get(at(union)).url.path == f"/collectives/{union.id}" and there.get(at(union, f"/proposals/{proposal}")).status_code == 404
+    added(own, Authenticator(service.base))
+    refused(call(service, "POST", f"/v1/collectives/{union.id}/members", linked.receipt, b"{}"), 403, "passkey_needed")  # not: they are in it
+    # Who joins with the receipt for one thing is in with it, and with the one for everything.
+    narrow = service.claim(single)
+    joined(union, narrow)
+    assert Collective(narrow, union.id).me()["member"] == Collective(other, union.id).me()["member"]
+    assert name in window(service, narrow.receipt).get("/r").text

@@ -79,6 +79,8 @@ def test_pledges_that_wait_for_a_call_and_pledges_to_divert(service: Service, pl
     kind = found(form, r'value="(withdraw:\w+)"')
     made = post(browser, f"{home}/propose", type="strike.call", words="Now.", kind=kind, urgent="yes", once=found(form, r'name="once" value="(\w+)"'))
     assert "The strike that it would call: Take back, as pledged." in words(made), made.text
+    for page in (form, made.text):
+        assert "no lab it is about gets anything of any of us, until we end it by a vote" in page and f'href="{waits}"' in page
     diverts = called(action="divert", choose="open-model-training-with-credit")
     page = other.get(diverts)
     assert "for whoever they let in" in page.text and "The model must be one that all can download." in page.text

@@ -167,6 +167,7 @@ def test_stewards_of_another_group_close_where_all_had_a_part(service: Service, 
     one, elsewhere = talk(service, platform, 2), talk(service, platform, 1)
     said = one.members[1].comment(one.proposal["id"], "Too little.", ["harm"])
     rude = one.members[1].comment(one.proposal["id"], "Rude.", ["harm"])
+    one.members[1].object_to(one.proposal["id"], "It harms us.")
     opened = pass_days(service, one.members[0], one.proposal["id"], 7)
     for member in one.members:
         member.vote(opened, "yes")
@@ -181,6 +182,12 @@ def test_stewards_of_another_group_close_where_all_had_a_part(service: Service, 
     assert "/moderations/of/" in one.read(1, "/comments")
     for where in ("statements", "comments", "amendments", "closing"):
         assert there.get(f"{one.base}/{where}").status_code == 200
+    seen, own = there.get(one.base).text, one.read(1)
+    assert "not passed" not in seen and "<strong>passed</strong>" in seen and "are for members alone" in seen, "what came of it"
+    for inside in ("<table", "of 2 who had a vote", "It harms us.", "The terms of the group now", "2 members have a vote"):
+        assert inside in own and inside not in seen, inside
+    assert there.get(one.base + "/outcome").status_code == 404 and one.browsers[1].get(one.base + "/outcome").status_code == 200
+    assert "It harms us." not in there.get(one.base + "/closing").text
     for where in (f"{one.base}/statements/groups", f"{one.base}/statements/polis", f"{one.home}/moderations", f"{one.home}/campaigns"):
         assert there.get(where).status_code == 404, where
     one.browsers[0] = there
