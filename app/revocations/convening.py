@@ -124,7 +124,7 @@ def heard(session: Session, runtime: Runtime, holder: Holder, now: datetime, at:
     reach = select(Call).where(_reaches(session, holder, now)).order_by(sa.desc(Call.opened_at), sa.desc(Call.id))  # type: ignore[arg-type]
     rows += session.exec(reach.offset(SHOWN * (at - 1)).limit(SHOWN)).all()
     words = threads.words_of(session, runtime, [row.id for row in rows])
-    return [_told(session, runtime, holder, row, words[row.id][1]) for row in rows if row.id in words]
+    return [_told(session, holder, row, words[row.id][1]) for row in rows if row.id in words]
 
 
 def count(session: Session, holder: Holder, now: datetime) -> int:

@@ -61,10 +61,11 @@ def test_a_pledge_is_said_given_and_taken_back_and_then_it_is_done(service: Serv
 def test_what_a_standing_pledge_is_about_and_that_no_call_came(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     on_one_backend(service)
     [(person, given)] = people(service, platform, 1)
-    union = founded(person, template=None)
+    single = service.claim(given)
+    union = founded(single, template=None)
     campaign = opened(service, union, lab=lab.id, mode="called")
     where, whole = f"/r/collectives/{union.id}/campaigns/{campaign['id']}", window(service, person.receipt)
-    narrow = window(service, service.claim(given).receipt)
+    narrow = window(service, single.receipt)
     pledge(whole, where, "5")
     page = words(narrow.get(where))
     assert "Your pledge is about all that you gave" in page and "A new pledge takes its place" in page

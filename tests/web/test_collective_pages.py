@@ -281,15 +281,42 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
     return found
 
 
+def test_a_link_of_the_platforms_for_one_thing_opens_no_group(service: Service, platform: PlatformParty) -> None:
+    """Each thing that somebody gives makes one, and the platform has it until they use it."""
+    on_one_backend(service)
+    (founder, _), (member, given), (other, single) = people(service, platform, 3)
+    union = founded(founder)
+    mine = Collective(member, union.id)
+    mine.join()
+    proposal = mine.propose("policy.narrow", "Nothing new.", **NARROW)["id"]
+    with read(service.runtime.engine) as session:
+        joined_ = CollectiveAct.collective_id == union.id, CollectiveAct.type == "membership.begun"
+        act = session.execute(sa.select(CollectiveAct.id).where(*joined_).order_by(CollectiveAct.log_index.desc())).scalars().first()  # type: ignore[call-overload,attr-defined]
+    name, linked = union.read()["name"], service.claim(given)
+    for where in ("/members/me", "/proposals", f"/proposals/{proposal}", f"/proposals/{proposal}/statements", "/campaigns", f"/acts/{act}/receipt"):
+        refused(call(service, "GET", f"/v1/collectives/{union.id}{where}", linked.receipt), 404, "not_found")
+        assert call(service, "GET", f"/v1/collectives/{union.id}{where}", member.receipt).status_code == 200, where
+    refused(call(service, "DELETE", f"/v1/collectives/{union.id}/members/me", linked.receipt), 404, "not_found")
+    there, own = window(service, linked.receipt), window(service, member.receipt)
+    for address in ("/r", "/r/collectives", "/r/calls"):
+        assert name not in there.get(address).text and name in own.get(address).text
+    assert there.get(at(union)).url.path == f"/collectives/{union.id}" and there.get(at(union, f"/proposals/{proposal}")).status_code == 404
+    added(own, Authenticator(service.base))
+    refused(call(service, "POST", f"/v1/collectives/{union.id}/members", linked.receipt, b"{}"), 403, "passkey_needed")  # not: they are in it
+    # Who joins with the receipt for one thing is in with it, and with the one for everything.
+    narrow = service.claim(single)
+    joined(union, narrow)
+    assert Collective(narrow, union.id).me()["member"] == Collective(other, union.id).me()["member"]
+    assert name in window(service, narrow.receipt).get("/r").text
+
+
 def test_a_receipt_for_one_thing_shows_the_mandate_that_binds_it(service: Service, platform: PlatformParty) -> None:
     on_one_backend(service)
-    (founder, _), (person, given) = people(service, platform, 2)
-    one = service.claim(given)
-    union, narrow = founded(founder), window(service, one.receipt)
-    joined(union, one)
-    union = Collective(person, union.id)
+    [(person, given)] = people(service, platform, 1)
+    single = service.claim(given)
+    union, narrow = founded(single), window(service, single.receipt)
     assert "Only your own terms count" in words(narrow.get(at(union)))
-    mandated(service, union)
+    mandated(service, Collective(person, union.id))
     page = narrow.get(at(union))
     assert "All that you gave here, and will give" in words(page) and "Only your own terms count" not in words(page)
     assert "You can end it with your receipt for all that you gave." in words(page) and "/end" not in page.text
@@ -325,32 +352,3 @@ def test_a_member_has_three_objections_on_a_proposal_at_once(service: Service, p
     members[1].object_to(proposal["id"], "Harm 6.")
     page = words(browser.get(here))
     assert [f"Harm {n}." in page for n in range(7)] == [True, True, True, False, False, False, True] and "I see harm in it too." in page
-
-
-def test_a_link_of_the_platforms_for_one_thing_opens_no_group(service: Service, platform: PlatformParty) -> None:
-    """Each thing that somebody gives makes one, and the platform has it until they use it."""
-    on_one_backend(service)
-    (founder, _), (member, given), (other, single) = people(service, platform, 3)
-    union = founded(founder)
-    mine = Collective(member, union.id)
-    mine.join()
-    proposal = mine.propose("policy.narrow", "Nothing new.", **NARROW)["id"]
-    with read(service.runtime.engine) as session:
-        joined_ = CollectiveAct.collective_id == union.id, CollectiveAct.type == "membership.begun"
-        act = session.execute(sa.select(CollectiveAct.id).where(*joined_).order_by(CollectiveAct.log_index.desc())).scalars().first()  # type: ignore[call-overload,attr-defined]
-    name, linked = union.read()["name"], service.claim(given)
-    for where in ("/members/me", "/proposals", f"/proposals/{proposal}", f"/proposals/{proposal}/statements", "/campaigns", f"/acts/{act}/receipt"):
-        refused(call(service, "GET", f"/v1/collectives/{union.id}{where}", linked.receipt), 404, "not_found")
-        assert call(service, "GET", f"/v1/collectives/{union.id}{where}", member.receipt).status_code == 200, where
-    refused(call(service, "DELETE", f"/v1/collectives/{union.id}/members/me", linked.receipt), 404, "not_found")
-    there, own = window(service, linked.receipt), window(service, member.receipt)
-    for address in ("/r", "/r/collectives", "/r/calls"):
-        assert name not in there.get(address).text and name in own.get(address).text
-    assert there.get(at(union)).url.path == f"/collectives/{union.id}" and there.get(at(union, f"/proposals/{proposal}")).status_code == 404
-    added(own, Authenticator(service.base))
-    refused(call(service, "POST", f"/v1/collectives/{union.id}/members", linked.receipt, b"{}"), 403, "passkey_needed")  # not: they are in it
-    # Who joins with the receipt for one thing is in with it, and with the one for everything.
-    narrow = service.claim(single)
-    joined(union, narrow)
-    assert Collective(narrow, union.id).me()["member"] == Collective(other, union.id).me()["member"]
-    assert name in window(service, narrow.receipt).get("/r").text

@@ -167,7 +167,7 @@ def test_signatures_that_are_not_taken(service: Service, platform: PlatformParty
     other = lab.key.sign("sayso-acceptance+jws", raw.replace(b'"snapshot"', b'"standing"'))
     for value in ("", "x", "a.b.c", b64u(b"{}") + "..", other, "é" * 10, "\x00"):
         page = window.post(f"/lab/offers/{offer}", data={"acceptance": value})
-        assert page.status_code == 422 and "text/html" in page.headers["content-type"], (value, page.status_code)
+        assert page.status_code == (400 if value == "\x00" else 422) and "text/html" in page.headers["content-type"], (value, page.status_code)
     good = lab.key.sign("sayso-acceptance+jws", raw)
     assert httpx.post(f"{service.base}/lab/offers/{offer}", data={"acceptance": good}, cookies=window.cookies).status_code == 403
     late = at_a_later_time(service, lab, timedelta(days=60))

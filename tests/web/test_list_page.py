@@ -40,7 +40,7 @@ def test_some_are_taken_back_at_once_after_a_summary(
     assert "You chose none." in post(browser, "/r/some").text and post(browser, "/r/some/withdraw").status_code == 422
     for form in ({other.id: "1"}, {three.id: "1", other.id: "1"}, {"x": "1"}, {"\0": "1"}):
         for address in ("/r/some", "/r/some/withdraw"):
-            assert post(browser, address, **form).status_code == 404, form
+            assert post(browser, address, **form).status_code == (400 if "\0" in form else 404), form
     assert browser.post("/r/some/withdraw", data={three.id: "1"}).status_code == 403
     assert state_of(service, three.id) == state_of(service, other.id) == "live"
 

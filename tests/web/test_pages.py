@@ -100,9 +100,9 @@ def test_forms_that_are_not_ours_or_not_whole_are_refused_as_pages(
             assert act == "none-such" or browser.get(f"/r/of/{target}/{'lab/x' if act == 'lab' else act}").status_code == 404
         assert post(browser, f"/r/of/all/{act}", template="nothing-new", sure="yes").status_code == (404 if act == "none-such" else 403)
     for act, form, status in (
-        ("terms", {}, 422), ("terms", {"template": "none such"}, 422), ("terms", {"template": "x" * 81}, 422), ("terms", {"template": "\0"}, 422),
+        ("terms", {}, 422), ("terms", {"template": "none such"}, 422), ("terms", {"template": "x" * 81}, 422), ("terms", {"template": "\0"}, 400),
         ("terms", {"template": "nothing-new", "credit": "x" * 201}, 422), ("terms", {"template": "nothing-new", "credit": "a\nb"}, 422),
-        ("credit", {"credit": "\0"}, 422), ("lab", {}, 422), ("lab", {"lab": "\0"}, 404), ("lab", {"lab": "lab_" + "0" * 26}, 404),
+        ("credit", {"credit": "\0"}, 400), ("lab", {}, 422), ("lab", {"lab": "\0"}, 400), ("lab", {"lab": "lab_" + "0" * 26}, 404),
         ("purpose", {}, 422), ("purpose", {"purpose": "dpv:NoSuch"}, 422), ("erase", {}, 422), ("erase", {"sure": "no"}, 422),
     ):  # fmt: skip
         page = post(browser, f"/r/of/{mine.id}/{act}", **form)

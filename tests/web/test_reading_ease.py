@@ -42,7 +42,7 @@ def every_page(service: Service, platform: PlatformParty, lab: LabParty, **heade
     pages["new"] = post(browser, url)
     pages["used"] = browser.get(url)
     acts = ("", "/withdraw", f"/lab/{lab.id}", "/purpose", "/terms", "/credit", "/erase", "/done")
-    public = ("/", "/ledger", "/log", "/verify", "/r/recover", "/receipts")
+    public = ("/", f"/ledger?lab={lab.name}", "/log", "/verify", "/r/recover", "/receipts")
     own = ("/r/keys", "/r/recovery", "/r/timeline", "/r/where")
     for address in (*public, *own, *(f"/r/of/{t}{a}" for t in (one.id, "all") for a in acts if t != "all" or a)):
         pages[address] = browser.get(address)

@@ -73,7 +73,7 @@ def test_what_cannot_be_taken_is_told_and_kept_nowhere(service: Service, platfor
         {"pseudonym": "a\x00b"},
     ):  # fmt: skip
         answer = form.send(**fields)
-        assert answer.status_code == 422 and "<h1" in answer.text and link(answer) is None
+        assert answer.status_code == (400 if "\x00" in str(fields.get("pseudonym")) else 422) and "<h1" in answer.text and link(answer) is None
     assert httpx.post(form.url, json={}).status_code == 415
     assert httpx.get(f"{service.base}/t/ing_" + "0" * 32).status_code == 404
     wrong = hook(service, platform).replace("/v1/ingest/fastchat/", "/t/")

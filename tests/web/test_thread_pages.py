@@ -166,8 +166,8 @@ def test_stewards_of_another_group_close_where_all_had_a_part(service: Service, 
     on_one_backend(service)
     one, elsewhere = talk(service, platform, 2), talk(service, platform, 1)
     said = one.members[1].comment(one.proposal["id"], "Too little.", ["harm"])
-    rude = one.members[1].comment(one.proposal["id"], "Rude.", ["harm"])
     one.members[1].object_to(one.proposal["id"], "It harms us.")
+    rude = one.members[1].comment(one.proposal["id"], "Rude.", ["harm"])
     opened = pass_days(service, one.members[0], one.proposal["id"], 7)
     for member in one.members:
         member.vote(opened, "yes")
