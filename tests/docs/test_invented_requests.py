@@ -21,7 +21,7 @@ from app.kit.problems import CODES
 from tests.kit.refusals import lab_token
 from tests.support import Service, until
 
-EXAMPLES = 50 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 3
+EXAMPLES = 50 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 2
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 

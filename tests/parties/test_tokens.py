@@ -286,7 +286,8 @@ def test_token_requests_that_are_not_whole_are_refused(
     ):
         refused(service.http.post(url, data={"grant_type": "client_credentials", **sent}), 401, "invalid_client")
     refuse(service, proof, client_id=service.lab().id)
-    refuse(service, proof, client_id="\u0000")
+    sent = {"grant_type": "client_credentials", "client_assertion": proof, "client_assertion_type": ASSERTION_TYPE, "client_id": "\0"}
+    refused(service.http.post(url, data=sent), 400, "form_invalid")
 
 
 def test_a_suspended_platform_gets_no_token_and_its_old_ones_open_nothing(
