@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -132,7 +133,7 @@ def test_from_a_labs_request_to_a_contested_licence_and_a_strike(
     expect(first.locator("main")).to_contain_text("was passed, and holds")
     assert rows_in(lab.sdk.cut(agreement, poll=0.05)) == 0
     seen = opened(PHONE)
-    seen.goto(service.base + "/ledger?kind=collectives")
+    seen.goto(service.base + "/ledger?" + urlencode({"kind": "collectives", "lab": lab.name}))
     expect(seen.locator("main")).to_contain_text("Eight who test")
     expect(seen.locator("main")).to_contain_text(lab.name)
     no_barriers(seen)
