@@ -19,7 +19,6 @@ from app.collectives.schemas import CampaignIn, PledgeIn
 from app.collectives.service import Acting, acting, keep_act, proof
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
-from app.core import vocabulary as words
 from app.core.canonical import canonical, sha256_hex
 from app.crypto.sealing import Sealer
 from app.kit.clock import rfc3339
@@ -57,12 +56,7 @@ def open_one(
     person = acting(session, runtime, who)
     row, mine = queries.member(session, collective, who)
     queries.with_voice(mine, now)
-    if (given.lab is None) == (given.purpose is None):
-        raise Invalid("campaign_invalid", "Name a `lab` or a `purpose` that it is against.")
-    if given.lab is not None and session.get(Lab, given.lab) is None:
-        raise Invalid("campaign_invalid", "Look at the lab's id.")
-    if given.purpose is not None and given.purpose not in words.PURPOSES:
-        raise Invalid("policy_unknown_term", "Use a purpose listed in `known`.", known=sorted(words.PURPOSES))
+    queries.check_target(session, given.lab, given.purpose, "campaign_invalid")
     if not now + SHORTEST <= given.deadline <= now + LONGEST:
         raise Invalid("campaign_invalid", "Choose a `deadline` from a day to 90 days from now.")
     if (given.until is None) == (given.action == "pause") or (given.until is not None and given.until <= given.deadline):

@@ -20,13 +20,14 @@ from app.collectives.models import (
     Proposal,
     Strike,
 )
+from app.core import vocabulary as words
 from app.core.electing import TYPES
 from app.crypto.keyring import keyed_hash
 from app.kit.db import for_update
-from app.kit.errors import Forbidden, NotFound
+from app.kit.errors import Forbidden, Invalid, NotFound
 from app.kit.ids import PREFIXES, encode
 from app.kit.runtime import Runtime
-from app.parties.models import Receipt
+from app.parties.models import Lab, Receipt
 
 Of = TypeVar("Of", Proposal, Campaign)
 FEWEST = 10
@@ -130,10 +131,25 @@ def one_of(session: Session, kind: type[Of], collective: str, id_: str, *, lock:
     return row
 
 
-def with_voice(mine: Membership, now: Any) -> None:
+def has_voice(mine: Membership | None, now: datetime) -> bool:
+    """Whether somebody can speak and vote: a member past their first days, or a steward."""
+    return mine is not None and (mine.steward or mine.voice_from <= now)
+
+
+def with_voice(mine: Membership, now: datetime) -> None:
     """Raises Forbidden (no_voice_yet)."""
-    if mine.voice_from > now and not mine.steward:
+    if not has_voice(mine, now):
         raise Forbidden("no_voice_yet", "Wait until the day in `voice_from`; reading and mandates need no voice.")
+
+
+def check_target(session: Session, lab: str | None, purpose: str | None, code: str) -> None:
+    """What a strike or a campaign is against: a lab or a purpose that there is, and not both. Raises Invalid (`code`, policy_unknown_term)."""
+    if (lab is None) == (purpose is None):
+        raise Invalid(code, "Name a `lab` or a `purpose` that it is against.")
+    if lab is not None and session.get(Lab, lab) is None:
+        raise Invalid(code, "Look at the lab's id.")
+    if purpose is not None and purpose not in words.PURPOSES:
+        raise Invalid("policy_unknown_term", "Use a purpose listed in `known`.", known=sorted(words.PURPOSES))
 
 
 def rules_of(charter: dict[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -104,20 +105,28 @@ def take_back(session: Session, lab: Lab, refusal: str, *, now: datetime) -> Non
     log.append(session, [log.institutional("refusal.reply-erased", found.id, body, now)], now)
 
 
+def set_hidden(found: Any, reason: str | None) -> None:
+    """Hide what an organisation answered with a reason of the closed list, or (None) show it again; its row is held, and to be added.
+
+    Raises Invalid (reason_unknown) or Conflict (item_hidden).
+    """
+    if reason is not None and reason not in HIDING:
+        raise Invalid("reason_unknown", f"Use one of {', '.join(HIDING)}.", known=list(HIDING))
+    if (found.hidden is None) == (reason is None):
+        raise Conflict("item_hidden", "It is like that already.")
+    found.hidden = reason
+
+
 def moderate(session: Session, refusal: str, reason: str | None, *, now: datetime) -> None:
     """Hide a lab's reply with a reason of the closed list, or (None) show it again: the operator, since the stewards are whom it answers.
 
     Raises NotFound (not_found), Invalid (reason_unknown) or Conflict (item_hidden).
     """
-    if reason is not None and reason not in HIDING:
-        raise Invalid("reason_unknown", f"Use one of {', '.join(HIDING)}.", known=list(HIDING))
     row = session.exec(for_update(select(Refusal).where(Refusal.proposal_id == refusal), session)).first()
     found = session.get(RefusalReply, refusal)
     if row is None or found is None:
         raise NotFound("not_found", "Look at the id; it must be of a refusal that a lab replied to.")
-    if (found.hidden is None) == (reason is None):
-        raise Conflict("item_hidden", "It is like that already.")
-    found.hidden = reason
+    set_hidden(found, reason)
     session.add(found)
     session.flush()
     body = {"lab_id": row.lab_id, "collective": row.collective_id, "outcome": row.proposal_id, "reason": reason}

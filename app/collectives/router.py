@@ -48,23 +48,15 @@ from app.kit.runtime import Runtime
 from app.log import proofs
 from app.log import service as log
 from app.log.models import LogEntry
-from app.parties.auth import PasskeyHeader, WritingPlatform, client_id, receipt_from
+from app.parties.auth import PasskeyHeader, WritingPlatform, receipt_from, turn_away
 from app.parties.models import Receipt
 
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 
 
-def _turn_away(request: Request) -> None:
-    """Raises NotFound for a platform's or a lab's token, as if nothing were at the address."""
-    credential = request.headers.get("authorization", "")
-    if credential and not credential.lower().startswith("bearer rcp_"):
-        client_id(request)  # what is no token at all is refused as such
-        raise NotFound("not_found", "Look at the address, and at whose credential this is.")
-
-
 @admits(PERSON)
 def _member(request: Request, sayso_passkey: PasskeyHeader = None) -> Receipt:
-    _turn_away(request)
+    turn_away(request)
     runtime: Runtime = request.app.state.runtime
     with read(runtime.engine) as session:
         return receipt_from(request, session)
@@ -72,7 +64,7 @@ def _member(request: Request, sayso_passkey: PasskeyHeader = None) -> Receipt:
 
 @admits(VISITOR)
 def _anybody(request: Request) -> Receipt | None:
-    _turn_away(request)
+    turn_away(request)
     return _member(request) if "authorization" in request.headers else None
 
 

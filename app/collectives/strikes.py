@@ -15,7 +15,6 @@ from app.collectives import queries
 from app.collectives.models import Campaign, Collective, Proposal, Strike
 from app.collectives.schemas import StrikeIn
 from app.consents.models import Narrowing
-from app.core import vocabulary as words
 from app.core.canonical import canonical
 from app.core.strictjson import parse
 from app.kit.clock import rfc3339
@@ -32,12 +31,7 @@ LISTED = 100
 
 def terms_of(session: Session, collective: str, given: StrikeIn, close_at: datetime, now: datetime) -> bytes:
     """The terms of a strike that is proposed, canonical. Raises Invalid (strike_invalid, policy_unknown_term)."""
-    if (given.lab is None) == (given.purpose is None):
-        raise Invalid("strike_invalid", "Name a `lab` or a `purpose` that it is against.")
-    if given.lab is not None and session.get(Lab, given.lab) is None:
-        raise Invalid("strike_invalid", "Look at the lab's id.")
-    if given.purpose is not None and given.purpose not in words.PURPOSES:
-        raise Invalid("policy_unknown_term", "Use a purpose listed in `known`.", known=sorted(words.PURPOSES))
+    queries.check_target(session, given.lab, given.purpose, "strike_invalid")
     if given.until is not None and (given.kind != "pause" or given.until <= close_at):
         raise Invalid("strike_invalid", "Only a pause has an `until`, after its ballot has closed.")
     if (given.campaign is None) == (given.kind == "withdraw"):

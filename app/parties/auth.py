@@ -14,7 +14,7 @@ from app.kit.access import LAB, PERSON, PLATFORM, admits
 from app.kit.clock import micros
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep
-from app.kit.errors import Forbidden, Unauthorised
+from app.kit.errors import Forbidden, NotFound, Unauthorised
 from app.kit.ids import is_id
 from app.kit.ratelimit import RateLimit
 from app.kit.runtime import Runtime
@@ -145,6 +145,14 @@ def active_client(request: Request) -> str:
     token = _token(request)
     with read(runtime.engine) as session:
         return (_platform(token.client, session) if is_id("platform", token.client) else _lab(token, session, runtime.clock.now())).id
+
+
+def turn_away(request: Request) -> None:
+    """Raises NotFound for a platform's or a lab's token, as if nothing were at the address; Unauthorised for what is no token."""
+    credential = request.headers.get("authorization", "")
+    if credential and not credential.lower().startswith("bearer rcp_"):
+        client_id(request)
+        raise NotFound("not_found", "Look at the address, and at whose credential this is.")
 
 
 def receipt_from(request: Request, session: Session, *, revoked: bool = False, locked: bool = False) -> Receipt:

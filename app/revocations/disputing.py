@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.agreements.models import Agreement
+from app.collectives import refusals
 from app.collectives.models import Collective, Proposal
 from app.core.canonical import sha256_hex, unb64u
-from app.core.thread import HIDING
 from app.kit.db import for_update, write
-from app.kit.errors import Conflict, Invalid, NotFound
+from app.kit.errors import NotFound
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.models import Lab
@@ -101,14 +101,10 @@ def moderate(session: Session, dispute: str, reason: str | None, *, now: datetim
 
     Raises NotFound (not_found), Invalid (reason_unknown) or Conflict (item_hidden).
     """
-    if reason is not None and reason not in HIDING:
-        raise Invalid("reason_unknown", f"Use one of {', '.join(HIDING)}.", known=list(HIDING))
     row = session.exec(for_update(select(EffectDispute).where(EffectDispute.proposal_id == dispute), session)).first()
     if row is None:
         raise NotFound("not_found", "Look at the id; it must be of a refusal that a lab replied to, or of a dispute.")
-    if (row.hidden is None) == (reason is None):
-        raise Conflict("item_hidden", "It is like that already.")
-    row.hidden = reason
+    refusals.set_hidden(row, reason)
     session.add(row)
     session.flush()
     agreement = session.get_one(Agreement, session.get_one(UseReport, row.report_id).agreement_id)

@@ -59,7 +59,7 @@ def ask_campaign(collective: str, request: Request, runtime: RuntimeDep, session
 
 
 def _voice(runtime: Runtime, here: Here) -> bool:
-    return here.mine is not None and (here.mine.steward or here.mine.voice_from <= runtime.clock.now())
+    return queries.has_voice(here.mine, runtime.clock.now())
 
 
 @router.post(HERE)

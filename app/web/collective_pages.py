@@ -22,12 +22,12 @@ from app.core.canonical import sha256_hex
 from app.kit.body import form_of
 from app.kit.db import read, write
 from app.kit.deps import get_runtime
-from app.kit.errors import DomainError, Invalid, NotFound
+from app.kit.errors import DomainError, Invalid
 from app.kit.idempotency import Once
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.kit.shown import FIELD
-from app.parties.auth import client_id, receipt_from, same_origin
+from app.parties.auth import receipt_from, same_origin, turn_away
 from app.parties.models import Receipt
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -49,14 +49,6 @@ class Here:
     @property
     def home(self) -> str:
         return f"/r/collectives/{self.collective.id}"
-
-
-def turn_away(request: Request) -> None:
-    """Raises NotFound for a platform's or a lab's token, as if nothing were at the address; Unauthorised for what is no token."""
-    credential = request.headers.get("authorization", "")
-    if credential and not credential.lower().startswith("bearer rcp_"):
-        client_id(request)
-        raise NotFound("not_found", "Look at the address, and at whose credential this is.")
 
 
 def person(request: Request, session: Session) -> Receipt:

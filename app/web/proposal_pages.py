@@ -90,8 +90,7 @@ def _shows_counts(here: Here, row: Proposal) -> bool:
 
 
 def _may_object(here: Here, row: Proposal, now: Any) -> bool:
-    voice = here.mine is not None and (here.mine.steward or here.mine.voice_from <= now)
-    return voice and row.state in ("discussion", "ballot") and row.close_at > now
+    return queries.has_voice(here.mine, now) and row.state in ("discussion", "ballot") and row.close_at > now
 
 
 def _may_report(row: Proposal, found: OutcomeRow | None, elector: Any, now: Any) -> bool:
@@ -256,7 +255,7 @@ def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session:
     kind = type if type in proposals._TAKES else None
     return page(
         "propose.html", here=here, types={name: told.TYPES[name] for name in proposals._TAKES}, kind=kind, once=fresh_key(), offered=with_deeds(book),
-        voice=here.mine.steward or here.mine.voice_from <= runtime.clock.now(), charter=here.charter,
+        voice=queries.has_voice(here.mine, runtime.clock.now()), charter=here.charter,
         labs=_labs(session, here, kind), stewards=_stewards(session, here), policy=policy_now(runtime, here.collective),
         rules=told.rules(here.charter, kind) if kind else [], **_striking(session, here, kind, runtime.clock.now()),
     )  # fmt: skip

@@ -40,7 +40,7 @@ def around(request: Request, session: Session, runtime: Runtime, collective: str
     now, mine = runtime.clock.now(), here.mine
     return {
         "here": here, "row": row, "base": f"{here.home}/proposals/{row.id}", "me": None if mine is None else mine.member, "now": now,
-        "open": row.state == "discussion" and row.freeze_at > now, "voice": mine is not None and (mine.steward or mine.voice_from <= now),
+        "open": row.state == "discussion" and row.freeze_at > now, "voice": queries.has_voice(mine, now),
         "moderates": mine is not None and mine.steward and not moderating.conflicted(row, mine), "words": thread_words,
         "once": fresh_key(),
     }  # fmt: skip
