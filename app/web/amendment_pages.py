@@ -1,9 +1,5 @@
 """Other texts for a proposal: what each changes, proposing one, and taking it or letting it go to a vote of its own."""
 
-import difflib
-import re
-from collections.abc import Iterator
-
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
@@ -13,13 +9,11 @@ from app.collectives.thread_schemas import AcceptIn, AmendmentIn
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.web.collective_pages import built, once, perform, words
+from app.web.comparing import by_word
 from app.web.rendering import PageRoute, page
 from app.web.thread_pages import PROPOSAL, around, base_of, yes
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
-_MOST_COMPARED = 2_000_000
-"""Steps that a comparison of words may take at the worst."""
-_PIECE = re.compile(r"\s+|[^\s]+")
 
 
 @router.get(PROPOSAL + "/amendments")
@@ -29,26 +23,9 @@ def show_amendments(collective: str, proposal: str, request: Request, runtime: R
     here, row = values["here"], values["row"]
     found = telling.amendments(session, runtime, collective, amendments.of(session, row.id), here.receipt)
     return page(
-        "amendments.html", found=[(one, list(changes(row.text, one.text or "")) if one.state == "open" else []) for one in found],
+        "amendments.html", found=[(one, by_word(row.text, one.text or "") if one.state == "open" else []) for one in found],
         settles=values["open"] and values["voice"] and here.mine.member == row.author, asked=row.request_id is not None, **values,
     )  # fmt: skip
-
-
-def changes(old: str, new: str) -> Iterator[tuple[str, str]]:
-    """What turns one text into another, word by word: (`same`, `gone` or `new`, words), in reading order. Where too much of it is another
-    to be compared while somebody waits, all between the first and the last change is told as gone and new."""
-    a, b = _PIECE.findall(old), _PIECE.findall(new)
-    short = min(len(a), len(b))
-    head = next((n for n in range(short) if a[n] != b[n]), short)
-    tail = next((n for n in range(short - head) if a[-1 - n] != b[-1 - n]), short - head)
-    before, after = a[head : len(a) - tail], b[head : len(b) - tail]
-    parts = [("same", a[:head])]
-    if len(before) * len(after) * min(len(before), len(after)) > _MOST_COMPARED:
-        parts += [("gone", before), ("new", after)]
-    else:
-        for what, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-            parts += [("same", after[k:m])] if what == "equal" else [("gone", before[i:j]), ("new", after[k:m])]
-    yield from ((kind, "".join(pieces)) for kind, pieces in [*parts, ("same", a[len(a) - tail :])] if pieces)
 
 
 @router.post(PROPOSAL + "/amendments")

@@ -1,8 +1,5 @@
 """What collectives are and do, as the words of a page: charters, rules, the stages of a proposal, its outcome. Nothing is decided here."""
 
-import difflib
-import re
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -45,7 +42,6 @@ LABELS = {
     "closed-from-outside": say("Somebody of another group wrote how it was decided."),
     "appealed": say("Somebody says that the closing note is wrong."), "note-struck": say("A closing note was found to be wrong."),
 }  # fmt: skip
-_MOST_SENTENCES = 600
 
 
 def charter(body: dict[str, Any]) -> list[Said]:
@@ -135,26 +131,3 @@ def stage(row: Proposal, body: dict[str, Any], now: datetime) -> list[Said]:
     if row.appeal_until > now:
         return [say("Until %(day)s you can say in writing why you are against it.", day=minute(row.appeal_until))]
     return []
-
-
-
-_ENDS = re.compile(r"(?<=[.!?؟。])\s+|\n+")
-
-
-def changes(before: str, after: str) -> list[tuple[str, str]] | None:
-    """What was changed between two texts, by sentence: (`same`, `gone` or `new`, words). None where they are too long to be compared here."""
-    old, new = (_ENDS.split(text.strip()) for text in (before, after))
-    if max(len(old), len(new)) > _MOST_SENTENCES:
-        return None
-    return list(_changed(old, new))
-
-
-def _changed(old: list[str], new: list[str]) -> Iterator[tuple[str, str]]:
-    for what, a, b, c, d in difflib.SequenceMatcher(None, old, new).get_opcodes():
-        if what == "equal":
-            yield "same", " ".join(old[a:b])
-            continue
-        if b > a:
-            yield "gone", " ".join(old[a:b])
-        if d > c:
-            yield "new", " ".join(new[c:d])

@@ -41,6 +41,7 @@ from app.web.campaign_pages import end_of
 from app.web.collective_home_pages import charter_of, policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now
+from app.web.comparing import by_sentence
 from app.web.note_pages import may
 from app.web.receipt_pages import file_of
 from app.web.rendering import PageRoute, page
@@ -67,7 +68,7 @@ def read_proposal(
     elector = None if here.mine is None else tag_of(session, runtime, row, here.mine.member)
     open_now = row.state == "ballot" and row.close_at > now
     found = session.get(OutcomeRow, row.id)
-    changed = None if row.first_text is None or row.first_text == row.text else told.changes(row.first_text, row.text)
+    changed = None if row.first_text is None or row.first_text == row.text else by_sentence(row.first_text, row.text)
     return page(
         "proposal.html", here=here, row=row, mine=None if here.mine is None else here.mine.member, done=TOLD.get(done), once=fresh_key(),
         type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,

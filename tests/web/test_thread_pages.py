@@ -11,7 +11,7 @@ from app.collectives import exchange
 from app.collectives.thread_models import Comment
 from app.kit.db import write
 from app.web import languages
-from app.web.amendment_pages import changes
+from app.web.comparing import by_sentence, by_word
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import on_one_backend, pass_days, people, steward
 from tests.kit.refusals import lab_token
@@ -264,9 +264,11 @@ def test_the_pages_can_be_read_with_seven_years_of_school_and_in_every_language(
 
 def test_what_turns_one_text_into_another() -> None:
     told = [("same", "a "), ("gone", "b"), ("new", "x"), ("same", " c"), ("new", " e"), ("same", " d")]
-    assert list(changes("a b c d", "a x c e d")) == told
-    assert list(changes("a", "a")) == [("same", "a")] and list(changes("", "b")) == [("new", "b")]
+    assert by_word("a b c d", "a x c e d") == told
+    assert by_word("a", "a") == [("same", "a")] and by_word("", "b") == [("new", "b")]
     for old, new in (("a b c", "c b a"), ("a " * 10_000, "b a " * 5_000), ("x y ", " x")):  # the second as slow as it can be made
-        found = list(changes(old, new))
+        found = by_word(old, new)
         assert ["".join(words for kind, words in found if kind != other) for other in ("new", "gone")] == [old, new]
-    assert [kind for kind, _ in changes("a " * 10_000, "b a " * 5_000)] == ["gone", "new", "same"], "told as a whole, and at once"
+    told = [("same", "One."), ("gone", "Two."), ("new", "Deux. Et demi."), ("same", "Three.")]
+    assert by_sentence("One. Two.\nThree.", "One. Deux. Et demi. Three.") == told and by_sentence("", "") == []
+    assert [kind for kind, _ in by_word("a " * 10_000, "b a " * 5_000)] == ["gone", "new", "same"], "told as a whole, and at once"
