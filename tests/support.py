@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import sqlalchemy as sa
 import uvicorn
 import zstandard
@@ -65,6 +66,12 @@ def consent(template: str = "evaluation-only", basis: str = "explicit", **parame
     return Consent(
         template=template, parameters=parameters, basis=basis, wording=WORDING, language="en", shown_at=SHOWN
     )  # type: ignore[arg-type]
+
+
+def on_one_backend(service: "Service", why: str = "a rule, a form or a sentence: the database has no part in it") -> None:
+    """Skip on PostgreSQL what is the same on both databases, and say why it is."""
+    if service.backend != "sqlite":
+        pytest.skip(why)
 
 
 def until(check: Callable[[], Any], seconds: float = 20) -> Any:

@@ -7,10 +7,10 @@ from playwright.sync_api import Page, expect
 from app.parties.auth import COOKIE
 from tests.browser.conftest import PHONE, no_barriers
 from tests.browser.test_in_arabic import looked_at
-from tests.browser.test_taking_back import once_is_enough, tap
+from tests.browser.test_taking_back import tap
 from tests.collectives.members import pass_days
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.support import PlatformParty, Service
+from tests.support import PlatformParty, Service, on_one_backend
 
 
 def vote(page: Page) -> None:
@@ -19,7 +19,7 @@ def vote(page: Page) -> None:
 
 
 def test_a_member_votes_and_reads_what_came_of_it(service: Service, platform: PlatformParty, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     mine = union_of(service, platform, 3, dimension={"name": "trade", "values": ["voters", "labellers"]})
     page = opened(PHONE)
     page.context.add_cookies([{"name": COOKIE, "value": mine[1]._person.receipt, "url": service.base}])

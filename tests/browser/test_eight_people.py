@@ -15,10 +15,10 @@ from sayso.folder import Folder
 from app.collectives import queries
 from app.parties.auth import COOKIE
 from tests.browser.conftest import PHONE, no_barriers
-from tests.browser.test_taking_back import once_is_enough, tap
+from tests.browser.test_taking_back import tap
 from tests.collectives.members import pass_days, people
 from tests.collectives.test_pledging import rows as rows_in
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 
 AGAINST = "We were asked once, and this will be used for years."
 
@@ -26,7 +26,7 @@ AGAINST = "We were asked once, and this will be used for years."
 def test_from_a_labs_request_to_a_contested_licence_and_a_strike(
     service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     monkeypatch.setattr(queries, "FEWEST", 8)  # eight stand for the ten that a group must have before a lab hears of its decisions
     lab.sdk._transport.now = lambda: service.clock.now().timestamp()
     persons = [person for person, _ in people(service, platform, 8)]

@@ -8,8 +8,8 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, no_barriers
-from tests.browser.test_taking_back import once_is_enough, tap
-from tests.support import PlatformParty, Service
+from tests.browser.test_taking_back import tap
+from tests.support import PlatformParty, Service, on_one_backend
 
 HOSTILE = "<img src=x onerror=\"document.title='x'\">\u202ename"
 
@@ -17,7 +17,7 @@ HOSTILE = "<img src=x onerror=\"document.title='x'\">\u202ename"
 def test_receipts_are_gathered_in_the_browser_alone(
     service: Service, platform: PlatformParty, opened: Callable[..., Page], tmp_path: Path
 ) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     one, two, three = (service.claim(given).receipt for given in platform.give(3))
     page = opened(PHONE)
     sent: list[str] = []

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, no_barriers
-from tests.browser.test_taking_back import once_is_enough, tap
+from tests.browser.test_taking_back import tap
 from tests.contributions.test_fastchat_hook import hook
 from tests.kit.refusals import state_of
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.test_receipt_page import taken
 
 
@@ -22,7 +22,7 @@ def looked_at(page: Page, address: str, axe: bool) -> None:
 
 
 def test_one_vote_from_one_lab_in_arabic(service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     [given] = platform.give(1)
     lab.sdk.cut(lab.agree(platform), poll=0.05)
     page = opened(PHONE)
@@ -58,7 +58,7 @@ def test_one_vote_from_one_lab_in_arabic(service: Service, platform: PlatformPar
 
 
 def test_the_scripts_speak_the_language_of_their_page(service: Service, platform: PlatformParty, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     one, two, three = (service.claim(given).receipt for given in platform.give(3))
     page = opened(PHONE)
     page.goto(service.base + "/receipts?lang=ar")

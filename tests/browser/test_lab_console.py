@@ -6,16 +6,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
-from tests.browser.test_taking_back import once_is_enough, tap
+from tests.browser.test_taking_back import tap
 from tests.faults.cuts import queued
-from tests.support import EVALUATION, LabParty, PlatformParty, Service
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_read_sign_and_see_what_is_owed(
     service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page], size: dict[str, int]
 ) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     platform.give(3)
     offer = lab.sdk.offer(str(lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]}).offer))
     page = opened(size)

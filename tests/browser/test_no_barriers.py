@@ -12,14 +12,14 @@ from app.kit.db import read
 from app.main import ROUTERS
 from app.revocations.models import CompensationLine
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
-from tests.browser.test_taking_back import once_is_enough, tap
+from tests.browser.test_taking_back import tap
 from tests.collectives.members import founded, joined, people
 from tests.collectives.test_deciding import NARROW
 from tests.collectives.test_pledging import opened as campaign_opened
 from tests.contributions.test_fastchat_hook import hook
 from tests.faults.cuts import receipt_for_all
 from tests.revocations.test_compensation import ALL, handed_over, paying
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 
 FILES = {
     "/static/{name}", "/ledger.csv", "/widget.js", "/r/everything", "/r/keep",
@@ -64,7 +64,7 @@ def together(service: Service, platform: PlatformParty, lab: LabParty) -> list[s
 
 
 def test_no_page_has_a_barrier(service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     paid = paying(service, platform)
     one, *more = platform.give(3, contributor="axe", consent=paid)
     handed_over(service, lab, lab.agree(platform, ALL), 1)

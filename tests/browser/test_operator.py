@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Page
 from sayso.joining import application
 from sayso.jws import PrivateKey
@@ -11,12 +10,11 @@ from app.kit.db import write
 from app.parties import applying
 from app.parties.links import OPERATOR
 from tests.browser.conftest import PHONE, no_barriers
-from tests.support import Service
+from tests.support import Service, on_one_backend
 
 
 def test_a_lab_is_let_in(service: Service, opened: Callable[..., Page]) -> None:
-    if service.backend != "sqlite":
-        pytest.skip("one backend is enough for what a page looks like")
+    on_one_backend(service, "one backend is enough for what a page looks like")
     now = service.clock.now()
     signed = application(PrivateKey.generate(), service.base, "Lab of the browser", "academic", "NL", "a@b.example", "https://register.example")
     with write(service.runtime.engine) as session:

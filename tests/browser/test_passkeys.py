@@ -35,7 +35,7 @@ SEVERAL = """(fields) => {
 
 def test_a_passkey_keeps_the_platform_from_acting_for_a_person(backend: str, opened: Callable[..., Page]) -> None:
     if backend != "sqlite":
-        pytest.skip("looked at on SQLite")
+        pytest.skip("what a page looks like and weighs does not depend on the database")
     with tempfile.TemporaryDirectory() as directory:
         port = free_port()
         with serving(test_settings(Path(directory), public_url=f"http://localhost:{port}"), backend) as service:

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
 from tests.kit.refusals import state_of
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.test_receipt_page import taken
 
 TAPS = 2
@@ -29,12 +29,6 @@ def tap(page: Page, name: str) -> None:
         named(page, name).click()
 
 
-def once_is_enough(service: Service) -> None:
-    """What a page looks like and weighs does not depend on the database."""
-    if service.backend != "sqlite":
-        pytest.skip("looked at on SQLite")
-
-
 @pytest.fixture
 def released(platform: PlatformParty, lab: LabParty) -> Any:
     """A vote that one lab holds."""
@@ -49,7 +43,7 @@ def test_one_vote_from_one_lab_in_two_taps(
     service: Service, released: Any, lab: LabParty, opened: Callable[..., Page], size: Any, scripts: bool
 ) -> None:
     if size is DESKTOP or not scripts:
-        once_is_enough(service)
+        on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     page = opened(size, scripts=scripts)
     page.goto(released.claim_url)
     tap(page, "Get my receipt")
@@ -68,7 +62,7 @@ def test_one_vote_from_one_lab_in_two_taps(
 
 
 def test_by_keys_alone(service: Service, released: Any, lab: LabParty, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     page = opened(PHONE)
 
     def go_to(name: str) -> None:
@@ -93,7 +87,7 @@ def test_by_keys_alone(service: Service, released: Any, lab: LabParty, opened: C
 def test_going_back_and_pressing_again_does_nothing_twice(
     service: Service, released: Any, lab: LabParty, opened: Callable[..., Page], scripts: bool
 ) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     page = opened(scripts=scripts)
     page.goto(released.claim_url)
     tap(page, "Get my receipt")
@@ -135,7 +129,7 @@ def test_two_tabs_at_once(service: Service, released: Any, lab: LabParty, opened
 
 
 def test_over_a_slow_line(service: Service, released: Any, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     page = opened()
     line = page.context.new_cdp_session(page)
     slow = {"offline": False, "latency": 300, "downloadThroughput": 50_000, "uploadThroughput": 20_000}
@@ -157,7 +151,7 @@ def test_over_a_slow_line(service: Service, released: Any, opened: Callable[...,
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 def test_some_of_many(service: Service, platform: PlatformParty, opened: Callable[..., Page], scripts: bool) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     given = platform.give(3, contributor="some")
     page = opened(PHONE, scripts=scripts)
     page.goto(service.post("/v1/portal-sessions", {"contributor": "some"}, service.token(platform)).json()["url"])
@@ -178,7 +172,7 @@ def test_some_of_many(service: Service, platform: PlatformParty, opened: Callabl
 
 
 def test_hostile_words_stay_words(service: Service, platform: PlatformParty, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     hostile = "<script>document.title='x'</script><img src=x onerror=\"document.title='x'\"><a href='javascript:1'>a</a> \u202egnp.exe"
     [given] = platform.give(1, parts={"text": [hostile, "W" * 200_000], "judgment": {hostile: hostile}})
     page = opened(PHONE)

@@ -7,10 +7,10 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, no_barriers
-from tests.browser.test_taking_back import once_is_enough, tap
+from tests.browser.test_taking_back import tap
 from tests.collectives.test_pledging import opened as begun
 from tests.collectives.test_pledging import pledged
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.talk import talk
 
 SHOTS = os.environ.get("SAYSO_TEST_SHOTS")
@@ -28,7 +28,7 @@ def seen(page: Page, address: str, name: str) -> None:
 def test_a_member_talks_and_pledges_on_a_phone_without_scripts(
     service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page]
 ) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     one = talk(service, platform, 3, text="From now on labs may only test models with our work.\nThey may not train on it.")
     author, other, me = one.members
     for text in ("Testing helps us too.", "We should be paid for each test.", "A year is long enough to try it."):

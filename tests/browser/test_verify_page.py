@@ -13,9 +13,8 @@ from playwright.sync_api import Page, expect
 from sayso import proofs, verify
 
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
-from tests.browser.test_taking_back import once_is_enough
 from tests.client.forge import Forge
-from tests.support import PlatformParty, Service, until
+from tests.support import PlatformParty, Service, on_one_backend, until
 
 VERDICTS = {verify.VERIFIED: "holds", verify.FAILED: "fails", verify.PENDING: "waits"}
 
@@ -50,7 +49,7 @@ def bent(whole: str, rng: random.Random) -> str:
 
 
 def test_it_says_what_the_command_says(service: Service, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     forge, rng = Forge(), random.Random(20)
     whole = [forge.receipt(), forge.receipt(consented=False), forge.receipt(pending=True), forge.receipt() | {"salt": None}]
     whole += [
@@ -89,7 +88,7 @@ def test_it_says_what_the_command_says(service: Service, opened: Callable[..., P
 def test_a_person_checks_their_receipt(
     service: Service, platform: PlatformParty, opened: Callable[..., Page], tmp_path: Path, size: dict[str, int]
 ) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     [given] = platform.give(1)
     holder = service.claim(given)
     headers = {"Authorization": f"Bearer {holder.receipt}"}
@@ -115,7 +114,7 @@ def test_a_person_checks_their_receipt(
 
 
 def test_the_page_can_reach_nobody(service: Service, opened: Callable[..., Page]) -> None:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     policy = httpx.get(service.base + "/verify").headers["content-security-policy"]
     assert "default-src 'none'" in policy and "script-src 'self'" in policy and "form-action 'none'" in policy and "connect-src" not in policy
     without = opened(PHONE, scripts=False)

@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, Page, expect
 from app.consents.models import Consent, ConsentIntent
 from app.kit.db import read
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
-from tests.browser.test_taking_back import once_is_enough, tap
+from tests.browser.test_taking_back import tap
 from tests.consents.widget import CHOICES
-from tests.support import ROOT, PlatformParty, Service
+from tests.support import ROOT, PlatformParty, Service, on_one_backend
 
 STRICT = "default-src 'none'; form-action 'self'; base-uri 'none'; require-trusted-types-for 'script'; "
 REF = "n0-script-here-0123456789"
@@ -102,7 +102,7 @@ class Arena:
 
 @pytest.fixture
 def arena(service: Service, platform: PlatformParty) -> Iterator[Callable[[], Arena]]:
-    once_is_enough(service)
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
     with ExitStack() as servers:
 
         def make() -> Arena:

@@ -12,9 +12,9 @@ from sayso import cli, errors, load, proofs
 from sayso.folder import Folder
 
 from tests.client.test_package import validated
-from tests.collectives.members import mandated, on_one_backend, pass_days
+from tests.collectives.members import mandated, pass_days
 from tests.collectives.test_deciding import ADOPT, union_of
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 
 WORDS = "Testing <alone> is too much already.\n| We were not asked."
 

@@ -10,13 +10,12 @@ import sayso
 from sayso import errors
 
 from tests.client.desk import Desk
-from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent
+from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent, on_one_backend
 
 
 @pytest.fixture
 def desk(service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    if service.backend != "sqlite":
-        pytest.skip("about what the lab does with its copy: looked at once, on SQLite")
+    on_one_backend(service, "about what the lab does with its copy: looked at once, on SQLite")
     desk = Desk(service, platform, lab, tmp_path, records=5, use=OPEN_TRAINING, consent=consent("open-model-training-with-credit"), language="en")
     for name, value in zip(("SERVICE", "CLIENT_ID", "KEY", "HOME"), (service.base, lab.id, desk.key, tmp_path / "home"), strict=True):
         monkeypatch.setenv(f"SAYSO_{name}", str(value))

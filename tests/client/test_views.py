@@ -15,7 +15,7 @@ from sayso.proofs import Failed
 
 from app.contributions.formats import openassistant
 from tests.client.desk import Desk
-from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent
+from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent, on_one_backend
 
 BATTLE = {"conversation_a": ["hello", "more"], "conversation_b": ["hi", "less"], "model_a": "m1", "model_b": "m2"}
 
@@ -295,8 +295,7 @@ def test_memory_does_not_grow_with_the_release() -> None:
 # -- files ------------------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def desk(service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path) -> Desk:
-    if service.backend != "sqlite":
-        pytest.skip("about files on the lab's disk: looked at once, on SQLite")
+    on_one_backend(service, "about files on the lab's disk: looked at once, on SQLite")
     parts = {"text": {"prompt": "q"}, "judgment": {"winner": "a"}, "context": {"response_a": "x", "response_b": "y"}}
     return Desk(service, platform, lab, tmp_path, records=4, use=OPEN_TRAINING, consent=consent("open-model-training-with-credit"), parts=parts)
 

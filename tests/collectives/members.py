@@ -4,7 +4,6 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from sayso.collective import Collective
 from sayso.contributor import Contributor
 from sqlmodel import select
@@ -15,12 +14,6 @@ from tests.faults.cuts import receipt_for_all
 from tests.support import PlatformParty, Service
 
 CHARTER: dict[str, Any] = {"aim": "To decide together what our work is used for.", "tenure_days": 0}
-
-
-def on_one_backend(service: Service) -> None:
-    """For what the database has no part in: a rule, a form, a sentence."""
-    if service.backend != "sqlite":
-        pytest.skip("one backend is enough for it")
 
 
 def people(service: Service, platform: PlatformParty, n: int, **fields: Any) -> list[tuple[Contributor, Any]]:

@@ -8,10 +8,10 @@ from sayso.collective import Collective
 
 from app.kit.db import read
 from app.log.models import LogEntry
-from tests.collectives.members import founded, in_force, mandated, on_one_backend, pass_days, people, steward
+from tests.collectives.members import founded, in_force, mandated, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import cut_of, refuses
-from tests.support import LabParty, PlatformParty, Service, until
+from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
 
 
 def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, platform: PlatformParty, lab: LabParty) -> None:
@@ -51,7 +51,6 @@ def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, plat
 
 
 def test_when_no_steward_is_left_to_decide_an_appeal_that_is_what_is_told(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 4)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     opened = pass_days(service, mine[0], proposal["id"], 7)
@@ -103,7 +102,6 @@ def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too_until_th
 
 
 def test_answers_notes_and_appeals_are_hidden_as_statements_are(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 4)
     for one in mine[2:]:
         steward(service, one)

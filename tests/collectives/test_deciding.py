@@ -20,11 +20,11 @@ from app.collectives.voting import take_up_forgotten
 from app.core.electing import TYPES
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from tests.collectives.members import CHARTER, founded, in_force, joined, mandated, on_one_backend, pass_days, people
+from tests.collectives.members import CHARTER, founded, in_force, joined, mandated, pass_days, people
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.faults.cuts import once, outcome, queued
 from tests.kit.refusals import accepted, call, refused
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 
 NARROW = {"policy": {"template": "nothing-new"}}
 ADOPT = {"policy": {"template": "evaluation-only"}}
@@ -204,7 +204,6 @@ def test_I11_a_signature_covers_the_dissent_and_any_difference_is_refused(
 
 def test_I13_a_steward_opens_and_can_do_no_more(service: Service, platform: PlatformParty) -> None:
     """Tenure is waived for opening, and for nothing else; no route counts, shows ballots or moves a day."""
-    on_one_backend(service)
     (founder, _), (member, _) = people(service, platform, 2)
     union = founded(founder, tenure_days=0)
     mine = joined(union, member)
@@ -249,7 +248,6 @@ def test_nobody_voting_lapses_and_changes_nothing(service: Service, platform: Pl
 
 
 def test_groups_count_when_they_stood_for_a_week(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     (founder, _), (member, _), (other, _) = people(service, platform, 3)
     union = founded(founder, dimension={"name": "language", "values": ["en", "sw"]})
     joined(union, member, declared="sw")
@@ -288,7 +286,6 @@ def test_a_charter_is_amended_by_more_than_half_of_all(service: Service, platfor
 
 
 def test_an_outcome_of_fewer_than_ten_electors_is_for_members_alone(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 2)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     pass_days(service, mine[0], proposal["id"], 7)
@@ -322,7 +319,6 @@ def test_a_refused_lab_gets_nothing_of_any_member_mandated_or_not(service: Servi
 
 
 def test_I14_who_works_for_a_lab_does_not_vote_on_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 3)
     mine[2].declare(None, interest=lab.id)
     recall = mine[0].propose("licence.recall", "No.", subject=lab.id)

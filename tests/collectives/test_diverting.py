@@ -13,11 +13,11 @@ from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.log import guard
 from app.revocations import striking
-from tests.collectives.members import founded, on_one_backend
+from tests.collectives.members import founded
 from tests.collectives.test_pledging import over, row_of, rows, union_of
 from tests.faults.cuts import receipt_for_all
 from tests.revocations.test_replay import dies, finished
-from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service
+from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, on_one_backend
 
 
 def diverting(service: Service, union: Collective, against: LabParty, to: LabParty | None, days: int = 2) -> dict[str, Any]:
@@ -109,7 +109,6 @@ def test_who_took_back_the_standing_terms_since_diverts_nothing_that_they_alone_
 
 
 def test_to_divert_expires_with_its_day_and_takes_what_it_needs(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
     members, _ = union_of(service, platform, 2)
     campaign = diverting(service, members[0], lab, None)
     members[0].pledge(campaign, 0)

@@ -21,11 +21,11 @@ from app.kit.ids import random_id
 from app.log.models import LogEntry
 from app.releases.rows import read_terms
 from app.revocations import replay
-from tests.collectives.members import CHARTER, founded, in_days, joined, mandated, on_one_backend, people
+from tests.collectives.members import CHARTER, founded, in_days, joined, mandated, people
 from tests.faults.cuts import Outcome, once, outcome, queued, receipt_for_all
 from tests.kit.refusals import accepted, call, lab_token, refused
 from tests.revocations.test_replay import dies, finished
-from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, on_one_backend, until
 
 
 def cut_of(service: Service, agreement: Any) -> Outcome:
@@ -181,7 +181,6 @@ def test_evidence_of_a_mandate_is_a_receipt_that_verifies_offline(service: Servi
 
 
 def test_pseudonyms_differ_in_every_collective_and_stay_when_somebody_comes_back(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     (founder, _), (member, _) = people(service, platform, 2)
     first, second = founded(founder), founded(founder)
     names = [joined(c, member).me()["member"] for c in (first, second)]

@@ -22,11 +22,11 @@ from app.log.models import LogEntry
 from app.parties import contributors
 from app.parties.models import Contributor
 from app.revocations import striking
-from tests.collectives.members import founded, joined, on_one_backend, people
+from tests.collectives.members import founded, joined, people
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import at_once, call, lab_token, refused
 from tests.revocations.test_replay import dies, finished
-from tests.support import EVALUATION, LabParty, PlatformParty, Service
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend
 
 
 def union_of(service: Service, platform: PlatformParty, n: int) -> tuple[list[Collective], list[str]]:

@@ -6,11 +6,11 @@ import pytest
 
 from app.collectives import exchange, thread_routes
 from app.core import mirror, polis
-from tests.collectives.members import on_one_backend, pass_days
+from tests.collectives.members import pass_days
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import call, refused
-from tests.support import DATA, PlatformParty, Service
+from tests.support import DATA, PlatformParty, Service, on_one_backend
 
 SEATTLE = DATA / "polis" / "15-per-hour-seattle"
 
@@ -19,7 +19,6 @@ def test_pages_of_comments_and_of_what_was_hidden_go_on_where_they_ended(
     service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an import hid together has one place in the log."""
-    on_one_backend(service)
     monkeypatch.setattr(thread_routes, "PAGE", 2)
     mine = union_of(service, platform, 2)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)

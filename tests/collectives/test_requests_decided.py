@@ -14,11 +14,11 @@ from app.kit.db import read, write
 from app.kit.errors import Conflict
 from app.kit.ids import random_id
 from app.log.models import LogEntry
-from tests.collectives.members import CHARTER, joined, mandated, on_one_backend, pass_days, people
+from tests.collectives.members import CHARTER, joined, mandated, pass_days, people
 from tests.collectives.test_deciding import union_of
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.kit.refusals import accepted, call, lab_token, refused
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 
 
 @pytest.fixture(autouse=True)

@@ -24,12 +24,12 @@ from app.log import guard
 from app.log.models import LogEntry
 from app.releases.models import Shard
 from app.revocations import striking
-from tests.collectives.members import founded, joined, mandated, on_one_backend, pass_days, people
+from tests.collectives.members import founded, joined, mandated, pass_days, people
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.collectives.test_pledging import row_of
 from tests.faults.cuts import index_of, once, outcome, queued, receipt_for_all
 from tests.revocations.test_replay import dies, finished
-from tests.support import EVALUATION, LabParty, PlatformParty, Service
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend
 
 RACES = 10_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 6
 

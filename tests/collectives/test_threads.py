@@ -17,11 +17,11 @@ from app.collectives.thread_models import Comment, ProposalThread, Statement, St
 from app.core.thread import must_be_answered
 from app.kit.db import read
 from app.log.models import LogEntry
-from tests.collectives.members import in_force, on_one_backend, pass_days, steward
+from tests.collectives.members import in_force, pass_days, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import accepted, call
-from tests.support import PlatformParty, Service
+from tests.support import PlatformParty, Service, on_one_backend
 
 
 def test_a_whole_deliberation_from_proposal_to_closed_outcome(service: Service, platform: PlatformParty) -> None:
@@ -90,7 +90,6 @@ def test_a_whole_deliberation_from_proposal_to_closed_outcome(service: Service, 
 
 
 def test_a_ballot_waits_for_an_answer_that_is_owed_and_not_for_ever(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 3)
     waited = mine[0].propose("policy.narrow", "Less.", **NARROW)
     sat_out = mine[0].propose("policy.narrow", "Less still.", **NARROW)
@@ -196,7 +195,6 @@ def test_the_appeal_of_a_hidden_answer_is_decided_though_the_answer_was_replaced
 
 
 def test_nobody_asks_more_of_the_others_than_they_have_time_for(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 2, asks=2)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     for n in range(5):

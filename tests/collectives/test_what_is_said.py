@@ -16,7 +16,7 @@ from app.collectives.thread_models import Amendment, Comment, Statement, Stateme
 from app.crypto.keyring import KeyRing
 from app.kit.db import for_update, read, write
 from app.log.models import LogEntry
-from tests.collectives.members import founded, joined, on_one_backend, pass_days, people, steward
+from tests.collectives.members import founded, joined, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import accepted, call, lab_token, refused
@@ -142,7 +142,6 @@ def test_to_leave_beside_the_freeze_waits_for_it(service: Service, platform: Pla
 def test_a_word_is_changed_so_often_in_a_day_and_voters_are_called_by_one_key(
     service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_one_backend(service)
     monkeypatch.setattr(weighing, "CHANGES", 3)
     mine = union_of(service, platform, 3)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)["id"]

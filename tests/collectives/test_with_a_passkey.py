@@ -22,11 +22,11 @@ from app.log.models import LogEntry
 from app.parties.models import AssertionUse, Passkey
 from app.web.rendering import SIGNED
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import founded, mandated, on_one_backend, pass_days
+from tests.collectives.members import founded, mandated, pass_days
 from tests.collectives.test_deciding import NARROW
 from tests.contributions.test_receipts import proven
 from tests.faults.cuts import receipt_for_all
-from tests.support import PlatformParty, Service
+from tests.support import PlatformParty, Service, on_one_backend
 from tests.web.test_further_receipts import window
 from tests.web.test_pages import post
 

@@ -22,10 +22,9 @@ from app.kit.db import is_sqlite, read, write
 from app.kit.ratelimit import RateLimit
 from app.log import service as log
 from app.parties.models import Platform
-from tests.collectives.members import on_one_backend
 from tests.consents.widget import CHOICES, ORIGIN, Widget
 from tests.kit.refusals import accepted, body, call, refused
-from tests.support import SHOWN, LabParty, PlatformParty, Service, shell
+from tests.support import SHOWN, LabParty, PlatformParty, Service, on_one_backend, shell
 
 CORS = "access-control-allow-origin"
 

@@ -14,13 +14,22 @@ from app.consents.models import Consent, PlatformDefault
 from app.contributions.importing import BY_DEFAULT, NO_EVIDENCE, Report
 from app.kit.clock import rfc3339
 from app.kit.db import read, write
-from tests.collectives.members import on_one_backend
 from tests.consents.widget import Widget
 from tests.contributions.test_fastchat_hook import NOTICE, hook, post, sent, vote
 from tests.contributions.test_importing import job, perform
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import accepted, call, get, record, refused
-from tests.support import EVALUATION, OPEN_TRAINING, SHOWN, LabParty, PlatformParty, Service, consent, until
+from tests.support import (
+    EVALUATION,
+    OPEN_TRAINING,
+    SHOWN,
+    LabParty,
+    PlatformParty,
+    Service,
+    consent,
+    on_one_backend,
+    until,
+)
 
 TEXT = "Labs may test models with what you write here.\n"
 

@@ -17,12 +17,11 @@ from app.contributions import signatures
 from app.contributions.formats import hackerone
 from app.contributions.formats.draft import Refusal
 from app.kit.db import read
-from tests.collectives.members import on_one_backend
 from tests.contributions.test_fastchat_hook import NOTICE, contributions, reports
 from tests.contributions.test_importing import job, perform
 from tests.contributions.test_webhooks import Tool
 from tests.kit.refusals import refused
-from tests.support import PlatformParty, Service, shell
+from tests.support import PlatformParty, Service, on_one_backend, shell
 
 SECRET = "wsc_of_sixteen_or_more"
 REPORT: dict[str, Any] = json.loads((Path(__file__).parent / "samples" / "hackerone.json").read_text())["data"][0]

@@ -20,7 +20,7 @@ from app.parties.claims import encode_secret
 from app.parties.models import RecoveryCode
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import at_once
-from tests.support import PlatformParty, Service
+from tests.support import PlatformParty, Service, on_one_backend
 from tests.web.test_further_receipts import opens, window
 
 _CODE = re.compile(r"(?:[0-9A-Z]{4}-){8}[0-9A-Z]{4}")
@@ -109,8 +109,7 @@ def test_it_opens_no_more_than_it_was_made_with_and_goes_with_the_person(service
 
 
 def test_other_sites_slips_and_too_many_tries(running: Service, monkeypatch: Any) -> None:
-    if running.backend != "sqlite":
-        pytest.skip("no database has a part in it")
+    on_one_backend(running, "no database has a part in it")
     assert httpx.post(f"{running.base}/r/recover", data={"code": "x"}).status_code == 403
     assert httpx.post(f"{running.base}/r/recovery", headers={"Origin": running.base}).status_code == 401
     told(use(running, "x" * 36), 422, "recovery_code_mistyped")

@@ -14,7 +14,7 @@ from app.log.models import LogEntry
 from app.revocations import by_text
 from tests.kit.refusals import state_of
 from tests.processes import app
-from tests.support import ROOT, LabParty, PlatformParty, Service, shell, until
+from tests.support import ROOT, LabParty, PlatformParty, Service, on_one_backend, shell, until
 
 SECRET = "A sentence that only I wrote, \u00e9 \u4e16."
 
@@ -50,8 +50,7 @@ def test_what_somebody_wrote_is_withdrawn_by_its_exact_text(service: Service, pl
 
 
 def test_the_command_says_how_many_and_never_what(running: Service, tmp_path: Path) -> None:
-    if running.backend != "sqlite":
-        pytest.skip("a command line of its own")
+    on_one_backend(running, "a command line of its own")
     run = shell(tmp_path / "data")
     file = tmp_path / "text.txt"
     made = run(["platforms", "add", "Arena", "--json"])

@@ -15,13 +15,13 @@ from app.crypto.commitment import payee, record_id, rid_seed
 from app.kit.db import read
 from app.log.models import LogEntry
 from app.revocations.models import CompensationLine
-from tests.collectives.members import founded, in_force, joined, mandated, on_one_backend, people
+from tests.collectives.members import founded, in_force, joined, mandated, people
 from tests.core.policy_cases import odrl, owed, rule
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import accepted, refused
 from tests.releases.test_sets import terms
 from tests.revocations.test_duties import later, tasks
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 from tests.web.test_pages import post
 from tests.web.test_reading_ease import MOST, grade, sentences
 
@@ -154,7 +154,6 @@ def test_what_cannot_be_paid_or_disputed(service: Service, platform: PlatformPar
 
 
 def test_what_only_a_collectives_policy_asks_for_is_owed_to_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
     (ann, _), (ben, _) = people(service, platform, 2)
     union = founded(ann, None)
     mine = [union, joined(union, ben)]
@@ -174,7 +173,6 @@ def test_what_only_a_collectives_policy_asks_for_is_owed_to_it(service: Service,
 
 
 def test_their_page(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
     name = uuid.uuid4().hex
     platform.give(1, consent=paying(service, platform), contributor=name)
     agreement = lab.agree(platform, ALL)

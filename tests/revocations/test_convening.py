@@ -15,7 +15,7 @@ from app.collectives.thread_models import Words
 from app.kit.db import read, write
 from app.revocations import convening
 from app.revocations.models import Call, CallHidden
-from tests.collectives.members import founded, on_one_backend, people
+from tests.collectives.members import founded, people
 from tests.kit.refusals import accepted, call, refused
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.talk import found
@@ -108,7 +108,6 @@ def test_two_stand_at_once_and_an_erasure_or_time_ends_them(service: Service, pl
 
 
 def test_records_without_an_id_are_no_ten_people(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     (caller, _), *_ = people(service, platform, 9)
     platform.give(3, people=False)
     refused(opened(service, caller, {"text": "x"}), 422, "cohort_too_small")

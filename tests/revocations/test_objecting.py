@@ -15,7 +15,7 @@ from app.kit.db import read
 from app.log.models import LogEntry
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import at_once, call, refused
-from tests.support import LabParty, PlatformParty, Service, until
+from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
 from tests.web.test_pages import browser, post  # noqa: F401  the fixture
 from tests.web.test_receipt_page import words
 
@@ -132,8 +132,7 @@ def test_refusals_and_two_at_once(service: Service, platform: PlatformParty) -> 
 
 
 def test_on_the_page_it_says_that_it_stops_nothing(running: Service, browser: Any) -> None:  # noqa: F811
-    if running.backend != "sqlite":
-        pytest.skip("what a page says does not depend on the database")
+    on_one_backend(running, "what a page says does not depend on the database")
     [given] = running.platform().give(1)
     post(browser, given.claim_url)
     asked = browser.get(f"/r/of/{given.id}/object")

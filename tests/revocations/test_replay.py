@@ -76,8 +76,6 @@ def finished(service: Service, n: int = 1) -> None:
 
 
 def test_an_objection_taken_back(running: Service) -> None:
-    if running.backend != "sqlite":
-        pytest.skip("the replay of the other acts is tried on both")
     [mine] = running.platform().give(1)
     holder = running.claim(mine)
     made = holder.object(mine.id, "Not this.")["id"]

@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import founded, in_days, on_one_backend, people
+from tests.collectives.members import founded, in_days, people
 from tests.collectives.test_pledging import opened, over, pledged, union_of
 from tests.kit.refusals import state_of
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.talk import found
 from tests.web.test_further_receipts import window
 from tests.web.test_pages import post

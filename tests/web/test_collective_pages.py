@@ -13,12 +13,12 @@ from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership
 from app.kit.db import read
 from app.web import collective_home_pages, languages
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import CHARTER, founded, joined, mandated, on_one_backend, pass_days, people, steward
+from tests.collectives.members import CHARTER, founded, joined, mandated, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import refuses
 from tests.core.test_deed import grade
 from tests.kit.refusals import call, refused
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.test_further_receipts import window
 from tests.web.test_languages import NOT_TRANSLATED, PSEUDO, Seen, pseudo
 from tests.web.test_pages import post
@@ -117,7 +117,6 @@ def test_what_all_can_see_is_nothing_of_members_and_nothing_for_platforms_and_la
 
 
 def test_a_vote_is_cast_changed_and_counted_and_a_no_says_why(service: Service, platform: PlatformParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 3, ballot_days=7)
     windows = [window(service, one._person.receipt) for one in mine]
     form = windows[0].get(at(mine[0], "/propose?type=policy.narrow"))
@@ -228,10 +227,10 @@ def test_a_form_keeps_what_it_does_not_ask_for(service: Service, platform: Platf
 def test_the_pages_are_easy_to_read_and_say_all_in_one_language(
     service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_one_backend(service)
     monkeypatch.setitem(languages.LANGUAGES, PSEUDO, pseudo())
     pages = pages_of(service, platform)
     assert {page.status_code for page in pages.values()} == {200}
+    on_one_backend(service, "each page answers; what it says does not depend on the database")
     assert not {name: found for (name, tag), page in pages.items() if tag == "en" and (found := grade(sentences(page.text))) > MOST}
     # What people wrote stays as it is, also in titles and lists, where no mark can keep it apart.
     theirs = rf"{CHARTER['aim']}|Union [0-9a-f]{{8}}( ·)?|Lab [0-9a-f]{{16}}|voters|labellers|(col|mem|elg)_|(?<=\">)[0-9a-z]{{6}}(?=<| \()"
@@ -283,7 +282,6 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
 
 def test_a_link_of_the_platforms_for_one_thing_opens_no_group(service: Service, platform: PlatformParty) -> None:
     """Each thing that somebody gives makes one, and the platform has it until they use it."""
-    on_one_backend(service)
     (founder, _), (member, given), (other, single) = people(service, platform, 3)
     union = founded(founder)
     mine = Collective(member, union.id)

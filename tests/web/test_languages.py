@@ -20,7 +20,7 @@ from app.web import catalogs, languages, organisations, saying
 from app.web.languages import ENGLISH, LANGUAGES, READER, Language, Reader
 from app.web.rendering import LANGUAGE_COOKIE, reader_of
 from tests.contributions.test_fastchat_hook import hook
-from tests.support import LabParty, PlatformParty, Service, consent, receipt_terms, shell
+from tests.support import LabParty, PlatformParty, Service, consent, on_one_backend, receipt_terms, shell
 from tests.web.test_pages import post
 from tests.web.test_reading_ease import every_page
 
@@ -170,8 +170,7 @@ def pseudo() -> Language:
 
 
 def test_all_that_a_page_says_is_marked(service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch) -> None:
-    if service.backend != "sqlite":
-        pytest.skip("what a page says does not depend on the database")
+    on_one_backend(service, "what a page says does not depend on the database")
     monkeypatch.setitem(languages.LANGUAGES, PSEUDO, pseudo())
     spoken = {"Accept-Language": PSEUDO}
     pages = every_page(service, platform, lab, **spoken)
@@ -298,8 +297,7 @@ def test_the_english_stands_beside_what_nobody_reviewed_in_its_own_language(monk
 
 @pytest.mark.parametrize("tag", ["ar", "es"])
 def test_a_page_is_in_one_language_with_the_english_apart(service: Service, platform: PlatformParty, lab: LabParty, tag: str) -> None:
-    if service.backend != "sqlite":
-        pytest.skip("what a page says does not depend on the database")
+    on_one_backend(service, "what a page says does not depend on the database")
     pages = every_page(service, platform, lab, **{"Accept-Language": tag})
     del pages["frame"], pages["kept"]  # in the language of their wordings
     for name, page in pages.items():

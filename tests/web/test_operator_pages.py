@@ -13,7 +13,7 @@ from app.parties import applying
 from app.parties.links import OPERATOR
 from app.parties.models import Lab
 from tests.core.test_deed import grade
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, shell, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shell, until
 from tests.web.test_reading_ease import sentences
 
 HOSTILE = "<script>alert(1)</script>\u202eLab"
@@ -95,8 +95,7 @@ def test_nobody_else_gets_in(service: Service, lab: LabParty, window: httpx.Clie
 
 
 def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, window: httpx.Client) -> None:
-    if service.backend != "sqlite":
-        pytest.skip("one backend is enough for a page's words")
+    on_one_backend(service, "one backend is enough for a page's words")
     asked = waiting(service, "A Lab")
     assert all(grade(sentences(window.get(path).text)) <= 7 for path in ("/operator", f"/operator/applications/{asked}"))
 

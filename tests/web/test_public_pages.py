@@ -20,7 +20,7 @@ from app.parties import service as parties
 from app.revocations import deadlines, striking
 from app.web import ledger_words
 from app.web.rendering import _detail as shown_detail
-from tests.collectives.members import on_one_backend, pass_days
+from tests.collectives.members import pass_days
 from tests.collectives.test_deciding import union_of
 from tests.kit.refusals import accepted, refused
 from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, until
@@ -157,7 +157,6 @@ def test_the_logs_page_has_what_it_takes_to_check_it(service: Service, platform:
 
 def test_the_ledger_says_why_a_lab_was_refused_and_what_it_is_late_with(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     """And in the file and as JSON the same."""
-    on_one_backend(service)
     one, _ = platform.give(2)
     release = lab.sdk.cut(lab.agree(platform), poll=0.02)
     assert lab.sdk.request(OPEN_TRAINING, selection={"platforms": [platform.id]}).state == "refused"
@@ -177,7 +176,6 @@ def test_the_ledger_says_why_a_lab_was_refused_and_what_it_is_late_with(service:
 
 
 def test_the_ledger_says_what_a_group_decided_and_did(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 2)
     recall = mine[0].propose("licence.recall", "Nothing more to this lab.", subject=lab.id)
     opened = pass_days(service, mine[0], recall["id"], 7)

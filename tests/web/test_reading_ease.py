@@ -13,7 +13,7 @@ from tests.consents.widget import Widget
 from tests.core.test_deed import grade
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import accepted
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.test_further_receipts import window
 from tests.web.test_pages import post
 
@@ -80,8 +80,7 @@ def test_the_pages_can_be_read_with_seven_years_of_school(service: Service, plat
 
 
 def test_the_pages_of_passkeys_too(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
-    if service.backend != "sqlite":
-        pytest.skip("the words are the same")
+    on_one_backend(service, "the words are the same")
     [one] = platform.give(1, contributor="reader")
     passkey, whole = Authenticator(service.base), receipt_for_all(service, platform, "reader")
     browser = window(service, whole.receipt)

@@ -1,8 +1,8 @@
 """Strikes by vote, petitions and pledges that wait for a call, or divert, on pages: a form's choice is what is voted on and what is told."""
 
-from tests.collectives.members import in_days, on_one_backend, pass_days
+from tests.collectives.members import in_days, pass_days
 from tests.collectives.test_pledging import union_of
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.talk import found
 from tests.web.test_further_receipts import window
 from tests.web.test_pages import post

@@ -8,10 +8,9 @@ import httpx
 from app.contributions.models import Contribution
 from app.kit.db import read
 from app.web.testimony_pages import MOST, THEMES
-from tests.collectives.members import on_one_backend
 from tests.contributions.test_fastchat_hook import contributions, hook, reports
 from tests.core.test_deed import grade
-from tests.support import PlatformParty, Service
+from tests.support import PlatformParty, Service, on_one_backend
 from tests.web.test_reading_ease import sentences
 
 

@@ -13,9 +13,9 @@ from app.kit.db import write
 from app.web import languages
 from app.web.comparing import by_sentence, by_word
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import on_one_backend, pass_days, people, steward
+from tests.collectives.members import pass_days, people, steward
 from tests.kit.refusals import lab_token
-from tests.support import LabParty, PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.talk import PASTE, Talk, found, talk
 from tests.web.talk_pages import every_talk_page
 from tests.web.test_further_receipts import window
@@ -252,10 +252,10 @@ def test_the_pages_can_be_read_with_seven_years_of_school_and_in_every_language(
     service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they say is marked, and each sentence of it is short."""
-    on_one_backend(service)
     monkeypatch.setitem(languages.LANGUAGES, PSEUDO, pseudo())
     pages = every_talk_page(service, platform, lab, **{"Accept-Language": PSEUDO})
     assert [name for name, page in pages.items() if page.status_code != 200] == ["nobody"]
+    on_one_backend(service, "each page answers; what it says does not depend on the database")
     del pages["nobody"]  # a problem's advice is in English alone
     assert not {name: found for name, page in pages.items() if (found := Seen(page.text).unmarked())}
     graded = {name: grade(sentences(page.text.translate({ord("⟦"): None, ord("⟧"): None}))) for name, page in pages.items()}
