@@ -119,7 +119,7 @@ def _make_room(session: Session, contributor: str, now: datetime) -> None:
 def heard(session: Session, runtime: Runtime, holder: Holder, now: datetime, at: int = 1) -> list[Heard]:
     """The calls that stand and that somebody may end, and with them, the newest first, twenty of those that reach them: of these the page
     `at`, from 1. What they hid is not among them."""
-    mine = select(Call).where(_is_own(holder), Call.expires_on > now.date())
+    mine = select(Call).where(_is_own(holder, _CALL.c), Call.expires_on > now.date())
     rows = list(session.exec(mine.order_by(sa.desc(Call.opened_at), sa.desc(Call.id))).all()) if at == 1 else []  # type: ignore[arg-type]
     reach = select(Call).where(_reaches(session, holder, now)).order_by(sa.desc(Call.opened_at), sa.desc(Call.id))  # type: ignore[arg-type]
     rows += session.exec(reach.offset(SHOWN * (at - 1)).limit(SHOWN)).all()
@@ -133,22 +133,24 @@ def count(session: Session, holder: Holder, now: datetime) -> int:
     return int(session.execute(query).scalar_one())
 
 
-def _is_own(holder: Holder) -> Any:
-    """Which calls somebody may end: with a receipt for one thing those alone that were made with such a one."""
-    own = _CALL.c.contributor_id == holder.contributor
-    return own if holder.contribution is None else own & (_CALL.c.contribution_id == holder.contribution)
+def _is_own(holder: Holder, call: Any) -> Any:
+    """Whether somebody may end a call, or of the table's columns which: with a receipt for one thing those alone that were made with such
+    a one. Else a link of the platform's, which is for one thing, would tell who called."""
+    own = call.contributor_id == holder.contributor
+    return own if holder.contribution is None else own & (call.contribution_id == holder.contribution)
 
 
 def _reaches(session: Session, holder: Holder, now: datetime) -> Any:
     """Which calls stand and reach somebody who hid them not, those apart that they may end."""
     platform = session.get_one(Contributor, holder.contributor).platform_id
-    there = sa.select(_I.c.release_id).where(_I.c.release_id == _CALL.c.release_id, _I.c.contribution_id.in_(_mine(holder)), _I.c.parts > 0)
+    there = sa.select(_I.c.release_id).where(_I.c.contribution_id.in_(_mine(holder)), _I.c.parts > 0)
     hid = sa.select(_HIDDEN.c.call_id).where(_HIDDEN.c.contributor_id == holder.contributor)
     # A contribution is null where a receipt was for all, so that "not one's own" is said of what is there.
     other = _CALL.c.contributor_id != holder.contributor
     if holder.contribution is not None:
         other |= _CALL.c.contribution_id.is_distinct_from(holder.contribution)
-    return sa.and_(_CALL.c.expires_on > now.date(), sa.or_(_CALL.c.platform_id == platform, there.exists()), _CALL.c.id.not_in(hid), other)
+    reached = sa.or_(_CALL.c.platform_id == platform, _CALL.c.release_id.in_(there))
+    return sa.and_(_CALL.c.expires_on > now.date(), reached, _CALL.c.id.not_in(hid), other)
 
 
 def _told(session: Session, holder: Holder, row: Call, text: str) -> Heard:
@@ -156,17 +158,15 @@ def _told(session: Session, holder: Holder, row: Call, text: str) -> Heard:
     author = collectives.Acting(row.contributor_id, None)
     if found is not None and (not found.listed or collectives.membership_of(session, found.id, author) is None):
         found = None
-    # By a receipt for one thing only what was called with it, as `end` has it: else a link of the platform's would tell who called.
-    mine = row.contributor_id == holder.contributor and holder.contribution in (None, row.contribution_id)
     group, name = (None, None) if found is None else (found.id, found.name)
-    return Heard(row.id, mine, text, group, name, row.opened_at.date(), row.expires_on)
+    return Heard(row.id, _is_own(holder, row), text, group, name, row.opened_at.date(), row.expires_on)
 
 
 def end(session: Session, runtime: Runtime, holder: Holder, call: str, *, now: datetime) -> str:
     """End a call of one's own: its words are deleted. Gives the act. Raises Unauthorised or NotFound (not_found)."""
     person = person_acting(session, runtime, holder.contributor, exclusive=True)
     row = session.get(Call, call, populate_existing=True)
-    if row is None or row.contributor_id != holder.contributor or holder.contribution not in (None, row.contribution_id):
+    if row is None or not _is_own(holder, row):
         raise NotFound("not_found", "Look at the call's id; it must be of one of yours that stands.")
     forget(session, row.contributor_id, row.id)
     act = random_id("act")
