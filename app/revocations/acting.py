@@ -24,6 +24,7 @@ from app.kit.errors import NotFound, Unauthorised
 from app.kit.runtime import Runtime
 from app.parties import contributors
 from app.parties.contributors import Person
+from app.parties.models import Receipt
 from app.releases.models import RecallItem, Release, ReleaseItem, Shard
 from app.revocations.models import ConsentAct
 
@@ -44,6 +45,11 @@ class Holder:
     contributor: str
     contribution: str | None
     claimed: bool = True
+
+
+def holder_of(receipt: Receipt) -> Holder:
+    """Whom a receipt makes whoever has it."""
+    return Holder(receipt.contributor_id, receipt.contribution_id)
 
 
 def keep(

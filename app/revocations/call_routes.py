@@ -7,8 +7,8 @@ from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.idempotency import Once
 from app.revocations import convening, service
+from app.revocations.acting import holder_of
 from app.revocations.call_schemas import CallIn, CallOut, CallsOut
-from app.revocations.router import holder_of
 from app.revocations.schemas import ActOut
 
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)

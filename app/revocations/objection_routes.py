@@ -10,8 +10,8 @@ from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionD
 from app.kit.idempotency import Once
 from app.parties.auth import ReadingReceipt, WritingReceipt
 from app.revocations import objecting, service
+from app.revocations.acting import holder_of
 from app.revocations.models import ConsentAct
-from app.revocations.router import holder_of
 from app.revocations.schemas import ActOut, ObjectionIn, ObjectionOut
 
 router = APIRouter(prefix="/v1", tags=["revocations"], route_class=StrictRoute)

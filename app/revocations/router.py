@@ -30,7 +30,7 @@ from app.releases.models import Recall
 from app.releases.queries import is_late
 from app.revocations import acts, attesting, duties, events, holdings, recalls, service
 from app.revocations import erasure as erasing
-from app.revocations.acting import Holder
+from app.revocations.acting import holder_of
 from app.revocations.models import Erasure
 from app.revocations.schemas import (
     ActOut,
@@ -52,10 +52,6 @@ from app.revocations.schemas import (
 )
 
 router = APIRouter(prefix="/v1", tags=["revocations"], route_class=StrictRoute)
-
-
-def holder_of(receipt: Receipt) -> Holder:
-    return Holder(receipt.contributor_id, receipt.contribution_id)
 
 
 def _chosen(given: ScopeIn, runtime: RuntimeDep, receipt: WritingReceipt) -> StoredPolicy:

@@ -29,7 +29,7 @@ from app.parties import claims, contributors
 from app.parties.auth import receipt_from, same_origin
 from app.parties.models import Lab, Receipt
 from app.revocations import acts, erasure, service, whereabouts
-from app.revocations.acting import Holder, lock
+from app.revocations.acting import holder_of, lock
 from app.revocations.models import ConsentAct
 from app.revocations.schemas import ErasureIn, RevocationIn
 from app.web import telling
@@ -100,7 +100,7 @@ def _taken(session: Session, receipt: Receipt, contribution: str | None, lab: st
 
 def _withdraw(session: Session, runtime: Runtime, receipt: Receipt, target: str, form: dict[str, str], which: str) -> str | None:
     ids = None if target == ALL else [target]
-    holder = Holder(receipt.contributor_id, receipt.contribution_id)
+    holder = holder_of(receipt)
     if which == "withdraw":
         asked = RevocationIn(scope="all") if ids is None else RevocationIn(scope="contribution", ids=ids)
     else:
@@ -228,7 +228,7 @@ def ask_erase(target: str, request: Request, runtime: RuntimeDep, session: ReadS
 def _erase(session: Session, runtime: Runtime, receipt: Receipt, target: str, form: dict[str, str]) -> str:
     if form.get("sure") != "yes":
         raise Invalid("body_invalid", "Use the button that says it; it cannot be undone.")
-    holder, tell = Holder(receipt.contributor_id, receipt.contribution_id), form.get("tell") == "yes"
+    holder, tell = holder_of(receipt), form.get("tell") == "yes"
     if target == ALL:
         asked = ErasureIn(scope="all", refusal="remember" if form.get("refusal") == "remember" else "forget", tell_platform=tell)
     else:
@@ -267,7 +267,7 @@ def _do(request: Request, runtime: Runtime, target: str, which: str, form: dict[
         if policy is None:
             done = _withdraw(session, runtime, receipt, target, form, which)
         else:
-            holder = Holder(receipt.contributor_id, receipt.contribution_id)
+            holder = holder_of(receipt)
             one = None if row is None else row.id
             now = runtime.clock.now()
             done = service.scope(session, runtime, holder, one, policy, language_of(form), credit_of(form), now=now).id

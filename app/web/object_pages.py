@@ -16,7 +16,7 @@ from app.kit.errors import Conflict, Invalid
 from app.kit.runtime import Runtime
 from app.parties.auth import receipt_from, same_origin
 from app.revocations import objecting
-from app.revocations.acting import Holder
+from app.revocations.acting import holder_of
 from app.revocations.schemas import ObjectionIn
 from app.web import telling
 from app.web.rendering import PageRoute, page
@@ -58,7 +58,7 @@ def _do(request: Request, runtime: Runtime, contribution: str, form: dict[str, s
         with write(runtime.engine) as session:
             receipt = receipt_from(request, session)
             row = queries.covered(session, receipt, contribution)
-            holder = Holder(receipt.contributor_id, receipt.contribution_id)
+            holder = holder_of(receipt)
             now = runtime.clock.now()
             if given is None:
                 act = objecting.withdraw(session, runtime, holder, row.id, form.get("objection", ""), now=now).id

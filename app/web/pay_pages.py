@@ -12,19 +12,14 @@ from app.kit.errors import Invalid
 from app.kit.pagination import Cursors
 from app.kit.runtime import Runtime
 from app.parties.auth import receipt_from, same_origin
-from app.parties.models import Receipt
 from app.revocations import compensation
-from app.revocations.acting import Holder
+from app.revocations.acting import holder_of
 from app.web import telling
 from app.web.receipt_pages import MOST_LISTED, Cursor
 from app.web.rendering import PageRoute, page
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 REASONS = ("not-received", "too-little")
-
-
-def _holder(receipt: Receipt) -> Holder:
-    return Holder(receipt.contributor_id, receipt.contribution_id)
 
 
 @router.get("/r/pay")
@@ -34,7 +29,7 @@ def owed(request: Request, runtime: RuntimeDep, session: ReadSessionDep, cursor:
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"pay/{receipt.id}"
     after = "" if cursor is None else cursors.read(listing, cursor)
-    found = compensation.mine(session, _holder(receipt), after, MOST_LISTED + 1)
+    found = compensation.mine(session, holder_of(receipt), after, MOST_LISTED + 1)
     more = cursors.make(listing, found[MOST_LISTED - 1][0].id) if len(found) > MOST_LISTED else None
     return page("pay.html", items=[telling.payment(line, lab) for line, lab in found[:MOST_LISTED]], more=more)
 
@@ -42,7 +37,7 @@ def owed(request: Request, runtime: RuntimeDep, session: ReadSessionDep, cursor:
 @router.get("/r/pay/{line}")
 def ask(line: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """What it means to say that a payment is wrong."""
-    row, lab = compensation.one_of_mine(session, _holder(receipt_from(request, session)), line)
+    row, lab = compensation.one_of_mine(session, holder_of(receipt_from(request, session)), line)
     return page("ask_pay.html", item=telling.payment(row, lab), missing=row.state != "due" or row.due <= runtime.clock.now())
 
 
@@ -58,4 +53,4 @@ def _dispute(runtime: Runtime, request: Request, line: str, reason: str) -> None
     if reason not in REASONS:
         raise Invalid("body_invalid", "Go back and press one of the buttons.")
     with write(runtime.engine) as session:
-        compensation.dispute(session, runtime, _holder(receipt_from(request, session)), line, reason, now=runtime.clock.now())
+        compensation.dispute(session, runtime, holder_of(receipt_from(request, session)), line, reason, now=runtime.clock.now())

@@ -21,7 +21,7 @@ from app.parties import claims, recovery
 from app.parties.auth import COOKIE, bearer, receipt_from, same_origin
 from app.parties.models import Receipt
 from app.revocations import acts, compensation, convening, reporting, whereabouts
-from app.revocations.acting import Holder
+from app.revocations.acting import holder_of
 from app.web import telling
 from app.web.object_pages import said
 from app.web.rendering import HEADERS, PageRoute, page
@@ -86,7 +86,7 @@ def one(contribution: str, request: Request, runtime: RuntimeDep, session: ReadS
 
 
 def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution, show: bool, fresh: bool) -> Response:
-    now = runtime.clock.now()
+    now, whole = runtime.clock.now(), receipt.contribution_id is None
     held = whereabouts.held(session, row.contributor_id, row.id, now)
     has = {(h.lab_id, h.use) for h in held}
     taken = frozenset(x.lab_id for x in whereabouts.exclusions(session, row.contributor_id, row.id))
@@ -95,20 +95,20 @@ def _one(session: Session, runtime: Runtime, receipt: Receipt, row: Contribution
         refused=[(r, telling.used(r.use)) for r in whereabouts.refused(session, runtime, row, now) if (r.lab_id, r.use) not in has],
         gave=telling.readable(receipts.content(session, runtime, row)) if show and row.state != "erased" else None,
         models=reporting.learned(session, runtime, row), said=None if row.state == "erased" else said(session, runtime, row),
-        whole=receipt.contribution_id is None, fresh=fresh, target=row.id, done=done_by(session, runtime, receipt),
-        owed=_is_owed(session, receipt), **_together(session, runtime, receipt),
+        whole=whole, fresh=fresh, target=row.id, done=done_by(session, runtime, receipt),
+        owed=_is_owed(session, receipt), **({} if whole else _together(session, runtime, receipt)),
     )  # fmt: skip
 
 
 def _together(session: Session, runtime: Runtime, receipt: Receipt) -> dict[str, Any]:
     """The collectives that they belong to, and how many others call them."""
-    calls = convening.count(session, Holder(receipt.contributor_id, receipt.contribution_id), runtime.clock.now())
+    calls = convening.count(session, holder_of(receipt), runtime.clock.now())
     return {"groups": groups_of(session, Acting.of(receipt)), "calls": calls}
 
 
 def _is_owed(session: Session, receipt: Receipt) -> bool:
     """Whether a lab owes them anything that this receipt shows."""
-    return bool(compensation.mine(session, Holder(receipt.contributor_id, receipt.contribution_id), "", 1))
+    return bool(compensation.mine(session, holder_of(receipt), "", 1))
 
 
 def done_by(session: Session, runtime: Runtime, receipt: Receipt) -> list[dict[str, object]]:

@@ -25,7 +25,7 @@ from app.parties import passkeys
 from app.parties.auth import receipt_from, same_origin
 from app.parties.models import Receipt
 from app.revocations import service, whereabouts
-from app.revocations.acting import Holder, lock, person_acting
+from app.revocations.acting import holder_of, lock, person_acting
 from app.revocations.schemas import RevocationIn
 from app.web import telling
 from app.web.act_pages import ALL, MOST_CREDIT, compared, credit_of, language_of, names, offered
@@ -78,7 +78,7 @@ def _some_back(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
         ids = [row.id for row in _chosen(session, receipt, form)]
         if not ids:
             raise Invalid("body_invalid", "Go back and choose some.")
-        holder = Holder(receipt.contributor_id, receipt.contribution_id)
+        holder = holder_of(receipt)
         try:
             act = service.withdraw(session, runtime, holder, RevocationIn(scope="contribution", ids=ids), now=runtime.clock.now()).id
         except Conflict as error:
@@ -142,7 +142,7 @@ def _scope(request: Request, runtime: Runtime, form: dict[str, str]) -> str:
         ids = [row.id for row in _chosen(session, receipt, form)]
         if not ids:
             raise Invalid("body_invalid", "Go back and choose some.")
-        holder = Holder(receipt.contributor_id, receipt.contribution_id)
+        holder = holder_of(receipt)
         # All locks before the first act: it takes the log's head, after which none may be waited for. With the person's key held for
         # themselves alone nobody else acts for them meanwhile.
         person = person_acting(session, runtime, receipt.contributor_id, exclusive=True)
