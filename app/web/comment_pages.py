@@ -68,7 +68,8 @@ def show_comments(
     if to and (answered is None or answered.proposal_id != proposal or answered.parent_id is not None):
         raise NotFound("not_found", "Open the comments again and use the link beside one.")
     return page(
-        "comments.html", threads=threads, quoted=quoted, at=at, pages=pages, most=COMMENTS, on=quoted.get(on), labs=_labs(session, told),
+        "comments.html", threads=threads, quoted=quoted, before=SHOWN * (at - 1), at=at, pages=pages, most=COMMENTS, on=quoted.get(on),
+        labs=_labs(session, told),
         to=None if answered is None else telling.comments(session, runtime, collective, [answered], here.receipt)[0], said=said, **values,
     )  # fmt: skip
 

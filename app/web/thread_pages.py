@@ -87,7 +87,7 @@ def show_statements(
     pages = max(1, -(-len(listed) // SHOWN))
     at = min(at, pages)
     shown = told(listed[SHOWN * (at - 1) : SHOWN * at])
-    return page("statements_all.html", shown=shown, at=at, pages=pages, show=show, **values)
+    return page("statements_all.html", shown=shown, before=SHOWN * (at - 1), at=at, pages=pages, show=show, **values)
 
 
 @router.post(PROPOSAL + "/statements")
