@@ -6,7 +6,7 @@ it had objected before the cut. They are added by a job that the cut and the rep
 labels no release of before it: a label that follows a person's act by a second would tell which release they are in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,13 +79,20 @@ class Said:
 
 def labels(session: Session, release: str) -> list[Said]:
     """A release's labels, lifted ones too, in the order of the log."""
-    found = {row.code: Said(row.code, row.log_index, row.at) for row in session.exec(select(ReleaseLabel).where(ReleaseLabel.release_id == release))}
-    turns = select(LabelTurn).where(LabelTurn.release_id == release).order_by(LabelTurn.log_index)  # type: ignore[arg-type]
+    return labels_of(session, [release])[release]
+
+
+def labels_of(session: Session, releases: Collection[str]) -> dict[str, list[Said]]:
+    """release -> its labels, lifted ones too, in the order of the log."""
+    added = select(ReleaseLabel).where(ReleaseLabel.release_id.in_(releases))  # type: ignore[attr-defined]
+    found = {(row.release_id, row.code): Said(row.code, row.log_index, row.at) for row in session.exec(added)}
+    turns = select(LabelTurn).where(LabelTurn.release_id.in_(releases)).order_by(LabelTurn.log_index)  # type: ignore[attr-defined,arg-type]
     for row in session.exec(turns):
-        before = found[row.code]
+        before = found[row.release_id, row.code]
         lifted = Said(row.code, before.log_index, before.at, row.log_index, row.at)
-        found[row.code] = lifted if row.lifted else Said(row.code, row.log_index, row.at)
-    return sorted(found.values(), key=lambda one: one.log_index)
+        found[row.release_id, row.code] = lifted if row.lifted else Said(row.code, row.log_index, row.at)
+    in_order = sorted(found.items(), key=lambda one: one[1].log_index)
+    return {release: [said for (of, _), said in in_order if of == release] for release in releases}
 
 
 # -- objections --------------------------------------------------------------------------------------------------------

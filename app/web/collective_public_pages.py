@@ -19,11 +19,13 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.auth import COOKIE
 from app.parties.models import Lab
-from app.releases.models import Release, ReleaseLabel, ReleaseOutcome
+from app.releases.labels import labels_of
+from app.releases.models import Release, ReleaseOutcome
 from app.web import collective_words as told
 from app.web.collective_pages import NO_STORE, turn_away
+from app.web.ledger_words import LABELS
 from app.web.rendering import PageRoute, page
-from app.web.saying import deed_language
+from app.web.saying import Said, deed_language
 
 MOST = 50
 
@@ -81,14 +83,14 @@ def _outcomes(session: Session, row: Collective) -> list[tuple[Proposal, Outcome
     return list(session.exec(query.order_by(sa.desc(OutcomeRow.log_index)).limit(MOST)))  # type: ignore[arg-type]
 
 
-def _releases(session: Session, row: Collective) -> list[tuple[Release, list[str]]]:
-    """Published releases that rest on its decisions, with their labels."""
+def _releases(session: Session, row: Collective) -> list[tuple[Release, list[Said]]]:
+    """Published releases that rest on its decisions, with the labels that hold now."""
     own = sa.select(Proposal.id).where(Proposal.collective_id == row.id)  # type: ignore[call-overload]
     bound = sa.select(ReleaseOutcome.release_id).where(sa.or_(ReleaseOutcome.outcome == row.id, ReleaseOutcome.outcome.in_(own)))  # type: ignore[call-overload,attr-defined]
     query = select(Release).where(Release.id.in_(bound), Release.state.in_(("published", "superseded")))  # type: ignore[attr-defined]
     found = list(session.exec(query.order_by(sa.desc(Release.log_index)).limit(MOST)))  # type: ignore[arg-type]
-    labels = session.exec(select(ReleaseLabel).where(ReleaseLabel.release_id.in_([one.id for one in found])).order_by(ReleaseLabel.log_index)).all()  # type: ignore[attr-defined,arg-type]
-    return [(one, [label.code for label in labels if label.release_id == one.id]) for one in found]
+    labels = labels_of(session, [one.id for one in found])
+    return [(one, [LABELS[label.code] for label in labels[one.id] if label.lifted_at is None]) for one in found]
 
 
 def _refused(session: Session, row: Collective) -> list[Lab]:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from app.core.vocabulary import ACTIONS, PURPOSES
+from app.web.collective_words import TYPES
 from app.web.saying import Said, phrase, say, stamp
+from app.web.thread_words import ACTIONS as PLEDGED
 from app.web.thread_words import HIDING, ITEMS
 
 BECAUSE = {
@@ -12,20 +14,27 @@ BECAUSE = {
 }  # fmt: skip
 """Who refused a request, by what its leaf says of it: the terms themselves, the operator, or time."""
 OWED = {"acknowledge": say("an answer"), "delete": say("to delete it")}
-LABELS = {"contested": say("It rests on a vote that is contested."), "objection": say("Somebody who gave a part of it objects.")}
+LABELS = {
+    "contested": say("It rests on a vote that is contested."), "dissent": say("It rests on a vote that somebody wrote against."),
+    "objection": say("Somebody who gave a part of it objects."),
+}  # fmt: skip
+"""What is to be said of a release, by the label that it got."""
 DECISIONS = {
     "policy.adopt": say("new terms"), "policy.narrow": say("to allow less"), "charter.amend": say("new rules"),
     "licence.use": say("what a lab asks for"),
     "licence.grant": say("to let a lab in again"), "licence.recall": say("to refuse a lab"), "steward.elect": say("a new steward"),
     "steward.remove": say("one steward less"), "strike.call": say("a strike"), "strike.end": say("the end of a strike"),
+    "effect.dispute": say("to say that a lab measured wrong"),
 }  # fmt: skip
+assert set(DECISIONS) == set(TYPES)
 VERDICTS = {
     "passed": say("It passed."), "failed": say("It failed."), "lapsed": say("Too few voted."), "void": say("The vote was void."),
 }  # fmt: skip
 STRIKES = {
     "withdraw": say("To take back what was given."), "pause": say("To give nothing for a time."),
-    "refuse_new": say("To give nothing new."),
+    "refuse_new": say("To give nothing new."), "divert": say("To give it to others, under new terms."),
 }  # fmt: skip
+assert set(STRIKES) == set(PLEDGED)
 
 
 def _use(act: dict[str, Any]) -> list[Said]:

@@ -11,6 +11,7 @@ from app.log.models import LogEntry
 from tests.collectives.members import founded, in_force, mandated, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import cut_of, refuses
+from tests.kit.refusals import get
 from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
 
 
@@ -89,9 +90,14 @@ def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too_until_th
     mine[1].close(narrow["id"], "Nobody argued.", None)
     mine[2].appeal_note(narrow["id"], "argument-missing", "I did.")
     assert [(one["label"], one["lifted_at"]) for one in until(lambda: lab.sdk.labels(cut))] == [("contested", None)]
+    public, contested = f"/collectives/{mine[0].id}", "It rests on a vote that is contested."
+    page = get(service, public).text
+    assert cut in page and contested in page
     steward(service, mine[3])
     mine[3].decide_appeal(narrow["id"], False)
     [lifted] = until(lambda: (found := lab.sdk.labels(cut)) and found[0]["lifted_at"] and found)
+    page = get(service, public).text
+    assert cut in page and contested not in page, "all read what holds now"
     with read(service.runtime.engine) as session:
         leaves = [json.loads(session.get_one(LogEntry, lifted[name]).leaf) for name in ("log_index", "lifted_index")]
     assert [(leaf["type"], leaf["label"], leaf["id"]) for leaf in leaves] == [
