@@ -138,7 +138,7 @@ def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, mod
 
 def may_appeal(session: Session, row: Moderation, mine: Membership) -> bool:
     """Whether a member can appeal that something was hidden: any but who hid it, and its author once more after another's was turned down."""
-    found = _there(session, row.proposal_id, row.item_id)
+    found = there(session, row.proposal_id, row.item_id)
     again = row.state == "upheld" and found is not None and mine.member == found.author != row.appealed_by
     return mine.member != row.steward and (row.state == "hidden" or again)
 
@@ -161,7 +161,7 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     row.state, row.decided_by = "restored" if restore else "upheld", mine.member
     leaves: list[log.Leaf] = []
     if restore:
-        found = _there(session, proposal.id, row.item_id)
+        found = there(session, proposal.id, row.item_id)
         if found is not None:
             found.set_hidden(session, None)
         if found is not None and isinstance(found.row, Amendment) and found.row.state == "open" and proposal.state != "discussion":
@@ -243,14 +243,14 @@ def _held(session: Session, collective: str, moderation: str) -> tuple[Moderatio
 
 
 def _item(session: Session, proposal: str, item: str) -> Item:
-    found = _there(session, proposal, item)
+    found = there(session, proposal, item)
     if found is None:
         raise NotFound("not_found", "Look at the id; it must be of something that was said on this proposal, and not been replaced.")
     return found
 
 
-def _there(session: Session, proposal: str, item: str) -> Item | None:
-    """What was said, unless it was replaced since."""
+def there(session: Session, proposal: str, item: str) -> Item | None:
+    """What was said on a proposal, by its id, unless it was replaced since."""
     kind = _KINDS.get(item[:3])
     if kind is not None:
         here = select(kind.table).where(kind.table.proposal_id == proposal, getattr(kind.table, kind.id) == item)
@@ -272,7 +272,7 @@ def _other_side(session: Session, found: Item) -> set[str]:
 
 def _involved(session: Session, row: Moderation) -> set[str]:
     """Who hid, wrote or appealed, and who decided an earlier appeal."""
-    found = _there(session, row.proposal_id, row.item_id)
+    found = there(session, row.proposal_id, row.item_id)
     parts = (row.steward, row.appealed_by, row.decided_by, None if found is None else found.author)
     others = set() if found is None else _other_side(session, found)
     return {member for member in parts if member is not None} | others

@@ -23,7 +23,7 @@ def show_amendments(collective: str, proposal: str, request: Request, runtime: R
     here, row = values["here"], values["row"]
     found = telling.amendments(session, runtime, collective, amendments.of(session, row.id), here.receipt)
     return page(
-        "amendments.html", found=[(one, by_word(row.text, one.text or "") if one.state == "open" else []) for one in found],
+        "amendments.html", found=[(one, by_word(row.text, one.text) if one.state == "open" and one.text is not None else []) for one in found],
         settles=values["open"] and values["voice"] and here.mine.member == row.author, asked=row.request_id is not None, **values,
     )  # fmt: skip
 

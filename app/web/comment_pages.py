@@ -8,7 +8,7 @@ from sqlmodel import Session, select
 
 from app.collectives import deliberating, moderating, queries, telling
 from app.collectives.service import Acting
-from app.collectives.thread_models import Amendment, Comment, Moderation
+from app.collectives.thread_models import Amendment, Comment, Moderation, Statement
 from app.collectives.thread_schemas import (
     AmendmentOut,
     AppealTextIn,
@@ -118,20 +118,19 @@ class _Shown:
 
 def _told(session: Session, runtime: Runtime, here: Here, proposal: str, item: str) -> StatementOut | CommentOut | AmendmentOut | _Shown | None:
     """What was said on a proposal as its reader may see it; None for what is none of it."""
-    collective, comment, amendment = here.collective.id, session.get(Comment, item), session.get(Amendment, item)
-    if comment is not None and comment.proposal_id == proposal:
-        return telling.comments(session, runtime, collective, [comment], here.receipt)[0]
-    if amendment is not None and amendment.proposal_id == proposal:
-        return telling.amendments(session, runtime, collective, [amendment], here.receipt)[0]
-    found = telling.statements(session, runtime, collective, proposal, here.receipt, [item], ())
-    for note in telling.notes(session, runtime, collective, proposal, here.receipt):
-        for said in (note, note.appeal):
-            if said is not None and said.id == item:
-                return _Shown(said.id, said.text, said.hidden)
-    for statement in found:
-        if statement.answer_id == item:
-            return _Shown(item, statement.answer, statement.answer_hidden)
-    return next((one for one in found if one.id == item), None)
+    collective, found = here.collective.id, moderating.there(session, proposal, item)
+    if found is None:
+        return None
+    if isinstance(found.row, Comment):
+        return telling.comments(session, runtime, collective, [found.row], here.receipt)[0]
+    if isinstance(found.row, Amendment):
+        return telling.amendments(session, runtime, collective, [found.row], here.receipt)[0]
+    if isinstance(found.row, Statement):
+        statement = telling.statements(session, runtime, collective, proposal, here.receipt, [item], ())[0]
+        return statement if statement.id == item else _Shown(item, statement.answer, statement.answer_hidden)
+    notes = telling.notes(session, runtime, collective, proposal, here.receipt)
+    said = next(one for note in notes for one in (note, note.appeal) if one is not None and one.id == item)
+    return _Shown(said.id, said.text, said.hidden)
 
 
 @router.post(PROPOSAL + "/hide/{item}")

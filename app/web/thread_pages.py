@@ -34,9 +34,12 @@ Word = Annotated[str, Query(max_length=80)]
 Number = Annotated[int, Query(ge=1, le=10_000)]
 
 
-def around(request: Request, session: Session, runtime: Runtime, collective: str, proposal: str) -> dict[str, Any]:
-    """What every page of a thread shows and asks: who is there, which proposal, and what they may do in it. Raises what `reader` does."""
+def around(request: Request, session: Session, runtime: Runtime, collective: str, proposal: str, *, members: bool = False) -> dict[str, Any]:
+    """What every page of a thread shows and asks: who is there, which proposal, and what they may do in it. Raises what `reader` does, and
+    of a page for `members` alone NotFound (not_found) for who is none."""
     here, row = reader(request, session, collective, proposal)
+    if members and here.mine is None:
+        raise NotFound("not_found", "Look at the id; it must be of a group that you belong to.")
     now, mine = runtime.clock.now(), here.mine
     return {
         "here": here, "row": row, "base": f"{here.home}/proposals/{row.id}", "me": None if mine is None else mine.member, "now": now,
@@ -67,22 +70,20 @@ def show_statements(
     here, row = values["here"], values["row"]
     found, mine = threads.statements(session, row.id), telling.own_votes(session, runtime, row, here.receipt)
     waits = [one.id for one in found if one.hidden is None and one.id not in mine] if values["open"] and values["voice"] else []
-    charter = queries.charter(session, here.collective.id, row.charter_n)
-    owed = set(threads.owed(session, runtime, row, charter, values["now"]))
-    until, acts = threads.last_statement(row, charter), values["open"] and values["voice"]
+    owed = set(threads.owed(session, runtime, row, here.charter, values["now"]))
+    until, acts = threads.last_statement(row, here.charter), values["open"] and values["voice"]
 
     def told(ids: list[str]) -> list[StatementOut]:
         """Only what is shown is opened."""
         return telling.statements(session, runtime, collective, row.id, here.receipt, ids, owed)
 
-    just = told([said]) if is_id("statement", said) else []
     values |= {
-        "found": found, "waits": waits, "owed": owed, "whole": all == "1", "until": until, "most": STATEMENTS,
-        "takes": acts and values["now"] < until, "said": just[0] if just else None,
+        "found": found, "waits": waits, "owed": owed, "until": until, "most": STATEMENTS, "takes": acts and values["now"] < until,
         "answers": acts and (here.mine.member == row.author or here.mine.steward),
     }  # fmt: skip
-    if not values["whole"]:
-        return page("statements.html", one=told(waits[:1])[0] if waits else None, **values)
+    if all != "1":
+        both = {one.id: one for one in told([said, *waits[:1]] if is_id("statement", said) else waits[:1])}
+        return page("statements.html", said=both.get(said), one=both[waits[0]] if waits else None, **values)
     listed = [one.id for one in found if show != "owed" or one.id in owed]
     pages = max(1, -(-len(listed) // SHOWN))
     at = min(at, pages)
@@ -132,8 +133,7 @@ async def answer(collective: str, proposal: str, statement: str, request: Reques
 @router.get(PROPOSAL + "/statements/groups")
 def show_groups(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """Opinion groups among those whose votes were brought in: a mirror with its stability, by which nothing is decided."""
-    member(request, session, collective)
-    values = around(request, session, runtime, collective, proposal)
+    values = around(request, session, runtime, collective, proposal, members=True)
     found = exchange.groups(session, values["row"])
     told = {one.id: one for one in telling.statements(session, runtime, collective, proposal, values["here"].receipt, found.statements, ())}
     stability = None if found.mirror.stability is None else floor(100 * found.mirror.stability)
@@ -160,8 +160,7 @@ def _lean(statements: list[StatementOut], said: tuple[dict[str, int | None], ...
 @router.get(PROPOSAL + "/statements/polis")
 def show_polis(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """Bring an export in, or save the thread as one."""
-    member(request, session, collective)
-    values = around(request, session, runtime, collective, proposal)
+    values = around(request, session, runtime, collective, proposal, members=True)
     imported = any(one.number is not None for one in threads.statements(session, proposal))
     return page("polis.html", imported=imported, **values)
 
