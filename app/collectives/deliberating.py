@@ -25,6 +25,7 @@ from app.log import service as log
 
 _V = StatementVote.__table__  # type: ignore[attr-defined]
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
+ASKING = ("proposal.opened", "amendment.filed")
 ASKS = 5
 """What one member may ask all others to read in seven days, proposals and amendments, where the charter says nothing else."""
 
@@ -186,11 +187,7 @@ def not_too_many(
     session: Session, who: Acting, collective: str, kinds: tuple[str, ...], most: int, within: timedelta, now: datetime
 ) -> None:
     """Raises TooMany (load_spent) where somebody whose membership is held did so as often already."""
-    query = select(CollectiveAct.at).where(
-        CollectiveAct.contributor_id == who.contributor, CollectiveAct.collective_id == collective, CollectiveAct.type.in_(kinds),  # type: ignore[attr-defined]
-        CollectiveAct.at > sa.literal(now - within, Instant()),
-    )  # fmt: skip
-    done = sorted(session.exec(query))
+    done = _done(session, who, collective, kinds, within, now)
     if len(done) >= most:
         free = done[-most] + within - now
         raise TooMany(
@@ -201,7 +198,20 @@ def not_too_many(
 
 def may_ask(session: Session, who: Acting, collective: str, charter: dict[str, Any], now: datetime) -> None:
     """Raises TooMany (load_spent) where somebody whose membership is held has asked enough of the others this week."""
-    not_too_many(session, who, collective, ("proposal.opened", "amendment.filed"), charter.get("asks", ASKS), WEEK, now)
+    not_too_many(session, who, collective, ASKING, charter.get("asks", ASKS), WEEK, now)
+
+
+def asked(session: Session, who: Acting, collective: str, now: datetime) -> list[datetime]:
+    """When somebody put something to all others in the last seven days, the earliest first."""
+    return _done(session, who, collective, ASKING, WEEK, now)
+
+
+def _done(session: Session, who: Acting, collective: str, kinds: tuple[str, ...], within: timedelta, now: datetime) -> list[datetime]:
+    query = select(CollectiveAct.at).where(
+        CollectiveAct.contributor_id == who.contributor, CollectiveAct.collective_id == collective, CollectiveAct.type.in_(kinds),  # type: ignore[attr-defined]
+        CollectiveAct.at > sa.literal(now - within, Instant()),
+    )  # fmt: skip
+    return sorted(session.exec(query))
 
 
 def statement_of(session: Session, proposal: str, statement: str) -> Statement:

@@ -22,6 +22,10 @@ SHARE, MOST, LEAST = 20, 10, 3
 _P = Petition.__table__  # type: ignore[attr-defined]
 
 
+class NotSigned(NotFound):
+    """Somebody takes back what they have not signed."""
+
+
 def sign(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, *, now: datetime) -> int:
     """Sign, once; gives the place in the log. Raises NotFound, Forbidden (no_voice_yet) or Conflict (thread_frozen)."""
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
@@ -38,12 +42,12 @@ def sign(session: Session, runtime: Runtime, who: Acting, collective: str, propo
 
 
 def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, *, now: datetime) -> int:
-    """Sign no longer; gives the place in the log. Raises NotFound, Forbidden (no_voice_yet) or Conflict (thread_frozen)."""
+    """Sign no longer; gives the place in the log. Raises NotFound (NotSigned too), Forbidden (no_voice_yet) or Conflict (thread_frozen)."""
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     threads.still_open(at.row, now)
     thread = weighing.of(session, runtime, at.row)
     if not weighing.unsign(session, _P.c.proposal_id == proposal, _P.c.tag == weighing.tag(runtime, thread, at.mine.member)):
-        raise NotFound("not_found", "You have not signed here.")
+        raise NotSigned("not_found", "You have not signed here.")
     return _append(session, runtime, who, at.row, thread, "petition.taken-back", now)
 
 

@@ -39,7 +39,7 @@ DISSENTS = 3
 _RENEWED = timedelta(days=90)
 """So long before a steward's term ends they can be elected anew."""
 URGENT = ("strike.call", "licence.recall")
-_TAKES = {
+TAKES = {
     "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.elect": {"subject"},
     "steward.remove": {"subject"}, "licence.grant": {"subject"}, "licence.recall": {"subject"}, "strike.call": {"strike"}, "strike.end": {"subject"},
     "effect.dispute": {"measured"},
@@ -58,8 +58,8 @@ def propose(
     row, mine = queries.member(session, collective, who, lock=True)
     queries.with_voice(mine, now)
     brought = {name for name in ("policy", "charter", "subject", "strike", "measured") if getattr(given, name) is not None}
-    if brought != _TAKES[given.type]:
-        raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(_TAKES[given.type]))
+    if brought != TAKES[given.type]:
+        raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(TAKES[given.type]))
     if given.type == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
         raise Invalid("policy_not_narrower", "Propose it as policy.adopt, which asks for more votes.")
     if given.type == "steward.remove" and steward(session, collective, given.subject, lock=False) is None:

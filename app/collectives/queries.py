@@ -34,6 +34,7 @@ FEWEST = 10
 """Below so many electors an outcome is shown to members alone: its counts would speak of somebody."""
 GROUP_LOCK = timedelta(days=7)
 """How long before a ballot a declared group must have stood to count in it."""
+MONTH = timedelta(days=30)
 _UNKNOWN = "Look at the id; it must be of a collective that you belong to, or a public one."
 
 
@@ -163,6 +164,14 @@ def planned_freeze(charter: dict[str, Any], kind: str, opened_at: datetime, urge
     if urgent_hours is not None:
         return opened_at + timedelta(hours=urgent_hours)
     return opened_at + timedelta(days=charter["discussion_days"] * (2 if kind in ("policy.adopt", "charter.amend") else 1))
+
+
+def begun(session: Session, collective: str, now: datetime, *, requests: bool = False) -> int:
+    """How many ballots began in the last thirty days, which the charter limits (`load`); those on labs' requests only where asked for."""
+    query = sa.select(sa.func.count()).select_from(Proposal).where(
+        Proposal.collective_id == collective, Proposal.opened_index != None, Proposal.freeze_at > now - MONTH  # type: ignore[arg-type]
+    )  # fmt: skip
+    return int(session.execute(query if requests else query.where(Proposal.request_id == None)).scalar_one())  # type: ignore[arg-type]
 
 
 def voices(session: Session, row: Proposal, charter: dict[str, Any], now: datetime) -> list[tuple[str, str | None]]:

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from sqlmodel import Session
 
-from app.collectives import closing, eligibility, petitioning, proposals, queries, service, strikes, threads, voting
+from app.collectives import (
+    closing,
+    eligibility,
+    petitioning,
+    proposals,
+    queries,
+    service,
+    strikes,
+    telling,
+    threads,
+    voting,
+)
 from app.collectives.models import Collective, DissentText, MinorityReport, ObjectionWithdrawn, Proposal
 from app.collectives.schemas import (
     ActDoneOut,
@@ -45,7 +56,6 @@ from app.kit.errors import NotFound
 from app.kit.idempotency import Once
 from app.kit.pagination import PAGE, Cursors
 from app.kit.runtime import Runtime
-from app.log import proofs
 from app.log import service as log
 from app.log.models import LogEntry
 from app.parties.auth import PasskeyHeader, WritingPlatform, receipt_from, turn_away
@@ -275,12 +285,7 @@ def read_outcome(collective: str, proposal: str, runtime: RuntimeDep, session: R
     few = row.electorate_size is None or row.electorate_size < queries.FEWEST
     if few and (mine is None or queries.membership_of(session, collective, mine) is None):
         raise NotFound("not_found", "There is no outcome to be shown.")
-    found = proposals.outcome(session, row.id)
-    return OutcomeFile(
-        v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), minority_reports=proposals.reports(session, [row.id]),
-        labels=closing.labels(session, row, runtime.clock.now()),
-        **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
-    )  # fmt: skip
+    return telling.outcome_file(session, runtime, row)
 
 
 @router.post(

@@ -1,12 +1,13 @@
-"""A thread as one of its readers may see it: the shapes that the API answers with, and that the pages show."""
+"""A thread as one of its readers may see it, and what came of it: the shapes that the API answers with, and that the pages show."""
 
 from collections.abc import Collection
 
 from sqlmodel import Session, select
 
-from app.collectives import closing, moderating, queries, threads, weighing
+from app.collectives import closing, moderating, proposals, queries, threads, weighing
 from app.collectives.models import Proposal
 from app.collectives.queries import Acting
+from app.collectives.schemas import OutcomeFile
 from app.collectives.thread_models import (
     Amendment,
     Comment,
@@ -27,6 +28,7 @@ from app.collectives.thread_schemas import (
 )
 from app.core.thread import Totals
 from app.kit.runtime import Runtime
+from app.log import proofs
 from app.parties.models import Receipt
 
 
@@ -164,3 +166,12 @@ def notes(session: Session, runtime: Runtime, collective: str, proposal: str, re
 def note_appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
     """The appeal of a closure note."""
     return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, hidden=row.hidden, decide_by=row.decide_by)
+
+
+def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFile:
+    """An outcome with its proofs, for `sayso recount`; who may have it the caller knows. Raises NotFound (not_found) while there is none."""
+    found = proposals.outcome(session, row.id)
+    return OutcomeFile(
+        v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), minority_reports=proposals.reports(session, [row.id]),
+        labels=closing.labels(session, row, runtime.clock.now()), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
+    )  # fmt: skip

@@ -53,7 +53,6 @@ from app.log import service as log
 from app.log.models import LogEntry
 
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
-_MONTH = timedelta(days=30)
 _CONSENT_LIFE = timedelta(days=180)
 GONE = b""
 """What stands where a ballot's opening was."""
@@ -133,10 +132,8 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     if row.state != "discussion" or row.freeze_at > now:
         return
     charter = queries.charter(session, collective.id, row.charter_n)
-    begun = sa.select(sa.func.count()).select_from(Proposal).where(Proposal.collective_id == collective.id, Proposal.opened_index != None)  # type: ignore[arg-type]
-    if row.request_id is None:  # what labs ask takes none of the room that members have for what they propose
-        begun = begun.where(Proposal.request_id == None)  # type: ignore[arg-type]
-    full = session.execute(begun.where(Proposal.freeze_at > now - _MONTH)).scalar_one() >= charter["load"]  # type: ignore[arg-type]
+    # What labs ask takes none of the room that members have for what they propose.
+    full = queries.begun(session, collective.id, now, requests=row.request_id is not None) >= charter["load"]
     voices = queries.voices(session, row, charter, now)
     petitioned = petitioning.carries(session, runtime, row, [member for member, _ in voices])
     if row.type == "steward.remove" and not petitioned:

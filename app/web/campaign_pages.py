@@ -22,10 +22,10 @@ from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Invalid
 from app.kit.runtime import Runtime
 from app.parties.models import Lab
-from app.web import telling, thread_words
+from app.web import strike_pages, telling, thread_words
 from app.web.act_pages import language_of
 from app.web.collective_home_pages import policy_of, with_deeds
-from app.web.collective_pages import Here, built, fresh_key, member, once, perform, words
+from app.web.collective_pages import Here, against, built, fresh_key, labs, member, once, perform, words
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language
 from app.web.thread_pages import Word
@@ -34,14 +34,13 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 HERE = "/r/collectives/{collective}/campaigns"
 MOST = 100
 """Campaigns on a page, the newest."""
-MOST_LABS = 500
 
 
 @router.get(HERE)
 def list_campaigns(collective: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     here = member(request, session, collective)
     rows = campaigns.of_collective(session, here.collective, MOST)
-    return page("campaigns.html", here=here, found=[_told(session, runtime, row) for row in rows], words=thread_words, voice=_voice(runtime, here))
+    return page("campaigns.html", here=here, found=[_head(session, row) for row in rows], words=thread_words, voice=_voice(runtime, here))
 
 
 @router.get(HERE + "/new")
@@ -49,10 +48,9 @@ def ask_campaign(collective: str, request: Request, runtime: RuntimeDep, session
     """The form to begin one."""
     here = member(request, session, collective)
     now = runtime.clock.now()
-    labs = session.exec(select(Lab).order_by(Lab.legal_name).limit(MOST_LABS)).all()
     first, last = (now + campaigns.SHORTEST).date(), (now + campaigns.LONGEST).date() - timedelta(days=1)
     return page(
-        "campaign_new.html", here=here, labs=labs, offered=with_deeds(runtime.parts["policies"]),
+        "campaign_new.html", here=here, labs=labs(session), offered=with_deeds(runtime.parts["policies"]),
         purposes=telling.purposes(), words=thread_words, first=first.isoformat(), last=last.isoformat(),
         once=fresh_key(), voice=_voice(runtime, here),
     )  # fmt: skip
@@ -64,26 +62,20 @@ def _voice(runtime: Runtime, here: Here) -> bool:
 
 @router.post(HERE)
 async def open_campaign(collective: str, request: Request, runtime: RuntimeDep) -> Response:
-    policy: list[StoredPolicy] = []
-
-    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        lab, _, purpose = form.get("against", "").partition("purpose:")
-        pause, divert = form.get("action") == "pause", form.get("action") == "divert"
-        diverts = {"policy": {"policy": policy[0].digest}, "to_lab": form.get("to") or None} if divert and policy else {}
+    def deed(session: Session, who: Acting, form: dict[str, str], policy: StoredPolicy | None) -> str:
+        pause = form.get("action") == "pause"
+        diverts = {} if policy is None else {"policy": {"policy": policy.digest}, "to_lab": form.get("to") or None}
         given = built(
-            CampaignIn, "Go back and fill in each field of the form.", demand=words(form, "demand"), action=form.get("action", ""), lab=lab or None,
-            purpose=purpose or None, mode=form.get("mode", ""), deadline=end_of(form.get("deadline", "")),
-            until=end_of(form.get("until", "")) if pause else None, **diverts,
+            CampaignIn, "Go back and fill in each field of the form.", demand=words(form, "demand"), action=form.get("action", ""), **against(form),
+            mode=form.get("mode", ""), deadline=end_of(form.get("deadline", "")), until=end_of(form.get("until", "")) if pause else None, **diverts,
         )  # fmt: skip
         made = once(
             session, runtime, who, f"campaigns/{collective}", form,
-            lambda: campaigns.open_one(
-                session, runtime, who, collective, given, now=runtime.clock.now(), policy=policy[0] if diverts else None
-            ),
+            lambda: campaigns.open_one(session, runtime, who, collective, given, now=runtime.clock.now(), policy=policy),
         )  # fmt: skip
         return f"{HERE.format(collective=collective)}/{made}"
 
-    return await perform(request, runtime, deed, lambda form: policy.extend(policy_of(runtime, form) if form.get("action") == "divert" else ()))
+    return await perform(request, runtime, deed, lambda form: policy_of(runtime, form) if form.get("action") == "divert" else None)
 
 
 def end_of(day: str) -> datetime:
@@ -126,15 +118,21 @@ def _about(mine: campaigns.Given, covered: str | None) -> str:
     return "part" if covered is None else "this" if mine.contribution == covered else "other"
 
 
-def _told(session: Session, runtime: Runtime, row: Campaign) -> dict[str, Any]:
-    lab, to = (None if one is None else session.get_one(Lab, one) for one in (row.lab_id, row.to_lab_id))
-    book: PolicyBook = runtime.parts["policies"]
-    policy = None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id]
+def _head(session: Session, row: Campaign) -> dict[str, Any]:
+    """What a campaign is about, and how it stands."""
     uncalled = row.state == "not_reached" and row.mode == "called" and not strikes.called_in_time(session, row)
     return {
-        "id": row.id, "demand": row.demand, "stands": "not_called" if uncalled else row.state, "action": row.action, "lab": lab, "until": row.until,
-        "purpose": None if row.purpose is None else telling.purpose(row.purpose), "mode": row.mode, "deadline": row.deadline,
-        "state": row.state, "author": row.author, "pledges": campaigns.pledges(session, row), "to": to,
+        "id": row.id, "demand": row.demand, "state": row.state, "stands": "not_called" if uncalled else row.state, "deadline": row.deadline,
+        **strike_pages.target(session, row.lab_id, row.purpose),
+    }  # fmt: skip
+
+
+def _told(session: Session, runtime: Runtime, row: Campaign) -> dict[str, Any]:
+    book: PolicyBook = runtime.parts["policies"]
+    policy = None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id]
+    return {
+        **_head(session, row), "action": row.action, "until": row.until, "mode": row.mode, "author": row.author,
+        "pledges": campaigns.pledges(session, row), "to": None if row.to_lab_id is None else session.get_one(Lab, row.to_lab_id),
         "terms_sha256": campaigns.terms_sha256(row, None if policy is None else policy.digest), "policy": None if policy is None else policy.digest,
         "deed": None if policy is None else beside(policy.terms, deed_language()),
         "few": row.executed < queries.FEWEST,

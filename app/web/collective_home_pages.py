@@ -4,14 +4,13 @@ import hmac
 from datetime import date, timedelta
 from typing import Annotated, Any
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from app.collectives import deliberating, proposals, queries, service
-from app.collectives.models import Collective, CollectiveAct, Mandate, Proposal
+from app.collectives.models import Collective, Mandate
 from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, MandateIn
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
@@ -28,11 +27,24 @@ from app.kit.runtime import Runtime
 from app.parties.auth import same_origin
 from app.parties.models import Lab, Receipt
 from app.revocations import convening
-from app.revocations.acting import Holder
+from app.revocations.acting import holder_of
 from app.web import collective_words as told
 from app.web import telling
 from app.web.act_pages import offered
-from app.web.collective_pages import NO_STORE, built, chosen, fresh_key, member, once, perform, person, turn_away, words
+from app.web.collective_pages import (
+    NO_STORE,
+    built,
+    chosen,
+    fresh_key,
+    inside,
+    labs,
+    member,
+    once,
+    perform,
+    person,
+    turn_away,
+    words,
+)
 from app.web.collective_public_pages import facts
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
@@ -41,22 +53,20 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 DAYS = (30, 90, 182, 365)
 """For how long a mandate can be given on the page."""
 MOST = 30
-MOST_LABS = 200
 TOLD = {
     "joined": say("You are a member now."), "declared": say("We noted it. It counts in votes that begin in a week or later."),
     "mandate": say("From now on the terms of the group count too."), "mandate-ended": say("From now on your own terms count."),
     "founded": say("Your group is there. You are its first member and its steward."),
-    "left": say("You left. From now on your own terms count for what you gave."), "proposed": say("Your proposal is there."),
+    "left": say("You left. From now on your own terms count for what you gave."),
     "closed": say("The closing note is there. You cannot read there any more."),
 }  # fmt: skip
 """What was just done, by a word in the address."""
 Word = Annotated[str | None, Query(max_length=20)]
-_MONTH = timedelta(days=30)
 
 
 def calls_to(session: Session, runtime: Runtime, receipt: Receipt, at: int = 1) -> dict[str, Any]:
     """For a page: theirs and the `calls` that reach whoever has the receipt, of these the page `at` of so many `pages`."""
-    holder, now = Holder(receipt.contributor_id, receipt.contribution_id), runtime.clock.now()
+    holder, now = holder_of(receipt), runtime.clock.now()
     pages = max(1, -(-convening.count(session, holder, now) // convening.SHOWN))
     at = min(at, pages)
     return {"calls": convening.heard(session, runtime, holder, now, at), "at": at, "pages": pages}
@@ -87,39 +97,37 @@ def with_deeds(book: PolicyBook) -> list[dict[str, Any]]:
 
 @router.post("/r/collectives/found")
 async def found(request: Request, runtime: RuntimeDep) -> Response:
-    policy: list[StoredPolicy] = []
-
-    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+    def deed(session: Session, who: Acting, form: dict[str, str], policy: StoredPolicy | None) -> str:
         charter = charter_of(form, {"requests": form.get("requests", "policy")})
         advice = "Go back and give the group a name of at most 200 letters."
         given = built(FoundIn, advice, name=words(form, "name"), listed=form.get("listed") == "yes", charter=charter)
         made = once(
             session, runtime, who, "found", form,
-            lambda: service.found(session, runtime, who, given, policy[0] if policy else None, now=runtime.clock.now()),
+            lambda: service.found(session, runtime, who, given, policy, now=runtime.clock.now()),
         )  # fmt: skip
         return f"/r/collectives/{made}?done=founded"
 
-    return await perform(request, runtime, deed, lambda form: policy.extend(policy_of(runtime, form)))
+    return await perform(request, runtime, deed, lambda form: policy_of(runtime, form))
 
 
-def policy_of(runtime: Runtime, form: dict[str, str]) -> list[StoredPolicy]:
-    """The policy that a form chooses, stored; empty where it chooses none. Raises NotFound (policy_unknown_template)."""
+def policy_of(runtime: Runtime, form: dict[str, str]) -> StoredPolicy | None:
+    """The policy that a form chooses, stored; None where it chooses none. Raises NotFound (policy_unknown_template)."""
     book: PolicyBook = runtime.parts["policies"]
-    return [book.resolve(None, form["choose"], {}, runtime.clock.now())] if form.get("choose") else []
+    return book.resolve(None, form["choose"], {}, runtime.clock.now()) if form.get("choose") else None
 
 
 def charter_of(form: dict[str, str], more: dict[str, Any]) -> CharterIn:
-    """The charter that a form says, with what stands in none. Raises Invalid (body_invalid)."""
+    """The charter that a form says; what no form asks for is as in `more`, which is the present one or a part. Raises Invalid
+    (body_invalid)."""
     advice = "Go back and look at the rules: what the group is for, and days that are whole numbers."
     values = words(form, "values").split()
     dimension = None if not values else {"name": words(form, "dimension") or "part", "values": values}
     days = {name: form.get(name, "") for name in ("tenure_days", "discussion_days", "ballot_days", "appeal_days", "load")}
     if not all(value.isdecimal() and len(value) < 4 for value in days.values()):
         raise Invalid("body_invalid", advice)
-    return built(
-        CharterIn, advice, aim=words(form, "aim"), eligibility=form.get("eligibility", "open"), dimension=dimension,
-        **{**more, **{name: int(value) for name, value in days.items()}},
-    )  # fmt: skip
+    said = {"aim": words(form, "aim"), "eligibility": form.get("eligibility", "open"), "dimension": dimension}
+    kept = {name: value for name, value in more.items() if name in CharterIn.model_fields}
+    return built(CharterIn, advice, **{**kept, **said, **{name: int(value) for name, value in days.items()}})
 
 
 # -- join ------------------------------------------------------------------------------------------------------------------
@@ -170,10 +178,13 @@ def home(
 ) -> Response:  # fmt: skip
     """A collective as its members meet it. Who is no member is led to its public page, where it has one."""
     receipt = person(request, session)
-    row = session.get(Collective, collective)
-    if row is not None and row.listed and queries.membership_of(session, collective, Acting.of(receipt)) is None:
+    try:
+        here = inside(session, receipt, collective)
+    except NotFound:
+        row = session.get(Collective, collective)
+        if row is None or not row.listed:
+            raise
         return RedirectResponse(f"/collectives/{collective}", 303, NO_STORE)
-    here = member(request, session, collective)
     assert here.mine is not None
     now = runtime.clock.now()
     cursors: Cursors = runtime.parts["cursors"]
@@ -183,11 +194,12 @@ def home(
     return page(
         "collective_home.html", once=fresh_key(), here=here, mine=here.mine, now=now, today=now.date(), done=TOLD.get(done or ""), proposals=rows,
         more=None if last is None else cursors.make(listing, last), types=told.TYPES, states=told.STATES, mandates=mandates,
-        load=_load(session, collective, now), asked=_asked(session, receipt, collective, now), asks=here.charter.get("asks", deliberating.ASKS),
-        digest=service.policy_digest(runtime, here.collective, now.date()), kinds=telling.KINDS, one=receipt.contribution_id is not None,
+        load=queries.begun(session, collective, now), asked=len(deliberating.asked(session, here.who, collective, now)),
+        asks=here.charter.get("asks", deliberating.ASKS), kinds=telling.KINDS, one=receipt.contribution_id is not None,
         until=[(days, now.date() + timedelta(days=days)) for days in DAYS],
-        invitation=None if here.collective.listed else queries.invitation(runtime, collective), **facts(session, runtime, here.collective),
-        interest=None if here.mine.interest is None else session.get(Lab, here.mine.interest), labs=_labs(session, here.mine.interest),
+        invitation=None if here.collective.listed else queries.invitation(runtime, collective),
+        interest=None if here.mine.interest is None else session.get(Lab, here.mine.interest), choice=_choice(session, here.mine.interest),
+        **facts(session, runtime, here.collective, here.charter),
     )  # fmt: skip
 
 
@@ -202,26 +214,9 @@ def _mandate(row: Mandate, receipt: Receipt) -> dict[str, Any]:
     return {"row": row, "kinds": [telling.KINDS[kind] for kind in kinds], "one": row.contribution_id is not None, "ends": ends}
 
 
-def _load(session: Session, collective: str, now: Any) -> int:
-    """How many votes began in the last thirty days, those on labs' requests apart: what the charter limits."""
-    query = sa.select(sa.func.count()).select_from(Proposal).where(
-        Proposal.collective_id == collective, Proposal.opened_index != None, Proposal.request_id == None, Proposal.freeze_at > now - _MONTH  # type: ignore[arg-type]
-    )  # fmt: skip
-    return int(session.execute(query).scalar_one())
-
-
-def _asked(session: Session, receipt: Receipt, collective: str, now: Any) -> int:
-    """How often the person put something to the others in the last seven days."""
-    query = sa.select(sa.func.count()).select_from(CollectiveAct).where(
-        CollectiveAct.contributor_id == receipt.contributor_id, CollectiveAct.collective_id == collective,  # type: ignore[arg-type]
-        CollectiveAct.type.in_(("proposal.opened", "amendment.filed")), CollectiveAct.at > now - deliberating.WEEK,  # type: ignore[attr-defined,arg-type]
-    )  # fmt: skip
-    return int(session.execute(query).scalar_one())
-
-
-def _labs(session: Session, interest: str | None) -> list[Lab]:
+def _choice(session: Session, interest: str | None) -> list[Lab]:
     """Labs to choose from, by name; the member's interest always, so that to note something else does not end it."""
-    found = list(session.exec(select(Lab).order_by(Lab.legal_name).limit(MOST_LABS)))
+    found = labs(session)
     mine = None if interest is None else session.get(Lab, interest)
     return found if mine is None or mine in found else [mine, *found]
 

@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ValidationError
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.collectives import queries, threads
 from app.collectives.models import Collective, Membership, Proposal
@@ -28,12 +28,17 @@ from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.kit.shown import FIELD
 from app.parties.auth import receipt_from, same_origin, turn_away
-from app.parties.models import Receipt
+from app.parties.models import Lab, Receipt
 
+PURPOSE = "purpose:"
 NO_STORE = {"Cache-Control": "no-store"}
 Shape = TypeVar("Shape", bound=BaseModel)
-Deed = Callable[[Session, Acting, dict[str, str]], str]
-"""What a form does, in the write that it is given: gives the address to go on to, which is one of ours."""
+Deed = Callable[..., str]
+"""What a form does: given the write, who acts, the form, and what was stored before, if anything was. Gives the address to go on to, which is
+one of ours."""
+Before = Callable[[dict[str, str]], Any]
+MOST_LABS = 500
+"""Labs to choose from in one list."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,12 @@ def person(request: Request, session: Session) -> Receipt:
 
 
 def member(request: Request, session: Session, collective: str) -> Here:
-    """A member on a page of their collective. Raises NotFound (not_found): to who is no member it is not there."""
-    receipt = person(request, session)
+    """A member on a page of their collective. Raises what `person` and `inside` do."""
+    return inside(session, person(request, session), collective)
+
+
+def inside(session: Session, receipt: Receipt, collective: str) -> Here:
+    """A member in their collective. Raises NotFound (not_found): to who is no member it is not there."""
     row, mine = queries.member(session, collective, Acting.of(receipt))
     return Here(receipt, Acting.of(receipt), row, queries.charter(session, row.id, row.charter_n), mine)
 
@@ -74,9 +83,9 @@ def reader(request: Request, session: Session, collective: str, proposal: str) -
     return Here(receipt, Acting.of(receipt), queries.collective_of(session, collective), charter, mine), row
 
 
-async def perform(request: Request, runtime: Runtime, deed: Deed, before: Callable[[dict[str, str]], None] | None = None) -> Response:
+async def perform(request: Request, runtime: Runtime, deed: Deed, before: Before | None = None) -> Response:
     """Do what a form asks in one transaction, and go on to where `deed` says. `before` is for what has a transaction of its own, such as to
-    store the policy that the form chooses. Raises what `person` and the deed do, and Forbidden (csrf)."""
+    store the policy that the form chooses: what it gives the deed is given too. Raises what `person` and the deed do, and Forbidden (csrf)."""
     if "authorization" in request.headers:
         await run_in_threadpool(turn_away, request)  # before a word about the form
     form = await form_of(request)
@@ -97,20 +106,24 @@ ADVICE = {
 """What to do, for who meets these refusals on a page: the API's own advice names fields."""
 
 
-def _perform(
-    request: Request, runtime: Runtime, form: dict[str, str], deed: Deed, before: Callable[[dict[str, str]], None] | None
-) -> str:
+def _perform(request: Request, runtime: Runtime, form: dict[str, str], deed: Deed, before: Before | None) -> str:
     same_origin(request)
+    stored: list[Any] = []
     if before is not None:
         with read(runtime.engine) as session:
             receipt_from(request, session)
-        before(form)
+        stored.append(before(form))
     try:
         with write(runtime.engine) as session:
-            return deed(session, Acting.of(receipt_from(request, session)), form)
+            return deed(session, Acting.of(receipt_from(request, session)), form, *stored)
     except DomainError as error:
         error.detail = ADVICE.get(error.code, error.detail)
         raise
+
+
+def labs(session: Session, *which: Any) -> list[Lab]:
+    """Labs to choose from, all or those for which it holds, by name."""
+    return list(session.exec(select(Lab).where(*which).order_by(Lab.legal_name).limit(MOST_LABS)))
 
 
 def fresh_key() -> str:
@@ -135,6 +148,12 @@ def words(form: dict[str, str], name: str) -> str:
 def chosen(form: dict[str, str], prefix: str) -> list[str]:
     """What was ticked of boxes named `prefix` and a value, sorted: a form of ours has each field once."""
     return sorted(name.removeprefix(prefix) for name in form if name.startswith(prefix))
+
+
+def against(form: dict[str, str]) -> dict[str, str | None]:
+    """The `lab` or the `purpose` that a form is against; None for what it names not."""
+    lab, _, purpose = form.get("against", "").partition(PURPOSE)
+    return {"lab": lab or None, "purpose": purpose or None}
 
 
 def built(shape: type[Shape], advice: str, **fields: Any) -> Shape:

@@ -60,18 +60,22 @@ def public(collective: str, request: Request, runtime: RuntimeDep, session: Read
     )  # fmt: skip
 
 
-def facts(session: Session, runtime: Runtime, row: Collective) -> dict[str, Any]:
-    """What a page shows of a collective as such: charter and policy in words, how many belong to it in steps."""
-    body = queries.charter(session, row.id, row.charter_n)
+def facts(session: Session, runtime: Runtime, row: Collective, charter: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a page shows of a collective as such: charter and policy in words, the policy's `digest`, how many belong to it in steps."""
+    body = queries.charter(session, row.id, row.charter_n) if charter is None else charter
+    digest = service.policy_digest(runtime, row, runtime.clock.now().date())
     return {
         "collective": row, "members": log.bucket(queries.members(session, row.id)), "charter": body, "rules": told.charter(body),
-        "decided": told.decided(body), "policy": policy_now(runtime, row), "policy_until": row.policy_until,
+        "decided": told.decided(body), "digest": digest, "policy": _deed(runtime, digest), "policy_until": row.policy_until,
     }  # fmt: skip
 
 
 def policy_now(runtime: Runtime, row: Collective) -> tuple[Line, ...] | None:
     """The deed of the policy in force; None where there is none."""
-    digest = service.policy_digest(runtime, row, runtime.clock.now().date())
+    return _deed(runtime, service.policy_digest(runtime, row, runtime.clock.now().date()))
+
+
+def _deed(runtime: Runtime, digest: str | None) -> tuple[Line, ...] | None:
     book: PolicyBook = runtime.parts["policies"]
     return None if digest is None else beside(book.by_digest(digest).terms, deed_language())
 

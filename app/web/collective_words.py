@@ -37,11 +37,6 @@ WHY = {
 }  # fmt: skip
 """Reasons that a ballot can give, by code."""
 assert set(WHY) == set(REASONS)
-LABELS = {
-    "unanswered": say("Some statements got no answer before the vote."), "no-closure-note": say("Nobody wrote how it was decided."),
-    "closed-from-outside": say("Somebody of another group wrote how it was decided."),
-    "appealed": say("Somebody says that the closing note is wrong."), "note-struck": say("A closing note was found to be wrong."),
-}  # fmt: skip
 
 
 def charter(body: dict[str, Any]) -> list[Said]:

@@ -1,14 +1,15 @@
 """After the count the closing note of an outcome: who writes it, who may appeal it, who decides that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
 from app.collectives import closing, queries, telling, threads
-from app.collectives.models import Collective, DissentText, OutcomeRow, Refusal
+from app.collectives.models import Collective, DissentText, MinorityReport, OutcomeRow, Proposal, Refusal
 from app.collectives.service import Acting
 from app.collectives.thread_models import Comment
 from app.collectives.thread_schemas import CloserIn, ClosureIn, DecideIn, NoteAppealIn
@@ -16,7 +17,7 @@ from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import DomainError
 from app.kit.runtime import Runtime
-from app.web.collective_pages import built, perform, words
+from app.web.collective_pages import Here, built, perform, words
 from app.web.rendering import PageRoute, page
 from app.web.saying import say
 from app.web.thread_pages import PROPOSAL, around, base_of, yes
@@ -35,10 +36,10 @@ def show_closing(collective: str, proposal: str, request: Request, runtime: Runt
     here, row, now, mine = values["here"], values["row"], values["now"], values["here"].mine
     notes = telling.notes(session, runtime, here.collective.id, row.id, here.receipt)
     writes = may(lambda: closing.closer(session, runtime, here.who, row, mine, now))
-    cited = _arguments(session, runtime, values) if writes or any(note.cites for note in notes) else []
+    told = cited(session, runtime, here, row, None if writes else [note.cites for note in notes if note.cites is not None])
     return page(
         "closing.html", notes=notes, counted=session.get(OutcomeRow, row.id) is not None, labels=closing.labels(session, row, now),
-        until=row.appeal_until - threads.TO_APPEAL, writes=writes, cited=cited[:MOST_CITED], told={one: (kind, text) for one, kind, text in cited},
+        until=row.appeal_until - threads.TO_APPEAL, writes=writes, told=told, cited=list(told.items())[:MOST_CITED],
         told_to=session.get(Refusal, row.id) is not None, outside=_named(session, [note.outside for note in notes if note.outside is not None]),
         names=mine is not None and may(lambda: closing.lacks_closer(session, row, mine, now)),
         appeals=values["voice"] and may(lambda: closing.appealable(session, row, now)),
@@ -54,19 +55,22 @@ def may(check: Callable[[], Any]) -> bool:
     return False
 
 
-def _arguments(session: Session, runtime: Runtime, values: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    """What can be cited, as (id, kind, words): objections and reports, then statements by how many disagree, then comments. Who is to close
-    for another group can cite an objection, whose words are for members, and reads the rest."""
-    here, row = values["here"], values["row"]
-    reports = [one.id for one in queries.reports_of(session, row.id)]
-    objections = session.exec(select(DissentText).where(DissentText.report_id.in_(reports))) if reports else ()  # type: ignore[attr-defined]
-    said_on = telling.statements(session, runtime, here.collective.id, row.id, here.receipt, owed=())
-    statements = sorted(said_on, key=lambda one: -one.totals.disagree)
-    rows = list(session.exec(select(Comment).where(Comment.proposal_id == row.id).order_by(Comment.log_index)))  # type: ignore[arg-type]
-    comments = telling.comments(session, runtime, here.collective.id, rows, here.receipt)
-    filed = [(one.report_id, str(UNREAD) if here.mine is None else one.text) for one in objections]
-    said = [*filed, *((one.id, one.text) for one in (*statements, *comments))]
-    return [(one, _KINDS[one[:3]], text) for one, text in said if text is not None]
+def cited(session: Session, runtime: Runtime, here: Here, row: Proposal, only: Collection[str] | None = None) -> dict[str, tuple[Any, str]]:
+    """What can be cited on a proposal, or `only` that with these ids, as far as its reader may see it: id -> (kind, words). Objections and
+    reports, then statements by how many disagree, then comments. Who is to close for another group can cite an objection, whose words are
+    for members, and reads the rest."""
+    if only is not None and not only:
+        return {}
+    filed = select(DissentText).join(MinorityReport, sa.and_(MinorityReport.id == DissentText.report_id)).where(MinorityReport.proposal_id == row.id)  # type: ignore[arg-type]
+    said = select(Comment).where(Comment.proposal_id == row.id)
+    if only is not None:
+        filed, said = filed.where(DissentText.report_id.in_(only)), said.where(Comment.id.in_(only))  # type: ignore[attr-defined]
+    objections = session.exec(filed.order_by(MinorityReport.log_index))  # type: ignore[arg-type]
+    against = [(one.report_id, str(UNREAD) if here.mine is None else one.text) for one in objections]
+    statements = telling.statements(session, runtime, here.collective.id, row.id, here.receipt, only, owed=())
+    comments = telling.comments(session, runtime, here.collective.id, list(session.exec(said.order_by(Comment.log_index))), here.receipt)  # type: ignore[arg-type]
+    found = [*against, *((one.id, one.text) for one in (*sorted(statements, key=lambda one: -one.totals.disagree), *comments))]
+    return {one: (_KINDS[one[:3]], text) for one, text in found if text is not None}
 
 
 def _named(session: Session, collectives: list[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Request as LabRequest
 from app.agreements.models import Use as UseRow
-from app.collectives import closing, proposals, queries, strikes, threads, voting
+from app.collectives import closing, proposals, queries, strikes, telling, voting
 from app.collectives.electorate import tag_of
 from app.collectives.models import (
     BallotRow,
@@ -25,7 +25,6 @@ from app.collectives.models import (
 )
 from app.collectives.schemas import BallotIn, ProposeIn, ReportIn
 from app.collectives.service import Acting
-from app.collectives.thread_models import ClosureNote, Comment, Statement
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.deed import beside
 from app.core.evaluation import parse_use
@@ -33,20 +32,19 @@ from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
 from app.kit.runtime import Runtime
-from app.log import proofs
 from app.parties.models import Lab
 from app.web import collective_words as told
-from app.web import strike_pages, telling
+from app.web import strike_pages, thread_words
 from app.web.campaign_pages import end_of
 from app.web.collective_home_pages import charter_of, policy_of, with_deeds
-from app.web.collective_pages import Here, built, chosen, fresh_key, member, once, perform, reader, words
+from app.web.collective_pages import Here, built, chosen, fresh_key, labs, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now
 from app.web.comparing import by_sentence
-from app.web.note_pages import may
+from app.web.note_pages import cited, may
 from app.web.receipt_pages import file_of
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
-from app.web.thread_words import GROUNDS
+from app.web.telling import purposes, used
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
 TOLD = {
@@ -74,14 +72,23 @@ def read_proposal(
         type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,
         effect=_effect(session, runtime, here, row), rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
-        outcome=None if found is None else json.loads(bytes(found.body)), counts=_shows_counts(here, row), decided=found,
-        verdicts=told.VERDICTS, grounds=GROUNDS,
-        labels=[told.LABELS[one] for one in closing.labels(session, row, now)], notes=_notes(session, runtime, here, row),
-        may_close=may(lambda: closing.closer(session, runtime, here.who, row, here.mine, now)), appealable=row.appeal_until > now,
+        outcome=None if found is None else json.loads(bytes(found.body)), counts=_shows_counts(here, row), verdicts=told.VERDICTS, words=thread_words,
+        **({} if found is None else _closed(session, runtime, here, row, now)),
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
         petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def _closed(session: Session, runtime: Runtime, here: Here, row: Proposal, now: datetime) -> dict[str, Any]:
+    """What is said of an outcome: its labels and notes, with what those cite, and what the reader may do about them."""
+    notes, mine = telling.notes(session, runtime, here.collective.id, row.id, here.receipt), here.mine
+    return {
+        "labels": closing.labels(session, row, now), "notes": notes, "written": {one.id: one.at for one in closing.notes(session, row.id)},
+        "cited": cited(session, runtime, here, row, [one.cites for one in notes if one.cites is not None]), "appealable": row.appeal_until > now,
+        "may_close": may(lambda: closing.closer(session, runtime, here.who, row, mine, now)),
+        "decides": mine is not None and may(lambda: closing.decidable(session, row, mine)),
+    }  # fmt: skip
 
 
 def _shows_counts(here: Here, row: Proposal) -> bool:
@@ -141,32 +148,7 @@ def _rules(body: dict[str, Any]) -> dict[str, Any]:
 
 def _use(session: Session, request: str) -> Any:
     found = session.exec(select(UseRow).join(LabRequest, sa.and_(LabRequest.use_id == UseRow.id)).where(LabRequest.id == request)).first()
-    return None if found is None else telling.used(parse_use(found.body["use"]))
-
-
-def _notes(session: Session, runtime: Runtime, here: Here, row: Proposal) -> list[dict[str, Any]]:
-    """Closing notes, each with the argument that it names as the strongest against, and what is said against the note. What is hidden is
-    not said here: the note's own page shows it to whom it may."""
-    found = [(one, closing.appeal_of(session, one.id)) for one in closing.notes(session, row.id)]
-    said = threads.words_of(session, runtime, [item.id for pair in found for item in pair if item is not None and item.hidden is None])
-    return [
-        {"note": one, "text": said[one.id][1] if one.id in said else None, "cited": _cited(session, runtime, here, one), "appeal": appeal,
-         "because": said[appeal.id][1] if appeal is not None and appeal.id in said else None,
-         "mine": appeal is not None and here.mine is not None and closing.may_decide(row, one, appeal, here.mine)}
-        for one, appeal in found
-    ]  # fmt: skip
-
-
-def _cited(session: Session, runtime: Runtime, here: Here, note: ClosureNote) -> dict[str, Any] | None:
-    if note.cites is None:
-        return None
-    if isinstance(session.get(MinorityReport, note.cites), MinorityReport):
-        words_ = None if here.mine is None else session.get(DissentText, note.cites)
-        return {"text": None if words_ is None else words_.text}
-    item = session.get(Statement, note.cites) or session.get(Comment, note.cites)
-    found = threads.words_of(session, runtime, [note.cites])
-    hidden = item is None or item.hidden is not None
-    return {"text": found[note.cites][1] if note.cites in found and not hidden else None}
+    return None if found is None else used(parse_use(found.body["use"]))
 
 
 def _reports(session: Session, here: Here, row: Proposal) -> list[dict[str, Any]]:
@@ -238,12 +220,8 @@ def outcome_download(collective: str, proposal: str, request: Request, runtime: 
     here, row = reader(request, session, collective, proposal)
     if not _shows_counts(here, row):
         raise NotFound("not_found", "There is no outcome to be shown.")
-    found = proposals.outcome(session, row.id)
-    file = {
-        "v": 1, "type": "sayso-outcome-file", "outcome": bytes(found.body).decode(), "minority_reports": proposals.reports(session, [row.id]),
-        "labels": closing.labels(session, row, runtime.clock.now()), **proofs.evidence(session, runtime, found.log_index),
-    }  # fmt: skip
-    return file_of(f"sayso-outcome-{row.id}.json", json.dumps(file, indent=2).encode(), "application/json")
+    file = telling.outcome_file(session, runtime, row)
+    return file_of(f"sayso-outcome-{row.id}.json", file.model_dump_json(indent=2).encode(), "application/json")
 
 
 # -- propose ---------------------------------------------------------------------------------------------------------------
@@ -253,19 +231,21 @@ def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session:
     here = member(request, session, collective)
     assert here.mine is not None
     book: PolicyBook = runtime.parts["policies"]
-    kind = type if type in proposals._TAKES else None
+    kind = type if type in proposals.TAKES else None
+    terms = kind in ("policy.adopt", "policy.narrow")
     return page(
-        "propose.html", here=here, types={name: told.TYPES[name] for name in proposals._TAKES}, kind=kind, once=fresh_key(), offered=with_deeds(book),
-        voice=queries.has_voice(here.mine, runtime.clock.now()), charter=here.charter,
-        labs=_labs(session, here, kind), stewards=_stewards(session, here), policy=policy_now(runtime, here.collective),
-        rules=told.rules(here.charter, kind) if kind else [], **_striking(session, here, kind, runtime.clock.now()),
+        "propose.html", here=here, types={name: told.TYPES[name] for name in proposals.TAKES}, kind=kind, once=fresh_key(),
+        voice=queries.has_voice(here.mine, runtime.clock.now()), charter=here.charter, labs=_labs(session, here, kind),
+        stewards=_stewards(session, here) if kind == "steward.remove" else [], offered=with_deeds(book) if terms else [],
+        policy=policy_now(runtime, here.collective) if terms else None, rules=told.rules(here.charter, kind) if kind else [],
+        **_striking(session, here, kind, runtime.clock.now()),
     )  # fmt: skip
 
 
 def _striking(session: Session, here: Here, kind: str | None, now: datetime) -> dict[str, Any]:
     """What a form to call a strike, or to end one, can choose from; and which can be decided in a day each."""
     return {
-        "purposes": telling.purposes() if kind == "strike.call" else [], "kinds": strike_pages.KINDS, "urgent": kind in proposals.URGENT,
+        "purposes": purposes() if kind == "strike.call" else [], "kinds": strike_pages.KINDS, "urgent": kind in proposals.URGENT,
         "waiting": strike_pages.waiting(session, here, now) if kind == "strike.call" else [],
         "running": strike_pages.running(session, here, now) if kind == "strike.end" else [],
     }  # fmt: skip
@@ -274,12 +254,12 @@ def _striking(session: Session, here: Here, kind: str | None, now: datetime) -> 
 def _labs(session: Session, here: Here, kind: str | None) -> list[Lab]:
     """Labs that the proposal can be about: to be refused, or those that are."""
     if kind == "strike.call":
-        return list(session.exec(select(Lab).order_by(Lab.legal_name).limit(200)))
+        return labs(session)
     if kind not in ("licence.recall", "licence.grant"):
         return []
     refused = sa.select(LabRefusal.lab_id).where(LabRefusal.collective_id == here.collective.id)  # type: ignore[call-overload]
     which = Lab.id.not_in(refused) if kind == "licence.recall" else Lab.id.in_(refused)  # type: ignore[attr-defined]
-    return list(session.exec(select(Lab).where(which).order_by(Lab.legal_name).limit(200)))
+    return labs(session, which)
 
 
 def _stewards(session: Session, here: Here) -> list[str]:
@@ -290,15 +270,11 @@ def _stewards(session: Session, here: Here) -> list[str]:
 
 @router.post("/r/collectives/{collective}/propose")
 async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Response:
-    policy: list[StoredPolicy] = []
-
-    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+    def deed(session: Session, who: Acting, form: dict[str, str], policy: StoredPolicy | None) -> str:
         row, _ = queries.member(session, collective, who)
         charter = None
         if form.get("type") == "charter.amend":
-            now_ = queries.charter(session, collective, row.charter_n)
-            kept = {name: now_[name] for name in ("decisions", "review_days", "steward_days", "requests", "asks") if name in now_}
-            charter = charter_of(form, kept)
+            charter = charter_of(form, queries.charter(session, collective, row.charter_n))
         fields: dict[str, Any] = {"charter": charter, "subject": words(form, "subject") or None}
         if form.get("type") == "effect.dispute":
             n = words(form, "n")
@@ -310,13 +286,13 @@ async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Res
             fields["strike"] = strike_pages.strike_of(session, form, end_of)
         if form.get("urgent") == "yes":
             fields["urgent_hours"] = 24
-        if policy:
-            fields["policy"] = {"policy": policy[0].digest}
+        if policy is not None:
+            fields["policy"] = {"policy": policy.digest}
         given = built(ProposeIn, "Go back, write what you propose, and fill in the rest.", type=form.get("type"), text=words(form, "words"), **fields)
         made = once(
             session, runtime, who, f"propose/{collective}", form,
-            lambda: proposals.propose(session, runtime, who, collective, given, policy[0] if policy else None, now=runtime.clock.now()),
+            lambda: proposals.propose(session, runtime, who, collective, given, policy, now=runtime.clock.now()),
         )  # fmt: skip
         return f"/r/collectives/{collective}/proposals/{made}?done=proposed"
 
-    return await perform(request, runtime, deed, lambda form: policy.extend(policy_of(runtime, form)))
+    return await perform(request, runtime, deed, lambda form: policy_of(runtime, form))

@@ -1,5 +1,6 @@
 """Strikes by vote on the pages of proposals, as forms choose them and as they are told; and the petition that puts a proposal to the vote."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +13,12 @@ from app.collectives.service import Acting
 from app.collectives.thread_models import ProposalThread
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import RuntimeDep
-from app.kit.errors import Invalid, NotFound
+from app.kit.errors import Invalid
 from app.kit.ids import is_id
 from app.kit.runtime import Runtime
 from app.parties.models import Lab
 from app.web import telling
-from app.web.collective_pages import Here, perform
+from app.web.collective_pages import Here, against, perform
 from app.web.rendering import PageRoute
 from app.web.saying import say
 
@@ -32,7 +33,6 @@ KINDS = {
 }  # fmt: skip
 """Kinds of strikes; a form offers `withdraw` by the campaigns whose pledges wait for a call."""
 WITHDRAW = "withdraw:"
-PURPOSE = "purpose:"
 SOONEST = timedelta(days=2)
 """How long the quickest vote takes: a day to talk and a day to vote."""
 MOST_WAITING = 20
@@ -47,9 +47,8 @@ def strike_of(session: Session, form: dict[str, str], until: Any) -> dict[str, A
         if found is None:
             raise Invalid("body_invalid", "Go back and load the page again.")
         return {"kind": "withdraw", "lab": found.lab_id, "purpose": found.purpose, "campaign": found.id}
-    lab, _, purpose = form.get("against", "").partition(PURPOSE)
     day = form.get("until", "") if kind == "pause" else ""
-    return {"kind": kind, "lab": lab or None, "purpose": purpose or None, "until": until(day) if day else None}
+    return {"kind": kind, **against(form), "until": until(day) if day else None}
 
 
 def waiting(session: Session, here: Here, now: Any) -> list[dict[str, Any]]:
@@ -57,7 +56,7 @@ def waiting(session: Session, here: Here, now: Any) -> list[dict[str, Any]]:
     soonest = now + SOONEST
     query = select(Campaign).where(Campaign.collective_id == here.collective.id, Campaign.mode == "called", Campaign.deadline > soonest)
     rows = session.exec(query.where(Campaign.state == "open").order_by(Campaign.deadline, Campaign.id).limit(MOST_WAITING)).all()
-    return [{"id": row.id, "demand": row.demand, **_against(session, row.lab_id, row.purpose)} for row in rows]
+    return [{"id": row.id, "demand": row.demand, **target(session, row.lab_id, row.purpose)} for row in rows]
 
 
 def running(session: Session, here: Here, now: Any) -> list[dict[str, Any]]:
@@ -72,18 +71,21 @@ def _as_terms(row: Strike) -> dict[str, Any]:
 
 def described(session: Session, terms: dict[str, Any]) -> dict[str, Any]:
     """A strike's terms for a page: `kind`, `lab` or `purpose` in words, `until` or None."""
-    return {"kind": terms["kind"], "until": terms["until"], **_against(session, terms["lab"], terms["purpose"])}
+    return {"kind": terms["kind"], "until": terms["until"], **target(session, terms["lab"], terms["purpose"])}
 
 
-def _against(session: Session, lab: str | None, purpose: str | None) -> dict[str, Any]:
+def target(session: Session, lab: str | None, purpose: str | None) -> dict[str, Any]:
+    """For a page: the `lab` that something is against, or the `purpose` in words."""
     return {"lab": None if lab is None else session.get_one(Lab, lab), "purpose": None if purpose is None else telling.purpose(purpose)}
 
 
 # -- petition --------------------------------------------------------------------------------------------------------------
 def petition(session: Session, runtime: Runtime, here: Here, row: Proposal, now: Any) -> dict[str, Any] | None:
     """How many signed of how many it takes, and whether the reader did; None where it is no more open or they are no member."""
+    if here.mine is None:
+        return None
     signed, needed = petitioning.told(session, runtime, row, now)
-    if signed is None or here.mine is None:
+    if signed is None:
         return None
     thread = session.get(ProposalThread, row.id)
     mine = thread is not None and petitioning.signed_by(session, runtime, thread, here.mine.member)
@@ -97,11 +99,8 @@ async def sign(collective: str, proposal: str, request: Request, runtime: Runtim
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
         where = f"/r/collectives/{collective}/proposals/{proposal}"
         if form.get("sign") == "no":
-            try:
+            with suppress(petitioning.NotSigned):
                 petitioning.take_back(session, runtime, who, collective, proposal, now=runtime.clock.now())
-            except NotFound as error:
-                if not error.detail.startswith("You have not signed"):
-                    raise
             return f"{where}?done=unsigned"
         petitioning.sign(session, runtime, who, collective, proposal, now=runtime.clock.now())
         return f"{where}?done=signed"

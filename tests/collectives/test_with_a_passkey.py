@@ -74,7 +74,7 @@ def test_a_member_signs_what_they_do(service: Service, platform: PlatformParty) 
     # What would be decided is signed, and not its words alone; so is all of what is founded.
     policy = service.runtime.parts["policies"].resolve(None, "nothing-new", {}, service.clock.now()).digest
     assert {texts["policy.narrow"][name] for name in ("charter_sha256", "subject")} == {None} and texts["policy.narrow"]["policy"] == policy
-    assert set(SIGNED) >= {*signed, *proposals._TAKES}, "there are words for each"
+    assert set(SIGNED) >= {*signed, *proposals.TAKES}, "there are words for each"
     assert (texts["membership.begun"]["kind"], texts["membership.begun"]["listed"]) == ("affinity", True)
     of = [acts["end"]["act"], proposal["id"], objection["id"], acts["withdrawn"]["act"], campaign["id"], acts["left"]["act"]]
     for act in of:

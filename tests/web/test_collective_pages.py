@@ -11,7 +11,7 @@ from sayso.collective import Collective
 from app.collectives import proposals
 from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, MinorityReport, Proposal
 from app.kit.db import read
-from app.web import collective_home_pages, languages
+from app.web import collective_pages, languages
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import CHARTER, founded, joined, mandated, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
@@ -157,7 +157,7 @@ def test_a_vote_is_cast_changed_and_counted_and_a_no_says_why(service: Service, 
     assert "Most were for it." in noted and "The strongest point against it It harms those who live by it." in noted
     steward(service, mine[1])
     post(windows[0], here + "/closing/appeal", grounds="note-misleading", text="It leaves me out.")
-    assert "no steward has decided it yet" in words(windows[0].get(here)) and "/closing#decide" not in windows[0].get(here).text
+    assert "A steward will decide on the appeal." in words(windows[0].get(here)) and "/closing#decide" not in windows[0].get(here).text
     assert "/closing#decide" in windows[1].get(here).text
     post(windows[1], here + "/closing/decision", restore="yes")
     assert "This note was found to be wrong:" in words(windows[1].get(here))
@@ -219,7 +219,7 @@ def test_a_form_keeps_what_it_does_not_ask_for(service: Service, platform: Platf
     made = post(browser, at(union, "/propose"), type="charter.amend", words="New.", aim="More.", eligibility="open", values="", dimension="", **said)
     assert words(made).count("A steward serves for 90 days at most.") == 2, "after as before"
     assert "the public ledger, with the name of the group" in words(browser.get(at(union, "/propose?type=effect.dispute")))
-    monkeypatch.setattr(collective_home_pages, "MOST_LABS", 0)
+    monkeypatch.setattr(collective_pages, "MOST_LABS", 0)
     union.declare(None, lab.id)
     assert f'<option value="{lab.id}" translate="no" selected' in browser.get(at(union)).text
 
@@ -252,7 +252,7 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
     mine[0]._person.call("POST", "/v1/calls", {"text": "Meet us."})
     for address in ("/collectives", "/r/collectives", "/r/collectives/found", "/r/calls", "/r", f"/collectives/{mine[0].id}"):
         look(address, address)
-    for address in ("", "/leave", "/propose", *(f"/propose?type={kind}" for kind in proposals._TAKES)):
+    for address in ("", "/leave", "/propose", *(f"/propose?type={kind}" for kind in proposals.TAKES)):
         look(address, at(mine[1], address))
     for tag in ("en", "ar", PSEUDO):
         outside.headers["Accept-Language"] = tag
