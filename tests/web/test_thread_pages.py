@@ -7,10 +7,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from app.collectives import exchange
+from app.collectives import exchange, queries
 from app.collectives.thread_models import Comment
 from app.kit.db import write
-from app.web import languages
+from app.web import comment_pages, languages, thread_pages
 from app.web.comparing import by_sentence, by_word
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import pass_days, people, steward
@@ -162,7 +162,9 @@ def test_who_had_no_part_closes_and_a_steward_decides_the_appeal(service: Servic
     assert "A closing note was struck out" in one.read(0, "/closing")
 
 
-def test_stewards_of_another_group_close_where_all_had_a_part(service: Service, platform: PlatformParty) -> None:
+def test_stewards_of_another_group_close_where_all_had_a_part(
+    service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     on_one_backend(service)
     one, elsewhere = talk(service, platform, 2), talk(service, platform, 1)
     said = one.members[1].comment(one.proposal["id"], "Too little.", ["harm"])
@@ -187,6 +189,11 @@ def test_stewards_of_another_group_close_where_all_had_a_part(service: Service, 
     for inside in ("<table", "of 2 who had a vote", "It harms us.", "The terms of the group now", "2 members have a vote"):
         assert inside in own and inside not in seen, inside
     assert there.get(one.base + "/outcome").status_code == 404 and one.browsers[1].get(one.base + "/outcome").status_code == 200
+    with monkeypatch.context() as enough:  # of a public group all can read the counts, and so who closes there can
+        enough.setattr(queries, "FEWEST", 2)
+        seen = there.get(one.base).text
+        assert "of 2 who had a vote" in seen and "are for members alone" not in seen and "It harms us." not in seen
+        assert there.get(one.base + "/outcome").json() == one.browsers[1].get(one.base + "/outcome").json()
     assert "It harms us." not in there.get(one.base + "/closing").text
     for where in (f"{one.base}/statements/groups", f"{one.base}/statements/polis", f"{one.home}/moderations", f"{one.home}/campaigns"):
         assert there.get(where).status_code == 404, where
@@ -231,6 +238,22 @@ def test_a_passkey_is_asked_for_and_the_words_go_once(service: Service, platform
     other = one.members[0].put_up(one.proposal["id"], "Ask them all.")
     assert "You agree." in words(one.send(1, f"/statements/{other['id']}/vote", choice="agree")), "a tap needs none"
     assert len(one.members[0].statements(one.proposal["id"])) == 2
+
+
+def test_a_long_list_is_turned_page_by_page(service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_one_backend(service)
+    for pages in (thread_pages, comment_pages):
+        monkeypatch.setattr(pages, "SHOWN", 2)
+    one = talk(service, platform, 2)
+    for n in range(3):
+        one.members[1].put_up(one.proposal["id"], f"Point {n}.")
+        last = one.members[1].comment(one.proposal["id"], f"Thought {n}.", ["aim"])["id"]
+    for where, name, kind in (("/statements?all=1", "Point", "Statement"), ("/comments?", "Thought", "Comment")):
+        first, second = one.read(0, where), one.read(0, where + "&at=2")
+        assert [f"{name} {n}." in first for n in range(3)] == [True, True, False] and "Page 1 of 2" in first and "Back one page" not in first
+        assert [f"{name} {n}." in second for n in range(3)] == [False, False, True] and f'aria-label="{kind} 3"' in second
+        assert "Next page" not in second and f"{name} 2." in one.read(0, where + "&at=9"), "beyond the last is the last"
+    assert "Thought 2." in one.read(1, f"/comments?said={last}"), "what one just said is shown, on whichever page it stands"
 
 
 def test_nobody_else_finds_a_thread(service: Service, platform: PlatformParty, lab: LabParty) -> None:
