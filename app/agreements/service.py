@@ -114,6 +114,8 @@ def decide(
         row.answer = {**row.answer, "by": "collective"}
         leaf["until"] = rfc3339(row.review_until)
         runtime.jobs.enqueue(session, "review", row.id, key="collective", delay=(row.review_until - now).total_seconds() + 1)
+        for thread in waits:  # one that is being counted meanwhile does not see this request: what is queued here sees that it is over
+            runtime.jobs.enqueue(session, "asked", thread, key=row.id)
     elif not permitted:
         row.state, act = "refused", "request.refused"
     elif not reviewed and review.is_needed(runtime.settings, use):
@@ -138,7 +140,8 @@ def _collectives_asked(session: Session, runtime: Runtime, lab: Lab, row: Reques
     if session.execute(binding.some_deciding().limit(1)).first() is None:
         return []
     there = {"platforms": row.selection.get("platforms")}
-    groups, decisions, _ = _looked_at(session, runtime.parts["policies"], lab, row, use, now, there)
+    # Only of what a collective that decides has a say over: what else there is was looked at before, and may be nearly everything.
+    groups, decisions, _ = _looked_at(session, runtime.parts["policies"], lab, row, use, now, there, binding.concerned(binding.some_deciding()))
     would = [g for g in groups if g.bound and not g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
     if not would:
         return []
@@ -147,11 +150,11 @@ def _collectives_asked(session: Session, runtime: Runtime, lab: Lab, row: Reques
 
 
 def _looked_at(
-    session: Session, book: PolicyBook, lab: Lab, row: Request, use: Use, now: datetime, chosen: dict[str, Any] | None = None
+    session: Session, book: PolicyBook, lab: Lab, row: Request, use: Use, now: datetime, chosen: dict[str, Any] | None = None, *among: Any
 ) -> tuple[list[_Layers], dict[int, Decision], list[_Layers]]:
-    """What governs the records of a request's selection (or of another, `chosen`), the decision on each policy, and which combinations
-    permit the use."""
-    groups = _distinct(session, row.selection if chosen is None else chosen, lab.id, row.use_id, use, now)
+    """What governs the records of a request's selection (or of another, `chosen`; and with more conditions, `among`), the decision on each
+    policy, and which combinations permit the use."""
+    groups = _distinct(session, row.selection if chosen is None else chosen, lab.id, row.use_id, use, now, *among)
     policies = {p for g in groups for p in g.policies}
     decisions = verdicts.decide(session, book, row.use_id, use, verdicts.facts_of(lab), policies, now.date())
     return groups, decisions, [g for g in groups if g.held and g.basis_suffices and all(decisions[p].permitted for p in g.policies)]
@@ -215,7 +218,7 @@ def parse(use: Any) -> Use:
         raise refusal(error) from None
 
 
-def _distinct(session: Session, chosen: dict[str, Any], lab: str, use_id: int, use: Use, now: datetime) -> list[_Layers]:
+def _distinct(session: Session, chosen: dict[str, Any], lab: str, use_id: int, use: Use, now: datetime, *among: Any) -> list[_Layers]:
     strikes = session.execute(binding.some_strike(now).limit(1)).first() is not None
     bounds = binding.Bounds(now.date(), asking=(lab, use_id))
     g = selection.Governed(bounds=bounds)
@@ -231,7 +234,7 @@ def _distinct(session: Session, chosen: dict[str, Any], lab: str, use_id: int, u
         .select_from(g.joined)
         .where(
             *selection.matching(chosen, now, None), base.is_not(None), selection.not_taken_back(lab, use, now), binding.not_refused(lab),
-            *([selection.not_struck(lab, use, now)] if strikes else []),
+            *([selection.not_struck(lab, use, now)] if strikes else []), *among,
         )
         .group_by(base, standing, floor, basis, *collectives)
     )  # fmt: skip

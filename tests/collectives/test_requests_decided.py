@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlmodel import select
 
 from app.agreements import review
@@ -213,8 +214,8 @@ def test_no_choice_of_records_tells_a_lab_how_few_there_are(service: Service, pl
 def test_what_waited_for_a_collective_is_decided_and_goes_round_no_second_time(
     service: Service, platform: PlatformParty, lab: LabParty
 ) -> None:
-    """Also where it came to wait while the count ran, whose job then did not see it; and where the decision took longer than the time after
-    which a lab may ask again."""
+    """Also where it came to wait while the count ran, whose job then did not see it: a job that is queued with the request does. And where the
+    decision took longer than the time after which a lab may ask again."""
     mine = deciding(service, platform, lab)
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     [thread] = lab.sdk.threads(asked.id)
@@ -225,7 +226,11 @@ def test_what_waited_for_a_collective_is_decided_and_goes_round_no_second_time(
         use.asked_at -= licensing.AGAIN + timedelta(days=1)
         session.add_all([row, use])
     assert lab.sdk.asked(asked.id).state == "in_review"
-    review.lapse_forgotten(service.runtime, service.clock.now())
+    with read(service.runtime.engine) as session:
+        table = "workflow_status" if service.backend == "sqlite" else "dbos.workflow_status"
+        name = {"name": f"asked:{row.id}:{asked.id}"}
+        assert session.execute(sa.text(f"SELECT count(*) FROM {table} WHERE workflow_uuid = :name"), name).scalar() == 1
+    service.runtime.jobs.run("asked", row.id)
     assert lab.sdk.asked(asked.id).state == "refused" and [one["thread"] for one in lab.sdk.threads(asked.id)] == [row.id]
     assert [one["id"] for one in mine[0]._do("GET", "/proposals")["items"]] == [row.id]
 
