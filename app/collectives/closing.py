@@ -77,7 +77,7 @@ def name_closer(session: Session, runtime: Runtime, who: Acting, collective: str
 
 def lacks_closer(session: Session, row: Proposal, mine: Membership, now: datetime) -> None:
     """Raises Forbidden (not_steward) or Conflict (proposal_state, member_uninvolved) unless a member may name another collective to close."""
-    moderating.as_steward(mine)
+    moderating.as_steward(mine, now)
     _to_be_closed(session, row, now)
     if _uninvolved(session, row, now):
         raise Conflict("member_uninvolved", "A member who had no part in it writes the note; ask one of them.")
@@ -119,7 +119,8 @@ def closer(session: Session, runtime: Runtime, who: Acting, row: Proposal, mine:
     if me in involved(session, row) or any(moderating.conflicted(row, one) for one in parts):
         raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
     if mine is None:
-        outside = session.exec(select(Closer.collective_id).where(Closer.proposal_id == row.id, Closer.collective_id.in_(_stewarded(who)))).first()  # type: ignore[attr-defined]
+        named = select(Closer.collective_id).where(Closer.proposal_id == row.id)
+        outside = session.exec(named.where(Closer.collective_id.in_(_stewarded(who, now)))).first()  # type: ignore[attr-defined]
         if outside is None:
             raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to.")
     else:
@@ -147,7 +148,7 @@ def appeal(
         id=made, proposal_id=proposal, note_id=note.id, author=at.mine.member, grounds=grounds, state="open", decide_by=now + TIME, log_index=-1,
         at=now,
     )  # fmt: skip
-    if not moderating.deciders(session, at.row, _parties(note, row)):
+    if not moderating.deciders(session, at.row, _parties(note, row), now):
         row.state = "undecided"
     session.add(row)
     session.flush()
@@ -175,7 +176,7 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     Raises NotFound, Forbidden (not_steward, steward_involved) or Conflict (appeal_settled).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
-    note, row = decidable(session, at.row, at.mine)
+    note, row = decidable(session, at.row, at.mine, now)
     # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.
     proof(session, runtime, who, "appeal.decided", {"collective": collective, "note": note.id, "restore": restore}, now)
     row.state, row.decided_by = "upheld" if restore else "dismissed", at.mine.member
@@ -190,9 +191,9 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     return row.id
 
 
-def decidable(session: Session, row: Proposal, mine: Membership) -> tuple[ClosureNote, NoteAppeal]:
+def decidable(session: Session, row: Proposal, mine: Membership, now: datetime) -> tuple[ClosureNote, NoteAppeal]:
     """The note and its appeal that a member can decide. Raises Forbidden (not_steward, steward_involved) or Conflict (appeal_settled)."""
-    moderating.as_steward(mine)
+    moderating.as_steward(mine, now)
     note = note_of(session, row.id)
     found = None if note is None else appeal_of(session, note.id)
     if note is None or found is None or found.state not in WAITING:
@@ -284,6 +285,5 @@ def _parties(note: ClosureNote, appeal: NoteAppeal) -> set[str]:
     return {member for member in (note.author, appeal.author) if member is not None}
 
 
-def _stewarded(who: Acting) -> sa.Select[tuple[str]]:
-    columns = queries.Membership.__table__.c  # type: ignore[attr-defined]
-    return sa.select(columns.collective_id).where(queries.theirs(who), columns.steward, columns.left_at.is_(None))
+def _stewarded(who: Acting, now: datetime) -> sa.Select[tuple[str]]:
+    return sa.select(Membership.collective_id).where(queries.theirs(who), queries.stewards(now))  # type: ignore[call-overload,no-any-return]

@@ -107,7 +107,7 @@ def answer(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     found = statement_of(session, proposal, statement)
-    if at.mine.member != at.row.author and not at.mine.steward:
+    if at.mine.member != at.row.author and not queries.in_office(at.mine, now):
         raise Forbidden("not_proposer", "Who proposed it answers, or a steward; comment on it instead.")
     threads.still_open(at.row, now)
     if found.hidden is not None:

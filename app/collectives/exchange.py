@@ -38,7 +38,7 @@ def take_in(
     Raises NotFound, Forbidden (not_steward), Invalid (polis_invalid) or Conflict (thread_frozen, polis_again, statements_full).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
-    moderating.as_steward(at.mine)
+    moderating.as_steward(at.mine, now)
     threads.still_open(at.row, now)
     try:
         given = polis.parse(comments, votes)

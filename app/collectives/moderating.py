@@ -82,7 +82,7 @@ def hide(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     row = queries.proposal(session, collective, proposal, lock=True)
     _, mine = queries.member(session, collective, who, lock=True)
     found = _item(session, proposal, item)
-    as_steward(mine)
+    as_steward(mine, now)
     if conflicted(row, mine) or mine.member in _other_side(session, found):
         raise Forbidden("steward_involved", "Ask another steward: not who proposed it, nor whom it is about, nor who appealed or is appealed.")
     if reason not in HIDING:
@@ -125,7 +125,7 @@ def appeal(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     place = appeals_of(row.id)[row.state == "hidden"]
     digest = threads.keep(session, person.sealer, who.contributor, place, text)
     row.appealed_by, row.decide_by = mine.member, now + TIME
-    row.state = "appealed" if deciders(session, proposal, _involved(session, row)) else "undecided"
+    row.state = "appealed" if deciders(session, proposal, _involved(session, row), now) else "undecided"
     session.add(row)
     session.flush()
     runtime.jobs.enqueue(session, "deadline", proposal.id, key=f"appeal-{place}", delay=TIME.total_seconds() + 1)
@@ -152,7 +152,7 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     queries.member(session, collective, who)
     row, proposal = _held(session, collective, moderation)
     _, mine = queries.member(session, collective, who, lock=True)
-    as_steward(mine)
+    as_steward(mine, now)
     if row.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.", state=row.state)
     if not may_decide(session, row, proposal, mine):
@@ -190,9 +190,9 @@ def lapse(session: Session, proposal: str, now: datetime) -> list[log.Leaf]:
     return leaves
 
 
-def deciders(session: Session, row: Proposal, involved: set[str]) -> list[str]:
+def deciders(session: Session, row: Proposal, involved: set[str], now: datetime) -> list[str]:
     """The stewards who have no part in something that was said on a proposal."""
-    query = select(Membership).where(Membership.collective_id == row.collective_id, Membership.steward, Membership.left_at == None)
+    query = select(Membership).where(Membership.collective_id == row.collective_id, queries.stewards(now))
     return [one.member for one in session.exec(query) if one.member not in involved and not conflicted(row, one)]
 
 
@@ -206,9 +206,9 @@ def appeals_of(moderation: str) -> tuple[str, str]:
     return PREFIXES["appeal"] + moderation[len(PREFIXES["moderation"]) :], moderation
 
 
-def as_steward(mine: Membership) -> None:
-    """Raises Forbidden (not_steward)."""
-    if not mine.steward:
+def as_steward(mine: Membership, now: datetime) -> None:
+    """Raises Forbidden (not_steward), also for one whose term is over and not ended yet."""
+    if not queries.in_office(mine, now):
         raise Forbidden("not_steward", "A steward does that; ask one.")
 
 

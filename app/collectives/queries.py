@@ -132,9 +132,20 @@ def one_of(session: Session, kind: type[Of], collective: str, id_: str, *, lock:
     return row
 
 
+def in_office(mine: Membership | None, now: datetime) -> bool:
+    """Whether somebody is a steward whose term is not over, also where no job has ended it yet."""
+    return mine is not None and mine.steward and (mine.steward_until is None or mine.steward_until > now)
+
+
+def stewards(now: datetime) -> Any:
+    """The condition that a membership is that of a steward in office."""
+    columns = Membership.__table__.c  # type: ignore[attr-defined]
+    return columns.steward & columns.left_at.is_(None) & (columns.steward_until.is_(None) | (columns.steward_until > now))
+
+
 def has_voice(mine: Membership | None, now: datetime) -> bool:
     """Whether somebody can speak and vote: a member past their first days, or a steward."""
-    return mine is not None and (mine.steward or mine.voice_from <= now)
+    return mine is not None and (in_office(mine, now) or mine.voice_from <= now)
 
 
 def with_voice(mine: Membership, now: datetime) -> None:

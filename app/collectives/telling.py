@@ -32,17 +32,13 @@ from app.log import proofs
 from app.parties.models import Receipt
 
 
-def _sees_hidden(session: Session, collective: str, receipt: Receipt) -> bool:
-    mine = queries.membership_of(session, collective, Acting.of(receipt))
-    return mine is not None and mine.steward
-
-
 class _Words:
     """What the caller may read of items: what is hidden only their own, and a steward's."""
 
     def __init__(self, session: Session, runtime: Runtime, collective: str, receipt: Receipt, items: list[str]) -> None:
         self._found = threads.words_of(session, runtime, items)
-        self._all, self._me = _sees_hidden(session, collective, receipt), receipt.contributor_id
+        mine = queries.membership_of(session, collective, Acting.of(receipt))
+        self._all, self._me = queries.in_office(mine, runtime.clock.now()), receipt.contributor_id
 
     def of(self, item: str, hidden: str | None) -> tuple[str | None, str | None]:
         """(salt in hex, text), or None for both."""

@@ -86,8 +86,7 @@ def readable(session: Session, collective: str, proposal: str, who: Acting, now:
         waits = sa.select(Proposal.id).where(Proposal.id == proposal, Proposal.appeal_until > late, ~standing.exists())  # type: ignore[call-overload]
         closers = sa.select(Closer.collective_id).where(Closer.proposal_id == proposal)  # type: ignore[call-overload]
         query = select(Membership.id).where(
-            queries.theirs(who), Membership.steward, Membership.left_at == None,
-            Membership.collective_id.in_(closers), waits.exists(),  # type: ignore[attr-defined]
+            queries.theirs(who), queries.stewards(now), Membership.collective_id.in_(closers), waits.exists(),  # type: ignore[attr-defined]
         )
         if session.exec(query.limit(1)).first() is None:
             raise NotFound("not_found", "Look at the id; it must be of a collective that you belong to, or a public one.")

@@ -87,7 +87,7 @@ def _closed(session: Session, runtime: Runtime, here: Here, row: Proposal, now: 
         "labels": closing.labels(session, row, now), "notes": notes, "written": {one.id: one.at for one in closing.notes(session, row.id)},
         "cited": cited(session, runtime, here, row, [one.cites for one in notes if one.cites is not None]), "appealable": row.appeal_until > now,
         "may_close": may(lambda: closing.closer(session, runtime, here.who, row, mine, now)),
-        "decides": mine is not None and may(lambda: closing.decidable(session, row, mine)),
+        "decides": mine is not None and may(lambda: closing.decidable(session, row, mine, now)),
     }  # fmt: skip
 
 

@@ -30,6 +30,10 @@ def test_a_term_ends_by_itself_and_the_members_of_a_collective_without_a_steward
     again = mine[1].propose("steward.elect", "Again.", subject=mine[0].me()["member"])
     refuses("not_urgent", lambda: mine[1].propose("steward.elect", "Me.", subject=mine[1].me()["member"], urgent_hours=24))
     service.clock.offset += timedelta(days=1, seconds=1)
+    assert mine[0].me()["steward"], "its job has not run"
+    asked = mine[1].put_up(again["id"], "Why?")["id"]
+    refuses("not_steward", lambda: mine[0].hide(again["id"], asked, "off-topic"))
+    refuses("not_proposer", lambda: mine[0].answer(again["id"], asked, "So."))
     terms.take_up_forgotten(service.runtime, service.clock.now())
     service.runtime.jobs.run("steward", membership)
     assert not mine[0].me()["steward"] and mine[0].me()["steward_until"] is None
