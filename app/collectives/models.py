@@ -247,6 +247,8 @@ class LabRefusal(SQLModel, table=True):
     collective_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="collective.id")
     lab_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="lab.id")
     outcome: str = Field(sa_type=IdType)
+    log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+    """Where that is in the log; none of what a version did that did not keep it."""
 
 
 class LabUse(SQLModel, table=True):
@@ -339,6 +341,8 @@ class Strike(SQLModel, table=True):
     """When holders were told."""
     ended_at: datetime | None = Field(default=None, sa_type=Instant)
     ended_by: str | None = Field(default=None, sa_type=IdType)
+    end_told_at: datetime | None = Field(default=None, sa_type=Instant)
+    """When holders were told of its end."""
 
 
 class Petition(SQLModel, table=True):

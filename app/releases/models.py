@@ -132,7 +132,7 @@ class ReleaseOutcome(SQLModel, table=True):
     __tablename__ = "release_outcome"
 
     outcome: str = Field(primary_key=True, sa_type=IdType)
-    release_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="release.id")
+    release_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="release.id", index=True)
 
 
 class ReleaseLabel(SQLModel, table=True):

@@ -18,7 +18,7 @@ from app.agreements.models import Agreement
 from app.collectives import refusals
 from app.collectives.models import Collective, Proposal
 from app.core.canonical import sha256_hex, unb64u
-from app.kit.db import for_update, write
+from app.kit.db import for_update, read, write
 from app.kit.errors import NotFound
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -58,32 +58,36 @@ def publish(runtime: Runtime, proposal: str) -> None:
         report = session.get_one(UseReport, json.loads(measured)["report"])
         collective, lab = session.get_one(Collective, row.collective_id), session.get_one(Lab, row.subject)
         now = runtime.clock.now()
-        made = EffectDispute(
-            proposal_id=row.id, report_id=report.id, collective_id=collective.id, measured=measured, sha256=sha256_hex(measured), log_index=-1, at=now
-        )
-        session.add(made)
-        session.flush()
         body = {
             "collective": collective.id, "name": collective.name, "lab": lab.legal_name, "lab_id": lab.id, "agreement": report.agreement_id,
             "report": report.id, "report_sha256": report.sha256, "model": report.model, "version": report.version,
-            "measured_sha256": made.sha256, "text_sha256": row.text_sha256,
+            "measured_sha256": sha256_hex(measured), "text_sha256": row.text_sha256,
         }  # fmt: skip
         index = log.append(session, [log.institutional("use.disputed", row.id, body, now)], now)
-        session.execute(sa.update(EffectDispute).where(EffectDispute.proposal_id == row.id).values(log_index=index))  # type: ignore[arg-type]
+        session.add(EffectDispute(proposal_id=row.id, report_id=report.id, log_index=index, at=now))
+
+
+def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
+    """A chore: publish what was decided, should its job have been given up."""
+    with read(runtime.engine) as session:
+        decided = select(Proposal.id).where(Proposal.type == "effect.dispute", Proposal.state == "in_force")
+        waiting = list(session.exec(decided.where(Proposal.id.not_in(sa.select(EffectDispute.proposal_id))).order_by(Proposal.id)))  # type: ignore[attr-defined,call-overload]
+    for proposal in waiting:
+        publish(runtime, proposal)
 
 
 def of(session: Session, reports: Iterable[str]) -> dict[str, list[Disputed]]:
     """report -> its disputes, in the order of the log."""
-    query = select(EffectDispute, Proposal.text, Collective.name).join(Proposal, sa.and_(Proposal.id == EffectDispute.proposal_id))
-    query = query.join(Collective, sa.and_(Collective.id == EffectDispute.collective_id))
+    query = select(EffectDispute, Proposal, Collective.name).join(Proposal, sa.and_(Proposal.id == EffectDispute.proposal_id))
+    query = query.join(Collective, sa.and_(Collective.id == Proposal.collective_id))
     found: dict[str, list[Disputed]] = defaultdict(list)
-    for row, text, name in session.exec(query.where(EffectDispute.report_id.in_(list(reports))).order_by(EffectDispute.log_index)):  # type: ignore[attr-defined,arg-type]
-        shown = row.hidden is None
-        measured = {key: value for key, value in json.loads(bytes(row.measured)).items() if key != "report"}
+    for row, decided, name in session.exec(query.where(EffectDispute.report_id.in_(list(reports))).order_by(EffectDispute.log_index)):  # type: ignore[attr-defined,arg-type]
+        shown, said = row.hidden is None, bytes(decided.measured or b"{}")
+        measured = {key: value for key, value in json.loads(said).items() if key != "report"}
         found[row.report_id].append(
             Disputed(
-                row.proposal_id, row.report_id, row.collective_id, name, measured if shown else None, text if shown else None, row.sha256,
-                row.log_index, row.at,
+                row.proposal_id, row.report_id, decided.collective_id, name, measured if shown else None, decided.text if shown else None,
+                sha256_hex(said), row.log_index, row.at,
             )
         )  # fmt: skip
     return found
@@ -108,5 +112,6 @@ def moderate(session: Session, dispute: str, reason: str | None, *, now: datetim
     session.add(row)
     session.flush()
     agreement = session.get_one(Agreement, session.get_one(UseReport, row.report_id).agreement_id)
-    body = {"lab_id": agreement.lab_id, "collective": row.collective_id, "report": row.report_id, "reason": reason}
+    collective = session.get_one(Proposal, row.proposal_id).collective_id
+    body = {"lab_id": agreement.lab_id, "collective": collective, "report": row.report_id, "reason": reason}
     log.append(session, [log.institutional("admin.dispute-hidden" if reason else "admin.dispute-restored", row.proposal_id, body, now)], now)

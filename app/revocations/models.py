@@ -91,17 +91,13 @@ class UseReport(SQLModel, table=True):
     log_index: int = Field(sa_type=sa.BigInteger)
 
 
-
 class EffectDispute(SQLModel, table=True):
-    """What a collective decided to say against a use report: its own measurement, as canonical JSON. The words are its proposal's text."""
+    """That a collective disputes a use report. What it measured itself, and its words, are the proposal's."""
 
     __tablename__ = "effect_dispute"
 
     proposal_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="proposal.id")
     report_id: str = Field(sa_type=IdType, foreign_key="use_report.id", index=True)
-    collective_id: str = Field(sa_type=IdType, foreign_key="collective.id")
-    measured: bytes
-    sha256: str
     log_index: int = Field(sa_type=sa.BigInteger)
     at: datetime = Field(sa_type=Instant)
     hidden: str | None = None

@@ -59,10 +59,12 @@ def carry_out(runtime: Runtime, strike: str) -> None:
         campaign, now = row.campaign_id, runtime.clock.now()
         if row.told_at is None and row.ended_at is None:
             _close(session, row, now)
-        elif row.told_at is not None and row.ended_at is not None:
+        elif row.told_at is not None and row.ended_at is not None and row.end_told_at is None:
             holders = select(SecurityEvent.subject, SecurityEvent.lab_id)
             for agreement, lab in session.exec(holders.where(SecurityEvent.type == "strike.called", SecurityEvent.what == strike)).all():
                 events.tell(session, lab, "strike.ended", agreement, strike, now)
+            row.end_told_at = now
+            session.add(row)
     if campaign is not None:
         resolve(runtime, campaign)
 
@@ -176,12 +178,14 @@ def _tell(session: Session, runtime: Runtime, row: Campaign, now: datetime) -> N
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
-    """A chore: end what should have ended, should its job have been given up."""
+    """A chore: end what should have ended, and tell what should have been told, should its job have been given up."""
     with read(runtime.engine) as session:
         waiting = list(session.exec(select(Campaign.id).where(Campaign.state == "open", Campaign.deadline <= now).order_by(sa.asc(Campaign.id))))  # type: ignore[arg-type]
-        untold = sa.and_(CalledStrike.told_at == None, CalledStrike.ended_at == None, CalledStrike.kind != "refuse_new")  # type: ignore[arg-type]
-        called = list(session.exec(select(CalledStrike.id).where(untold).order_by(sa.asc(CalledStrike.id))))  # type: ignore[arg-type]
+        call = sa.and_(CalledStrike.told_at == None, CalledStrike.ended_at == None)  # type: ignore[arg-type]
+        end = sa.and_(CalledStrike.told_at != None, CalledStrike.ended_at != None, CalledStrike.end_told_at == None)  # type: ignore[arg-type]
+        untold = select(CalledStrike.id).where(sa.or_(call, end), CalledStrike.kind != "refuse_new")
+        strikes_ = list(session.exec(untold.order_by(sa.asc(CalledStrike.id))))  # type: ignore[arg-type]
     for campaign in waiting:
         resolve(runtime, campaign)
-    for strike in called:
+    for strike in strikes_:
         carry_out(runtime, strike)

@@ -116,7 +116,8 @@ def test_a_called_pause_closes_the_gate_at_once_and_holders_are_told_and_its_par
     assert pass_days(service, mine[0], end["id"], 7)["state"] == "in_force"
     assert cut_of(service, agreement).contributions == {*given, stranger.id, late.id}
     striking.carry_out(service.runtime, strike["id"])
-    assert len(lab.sdk.poll().sets) == 2, "and holders are told of that too"
+    told = [json.loads(b64(token))["events"] for token in lab.sdk.poll().sets.values()]
+    assert [list(one) for one in told] == [["urn:sayso:event:strike.called"], ["urn:sayso:event:strike.ended"]], "and holders are told of that too"
     with read(service.runtime.engine) as session:
         leaves = session.execute(sa.select(LogEntry.leaf).where(LogEntry.subject.in_((strike["id"], agreement.id)))).scalars().all()  # type: ignore[attr-defined,call-overload]
     types = [json.loads(leaf)["type"] for leaf in leaves]
@@ -242,11 +243,25 @@ def test_of_enough_people_the_log_says_that_holders_were_told_and_a_mandate_past
     with read(service.runtime.engine) as session:
         assert len(session.execute(binding.mandated(mine[0].id, today)).all()) == 2
     strike = struck(service, mine[0].id, "pause", lab.id)
-    striking.carry_out(service.runtime, strike)
+    striking.take_up_forgotten(service.runtime, service.clock.now())
     with read(service.runtime.engine) as session:
+        assert session.get_one(Strike, strike).told_at is not None
         found = sa.select(LogEntry.leaf).where(LogEntry.type.in_(("strike.told", "collective.strike-called")))  # type: ignore[attr-defined,call-overload]
         told = [json.loads(leaf) for leaf in session.execute(found.order_by(LogEntry.log_index)).scalars()]
     assert [one.get("name", one.get("strike")) for one in told][-2:] == [mine[0].read()["name"], strike]
+    ended(service, mine[0].id, strike)
+    for _ in range(2):
+        striking.take_up_forgotten(service.runtime, service.clock.now())
+    with read(service.runtime.engine) as session:
+        assert session.get_one(Strike, strike).end_told_at is not None
+    assert len(lab.sdk.poll().sets) == 2, "a call, and its end, are told also where their jobs were given up"
+    quiet = founded(mine[0]._person, listed=False)
+    for one in mine[1:]:
+        joined(quiet, one._person, invitation=quiet.read()["invitation"])
+    called_ = struck(service, quiet.id, "pause", lab.id)
+    with read(service.runtime.engine) as session:
+        leaf = session.execute(sa.select(LogEntry.leaf).where(LogEntry.subject == called_)).scalar_one()  # type: ignore[call-overload]
+    assert json.loads(leaf)["name"] is None, "one that is not public is named nowhere, however many it has"
 
 
 def test_of_two_calls_against_the_same_one_is_moot_and_pledges_wait_for_one_that_runs(

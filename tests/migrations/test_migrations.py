@@ -1,5 +1,6 @@
 """Migrations say what the models say, go up and down, and can be started by two processes at once."""
 
+import hashlib
 import itertools
 import os
 import re
@@ -131,6 +132,32 @@ def test_what_was_there_before_stays_and_is_taken_for_no_more(empty: str, engine
             every = connection.execute(sa.select(now.tables[name])).mappings()
             [found] = [one for one in every if rows[name].items() <= one.items()]
             assert found[column] == value
+
+
+def test_a_dispute_keeps_what_its_proposal_says_and_who_was_told_of_an_end_is_told_once(empty: str, engine: sa.Engine) -> None:
+    upgrade(empty)
+    downgrade(empty, "2026_11_29_1530")
+    there = sa.MetaData()
+    there.reflect(engine)
+    with engine.begin() as connection:
+        dispute = row_in(connection, there.tables["effect_dispute"])
+        dispute["sha256"] = hashlib.sha256(dispute["measured"]).hexdigest()
+        proposal, old = there.tables["proposal"], there.tables["effect_dispute"]
+        named = connection.execute(sa.select(proposal.c.collective_id).where(proposal.c.id == dispute["proposal_id"])).scalar_one()
+        dispute["collective_id"] = named
+        connection.execute(sa.update(proposal).values(measured=dispute["measured"]))
+        connection.execute(sa.update(old).values(sha256=dispute["sha256"], collective_id=named))
+        ended = [row_in(connection, there.tables["strike"])["id"] for _ in range(2)]
+        connection.execute(sa.update(there.tables["strike"]).values(told_at=5, ended_at=7))
+        row_in(connection, there.tables["security_event"])
+        connection.execute(sa.update(there.tables["security_event"]).values(type="strike.ended", what=ended[0]))
+    upgrade(empty)
+    with engine.connect() as connection:
+        told = connection.execute(sa.text("SELECT id, end_told_at FROM strike")).tuples().all()
+        assert dict(told) == {ended[0]: 7, ended[1]: None}
+    downgrade(empty, "2026_11_29_1530")
+    with engine.connect() as connection:
+        assert dict(connection.execute(sa.select(old)).mappings().one()) == {**dispute, "hidden": None}
 
 
 def test_two_processes_that_migrate_at_once_both_succeed(empty: str, engine: sa.Engine) -> None:
