@@ -5,6 +5,7 @@ charter's term of review, by consent after half a year at the latest. The lab is
 else of the collective: it reads what is said without names, in counts that speak of nobody.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -13,9 +14,10 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import binding, deliberating, queries, threads
-from app.collectives.models import Collective, LabUse, Proposal
+from app.collectives.models import Collective, LabRefusal, LabUse, Proposal
 from app.collectives.thread_models import Comment, Statement
 from app.collectives.thread_schemas import CommentIn
+from app.consents.models import Narrowing
 from app.core.canonical import canonical, sha256_hex
 from app.core.thread import COMMENTS, LAB_COMMENTS
 from app.kit.db import Instant, for_update, insert_or_ignore
@@ -23,6 +25,7 @@ from app.kit.errors import Conflict, NotFound, TooMany
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
+from app.log.models import LogEntry
 from app.parties.models import Lab
 
 AGAIN = timedelta(days=90)
@@ -129,6 +132,35 @@ def grant(session: Session, collective: Collective, row: Proposal, until: date, 
         "until": until.isoformat(),
     }  # fmt: skip
     log.append(session, [log.institutional("collective.use-granted", collective.id, body, now)], now)
+
+
+def set_refusal(
+    session: Session, row: Collective, lab: str, refused: bool, outcome: str, *, now: datetime, act: str | None = None
+) -> bool:
+    """Refuse a lab for every member, or take that back; the caller holds the collective's row. Whether this outcome did so, now or before."""
+    kind = "collective.lab-refused" if refused else "collective.lab-readmitted"
+    found = session.get(LabRefusal, (row.id, lab), populate_existing=True)
+    if refused == (found is not None):
+        leaves = select(LogEntry.leaf).where(LogEntry.subject == row.id, LogEntry.type == kind)
+        return found.outcome == outcome if found is not None else any(json.loads(leaf)["outcome"] == outcome for leaf in session.exec(leaves))
+    made = LabRefusal(collective_id=row.id, lab_id=lab, outcome=outcome)
+    if found is None:
+        session.add(made)
+        # What was granted to it before ends for good: to take the refusal back grants nothing, and revives no old yes.
+        granted = sa.update(LabUse).where(LabUse.collective_id == row.id, LabUse.lab_id == lab, LabUse.until > now.date())  # type: ignore[arg-type,operator]
+        session.execute(granted.values(until=now.date()))
+    else:
+        session.delete(found)
+    session.flush()
+    name = session.get_one(Lab, lab).legal_name
+    body = {"name": row.name if row.listed else None, "lab": name, "lab_id": lab, "outcome": outcome}
+    leaf = log.institutional(kind, row.id, body, now)
+    index = made.log_index = log.append_narrowing(
+        session, leaf, act or random_id("act"), "lab-refusal", now, collective=row.id, lab=lab, refused=refused, outcome=outcome
+    )
+    session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
+    session.flush()
+    return True
 
 
 # -- the lab in its own thread ----------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ days later, and until then the lab can reply once. Both texts are words like tho
 an erasure, or out of sight by moderation, without a change to what was logged.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +22,6 @@ from app.kit.errors import Conflict, Invalid, NotFound
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
-from app.log.models import LogEntry
 from app.parties.models import Lab
 
 TIME = timedelta(days=7)
@@ -47,29 +45,24 @@ class Told:
 def note(session: Session, collective: Collective, row: Proposal, now: datetime) -> None:
     """Note that a lab was refused, by a decision that is counted, where that is what it comes to; the collective and the proposal are held.
     A collective that is not public gives no reasons in public, and is answered none."""
-    refused = row.type == "licence.use"
-    if row.type == "licence.recall":
-        found = session.get(LabRefusal, (collective.id, row.subject))
-        refused = found is not None and found.outcome == row.id
-    if not refused or not collective.listed or row.subject is None:
+    if not collective.listed or row.subject is None:
         return
-    if row.type == "licence.use":
+    if row.type == "licence.use" and row.state != "in_force":
         body = {
             "name": collective.name, "lab": session.get_one(Lab, row.subject).legal_name, "lab_id": row.subject, "request": row.request_id,
             "outcome": row.id, "verdict": row.state,
         }  # fmt: skip
         index = log.append(session, [log.institutional("collective.use-refused", collective.id, body, now)], now)
+    elif row.type == "licence.recall" and row.state == "in_force":
+        # Done from its line in the journal after a crash it is not where the log ends.
+        found = session.get_one(LabRefusal, (collective.id, row.subject))
+        if found.log_index is None:
+            return  # by a version that did not keep it
+        index = found.log_index
     else:
-        index = _leaf_of(session, collective.id, row.id)
+        return
     session.add(Refusal(proposal_id=row.id, collective_id=collective.id, lab_id=row.subject, request_id=row.request_id, at=now, log_index=index))
     session.flush()
-
-
-def _leaf_of(session: Session, collective: str, outcome: str) -> int:
-    """Where a whole refusal is in the log: just appended, or before, where it was done from its line in the journal after a crash."""
-    leaves = select(LogEntry).where(LogEntry.subject == collective, LogEntry.type == "collective.lab-refused")
-    found = session.exec(leaves.order_by(sa.desc(LogEntry.log_index)))  # type: ignore[arg-type]
-    return next(entry.log_index for entry in found if json.loads(entry.leaf)["outcome"] == outcome)
 
 
 def reply(session: Session, runtime: Runtime, lab: Lab, refusal: str, text: str, *, now: datetime) -> str:

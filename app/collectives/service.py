@@ -20,8 +20,6 @@ from app.collectives.models import (
     CollectiveAct,
     CollectivePolicy,
     DissentText,
-    LabRefusal,
-    LabUse,
     Mandate,
     Membership,
 )
@@ -39,7 +37,6 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties import contributors, passkeys
 from app.parties.contributors import Person
-from app.parties.models import Lab
 
 LONGEST = timedelta(days=365)
 
@@ -306,30 +303,6 @@ def set_policy(
     journal.keep_policy(session, policy.digest, policy.body)
     session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
     return index
-
-
-def set_refusal(
-    session: Session, row: Collective, lab: str, refused: bool, outcome: str, *, now: datetime, act: str | None = None
-) -> None:
-    """Refuse a lab for every member, or take that back; the caller holds the collective's row."""
-    found = session.get(LabRefusal, (row.id, lab), populate_existing=True)
-    if refused == (found is not None):
-        return
-    if found is None:
-        session.add(LabRefusal(collective_id=row.id, lab_id=lab, outcome=outcome))
-        # What was granted to it before ends for good: to take the refusal back grants nothing, and revives no old yes.
-        granted = sa.update(LabUse).where(LabUse.collective_id == row.id, LabUse.lab_id == lab, LabUse.until > now.date())  # type: ignore[arg-type,operator]
-        session.execute(granted.values(until=now.date()))
-    else:
-        session.delete(found)
-    session.flush()
-    name = session.get_one(Lab, lab).legal_name
-    body = {"name": row.name if row.listed else None, "lab": name, "lab_id": lab, "outcome": outcome}
-    leaf = log.institutional("collective.lab-refused" if refused else "collective.lab-readmitted", row.id, body, now)
-    index = log.append_narrowing(
-        session, leaf, act or random_id("act"), "lab-refusal", now, collective=row.id, lab=lab, refused=refused, outcome=outcome
-    )
-    session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
 
 
 def policy_digest(runtime: Runtime, row: Collective, today: date) -> str | None:

@@ -142,20 +142,21 @@ def called_in_time(session: Session, campaign: Campaign) -> bool:
     return session.exec(query.limit(1)).first() is not None
 
 
-def bring_about(session: Session, runtime: Runtime, row: Collective, proposal: Proposal, now: datetime) -> None:
-    """What a strike.call, or a strike.end, that was passed does; the collective and the proposal are held."""
+def bring_about(session: Session, runtime: Runtime, row: Collective, proposal: Proposal, now: datetime) -> bool:
+    """What a strike.call, or a strike.end, that was passed does; the collective and the proposal are held. Whether it did anything, now or
+    from its line in the journal after a crash."""
     terms = read_terms(proposal.strike or b"{}")
-    if proposal.type == "strike.call":
-        # Looked at when it was proposed too; another that was proposed beside it may have been called since.
-        moot = session.get(Strike, proposal.id) is None and running_against(session, row.id, terms["lab"], terms["purpose"], now)
-        if not moot:
-            call(session, runtime, row, proposal.id, terms, now=now)
-    else:
-        # It ended meanwhile by another vote, or by this one, done from its line in the journal after a crash.
-        moot = not end(session, runtime, row, terms["id"], proposal.id, now=now) and _ended_by(session, terms["id"]) != proposal.id
-    if moot:
-        proposal.state = "moot"
-        session.add(proposal)
+    if proposal.type == "strike.end":
+        return end(session, runtime, row, terms["id"], proposal.id, now=now) or _ended_by(session, terms["id"]) == proposal.id
+    if session.get(Strike, proposal.id) is not None:
+        return True
+    # Looked at when it was proposed too. Another that was proposed beside it may run by now, and an alternative, or what was put off, is
+    # counted later than its text thought.
+    over = terms["until"] is not None and datetime.fromisoformat(terms["until"]) <= now
+    if over or running_against(session, row.id, terms["lab"], terms["purpose"], now):
+        return False
+    call(session, runtime, row, proposal.id, terms, now=now)
+    return True
 
 
 def _ended_by(session: Session, strike: str) -> str | None:

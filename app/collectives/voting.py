@@ -37,7 +37,7 @@ from app.collectives.models import (
     Proposal,
 )
 from app.collectives.schemas import BallotIn
-from app.collectives.service import Acting, acting, proof, set_policy, set_refusal
+from app.collectives.service import Acting, acting, proof, set_policy
 from app.collectives.thread_models import Moderation, NoteAppeal, ProposalThread
 from app.consents.policies import PolicyBook
 from app.core.ballots import Ballot, Snapshot, decide
@@ -252,7 +252,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         refusals.note(session, collective, row, now)
         runtime.jobs.enqueue(session, "asked", row.id)
     if found.verdict == "passed" and refuses:  # what takes away does not wait
-        _effect(session, runtime, collective, row, now)
+        _bind(session, runtime, collective, row, now)
 
 
 def _thread_of(session: Session, row: Proposal) -> dict[str, Any] | None:
@@ -277,14 +277,21 @@ def _choice(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) 
 
 def _come_into_force(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     if row.state == "appeal" and row.appeal_until <= now:
-        row.state = "in_force"
-        session.add(row)
-        session.flush()
-        _effect(session, runtime, collective, row, now)
+        _bind(session, runtime, collective, row, now)
 
 
-def _effect(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
-    """Bind: what was decided governs releases from here on."""
+def _bind(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    """What was decided governs releases from here on; what does nothing any more is moot."""
+    row.state = "in_force" if _effect(session, runtime, collective, row, now) else "moot"
+    session.add(row)
+    session.flush()
+    refusals.note(session, collective, row, now)
+    if row.request_id is not None:
+        runtime.jobs.enqueue(session, "asked", row.id)
+
+
+def _effect(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> bool:
+    """Do what was decided; whether there was anything to do, or it was done by this very decision before."""
     charter = queries.charter(session, collective.id, row.charter_n)
     life = timedelta(days=charter["review_days"])
     if any(rule["rule"] == "consent" for rule in queries.rules_of(charter, row.type)):
@@ -294,9 +301,7 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         book: PolicyBook = runtime.parts["policies"]
         policy = book.by_ids([row.policy_id])[row.policy_id]
         if row.type == "policy.narrow" and not proposals.is_narrower(runtime, collective, policy):
-            row.state = "moot"  # another policy came into force meanwhile, and this one is no narrower
-            session.add(row)
-            return
+            return False  # another policy came into force meanwhile, and this one is no narrower
         until = now.date() + life
         if row.type == "policy.narrow" and collective.policy_until is not None:
             until = min(until, collective.policy_until)
@@ -312,29 +317,26 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
         log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
     elif row.type == "licence.use":
-        if session.get(LabRefusal, (collective.id, row.subject)) is None:
-            licensing.grant(session, collective, row, now.date() + life, now)
-        else:
-            row.state = "moot"  # the lab was refused altogether since: a yes of before does not outlast that
-            session.add(row)
-            refusals.note(session, collective, row, now)
-        runtime.jobs.enqueue(session, "asked", row.id)
+        if session.get(LabRefusal, (collective.id, row.subject)) is not None:
+            return False  # the lab was refused altogether since: a yes of before does not outlast that
+        licensing.grant(session, collective, row, now.date() + life, now)
     elif row.type in ("licence.grant", "licence.recall"):
-        set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
-        refusals.note(session, collective, row, now)
+        return licensing.set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
     elif row.type == "effect.dispute":
         if (row.electorate_size or 0) < queries.FEWEST:
-            row.state = "moot"  # so few are told of to nobody else
-            session.add(row)
-        else:
-            runtime.jobs.enqueue(session, "disputed", row.id)
+            return False  # so few are told of to nobody else
+        runtime.jobs.enqueue(session, "disputed", row.id)
     elif row.type == "steward.elect":
-        if (elected := proposals.current(session, collective.id, row.subject)) is not None:
-            terms.begin(session, runtime, queries.charter(session, collective.id, collective.charter_n), elected, now)
-    elif row.type in ("strike.call", "strike.end"):
-        strikes.bring_about(session, runtime, collective, row, now)
-    elif row.type == "steward.remove" and (removed := proposals.steward(session, collective.id, row.subject)) is not None:
+        if (elected := proposals.current(session, collective.id, row.subject)) is None:
+            return False
+        terms.begin(session, runtime, queries.charter(session, collective.id, collective.charter_n), elected, now)
+    elif row.type == "steward.remove":
+        if (removed := proposals.steward(session, collective.id, row.subject)) is None:
+            return False
         terms.end(session, removed)
+    elif row.type in ("strike.call", "strike.end"):
+        return strikes.bring_about(session, runtime, collective, row, now)
+    return True
 
 
 def _lapse(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:

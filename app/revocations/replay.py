@@ -12,8 +12,8 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session
 
+from app.collectives import licensing, strikes
 from app.collectives import service as collectives
-from app.collectives import strikes
 from app.collectives.models import LabRefusal
 from app.collectives.models import Strike as CalledStrike
 from app.collectives.queries import collective_of
@@ -262,7 +262,7 @@ def _lab_refusal(session: Session, runtime: Runtime, line: Line, policy: StoredP
     row = collective_of(session, line["collective"], lock=True)
     if (session.get(LabRefusal, (row.id, line["lab"])) is not None) == line["refused"] or session.get(Lab, line["lab"]) is None:
         return False
-    collectives.set_refusal(session, row, line["lab"], line["refused"], line["outcome"], now=now, act=line["act"])
+    licensing.set_refusal(session, row, line["lab"], line["refused"], line["outcome"], now=now, act=line["act"])
     return True
 
 

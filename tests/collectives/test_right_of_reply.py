@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,9 @@ from app.collectives.models import Refusal, RefusalReply
 from app.collectives.thread_models import Words
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from tests.collectives.members import pass_days, steward
+from tests.collectives.members import joined, pass_days, people, steward
+from tests.collectives.test_deciding import union_of
+from tests.collectives.test_disputing import operator
 from tests.collectives.test_mandates import refuses
 from tests.collectives.test_requests_decided import deciding, vote
 from tests.kit.refusals import call, get, lab_token, refused
@@ -114,6 +117,30 @@ def test_a_refusal_that_died_keeps_its_own_place_in_the_log(service: Service, pl
     with read(service.runtime.engine) as session:
         entry = session.get_one(LogEntry, session.get_one(Refusal, recall).log_index)
     assert (entry.type, entry.subject) == ("collective.lab-refused", mine[0].id)
+    grant = mine[0].propose("licence.grant", "After all.", subject=lab.id)["id"]
+    vote(service, mine, grant, "yes")
+    dies(service, lambda: pass_days(service, mine[0], grant, 7))
+    finished(service)
+    service.runtime.jobs.run("deadline", grant)
+    assert mine[0].proposal(grant)["state"] == "in_force", "what was done from its line in the journal was done"
+
+
+def test_a_second_refusal_does_nothing_and_one_that_is_not_public_says_nothing(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = union_of(service, platform, 3)
+    both = [mine[n].propose("licence.recall", "Not them.", subject=lab.id)["id"] for n in range(2)]
+    for opened in [pass_days(service, mine[0], one, days) for one, days in zip(both, (7, 0), strict=True)]:
+        for one in mine:
+            one.vote(opened, "yes")
+    assert [pass_days(service, mine[0], one, days)["state"] for one, days in zip(both, (7, 0), strict=True)] == ["in_force", "moot"]
+    assert listed(service, lab)["id"] == both[0]
+    other = service.lab()
+    quiet = union_of(service, platform, 1, listed=False)
+    quiet += [joined(quiet[0], person, invitation=quiet[0].read()["invitation"]) for person, _ in people(service, platform, 2)]
+    assert vote(service, quiet, quiet[0].propose("licence.recall", "Nor them.", subject=other.id)["id"], "yes")["state"] == "in_force"
+    assert get(service, f"/v1/refusals?lab={other.id}").json()["items"] == []
+    with read(service.runtime.engine) as session:
+        leaf = session.exec(select(LogEntry.leaf).where(LogEntry.subject == quiet[0].id, LogEntry.type == "collective.lab-refused")).one()
+    assert json.loads(leaf)["name"] is None
 
 
 def test_reasons_that_come_late_are_heard_late_and_a_refusal_of_a_whole_lab_too(service: Service, platform: PlatformParty, lab: LabParty) -> None:

@@ -68,7 +68,14 @@ def test_a_steward_is_removed_on_a_petition_and_not_without(service: Service, pl
     refuses("thread_frozen", lambda: mine[1].sign(carried["id"]))
     for one in mine[1:]:
         one.vote(mine[1].proposal(carried["id"]), "yes")
+    elected = mine[1].propose("steward.elect", "Him.", subject=mine[3].me()["member"])["id"]
     assert pass_days(service, mine[1], carried["id"], 7)["state"] == "in_force" and not mine[0].me()["steward"]
+    opened = pass_days(service, mine[1], elected, 0)
+    mine[3].leave()
+    for one in mine[1:3]:
+        one.vote(opened, "yes")
+    pass_days(service, mine[1], elected, 7)
+    assert pass_days(service, mine[1], elected, 7)["state"] == "moot", "nobody is elected who has left"
 
 
 def test_what_a_petition_carries_waits_for_no_load_and_who_leaves_carries_nothing(service: Service, platform: PlatformParty) -> None:

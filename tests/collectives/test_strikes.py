@@ -277,6 +277,13 @@ def test_of_two_calls_against_the_same_one_is_moot_and_pledges_wait_for_one_that
             who.vote(one, "yes")
     assert [pass_days(service, mine[0], one, days)["state"] for one, days in zip(both, (1, 0), strict=True)] == ["in_force", "moot"]
     assert [one["id"] for one in mine[0].strikes()] == both[:1]
+    again = mine[0].propose("strike.call", "Others too.", strike={"kind": "pause", "purpose": "dpv:ScientificResearch", "until": late})["id"]
+    opened = [pass_days(service, mine[0], again, 7)]
+    for who in mine:
+        who.vote(opened[0], "yes")
+    service.clock.offset += timedelta(days=14)  # it was put off, or the service was away
+    assert pass_days(service, mine[0], again, 0)["state"] == "moot", "its day is over before it could begin"
+    late = rfc3339(service.clock.now() + timedelta(days=20))
     campaign = mine[0].open_campaign("Pay.", "withdraw", late, purpose="dpv:ScientificResearch", mode="called")
     mine[1].pledge(campaign, 0)
     terms = {"kind": "withdraw", "lab": None, "purpose": "dpv:ScientificResearch", "until": None, "campaign": campaign["id"]}

@@ -15,8 +15,7 @@ from sayso.contributor import Contributor
 from sayso.errors import SaysoError
 from sqlmodel import select
 
-from app.collectives import service as collectives
-from app.collectives import voting
+from app.collectives import licensing, voting
 from app.collectives.models import Collective as Row
 from app.kit.db import for_update, read, write
 from app.log.models import LogEntry
@@ -114,7 +113,7 @@ class World:
         self.refuses[n] = not self.refuses[n]
         with write(self.service.runtime.engine) as session:
             row = session.exec(for_update(select(Row).where(Row.id == self.unions[n].id), session)).one()
-            collectives.set_refusal(session, row, self.lab.id, self.refuses[n], row.id, now=self.service.clock.now())
+            licensing.set_refusal(session, row, self.lab.id, self.refuses[n], row.id, now=self.service.clock.now())
 
 
 def test_I1_I3_acts_in_any_order_and_releases_between_and_beside_them(service: Service, lab: LabParty) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sayso.errors import SaysoError
 
-from app.collectives import service as collectives
+from app.collectives import licensing
 from app.collectives.queries import collective_of
 from app.kit.db import write
 from app.kit.errors import Conflict
@@ -76,7 +76,7 @@ def lab_refusal(w: World) -> Made:
 
     def act() -> bool:
         with write(w.service.runtime.engine) as session:
-            collectives.set_refusal(session, collective_of(session, union, lock=True), lab, True, union, now=w.service.clock.now())
+            licensing.set_refusal(session, collective_of(session, union, lock=True), lab, True, union, now=w.service.clock.now())
         return True
 
     def holds() -> None:
