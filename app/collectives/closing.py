@@ -6,7 +6,7 @@ so, and one whose note is appealed is contested while nobody has decided. Of a r
 `refusals.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -217,6 +217,16 @@ def note_of(session: Session, proposal: str) -> ClosureNote | None:
     """The note that stands."""
     query = select(ClosureNote).where(ClosureNote.proposal_id == proposal, ClosureNote.state == "stands")
     return session.exec(query.order_by(ClosureNote.log_index)).first()  # type: ignore[arg-type]
+
+
+def notes_of(session: Session, proposals: Sequence[str]) -> dict[str, ClosureNote]:
+    """The notes that stand on many outcomes, by proposal."""
+    found: dict[str, ClosureNote] = {}
+    for start in range(0, len(proposals), 500):
+        some = ClosureNote.proposal_id.in_(proposals[start : start + 500])  # type: ignore[attr-defined]
+        for note in session.exec(select(ClosureNote).where(some, ClosureNote.state == "stands").order_by(ClosureNote.log_index)):  # type: ignore[arg-type]
+            found.setdefault(note.proposal_id, note)
+    return found
 
 
 def notes(session: Session, proposal: str) -> list[ClosureNote]:

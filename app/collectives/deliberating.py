@@ -85,7 +85,7 @@ def weigh(
     if before is not None:
         weighing.may_change(session, tag, now)
         changes = 1 + (before.changes if before.changed_on == today else 0)
-    weighing.take_away(session, mine)
+    weighing.take_away(session, _V, mine)
     index = log.append(session, [_vote_leaf(runtime, thread, at.row, statement, at.mine.member, choice, now)], now)
     changed = today if changes else None
     session.add(StatementVote(statement_id=statement, tag=tag, choice=choice, log_index=index, changes=changes, changed_on=changed))

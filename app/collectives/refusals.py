@@ -144,23 +144,30 @@ def of(session: Session, outcomes: Iterable[str]) -> list[Refusal]:
 def told(session: Session, runtime: Runtime, rows: Iterable[Refusal], now: datetime, *, to_lab: bool = False) -> list[Told]:
     """What may be read of refusals by anybody, or by the lab itself, which reads the reasoning before."""
     listed = list(rows)
-    notes = {row.proposal_id: closing.note_of(session, row.proposal_id) for row in listed}
+    standing = closing.notes_of(session, [row.proposal_id for row in listed])
+    notes = {row.proposal_id: standing.get(row.proposal_id) for row in listed}
     said = select(RefusalReply).where(RefusalReply.proposal_id.in_([row.proposal_id for row in listed]))  # type: ignore[attr-defined]
     replies = {one.proposal_id: one for one in session.exec(said)}
     places = [one.id for one in (*notes.values(), *replies.values()) if one is not None]
     words = threads.words_of(session, runtime, places)
+    names = _names(session, Collective.id, Collective.name, {row.collective_id for row in listed})
+    labs = _names(session, Lab.id, Lab.legal_name, {row.lab_id for row in listed})
     found = []
     for row in listed:
         why, until, replied = notes[row.proposal_id], replies_until(row, notes[row.proposal_id]), replies.get(row.proposal_id)
         open_ = why is not None and why.hidden is None and (to_lab or now >= until)
         found.append(
             Told(
-                row, replied, session.get_one(Collective, row.collective_id).name, session.get_one(Lab, row.lab_id).legal_name, until,
+                row, replied, names[row.collective_id], labs[row.lab_id], until,
                 words[why.id][1] if why is not None and open_ and why.id in words else None,
                 words[replied.id][1] if replied is not None and replied.hidden is None and replied.id in words else None,
             )
         )  # fmt: skip
     return found
+
+
+def _names(session: Session, of: Any, name: Any, ids: set[str]) -> dict[str, str]:
+    return dict(session.execute(sa.select(of, name).where(of.in_(ids))).tuples().all())
 
 
 def replies_until(row: Refusal, why: ClosureNote | None) -> datetime:

@@ -238,7 +238,8 @@ def list_proposals(
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"proposals/{collective}/{receipt.id}"
     rows, last = proposals.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
-    return ProposalPage(items=[_proposal(session, runtime, row) for row in rows], next=None if last is None else cursors.make(listing, last))
+    items = [_proposal(session, runtime, row, alone=False) for row in rows]
+    return ProposalPage(items=items, next=None if last is None else cursors.make(listing, last))
 
 
 @router.get("/collectives/{collective}/proposals/{proposal}", response_model=ProposalOut, summary="A proposal")
@@ -253,10 +254,11 @@ def amend(collective: str, proposal: str, given: AmendIn, runtime: RuntimeDep, s
     return _proposal(session, runtime, queries.proposal(session, collective, proposal))
 
 
-def _proposal(session: Session, runtime: Runtime, row: Proposal) -> ProposalOut:
+def _proposal(session: Session, runtime: Runtime, row: Proposal, *, alone: bool = True) -> ProposalOut:
     book: PolicyBook = runtime.parts["policies"]
     outcome, thread = session.get(proposals.OutcomeRow, row.id), session.get(ProposalThread, row.id)
-    signed, needed = petitioning.told(session, runtime, row, runtime.clock.now())
+    # Who signed is counted over all who have a voice in it: not for a hundred proposals at a time.
+    signed, needed = petitioning.told(session, runtime, row, runtime.clock.now()) if alone else (None, None)
     return ProposalOut(
         id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256,
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,

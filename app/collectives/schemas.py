@@ -238,7 +238,7 @@ class ProposalOut(Out):
     strike: StrikeTerms | None
     urgent_hours: int | None
     petition: int | None
-    """While it is discussed: how many want it put to the vote, who proposed it among them."""
+    """While it is discussed: how many want it put to the vote, who proposed it among them. Null in a list: it is counted for one alone."""
     petition_needed: int | None
     """How many that takes: to remove a steward at all, and for anything else to be voted on although the month's ballots are used up."""
 

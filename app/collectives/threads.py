@@ -293,7 +293,8 @@ def freeze(session: Session, runtime: Runtime, row: Proposal, charter: dict[str,
     thread = weighing.of(session, runtime, row)
     unanswered = owed(session, runtime, row, charter, now)
     found = {one.id: one for one in statements(session, row.id)}
-    taken = Counter(weighing.take_away(session, _VOTE.c.statement_id.in_(list(found)))) if found else Counter[Any]()
+    votes = weighing.take_away(session, _VOTE, _VOTE.c.statement_id.in_(list(found))) if found else []
+    taken = Counter((vote.statement_id, vote.choice) for vote in votes)
     for one in found.values():
         one.agree, one.disagree, one.passed = (taken[one.id, choice] for choice in CHOICES)
         session.add(one)

@@ -1,6 +1,6 @@
 """Votes on statements as they are kept until the freeze: under a tag, whose key is then destroyed with every opening of their leaves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -70,15 +70,13 @@ def forget_votes(session: Session, runtime: Runtime, contributor: str, collectiv
     member = queries.pseudonym(runtime, collective, contributor)
     for thread in session.exec(query.where(Proposal.collective_id == collective, ProposalThread.key != None)):
         called = tag(runtime, thread, member)
-        take_away(session, _VOTE.c.tag == called)
+        take_away(session, _VOTE, _VOTE.c.tag == called)
         unsign(session, _PETITION.c.proposal_id == thread.proposal_id, _PETITION.c.tag == called)
 
 
 def unsign(session: Session, *which: Any) -> bool:
-    """Delete signatures of petitions, and the openings of their leaves; whether there were any."""
-    gone = session.execute(sa.delete(_PETITION).where(*which).returning(_PETITION.c.log_index)).scalars().all()
-    session.execute(sa.update(_ENTRY).where(_ENTRY.c.log_index.in_(gone)).values(sealed=GONE))
-    return bool(gone)
+    """Take signatures of petitions away; whether there were any."""
+    return bool(take_away(session, _PETITION, *which))
 
 
 def may_change(session: Session, tag: str, now: datetime) -> None:
@@ -92,10 +90,10 @@ def may_change(session: Session, tag: str, now: datetime) -> None:
         )  # fmt: skip
 
 
-def take_away(session: Session, which: Any) -> list[Any]:
-    """Delete votes, and the openings of their leaves; gives them as (statement_id, choice)."""
-    gone = session.execute(sa.delete(_VOTE).where(which).returning(_VOTE.c.statement_id, _VOTE.c.choice, _VOTE.c.log_index)).all()
+def take_away(session: Session, table: Any, *which: Any) -> Sequence[Any]:
+    """Delete votes, or signatures of petitions, and the openings of their leaves; gives the rows as they were."""
+    gone = session.execute(sa.delete(table).where(*which).returning(*table.c)).all()
     indices = [row.log_index for row in gone]
     for start in range(0, len(indices), 5_000):
         session.execute(sa.update(_ENTRY).where(_ENTRY.c.log_index.in_(indices[start : start + 5_000])).values(sealed=GONE))
-    return [(row.statement_id, row.choice) for row in gone]
+    return gone

@@ -6,9 +6,11 @@ it had objected before the cut. They are added by a job that the cut and the rep
 labels no release of before it: a label that follows a person's act by a second would tell which release they are in.
 """
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -33,12 +35,19 @@ def relabel(runtime: Runtime, outcome: str) -> None:
     with write(runtime.engine) as session:
         if session.get(OutcomeRow, outcome) is None:
             return  # a policy of the founding: nobody decided, and nobody could dissent
-        resting = select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome == outcome)
+        resting = sa.select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome == outcome)  # type: ignore[call-overload]
         releases = session.exec(for_update(select(Release).where(Release.id.in_(resting)).order_by(Release.id), session)).all()  # type: ignore[attr-defined]
+        outcomes: dict[str, list[str]] = defaultdict(list)
+        both = select(ReleaseOutcome.release_id, ReleaseOutcome.outcome).where(ReleaseOutcome.release_id.in_(resting))  # type: ignore[attr-defined]
+        for one, rested_on in session.exec(both.order_by(ReleaseOutcome.outcome)):
+            outcomes[one].append(rested_on)
+        # Many releases rest on the same few outcomes.
+        of = {rested_on: of_outcomes(session, rested_on) for rested_on in {tuple(found) for found in outcomes.values()}}
+        said = labels_of(session, resting)
         turns: list[tuple[str, str, bool, bool]] = []
         for release in releases:
-            codes = of_outcomes(session, session.exec(select(ReleaseOutcome.outcome).where(ReleaseOutcome.release_id == release.id)))
-            there = {one.code: one.lifted_at is None for one in labels(session, release.id)}
+            codes = of[tuple(outcomes[release.id])]
+            there = {one.code: one.lifted_at is None for one in said[release.id]}
             for code in ("contested", "dissent"):
                 if (code in codes) != there.get(code, False):
                     turns.append((release.id, code, code in codes, code in there))
@@ -82,8 +91,8 @@ def labels(session: Session, release: str) -> list[Said]:
     return labels_of(session, [release])[release]
 
 
-def labels_of(session: Session, releases: Collection[str]) -> dict[str, list[Said]]:
-    """release -> its labels, lifted ones too, in the order of the log."""
+def labels_of(session: Session, releases: Any) -> dict[str, list[Said]]:
+    """release (a list of ids, or a select of them) -> its labels, lifted ones too, in the order of the log; of one without any, an empty list."""
     added = select(ReleaseLabel).where(ReleaseLabel.release_id.in_(releases))  # type: ignore[attr-defined]
     found = {(row.release_id, row.code): Said(row.code, row.log_index, row.at) for row in session.exec(added)}
     turns = select(LabelTurn).where(LabelTurn.release_id.in_(releases)).order_by(LabelTurn.log_index)  # type: ignore[attr-defined,arg-type]
@@ -91,8 +100,10 @@ def labels_of(session: Session, releases: Collection[str]) -> dict[str, list[Sai
         before = found[row.release_id, row.code]
         lifted = Said(row.code, before.log_index, before.at, row.log_index, row.at)
         found[row.release_id, row.code] = lifted if row.lifted else Said(row.code, row.log_index, row.at)
-    in_order = sorted(found.items(), key=lambda one: one[1].log_index)
-    return {release: [said for (of, _), said in in_order if of == release] for release in releases}
+    of: dict[str, list[Said]] = defaultdict(list)
+    for (release, _), said in sorted(found.items(), key=lambda one: one[1].log_index):
+        of[release].append(said)
+    return of
 
 
 # -- objections --------------------------------------------------------------------------------------------------------

@@ -172,24 +172,37 @@ def holding(session: Session, ids: list[str]) -> list[Agreement]:
     return list(session.exec(select(Agreement).where(Agreement.id.in_(found)).order_by(Agreement.id)))  # type: ignore[attr-defined,arg-type]
 
 
+@dataclass(frozen=True)
+class Closed:
+    """What was open under one agreement: the record ids there, and of which contributions."""
+
+    agreement: Agreement
+    records: set[bytes]
+    contributions: set[str]
+
+
+def close(session: Session, ids: list[str], reaches: Callable[[Agreement], bool] | None, now: datetime) -> list[Closed]:
+    """Under the head lock: close every shard that holds one of these for an agreement that the act reaches (None: for every one); by
+    agreement."""
+    held = _held(session, ids)
+    agreements = select(Agreement).where(Agreement.id.in_(list(held))).order_by(Agreement.id)  # type: ignore[attr-defined]
+    reached = [one for one in session.exec(agreements).all() if reaches is None or reaches(one)] if held else []
+    return [Closed(one, _close(session, held[one.id], now), {row.contribution_id for row in held[one.id]}) for one in reached]
+
+
 def recall(
     session: Session, runtime: Runtime, ids: list[str], reaches: Callable[[Agreement], bool] | None, now: datetime
 ) -> int:
-    """Under the head lock: close every shard that holds one of these for an agreement that the act reaches (None: for every one), and
-    note the recall."""
-    held = _held(session, ids)
-    reached = sorted(held)
-    if held and reaches is not None:
-        agreements = session.exec(select(Agreement).where(Agreement.id.in_(reached)).order_by(Agreement.id))  # type: ignore[attr-defined,arg-type]
-        reached = [agreement.id for agreement in agreements if reaches(agreement)]
-    return sum(_note_recall(session, runtime, agreement, _close(session, held[agreement], now), now) for agreement in reached)
+    """Under the head lock: `close`, and note the recall."""
+    return sum(_note_recall(session, runtime, one.agreement.id, one.records, now) for one in close(session, ids, reaches, now))
 
 
 def recall_from(
     session: Session, runtime: Runtime, agreement: Agreement, ids: list[str], now: datetime
 ) -> int:
     """`recall` for one agreement; gives how many records it names."""
-    return _note_recall(session, runtime, agreement.id, close_from(session, agreement, ids, now), now)
+    records = _close(session, _held(session, ids, agreement.id).get(agreement.id, []), now)
+    return _note_recall(session, runtime, agreement.id, records, now)
 
 
 def _note_recall(session: Session, runtime: Runtime, agreement: str, records: set[bytes], now: datetime) -> int:
@@ -201,17 +214,12 @@ def _note_recall(session: Session, runtime: Runtime, agreement: str, records: se
     return len(records)
 
 
-def close_from(session: Session, agreement: Agreement, ids: list[str], now: datetime) -> set[bytes]:
-    """Under the head lock: close every shard of one agreement that holds one of these; gives their record ids there."""
-    return _close(session, _held(session, ids, agreement.id).get(agreement.id, []), now)
-
-
 def _held(session: Session, ids: list[str], agreement: str | None = None) -> dict[str, list[Any]]:
     """Where any of these was released, by agreement, or in one."""
     found: dict[str, list[Any]] = {}
     for some in chunks(ids):
         query = (
-            sa.select(_RELEASE.c.agreement_id, _ITEM.c.release_id, _ITEM.c.shard, _ITEM.c.record_id)
+            sa.select(_RELEASE.c.agreement_id, _ITEM.c.release_id, _ITEM.c.shard, _ITEM.c.record_id, _ITEM.c.contribution_id)
             .join(_RELEASE, _RELEASE.c.id == _ITEM.c.release_id)
             .where(_RELEASE.c.state.in_(OUT), _ITEM.c.parts > 0, _ITEM.c.contribution_id.in_(some))
         )
@@ -220,19 +228,6 @@ def _held(session: Session, ids: list[str], agreement: str | None = None) -> dic
         for row in session.execute(query):
             found.setdefault(row.agreement_id, []).append(row)
     return found
-
-
-def people_held(session: Session, ids: list[str], agreement: str) -> int:
-    """How many people gave what releases of one agreement hold of these."""
-    found: set[str] = set()
-    for some in chunks(ids):
-        query = (
-            sa.select(_C.c.contributor_id)
-            .select_from(_ITEM.join(_RELEASE, _RELEASE.c.id == _ITEM.c.release_id).join(_C, _C.c.id == _ITEM.c.contribution_id))
-            .where(_RELEASE.c.agreement_id == agreement, _RELEASE.c.state.in_(OUT), _ITEM.c.parts > 0, _C.c.id.in_(some))
-        )
-        found |= set(session.execute(query.distinct()).scalars())
-    return len(found)
 
 
 def _close(session: Session, held: list[Any], now: datetime) -> set[bytes]:

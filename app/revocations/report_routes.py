@@ -1,7 +1,7 @@
 """HTTP for use reports: a lab files them, a person reads in which models their work is."""
 
 from fastapi import APIRouter
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
@@ -34,24 +34,24 @@ def report(agreement: str, given: ReportIn, runtime: RuntimeDep, session: Sessio
     taken too, and is a breach in the public log (`use.breached`)."""
     row = reporting.file(session, runtime, lab, agreement, given.report, given.signed, given.records, now=runtime.clock.now())
     of = session.get_one(Agreement, row.agreement_id)
-    return _report(session, row, of, agreements.use_of(session, of))
+    return _report(row, of, agreements.use_of(session, of), disputing.of(session, [row.id]))
 
 
 @router.get("/agreements/{agreement}/reports", response_model=ReportPage, summary="Our use reports")
 def reports(agreement: str, session: ReadSessionDep, lab: ReadingLab) -> ReportPage:
     """In the order of the log."""
     row = agreements.own_agreement(session, lab.id, agreement)
-    found = session.exec(select(UseReport).where(UseReport.agreement_id == row.id).order_by(UseReport.log_index))  # type: ignore[arg-type]
-    use = agreements.use_of(session, row)
-    return ReportPage(items=[_report(session, one, row, use) for one in found])
+    found = session.exec(select(UseReport).where(UseReport.agreement_id == row.id).order_by(UseReport.log_index)).all()  # type: ignore[arg-type]
+    use, disputes = agreements.use_of(session, row), disputing.of(session, [one.id for one in found])
+    return ReportPage(items=[_report(one, row, use, disputes) for one in found])
 
 
-def _report(session: Session, row: UseReport, agreement: Agreement, use: Use) -> ReportOut:
+def _report(row: UseReport, agreement: Agreement, use: Use, disputes: dict[str, list[disputing.Disputed]]) -> ReportOut:
     beyond = reporting.beyond(row.stages, use)
     return ReportOut(
         id=row.id, level=f"L{row.level}", model=row.model, version=row.version, stages=row.stages, beyond=beyond, records=row.records, root=row.root,  # type: ignore[arg-type]
         sha256=row.sha256, log_index=row.log_index, received_at=row.received_at, next_due=agreement.report_due,
-        disputes=[DisputeOut(**one.to_json()) for one in disputing.of(session, [row.id]).get(row.id, ())],
+        disputes=[DisputeOut(**one.to_json()) for one in disputes.get(row.id, ())],
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ from app.revocations.acting import (
     OUT,
     Holder,
     chunks,
-    close_from,
+    close,
     end_contributions,
     holding,
     keep,
@@ -167,8 +167,7 @@ def withdraw(
     if strike is None or (strike.since is None and strike.until is None):
         recalls = recall(session, runtime, live, reaches, now)
     elif strike.until is not None:
-        for agreement in filter(reaches, holding(session, live)):
-            close_from(session, agreement, live, now)
+        close(session, live, reaches, now)
     return keep(session, holder, act, f"consent.{verb}", asked.scope, len(live), recalls, index, now)
 
 

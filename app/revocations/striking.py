@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.agreements.models import Agreement
 from app.collectives import binding, campaigns, queries, strikes
 from app.collectives.models import Campaign
 from app.collectives.models import Strike as CalledStrike
@@ -25,7 +26,7 @@ from app.log import service as log
 from app.parties import contributors
 from app.parties.models import Lab
 from app.revocations import events, service
-from app.revocations.acting import Holder, close_from, holding, people_held
+from app.revocations.acting import Holder, close
 from app.revocations.models import ConsentAct, SecurityEvent
 from app.revocations.schemas import RevocationIn
 from app.revocations.service import Strike
@@ -70,19 +71,22 @@ def carry_out(runtime: Runtime, strike: str) -> None:
 
 
 def _close(session: Session, row: CalledStrike, now: datetime) -> None:
-    ids = list(session.execute(binding.mandated(row.collective_id, now.date())).scalars())
-    leaves = []
     running = row.until is None or row.until > now  # else it was over before anybody could be told
-    for agreement in holding(session, ids) if running else ():
-        if not (agreement.lab_id == row.lab_id if row.purpose is None else service.touches(session, agreement, row.purpose)):
-            continue
-        close_from(session, agreement, ids, now)
-        events.tell(session, agreement.lab_id, "strike.called", agreement.id, row.id, now)
-        if people_held(session, ids, agreement.id) < queries.FEWEST:
+    author = Contribution.__table__.c.contributor_id  # type: ignore[attr-defined]
+    theirs = session.execute(binding.mandated(row.collective_id, now.date()).add_columns(author)).all() if running else []
+    people: dict[str, str] = dict(map(tuple, theirs))
+    leaves = []
+
+    def reaches(agreement: Agreement) -> bool:
+        return agreement.lab_id == row.lab_id if row.purpose is None else service.touches(session, agreement, row.purpose)
+
+    for one in close(session, list(people), reaches, now):
+        events.tell(session, one.agreement.lab_id, "strike.called", one.agreement.id, row.id, now)
+        if len({people[contribution] for contribution in one.contributions}) < queries.FEWEST:
             continue  # the log says of nobody, and of no few, that a lab holds what they gave
-        lab = session.get_one(Lab, agreement.lab_id)
+        lab = session.get_one(Lab, one.agreement.lab_id)
         body = {"strike": row.id, "kind": row.kind, "lab": lab.legal_name, "lab_id": lab.id}
-        leaves.append(log.institutional("strike.told", agreement.id, body, now))
+        leaves.append(log.institutional("strike.told", one.agreement.id, body, now))
     row.told_at = now
     session.add(row)
     session.flush()

@@ -178,7 +178,8 @@ def refused(session: Session, runtime: Runtime, row: Contribution, now: datetime
     book: PolicyBook = runtime.parts["policies"]
     layers = [book.by_digest(own.digest), *others(session, book, row, consent.contribution_id is not None, now)]
     taken = exclusions(session, row.contributor_id, row.id)
-    only = session.exec(select(Exclusion.only_lab_id).where(Exclusion.consent_id == consent.id)).first()
+    mine = Exclusion.contributor_id == row.contributor_id  # by which there is an index
+    only = session.exec(select(Exclusion.only_lab_id).where(mine, Exclusion.consent_id == consent.id)).first()
     asked = session.execute(
         sa.select(Request, UseRow, Lab.legal_name)  # type: ignore[call-overload]
         .join(UseRow, UseRow.id == Request.use_id)

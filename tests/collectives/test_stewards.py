@@ -60,6 +60,7 @@ def test_a_steward_is_removed_on_a_petition_and_not_without(service: Service, pl
     refuses("not_found", lambda: mine[3].sign_no_longer(carried["id"]))
     assert mine[3].sign(carried["id"]) == mine[3].sign(carried["id"]), "once"
     assert mine[1].proposal(carried["id"])["petition"] == 2
+    assert [one["petition"] for one in mine[1]._do("GET", "/proposals")["items"]] == [None, None], "counted for one alone"
     assert [pass_days(service, mine[1], one["id"], days)["state"] for one, days in ((alone, 7), (carried, 0))] == ["lapsed", "ballot"]
     with read(service.runtime.engine) as session:
         assert session.execute(sa.select(Petition.tag).where(Petition.proposal_id.in_((alone["id"], carried["id"])))).all() == []  # type: ignore[attr-defined,call-overload]

@@ -130,10 +130,10 @@ def test_to_leave_beside_the_freeze_waits_for_it(service: Service, platform: Pla
         mine[1].weigh(proposal, one, "disagree")
     with ThreadPoolExecutor(1) as pool, write(service.runtime.engine) as session:
         session.exec(for_update(select(Proposal.id).where(Proposal.id == proposal), session)).one()
-        weighing.take_away(session, weighing._VOTE.c.statement_id == put[1])
+        weighing.take_away(session, weighing._VOTE, weighing._VOTE.c.statement_id == put[1])
         leaving = pool.submit(call, service, "DELETE", f"/v1/collectives/{mine[0].id}/members/me", mine[1]._person._auth._secret)
         until(lambda: waits(service))
-        weighing.take_away(session, weighing._VOTE.c.statement_id == put[0])
+        weighing.take_away(session, weighing._VOTE, weighing._VOTE.c.statement_id == put[0])
         session.commit()
         accepted(leaving.result(timeout=30))  # at the first try
     assert [one["totals"]["disagree"] for one in mine[0].statements(proposal)] == [0, 0]
