@@ -30,7 +30,7 @@ def comment(
     request: str, thread: str, given: LabCommentIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab,
     idempotency_key: IdempotencyHeader = None,
 ) -> LabCommentOut:  # fmt: skip
-    """As the lab that asks, until it is frozen; five times an hour."""
+    """As the lab that asks, until it is frozen; five times an hour, and twenty times a day."""
     _own(session, lab.id, request, thread)
     now = runtime.clock.now()
     once = Once.of(lab.id, f"threads/{thread}/comments", idempotency_key, given.model_dump_json().encode())

@@ -2,38 +2,30 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from sqlmodel import Session
 
 from app.collectives import campaigns, petitioning, queries, strikes
 from app.collectives.models import Campaign
-from app.collectives.router import Member, _once
+from app.collectives.router import Member, once_for, policy_of
 from app.collectives.schemas import CampaignIn, CampaignOut, PetitionOut, PledgedOut, PledgeIn, StrikeOut
 from app.collectives.service import Acting
-from app.consents import service as consents
 from app.consents.policies import StoredPolicy
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.runtime import Runtime
 
 MOST = 100
-
-
-def _diverted(given: CampaignIn, runtime: RuntimeDep, receipt: Member) -> StoredPolicy | None:
-    # Stored in a transaction of its own, before the request's.
-    return None if given.policy is None else consents.resolve(runtime, given.policy, runtime.clock.now())
-
-
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 
 
 @router.post("/collectives/{collective}/campaigns", status_code=201, response_model=CampaignOut, summary="Open a campaign")
 def open_campaign(
     collective: str, given: CampaignIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
-    policy: Annotated[StoredPolicy | None, Depends(_diverted)], idempotency_key: IdempotencyHeader = None,
+    policy: Annotated[StoredPolicy | None, policy_of(CampaignIn)], idempotency_key: IdempotencyHeader = None,
 ) -> CampaignOut:  # fmt: skip
     """Say what is demanded, and what whoever pledges will do to whom once enough others do."""
-    made = _once(
+    made = once_for(
         receipt, f"campaigns/{collective}", idempotency_key, given, session, runtime,
         lambda: campaigns.open_one(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now(), policy=policy),
     )  # fmt: skip

@@ -82,16 +82,16 @@ Member = Annotated[Receipt, Depends(_member)]
 Reader = Annotated[Receipt | None, Depends(_anybody)]
 
 
-def _founding(given: FoundIn, runtime: RuntimeDep, receipt: Member) -> StoredPolicy | None:
-    # Stored in a transaction of its own, before the request's.
-    return None if given.policy is None else consents.resolve(runtime, given.policy, runtime.clock.now())
+def policy_of(body: Any) -> Any:
+    """What gives the policy that a request's body (of this model) brings, stored in a transaction of its own before the request's."""
+
+    def stored(given: body, runtime: RuntimeDep, receipt: Member) -> StoredPolicy | None:
+        return None if given.policy is None else consents.resolve(runtime, given.policy, runtime.clock.now())
+
+    return Depends(stored)
 
 
-def _proposed(given: ProposeIn, runtime: RuntimeDep, receipt: Member) -> StoredPolicy | None:
-    return None if given.policy is None else consents.resolve(runtime, given.policy, runtime.clock.now())
-
-
-def _once(receipt: Receipt, route: str, key: str | None, given: Any, session: Session, runtime: Runtime, act: Callable[[], str]) -> str:
+def once_for(receipt: Receipt, route: str, key: str | None, given: Any, session: Session, runtime: Runtime, act: Callable[[], str]) -> str:
     once = Once.of(receipt.id, route, key, given.model_dump_json().encode() if given is not None else b"")
     return once.perform(session, runtime.clock.now(), act)[0]
 
@@ -99,11 +99,11 @@ def _once(receipt: Receipt, route: str, key: str | None, given: Any, session: Se
 @router.post("/collectives", status_code=201, response_model=CollectiveOut, summary="Found a collective")
 def found(
     given: FoundIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
-    policy: Annotated[StoredPolicy | None, Depends(_founding)], idempotency_key: IdempotencyHeader = None,
+    policy: Annotated[StoredPolicy | None, policy_of(FoundIn)], idempotency_key: IdempotencyHeader = None,
 ) -> CollectiveOut:  # fmt: skip
     """Its founder is its first member and steward. A policy given here binds from the start whoever mandates it."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, "collectives", idempotency_key, given, session, runtime,
         lambda: service.found(session, runtime, Acting.of(receipt), given, policy, now=now),
     )  # fmt: skip
@@ -133,7 +133,7 @@ def join(
 ) -> MemberOut:
     """Joining by itself changes nothing of one's terms: that takes a mandate."""
     now = runtime.clock.now()
-    _once(
+    once_for(
         receipt, f"members/{collective}", idempotency_key, given, session, runtime,
         lambda: service.join(session, runtime, Acting.of(receipt), collective, given, now=now),
     )  # fmt: skip
@@ -181,7 +181,7 @@ def mandate(
 ) -> MandateOut:
     """From now on what it covers is released only where the collective's policy permits too. It can only narrow."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"mandates/{collective}", idempotency_key, given, session, runtime,
         lambda: service.give_mandate(session, runtime, Acting.of(receipt), collective, given, now=now),
     )  # fmt: skip
@@ -219,11 +219,11 @@ def issue_codes(given: CodesIn, runtime: RuntimeDep, session: SessionDep, platfo
 @router.post("/collectives/{collective}/proposals", status_code=201, response_model=ProposalOut, summary="Propose something")
 def propose(
     collective: str, given: ProposeIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
-    policy: Annotated[StoredPolicy | None, Depends(_proposed)], idempotency_key: IdempotencyHeader = None,
+    policy: Annotated[StoredPolicy | None, policy_of(ProposeIn)], idempotency_key: IdempotencyHeader = None,
 ) -> ProposalOut:  # fmt: skip
     """It is discussed, frozen, voted on and counted on days that are known from now on; nobody has to call the vote."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"proposals/{collective}", idempotency_key, given, session, runtime,
         lambda: proposals.propose(session, runtime, Acting.of(receipt), collective, given, policy, now=now),
     )  # fmt: skip
@@ -299,7 +299,7 @@ def dissent(
 ) -> ReportOut:  # fmt: skip
     """Alone, while the appeal runs. Whoever signs for data that rests on this outcome signs its digest."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"minority-reports/{proposal}", idempotency_key, given, session, runtime,
         lambda: proposals.dissent(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
     )  # fmt: skip
@@ -313,7 +313,7 @@ def object_to(
 ) -> ReportOut:  # fmt: skip
     """Say what harm it would do. Until the ballot closes; it stands until its author withdraws it, and travels with what passes."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"objections/{proposal}", idempotency_key, given, session, runtime,
         lambda: proposals.object_to(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
     )  # fmt: skip

@@ -213,7 +213,8 @@ class AmendIn(In):
 
 class ProposalOut(Out):
     """`thread_sha256`: the digest of the thread that was frozen with the text. `labels`: what is to be said of the outcome beside its
-    verdict. `alternative_to`: the proposal whose author did not accept this text."""
+    verdict. `alternative_to`: the proposal whose author did not accept this text. `subject`: the lab or the member that it is about; to end a
+    strike is about whom that is against, and the id that was proposed as `subject` is `strike.id`."""
 
     id: str
     type: str

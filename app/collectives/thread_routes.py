@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from sqlmodel import select
 
 from app.collectives import amendments, closing, deliberating, moderating, queries, telling, threads
-from app.collectives.router import Member, Reader, _done, _once
+from app.collectives.router import Member, Reader, _done, once_for
 from app.collectives.schemas import ActDoneOut
 from app.collectives.service import Acting
 from app.collectives.thread_models import (
@@ -61,7 +61,7 @@ def put_up(
 ) -> StatementOut:  # fmt: skip
     """One sentence to agree or disagree with; whoever puts it up agrees. At most ten on a proposal."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"statements/{proposal}", idempotency_key, given, session, runtime,
         lambda: deliberating.put_up(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
     )  # fmt: skip
@@ -100,7 +100,7 @@ def comment(
 ) -> CommentOut:  # fmt: skip
     """With one to five reasons of a closed list; at most five comments an hour."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"comments/{proposal}", idempotency_key, given, session, runtime,
         lambda: deliberating.comment(session, runtime, Acting.of(receipt), collective, proposal, given, now=now),
     )  # fmt: skip
@@ -185,7 +185,7 @@ def amend(
 ) -> AmendmentOut:  # fmt: skip
     """The proposal's author accepts it, or it becomes a proposal of its own; as such a text it outlasts its author's erasure, as nobody's."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"amendments/{proposal}", idempotency_key, given, session, runtime,
         lambda: amendments.amend(session, runtime, Acting.of(receipt), collective, proposal, given.text, given.base_sha256, now=now),
     )  # fmt: skip

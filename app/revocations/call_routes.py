@@ -2,10 +2,9 @@
 
 from fastapi import APIRouter
 
-from app.collectives.router import Member
+from app.collectives.router import Member, once_for
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
-from app.kit.idempotency import Once
 from app.revocations import convening, service
 from app.revocations.acting import holder_of
 from app.revocations.call_schemas import CallIn, CallOut, CallsOut
@@ -20,9 +19,9 @@ def open_call(
 ) -> ActOut:
     """It stands for thirty days on the pages of at least ten people, and on no platform's. The act's id is the call's."""
     now = runtime.clock.now()
-    once = Once.of(receipt.id, "calls", idempotency_key, given.model_dump_json().encode())
-    act, _ = once.perform(
-        session, now, lambda: convening.open_call(session, runtime, holder_of(receipt), given.text, given.release, given.collective, now=now)
+    act = once_for(
+        receipt, "calls", idempotency_key, given, session, runtime,
+        lambda: convening.open_call(session, runtime, holder_of(receipt), given.text, given.release, given.collective, now=now),
     )  # fmt: skip
     return ActOut.model_validate(service.act_of(session, receipt.contributor_id, act), from_attributes=True)
 

@@ -16,6 +16,7 @@ from sqlmodel import Session, select
 
 from app.collectives import queries as collectives
 from app.collectives import threads
+from app.collectives.queries import FEWEST as FEWEST
 from app.contributions.models import Contribution
 from app.core.canonical import sha256_hex
 from app.kit.db import insert_or_ignore
@@ -29,8 +30,6 @@ from app.releases.models import Release, ReleaseItem
 from app.revocations.acting import OUT, Holder, keep, person_acting
 from app.revocations.models import Call, CallHidden
 
-FEWEST = 10
-"""As many people a call must reach at least."""
 LIFE = timedelta(days=30)
 MOST_OPEN = 2
 """Calls of one person that stand at once: others have only so much time."""

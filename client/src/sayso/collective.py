@@ -55,7 +55,7 @@ class Collective:
         return self._do("DELETE", f"/mandates/{quote(mandate_id, safe='')}")
 
     def propose(self, kind: str, text: str, **more: Any) -> dict[str, Any]:
-        """Propose something; `more` is what its type takes: `policy`, `charter`, `subject` or `strike`; and `urgent_hours`."""
+        """Propose something; `more` is what its type takes: `policy`, `charter`, `subject`, `strike` or `measured`; and `urgent_hours`."""
         return self._do("POST", "/proposals", {"type": kind, "text": text, **more})
 
     def proposal(self, proposal_id: str) -> dict[str, Any]:
@@ -84,10 +84,10 @@ class Collective:
         """A campaign, with the number of pledges in steps."""
         return self._do("GET", f"/campaigns/{quote(campaign_id, safe='')}")
 
-    def pledge(self, campaign: dict[str, Any], threshold: int) -> dict[str, Any]:
+    def pledge(self, campaign: dict[str, Any], threshold: int, language: str = "en") -> dict[str, Any]:
         """Authorise now what a campaign, as you read it, says, to be done once so many others act too. To divert, that is a consent in
-        advance, to the terms that its `policy` names."""
-        body = {"threshold": threshold, "terms_sha256": campaign["terms_sha256"], "policy": campaign.get("policy")}
+        advance, to the terms that its `policy` names, in the `language` you read them in."""
+        body = {"threshold": threshold, "terms_sha256": campaign["terms_sha256"], "policy": campaign.get("policy"), "language": language}
         return self._do("PUT", f"/campaigns/{quote(campaign['id'], safe='')}/pledge", body)
 
     def take_pledge_back(self, campaign_id: str) -> dict[str, Any]:
