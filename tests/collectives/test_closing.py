@@ -3,11 +3,17 @@
 import json
 from pathlib import Path
 
+import pytest
+import sqlalchemy as sa
 from sayso import labels
 from sayso.collective import Collective
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import select
 
-from app.kit.db import read
+from app.collectives.thread_models import NoteAppeal
+from app.kit.db import read, write
 from app.log.models import LogEntry
+from app.releases.models import LabelTurn, ReleaseLabel
 from tests.collectives.members import founded, in_force, mandated, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import cut_of, refuses
@@ -105,6 +111,18 @@ def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too_until_th
     ]  # fmt: skip
     labels.keep(tmp_path, cut, [lifted])
     assert labels.codes(tmp_path, cut) == [] and '"lifted_at"' in (tmp_path / labels.NAME).read_text()
+    with write(service.runtime.engine) as session:  # as another appeal of it does
+        appeal = session.exec(select(NoteAppeal).where(NoteAppeal.proposal_id == narrow["id"])).one()
+        appeal.state = "open"
+        session.add(appeal)
+    for _ in range(2):
+        service.runtime.jobs.run("label", narrow["id"])
+    [again] = lab.sdk.labels(cut)
+    assert (again["label"], again["lifted_at"]) == ("contested", None) and again["log_index"] > lifted["lifted_index"]
+    for table in (ReleaseLabel, LabelTurn):
+        for change in (sa.update(table).values(code="x"), sa.delete(table)):
+            with pytest.raises(DBAPIError, match="never changed"), write(service.runtime.engine) as session:
+                session.execute(change.where(table.release_id == cut))
 
 
 def test_answers_notes_and_appeals_are_hidden_as_statements_are(service: Service, platform: PlatformParty) -> None:

@@ -108,6 +108,24 @@ def test_who_took_back_the_standing_terms_since_diverts_nothing_that_they_alone_
         assert session.execute(sa.text("SELECT count(*) FROM consent WHERE contribution_id = :id"), {"id": given.id}).scalar() == 0
 
 
+def test_a_standing_consent_that_allows_less_goes_on_holding_a_divert_back(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    rival = service.lab()
+    rival.sdk._transport.now = lambda: service.clock.now().timestamp()
+    [given] = platform.give(1, contributor="cautious")
+    cautious = receipt_for_all(service, platform, "cautious")
+    cautious.scope(template="evaluation-only")
+    union = founded(cautious, template=None)
+    campaign = diverting(service, union, lab, rival)
+    union.pledge(campaign, 0)
+    over(service, campaign)
+    with read(service.runtime.engine) as session:
+        assert session.execute(sa.text("SELECT max(version) FROM consent WHERE contribution_id = :id"), {"id": given.id}).scalar() == 2
+    asked = {"platforms": [platform.id]}
+    assert rival.sdk.request(OPEN_TRAINING, selection=asked).state == "refused"
+    cautious.scope(template="open-model-training-with-credit")
+    assert rival.sdk.request(OPEN_TRAINING, selection=asked).state == "offered", "and nothing else did"
+
+
 def test_to_divert_expires_with_its_day_and_takes_what_it_needs(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     members, _ = union_of(service, platform, 2)
     campaign = diverting(service, members[0], lab, None)

@@ -167,6 +167,12 @@ def test_pause_and_refuse_new_delete_nothing_and_end_or_begin_with_a_day(service
     assert lab.sdk.recalls(release.agreement).items == [], "nothing is to be deleted"
     service.clock.offset += timedelta(days=8)
     assert lab.sdk.request(EVALUATION, selection=asked).records == "fewer than 10", "the pause has ended by itself"
+    out = lab.sdk.cut(lab.agree(platform), poll=0.02)
+    purpose = opened(service, members[0], "pause", purpose=EVALUATION["purposes"][0], until=rfc3339(service.clock.now() + timedelta(days=3)))
+    members[1].pledge(purpose, 0)
+    over(service, purpose)
+    assert [shard["state"] for shard in lab.sdk.release(out.id).shards] == ["gone"], "also what is out for a purpose"
+    service.clock.offset += timedelta(days=1)
     platform.give(1, contributor="striker")
     later = joined(members[0], receipt_for_all(service, platform, "striker"))
     before = lab.sdk.cut(lab.agree(platform), poll=0.02)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
-from app.collectives import queries, refusals
+from app.collectives import queries
 from app.collectives.models import Refusal, RefusalReply
 from app.collectives.thread_models import Words
 from app.kit.db import read, write
@@ -78,15 +78,13 @@ def test_a_lab_reads_the_reasons_first_and_replies_once_beside_them(service: Ser
     assert (said["outcome"], said["reasoning"], said["reply"]) == (proposal, "=Nobody wanted adverts.", "There are no adverts.")
     assert (row["reasoning"], row["reply"]) == ("'=Nobody wanted adverts.", "There are no adverts.")
     # What is hidden or erased is gone from all of that, and the log stays as it was.
-    with write(service.runtime.engine) as session:
-        refusals.moderate(session, proposal, "abuse", now=service.clock.now())
+    assert operator(service, "hide", proposal, "abuse").exit_code == 0
     steward(service, mine[3])
     mine[3].hide(proposal, mine[3].closure_notes(proposal)[0]["id"], "abuse")
     said, row = beside(service, lab)
     assert (said["reasoning"], said["reply"], row["reasoning"], row["reply"]) == (None, None, "", "")
     assert said["reply_sha256"] == answered["reply_sha256"]
-    with write(service.runtime.engine) as session:
-        refusals.moderate(session, proposal, None, now=service.clock.now())
+    assert operator(service, "restore", proposal).exit_code == 0
     assert listed(service, lab)["reply"] == "There are no adverts."
     lab.sdk.take_reply_back(proposal)
     refuses("not_found", lambda: lab.sdk.take_reply_back(proposal))

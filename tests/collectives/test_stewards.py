@@ -1,5 +1,6 @@
 """Stewards' terms end by themselves, a petition removes one, and members put to the vote what they like: nobody in office can stop that."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -63,6 +64,8 @@ def test_a_steward_is_removed_on_a_petition_and_not_without(service: Service, pl
     assert [one["petition"] for one in mine[1]._do("GET", "/proposals")["items"]] == [None, None], "counted for one alone"
     assert [pass_days(service, mine[1], one["id"], days)["state"] for one, days in ((alone, 7), (carried, 0))] == ["lapsed", "ballot"]
     with read(service.runtime.engine) as session:
+        failed = session.execute(sa.select(LogEntry.leaf).where(LogEntry.type == "petition.failed", LogEntry.subject == alone["id"])).scalar_one()  # type: ignore[call-overload]
+        assert json.loads(failed)["verdict"] == "lapsed" and mine[0].me()["member"].encode() not in failed
         assert session.execute(sa.select(Petition.tag).where(Petition.proposal_id.in_((alone["id"], carried["id"])))).all() == []  # type: ignore[attr-defined,call-overload]
         entries = session.execute(sa.select(LogEntry.sealed).where(LogEntry.type == "petition.signed")).scalars().all()[-2:]  # type: ignore[call-overload]
     assert b"" in entries, "who signed is nobody's to know any more"

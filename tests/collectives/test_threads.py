@@ -12,7 +12,7 @@ from sayso.collective import Collective
 from sayso.errors import SaysoError
 from sqlmodel import select
 
-from app.collectives import amendments, deliberating, voting
+from app.collectives import amendments, deliberating, queries, threads, voting
 from app.collectives.thread_models import Comment, ProposalThread, Statement, StatementVote
 from app.core.thread import must_be_answered
 from app.kit.db import read
@@ -21,7 +21,7 @@ from tests.collectives.members import in_force, pass_days, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import accepted, call
-from tests.support import PlatformParty, Service, on_one_backend
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 
 
 def test_a_whole_deliberation_from_proposal_to_closed_outcome(service: Service, platform: PlatformParty) -> None:
@@ -114,6 +114,16 @@ def test_a_ballot_waits_for_an_answer_that_is_owed_and_not_for_ever(service: Ser
     file = mine[0].outcome(sat_out["id"])
     assert json.loads(file["outcome"])["thread"]["unanswered"] == 1 and file["labels"] == ["unanswered"] and recount.recount(file)
     assert pass_days(service, mine[0], sat_out["id"], 5)["labels"] == ["unanswered", "no-closure-note"]
+
+
+def test_what_is_urgent_waits_for_no_answer(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = union_of(service, platform, 3)
+    recall = mine[0].propose("licence.recall", "Not them.", subject=lab.id, urgent_hours=96)["id"]
+    mine[1].put_up(recall, "Why not?")
+    with read(service.runtime.engine) as session:
+        row = queries.proposal(session, mine[0].id, recall)
+        owed = threads.owed(session, service.runtime, row, queries.charter(session, mine[0].id, 1), service.clock.now())
+    assert owed and pass_days(service, mine[0], recall, 4)["state"] == "ballot"
 
 
 def test_what_is_owed_an_answer() -> None:
