@@ -28,6 +28,8 @@ run: venv ## Start an empty service on http://127.0.0.1:8000 (data in ./var; key
 demo: venv ## Play the whole story (ARGS=--once ends by itself; DATA=trees.jsonl plays an OpenAssistant export)
 	$(PY) -m app demo $(ARGS) $(if $(DATA),--data $(DATA))
 
+# Whatever the environment says, what is imported is compiled once: the tests start hundreds of processes.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint ## All tests, on SQLite and on a real PostgreSQL that comes from pip
 	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
