@@ -28,6 +28,8 @@ run: venv ## Start an empty service on http://127.0.0.1:8000 (data in ./var; key
 demo: venv ## Play the whole story (ARGS=--once ends by itself; DATA=trees.jsonl plays an OpenAssistant export)
 	$(PY) -m app demo $(ARGS) $(if $(DATA),--data $(DATA))
 
+# Whatever the environment says, what is imported is compiled once: the tests start hundreds of processes.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint ## All tests, on SQLite and on a real PostgreSQL that comes from pip
 	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
@@ -40,7 +42,7 @@ bench: venv ## What the claims of speed rest on: ratios against limits in the sa
 	$(PY) -m benchmarks.run $(ARGS)
 
 soak: venv ## The larger sizes, by hand: thousands of kills and races, a million decisions
-	SAYSO_TEST_SIZE=soak $(PY) -m pytest tests/faults tests/releases tests/agreements tests/core tests/client/test_recount.py tests/collectives $(ARGS)
+	SAYSO_TEST_SIZE=soak $(PY) -m pytest tests/faults tests/contributions/test_fastchat_hook.py tests/releases tests/agreements tests/core tests/client/test_recount.py tests/collectives $(ARGS)
 
 lock: ## Write requirements.lock anew from requirements.in (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements.in -o requirements.lock

@@ -54,7 +54,7 @@ def together(service: Service, platform: PlatformParty, lab: LabParty) -> list[s
     hidden = union.hide(proposal, other.comment(proposal, "Buy this.", ["aim"])["id"], "off-topic")["id"]
     other.put_up(proposal, "It helps us.")
     here = f"/r/collectives/{union.id}"
-    own = ["", "/leave", "/propose", "/propose?type=strike.call", "/moderations", f"/moderations/{hidden}"]
+    own = ["", "/leave", "/propose", "/propose?type=strike.call", "/propose?type=charter.amend", "/moderations", f"/moderations/{hidden}"]
     own += ["/campaigns", "/campaigns/new", f"/campaigns/{campaign}"]
     about = ["", "/statements", "/statements?all=1", "/statements/groups", "/statements/polis", "/comments", "/amendments", "/closing"]
     return [

@@ -94,8 +94,8 @@ def test_what_cannot_be_done_is_refused_by_name(arguments: list[str], code: str)
 
 
 def test_files_that_cannot_be_opened_or_unpacked_are_refused_as_a_whole(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"message_id":"1","text":"a"}\n' * 9000)[:-9])
-    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b" " * (200 << 20)))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"message_id":"1","text":"a"}\n' * 900)[:-9])
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b" " * (40 << 20)))
     report = dry_run(job("openassistant", tmp_path / "none.jsonl", tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl.gz"))
     assert {"file_unreadable", "file_damaged"} <= {one["code"] for one in report.refused()}
     done = typed("--format", "openassistant", str(tmp_path / "none.jsonl"), "--dry-run", "--json")

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -188,22 +187,6 @@ def test_formulas_in_csv_are_text_and_come_out_as_they_were(cell: str) -> None:
     assert cell_places("a,,b") == [(0, 1), (2, 2), (3, 4)]
 
 
-class Endless(io.RawIOBase):
-    """A line of `size` bytes that is never held, between two good ones."""
-
-    def __init__(self, size: int, before: bytes, filler: bytes, after: bytes) -> None:
-        self._parts: Iterator[bytes] = self._give(size, before, filler * (1 << 16), after)
-
-    def _give(self, size: int, before: bytes, block: bytes, after: bytes) -> Iterator[bytes]:
-        yield before
-        for _ in range(size // len(block)):
-            yield block
-        yield after
-
-    def read(self, size: int = -1) -> bytes:
-        return next(self._parts, b"")
-
-
 GOOD = b'{"message_id":"%s","text":"a"}'
 
 
@@ -218,23 +201,12 @@ GOOD = b'{"message_id":"%s","text":"a"}'
 )  # fmt: skip
 def test_a_record_without_end_is_passed_over_in_little_memory(before: bytes, filler: bytes, after: bytes) -> None:
     # In a process of its own: the threads of a service that runs beside this one would be measured too.
-    code = f"from tests.contributions.test_reading import pass_over; pass_over({before!r}, {filler!r}, {after!r})"
+    code = f"from tests.contributions.endless import pass_over; pass_over({before!r}, {filler!r}, {after!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["refused"], told["read"]) == (["source_too_long"], ["a", "b"])
-    assert told["peak"] < 3 << 20, told
-
-
-def pass_over(before: bytes, filler: bytes, after: bytes) -> None:
-    """Read it and print what was found, with the most memory that took, in bytes."""
-    # A smaller bound, since measuring memory makes the walk slow; the line of 2 GB has a test of its own below.
-    reading.MOST = 1 << 19
-    tracemalloc.start()
-    found = list(ADAPTERS["openassistant"].read(Endless(3 << 19, before, filler, after), "x.jsonl"))  # type: ignore[arg-type]
-    refused = [one.code for one in found if isinstance(one, Refusal)]
-    ids = [d.external_id for one in found if isinstance(one, SourceRecord) for d in one.drafts]
-    print(json.dumps({"peak": tracemalloc.get_traced_memory()[1], "refused": refused, "read": ids}))
+    assert told["peak"] < 1 << 20, told
 
 
 def test_a_line_of_two_gigabytes_through_the_command_line_keeps_memory_flat() -> None:

@@ -26,6 +26,9 @@ from app.parties import epochs
 from tests.faults.erase_once import CANARY
 from tests.support import ROOT, test_settings
 
+pytestmark = pytest.mark.xdist_group("traces")
+"""The story is played once for all: by one worker."""
+
 
 @dataclass
 class Erased:
