@@ -47,7 +47,8 @@ class Told:
 def note(session: Session, collective: Collective, row: Proposal, now: datetime) -> None:
     """Note that a lab was refused, by a decision that is counted, where that is what it comes to; the collective and the proposal are held.
     A collective that is not public gives no reasons in public, and is answered none."""
-    refused = row.type == "licence.use"
+    refused = row.type == "licence.use" or (row.type == "outcome.void" and row.state != "moot")
+    request = row.request_id
     if row.type == "licence.recall":
         found = session.get(LabRefusal, (collective.id, row.subject))
         refused = found is not None and found.outcome == row.id
@@ -61,13 +62,18 @@ def note(session: Session, collective: Collective, row: Proposal, now: datetime)
         index = log.append(session, [log.institutional("collective.use-refused", collective.id, body, now)], now)
     else:
         index = _leaf_of(session, collective.id, row.id)
-    session.add(Refusal(proposal_id=row.id, collective_id=collective.id, lab_id=row.subject, request_id=row.request_id, at=now, log_index=index))
+    if row.type == "outcome.void":  # of what was asked for, also where that had been renewed
+        target = session.get_one(Proposal, row.about)
+        request = session.get_one(Proposal, target.about or target.id).request_id
+    session.add(Refusal(proposal_id=row.id, collective_id=collective.id, lab_id=row.subject, request_id=request, at=now, log_index=index))
     session.flush()
 
 
 def _leaf_of(session: Session, collective: str, outcome: str) -> int:
-    """Where a whole refusal is in the log: just appended, or before, where it was done from its line in the journal after a crash."""
-    leaves = select(LogEntry).where(LogEntry.subject == collective, LogEntry.type == "collective.lab-refused")
+    """Where a whole refusal, or that an outcome was made void, is in the log: just appended, or before, where it was done from its line in the
+    journal after a crash."""
+    types = ("collective.lab-refused", "collective.outcome-voided")
+    leaves = select(LogEntry).where(LogEntry.subject == collective, LogEntry.type.in_(types))  # type: ignore[attr-defined]
     found = session.exec(leaves.order_by(sa.desc(LogEntry.log_index)))  # type: ignore[arg-type]
     return next(entry.log_index for entry in found if json.loads(entry.leaf)["outcome"] == outcome)
 

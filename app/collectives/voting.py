@@ -24,6 +24,7 @@ from app.collectives import (
     strikes,
     terms,
     threads,
+    voiding,
 )
 from app.collectives.electorate import ballot_key, tag, tag_of
 from app.collectives.models import (
@@ -53,7 +54,6 @@ from app.log import service as log
 from app.log.models import LogEntry
 
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
-_CONSENT_LIFE = timedelta(days=180)
 GONE = b""
 """What stands where a ballot's opening was."""
 
@@ -204,6 +204,8 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     cast = session.exec(select(BallotRow).where(BallotRow.proposal_id == row.id).order_by(BallotRow.log_index)).all()  # type: ignore[arg-type]
     if row.type == "steward.remove":
         proposals.steward(session, collective.id, row.subject)  # locked before the head, as everywhere
+    elif row.type in ("licence.recall", "outcome.void"):
+        voiding.hold(session, row)
     size = log.lock_head(session)
     opened_index = session.execute(sa.select(Proposal.opened_index).where(Proposal.id == row.id)).scalar_one()  # type: ignore[call-overload]
     if not _whole(session, row, int(opened_index)):
@@ -286,9 +288,7 @@ def _come_into_force(session: Session, runtime: Runtime, collective: Collective,
 def _effect(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     """Bind: what was decided governs releases from here on."""
     charter = queries.charter(session, collective.id, row.charter_n)
-    life = timedelta(days=charter["review_days"])
-    if any(rule["rule"] == "consent" for rule in queries.rules_of(charter, row.type)):
-        life = min(life, _CONSENT_LIFE)
+    life = queries.life(charter, row.type)
     if row.type in ("policy.adopt", "policy.narrow"):
         assert row.policy_id is not None
         book: PolicyBook = runtime.parts["policies"]
@@ -319,6 +319,13 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
             session.add(row)
             refusals.note(session, collective, row, now)
         runtime.jobs.enqueue(session, "asked", row.id)
+    elif row.type == "licence.renew":
+        if not licensing.renew(session, collective, row, now.date() + life, now):
+            row.state = "moot"  # what was to be renewed ended meanwhile, or holds as long already
+            session.add(row)
+    elif row.type == "outcome.void":
+        voiding.bring_about(session, runtime, collective, row, now)
+        refusals.note(session, collective, row, now)
     elif row.type in ("licence.grant", "licence.recall"):
         set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
         refusals.note(session, collective, row, now)
