@@ -130,9 +130,12 @@ def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> di
         effect["campaign"] = None if terms.get("campaign") is None else session.get(Campaign, terms["campaign"])
     if row.type.startswith(("licence.", "outcome.")) and row.subject is not None:
         effect["lab"] = session.get(Lab, row.subject)
-        effect["about"] = None if row.about is None else session.get(Proposal, row.about)
-        effect["until"] = licensing.holds_until(session, row, here.charter)
-        asked = row if effect["about"] is None else session.get(Proposal, effect["about"].about) or effect["about"]
+        effect["about"], effect["until"] = None, licensing.holds_until(session, row, here.charter)
+        asked = row
+        if row.about is not None:
+            effect["about"] = asked = session.get_one(Proposal, row.about)
+            if asked.about is not None:  # of a renewal: what was granted first
+                asked = session.get_one(Proposal, asked.about)
         if asked.request_id is not None:
             effect["use"] = _use(session, asked.request_id)
     if row.measured is not None:
