@@ -89,7 +89,7 @@ def test_what_ends_before_the_vote_or_ended_meanwhile_is_not_renewed(service: Se
     assert f"{lab.name}, until " in words(page) and "It is the same use as before, and nothing more." in words(page)
     shown = proposed(browser, mine[1], "licence.renew", subject=first)
     said = words(shown)
-    assert "It was let use your work" in said and "If it is passed, that holds until" in said and "The vote that it is about" in said
+    assert "The vote let it use your work" in said and "If it is passed, that holds until" in said and "The vote that it is about" in said
     renewal, same = id_of(shown), mine[0].propose("licence.renew", "A second time.", subject=first)["id"]
     service.clock.offset += timedelta(days=1)
     refuses("renewal_late", lambda: mine[2].propose("licence.renew", "Too late.", subject=first))
