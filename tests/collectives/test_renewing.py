@@ -51,7 +51,7 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     for wrong in ("prp_" + "0" * 26, mine[0].id, lab.id):
         refuses("proposal_invalid", lambda wrong=wrong: mine[1].propose("licence.renew", "Go on.", subject=wrong))
     refuses("not_urgent", lambda: mine[1].propose("licence.renew", "Go on.", subject=first, urgent_hours=24))
-    renewal = mine[1].propose("licence.renew", "They kept their word. Go on.", subject=first)
+    renewal = mine[1].renew(first, "They kept their word. Go on.")
     assert (renewal["about"], renewal["subject"], renewal["request"]) == (first, lab.id, None)
     assert renewal["until"] == day(service, 21 + 365), "it says until when"
     mine[3].declare(None, lab.id)

@@ -45,7 +45,7 @@ def test_I14_an_outcome_is_void_where_somebody_who_voted_worked_for_the_lab(serv
         refuses("proposal_invalid", lambda wrong=wrong: mine[0].propose("outcome.void", WHY, **wrong))
     named = f"It was {mine[3].me()['member']}."
     refuses("person_named", lambda: mine[0].propose("outcome.void", named, **made))
-    void, beside = (mine[n].propose("outcome.void", WHY, **made) for n in (0, 1))
+    void, beside = (mine[n].make_void(first, 2, WHY) for n in (0, 1))
     assert (void["about"], void["subject"], void["ballots"]) == (first, lab.id, 2)
     refuses("person_named", lambda: mine[1].amend(void, named))
     opened = [pass_days(service, mine[0], one["id"], days) for one, days in ((void, 7), (beside, 0))]
