@@ -127,24 +127,27 @@ def test_a_void_outcome_that_waited_for_its_appeal_gives_nothing_and_a_refusal_s
         assert session.get_one(LabRefusal, (mine[0].id, lab.id)).outcome == void["id"]
 
 
-def test_what_made_an_outcome_void_is_done_after_a_crash_and_ends_a_renewal_too(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+def test_what_made_a_renewal_void_is_done_after_a_crash_and_ends_what_was_renewed(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
     mine = deciding(service, platform, lab, **HALF)
     first, agreement = granted(service, mine, lab, platform)
-    renewal = mine[0].propose("licence.renew", "Go on.", subject=first)["id"]
+    assert len(cut_of(service, agreement).contributions) == 3
+    renewal = mine[0].renew(first, "Go on.")["id"]
     vote(service, mine, renewal, "yes")
     assert pass_days(service, mine[0], renewal, 7)["state"] == "in_force"
-    release = cut_of(service, agreement)
-    assert len(release.contributions) == 3
-    void = mine[0].propose("outcome.void", WHY, subject=first, ballots=1)["id"]
+    void = mine[0].make_void(renewal, 1, WHY)["id"]
     opened = pass_days(service, mine[0], void, 7)
     for one in mine:
         one.vote(opened, "yes")
     dies(service, lambda: pass_days(service, mine[0], void, 7))
-    assert mine[0].proposal(first)["state"] == "in_force"
+    assert mine[0].proposal(renewal)["state"] == "in_force"
     finished(service)
-    assert mine[0].proposal(first)["state"] == "voided" and cut_of(service, agreement).contributions == set()
+    assert mine[0].proposal(renewal)["state"] == "voided" and cut_of(service, agreement).contributions == set()
     service.runtime.jobs.run("deadline", void)
     assert mine[0].proposal(void)["state"] == "in_force", "counted after that, it is what was done"
-    assert mine[0].proposal(renewal)["until"] == service.clock.now().date().isoformat(), "to renew what is void renews nothing"
+    assert mine[0].proposal(first)["until"] == service.clock.now().date().isoformat(), "what was renewed ends with it"
     told = until(lambda: [json.loads(b64(token))["events"] for token in lab.sdk.poll().sets.values()])
-    assert told == [{"urn:sayso:event:outcome.voided": {"outcome": first}}], "also who holds what the renewal gave"
+    assert told == [{"urn:sayso:event:outcome.voided": {"outcome": renewal}}], "also who holds what was granted before"
+    [refusal] = get(service, f"/v1/refusals?lab={lab.id}").json()["items"]
+    assert (refusal["id"], refusal["request"]) == (void, mine[0].proposal(first)["request"])
