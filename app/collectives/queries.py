@@ -198,11 +198,17 @@ def voices(session: Session, row: Proposal, charter: dict[str, Any], now: dateti
             query = query.where(Membership.joined_at <= struck.since)
     found = []
     for one in session.exec(query):
-        if row.type.startswith(("licence.", "strike.", "effect.", "outcome.")) and one.interest is not None and one.interest == row.subject:
+        if works_for_it(row, one):
             continue
         locked = one.declared_at is not None and one.declared_at <= now - GROUP_LOCK
         found.append((one.member, one.declared if locked and one.declared in values else None))
     return found
+
+
+def works_for_it(row: Proposal, mine: Membership) -> bool:
+    """Whether a member says that they work for the lab which a proposal is about."""
+    about_a_lab = row.type.startswith(("licence.", "strike.", "effect.", "outcome."))
+    return about_a_lab and mine.interest is not None and mine.interest == row.subject
 
 
 def mandates_of(session: Session, membership: Membership, *, current: bool = False) -> list[Mandate]:

@@ -76,6 +76,8 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     elector = tag_of(session, runtime, row, mine.member)
     if elector is None:
         raise Forbidden("not_elector", "Who had a voice when the text was frozen can vote on it.")
+    if queries.works_for_it(row, mine):  # they said so since
+        raise Forbidden("not_elector", "Who works for the lab that it is about has no vote on it.")
     body = {
         "collective": collective, "proposal": row.id, "tag": elector.tag, "group": elector.declared, "choice": given.choice,
         "reasons": sorted(set(given.reasons)), "text_sha256": row.text_sha256,

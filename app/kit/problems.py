@@ -195,7 +195,7 @@ CODES: dict[str, str] = {
     "proposal_invalid": "The proposal lacks what its type needs, or has what it does not take.",
     "policy_not_narrower": "The policy allows something that the collective's policy in force does not.",
     "proposal_state": "The proposal is in another state.",
-    "not_elector": "This member was not of the electorate when it was fixed.",
+    "not_elector": "This member has no vote on the proposal.",
     "reasons_missing": "A no or a block gives its reasons.",
     "text_changed": "The text that is voted on is another than the one that was read.",
     "report_too_long": "A minority report has at most 2,000 words.",

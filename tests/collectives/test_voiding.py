@@ -50,6 +50,9 @@ def test_I14_an_outcome_is_void_where_somebody_who_voted_worked_for_the_lab(serv
     refuses("person_named", lambda: mine[1].amend(void, named))
     opened = [pass_days(service, mine[0], one["id"], days) for one, days in ((void, 7), (beside, 0))]
     refuses("not_elector", lambda: mine[4].vote(opened[0], "no", ["aim"]))
+    mine[3].declare(None, lab.id)
+    refuses("not_elector", lambda: mine[3].vote(opened[0], "no", ["aim"]))  # who says so after the freeze does not vote either
+    mine[3].declare(None)
     for one in opened:
         for member, choice in zip(mine, ("yes", "yes", "no", "abstain"), strict=False):
             member.vote(one, choice, ["evidence"])
