@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from app.collectives import queries, voiding
 from app.collectives.models import LabRefusal, OutcomeVoid
 from app.kit.db import read, write
-from tests.collectives.members import pass_days
+from tests.collectives.members import founded, pass_days
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.collectives.test_renewing import HALF, granted
 from tests.collectives.test_requests_decided import deciding, vote
@@ -58,6 +58,8 @@ def test_I14_an_outcome_is_void_where_somebody_who_voted_worked_for_the_lab(serv
             member.vote(one, choice, ["evidence"])
     done = [pass_days(service, mine[0], one["id"], days) for one, days in ((void, 7), (beside, 0))]
     assert [one["state"] for one in done] == ["in_force", "moot"], "by more than half, at once, and once"
+    for given in (first, void["id"]):
+        refuses("proposal_invalid", lambda given=given: mine[0].make_void(given, 1, WHY))  # it is void, or gave nobody anything
     assert cut_of(service, agreement).contributions == set(), "what was granted ends"
     found = mine[2].proposal(first)
     assert (found["state"], found["until"]) == ("voided", None) and "voided" in found["labels"]
@@ -115,7 +117,12 @@ def test_a_void_outcome_that_waited_for_its_appeal_gives_nothing_and_a_refusal_s
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     [thread] = lab.sdk.threads(asked.id)
     assert vote(service, mine, thread["thread"], "yes")["state"] == "appeal"
+    elsewhere = founded(mine[0]._person)
+    refuses("proposal_invalid", lambda: elsewhere.make_void(thread["thread"], 1, WHY))
     void = mine[0].propose("outcome.void", WHY, subject=thread["thread"], ballots=1)
+    other = mine[0].settle_amendment(void["id"], mine[1].amend(void, "One was paid by them.")["id"], accept=False)
+    alternative = mine[1].proposal(other["alternative"])
+    assert (alternative["about"], alternative["ballots"], alternative["type"]) == (thread["thread"], 1, "outcome.void")
     assert vote(service, mine, void["id"], "yes")["state"] == "in_force"
     assert until(lambda: (found := lab.sdk.asked(asked.id)).state == "refused" and found)
     assert pass_days(service, mine[0], thread["thread"], 30)["state"] == "voided", "it does not come into force"
