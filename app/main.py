@@ -83,6 +83,7 @@ from app.revocations import (
     recalls,
     replay,
     striking,
+    voided,
     webhooks,
 )  # fmt: skip
 from app.revocations.call_routes import router as calls
@@ -190,6 +191,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("asked", lambda proposal: review.take_up(runtime, proposal))
     runtime.jobs.handle("steward", lambda membership: terms.look(runtime, membership))
     runtime.jobs.handle("strike", lambda strike: striking.carry_out(runtime, strike))
+    runtime.jobs.handle("voided", lambda proposal: voided.tell_holders(runtime, proposal))
     runtime.jobs.handle("disputed", lambda proposal: disputing.publish(runtime, proposal))
     runtime.jobs.handle("campaign", lambda campaign: striking.resolve(runtime, campaign))
     runtime.parts["beside"] = beside.beside

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, select
 
-from app.collectives import deliberating, queries, threads
+from app.collectives import deliberating, queries, threads, voiding
 from app.collectives.models import Collective, Proposal
 from app.collectives.proposals import replace_text
 from app.collectives.service import Acting, keep_act, signed
@@ -28,7 +28,8 @@ def amend(
 ) -> str:
     """Propose another text, while it is discussed; gives the amendment's id.
 
-    Raises NotFound, Forbidden (no_voice_yet, not_proposer), Conflict (thread_frozen, text_changed, thread_full) or TooMany (load_spent).
+    Raises NotFound, Forbidden (no_voice_yet, not_proposer), Conflict (thread_frozen, text_changed, thread_full), Invalid (person_named) or
+    TooMany (load_spent).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     threads.still_open(at.row, now)
@@ -36,6 +37,8 @@ def amend(
         raise Forbidden("not_proposer", "A lab's request is answered and not amended: say in a statement what it lacks.")
     if base_sha256 != at.row.text_sha256 or sha256_hex(text.encode()) == base_sha256:
         raise Conflict("text_changed", "Read the text again, send the digest of what you read, and another text than that.")
+    if at.row.type == "outcome.void":
+        voiding.names_nobody(text)  # it becomes a proposal's text, which nobody can hide
     deliberating.may_ask(session, who, collective, queries.charter(session, collective, at.row.charter_n), now)
     if len(waiting(session, proposal)) >= MOST:
         raise Conflict("thread_full", f"At most {MOST} amendments wait at a time; open a proposal instead.")
@@ -123,8 +126,8 @@ def become(session: Session, runtime: Runtime, collective: Collective, row: Prop
     made = Proposal(
         id=random_id("proposal"), collective_id=collective.id, type=row.type, author=one.author, charter_n=collective.charter_n, text=found[1],
         text_sha256=sha256_hex(found[1].encode()), policy_id=row.policy_id, charter=row.charter, subject=row.subject, measured=row.measured,
-        strike=row.strike, alternative_to=row.id, state="discussion", opened_at=now, freeze_at=freeze, close_at=close,
-        appeal_until=close + timedelta(days=charter["appeal_days"]),
+        strike=row.strike, about=row.about, ballots=row.ballots, alternative_to=row.id, state="discussion",
+        opened_at=now, freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
     )  # fmt: skip
     session.add(made)
     session.flush()

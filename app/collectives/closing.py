@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import moderating, queries, threads
-from app.collectives.models import Collective, Membership, MinorityReport, OutcomeRow, Proposal
+from app.collectives.models import Collective, Membership, MinorityReport, OutcomeRow, OutcomeVoid, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof, signed
 from app.collectives.thread_models import (
     Amendment,
@@ -241,14 +241,15 @@ def appeal_of(session: Session, note: str) -> NoteAppeal | None:
 
 
 def labels(session: Session, row: Proposal, now: datetime) -> list[str]:
-    """What is to be said of an outcome beside its verdict, worked out from what there is: `unanswered`, `no-closure-note`,
-    `closed-from-outside`, `appealed`, `note-struck`."""
+    """What is to be said of an outcome beside its verdict, worked out from what there is: `voided`, `unanswered`,
+    `no-closure-note`, `closed-from-outside`, `appealed`, `note-struck`."""
     if session.get(OutcomeRow, row.id) is None:
         return []
     thread, written = session.get(ProposalThread, row.id), notes(session, row.id)
     standing = next((note for note in written if note.state == "stands"), None)
     appealed = None if standing is None else appeal_of(session, standing.id)
     holds = {
+        "voided": session.get(OutcomeVoid, row.id) is not None,
         "unanswered": thread is not None and thread.unanswered > 0,
         "no-closure-note": standing is None and now >= row.appeal_until - threads.TO_APPEAL,
         "closed-from-outside": standing is not None and standing.outside is not None,
@@ -262,6 +263,11 @@ def appealed(session: Session, outcomes: Iterable[str]) -> set[str]:
     """Those of these outcomes whose note is appealed, and nobody has decided: they are contested meanwhile."""
     query = select(NoteAppeal.proposal_id).where(NoteAppeal.proposal_id.in_(list(outcomes)), NoteAppeal.state.in_(WAITING))  # type: ignore[attr-defined]
     return set(session.exec(query))
+
+
+def voided(session: Session, outcomes: Iterable[str]) -> set[str]:
+    """Those of these outcomes that a later one made void: they are contested for good."""
+    return set(session.exec(select(OutcomeVoid.proposal_id).where(OutcomeVoid.proposal_id.in_(list(outcomes)))))  # type: ignore[attr-defined]
 
 
 def may_be_closed(session: Session, row: Proposal, now: datetime) -> bool:

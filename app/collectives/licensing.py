@@ -21,7 +21,7 @@ from app.consents.models import Narrowing
 from app.core.canonical import canonical, sha256_hex
 from app.core.thread import COMMENTS, LAB_COMMENTS
 from app.kit.db import Instant, for_update, insert_or_ignore
-from app.kit.errors import Conflict, NotFound, TooMany
+from app.kit.errors import Conflict, Invalid, NotFound, TooMany
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -32,7 +32,7 @@ AGAIN = timedelta(days=90)
 """How soon a collective is asked for the same use again."""
 SPARE = timedelta(days=30)
 """How much longer than planned a request waits for a decision that was put off."""
-_OVER = ("in_force", "failed", "lapsed", "void", "moot")
+_OVER = ("in_force", "failed", "lapsed", "void", "moot", "voided")
 _USES = LabUse.__table__  # type: ignore[attr-defined]
 
 
@@ -161,6 +161,59 @@ def set_refusal(
     session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
     session.flush()
     return True
+
+
+def granted(session: Session, collective: str, today: date) -> list[LabUse]:
+    """What labs are granted on a day, the first to end first."""
+    query = select(LabUse).where(LabUse.collective_id == collective, LabUse.outcome != None, LabUse.until > today)  # type: ignore[operator]
+    return list(session.exec(query.order_by(LabUse.until, LabUse.proposal_id)))  # type: ignore[arg-type]
+
+
+def holds_until(session: Session, row: Proposal, charter: dict[str, Any]) -> date | None:
+    """Before which day a use is granted by a proposal, or renewed; the earliest such day while that is open. None where nothing is granted."""
+    if row.type not in ("licence.use", "licence.renew"):
+        return None
+    if row.state not in _OVER:
+        return row.appeal_until.date() + queries.life(charter, row.type)
+    found = session.exec(select(LabUse).where(LabUse.proposal_id == (row.about or row.id))).first() if row.state == "in_force" else None
+    return None if found is None else found.until
+
+
+def to_renew(session: Session, collective: str, outcome: str | None, in_force_at: datetime, now: datetime) -> LabUse:
+    """What is to be renewed by a vote that is in force at `in_force_at`, by the proposal that granted it, or renewed it last.
+
+    Raises Invalid (proposal_invalid) or Conflict (renewal_late).
+    """
+    found = next((one for one in granted(session, collective, now.date()) if outcome in (one.proposal_id, one.outcome)), None)
+    if found is None:
+        raise Invalid("proposal_invalid", "As `subject`, give the proposal by which a lab was granted a use that it still has.", takes=["subject"])
+    if found.until is not None and found.until <= in_force_at.date():
+        raise Conflict("renewal_late", "Let it end; the lab can ask for it anew.", until=found.until.isoformat())
+    return found
+
+
+def renew(session: Session, collective: Collective, row: Proposal, until: date, now: datetime) -> bool:
+    """Move the end of a use that is granted, the collective and the proposal held: the same lab and the same use, and only to a later day.
+    Whether there was anything to be renewed."""
+    query = select(LabUse).where(LabUse.collective_id == collective.id, LabUse.proposal_id == row.about, LabUse.outcome != None)
+    found = session.exec(for_update(query, session).execution_options(populate_existing=True)).first()
+    if found is None or found.until is None or not now.date() < found.until < until:
+        return False
+    found.outcome, found.until = row.id, until
+    session.add(found)
+    session.flush()
+    body = {
+        "name": collective.name if collective.listed else None, "lab_id": row.subject, "renewed": row.about, "outcome": row.id,
+        "until": until.isoformat(),
+    }  # fmt: skip
+    log.append(session, [log.institutional("collective.use-renewed", collective.id, body, now)], now)
+    return True
+
+
+def end(session: Session, collective: str, proposal: str, now: datetime) -> None:
+    """End for good what a proposal granted, however often it was renewed: what was to come of it after today does not."""
+    ending = sa.update(LabUse).where(LabUse.collective_id == collective, LabUse.proposal_id == proposal, LabUse.until > now.date())  # type: ignore[arg-type,operator]
+    session.execute(ending.values(until=now.date()))
 
 
 # -- the lab in its own thread ----------------------------------------------------------------------------------------

@@ -155,6 +155,10 @@ class Proposal(SQLModel, table=True):
     subject: str | None = Field(default=None, sa_type=IdType)
     alternative_to: str | None = Field(default=None, sa_type=IdType)
     """The proposal whose author did not accept this text."""
+    about: str | None = Field(default=None, sa_type=IdType)
+    """The proposal whose outcome it is about: that granted what is to be renewed, or is to be made void."""
+    ballots: int | None = None
+    """Of what is to be made void: how many ballots are said to be of people who work for the lab and had not said so."""
     request_id: str | None = Field(default=None, sa_type=IdType)
     """The lab's request that it is about: who asked reads this thread, and can speak in it."""
     strike: bytes | None = None
@@ -216,6 +220,17 @@ class OutcomeRow(SQLModel, table=True):
     at: datetime = Field(sa_type=Instant)
 
 
+class OutcomeVoid(SQLModel, table=True):
+    """That an outcome was made void by a later one (`voided_by`, its proposal). Never changed."""
+
+    __tablename__ = "outcome_void"
+
+    proposal_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="proposal.id")
+    voided_by: str = Field(sa_type=IdType)
+    log_index: int = Field(sa_type=sa.BigInteger)
+    at: datetime = Field(sa_type=Instant)
+
+
 class MinorityReport(SQLModel, table=True):
     """That somebody dissented, by the digest of the text; never changed. `kind` is `report` (on an outcome, while its appeal runs) or
     `objection` (to a proposal, until its ballot closes)."""
@@ -252,7 +267,8 @@ class LabRefusal(SQLModel, table=True):
 
 
 class LabUse(SQLModel, table=True):
-    """A use that a lab asked a collective for: the proposal of last time, and where it was granted the outcome, before `until`."""
+    """A use that a lab asked a collective for: the proposal of last time, and where it was granted the outcome, before `until`. Where that
+    was renewed `outcome` is the last renewal, and `proposal_id` stays."""
 
     __tablename__ = "lab_use"
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import deliberating, electorate, queries, strikes, terms
+from app.collectives import deliberating, electorate, licensing, queries, strikes, terms, voiding
 from app.collectives.binding import upheld
 from app.collectives.models import (
     Collective,
@@ -42,7 +42,7 @@ URGENT = ("strike.call", "licence.recall")
 TAKES = {
     "policy.adopt": {"policy"}, "policy.narrow": {"policy"}, "charter.amend": {"charter"}, "steward.elect": {"subject"},
     "steward.remove": {"subject"}, "licence.grant": {"subject"}, "licence.recall": {"subject"}, "strike.call": {"strike"}, "strike.end": {"subject"},
-    "effect.dispute": {"measured"},
+    "effect.dispute": {"measured"}, "licence.renew": {"subject"}, "outcome.void": {"subject", "ballots"},
 }  # fmt: skip
 
 
@@ -52,12 +52,12 @@ def propose(
     """Put a text to decision; gives the proposal's id. Any member with a voice can, and a steward.
 
     Raises NotFound, Forbidden (no_voice_yet), TooMany (load_spent) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid,
-    strike_invalid, not_urgent).
+    strike_invalid, not_urgent, person_named) or Conflict (renewal_late, outcome_final).
     """
     person = acting(session, runtime, who)
     row, mine = queries.member(session, collective, who, lock=True)
     queries.with_voice(mine, now)
-    brought = {name for name in ("policy", "charter", "subject", "strike", "measured") if getattr(given, name) is not None}
+    brought = {name for name in ("policy", "charter", "subject", "strike", "measured", "ballots") if getattr(given, name) is not None}
     if brought != TAKES[given.type]:
         raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(TAKES[given.type]))
     if given.type == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
@@ -69,7 +69,7 @@ def propose(
         raise Invalid("proposal_invalid", "As `subject`, give the pseudonym of a member who is no steward, or not for long.", takes=["subject"])
     if given.urgent_hours is not None and not (given.type in URGENT or (given.type == "steward.elect" and not terms.in_office(session, collective))):
         raise Invalid("not_urgent", "Leave `urgent_hours` out; the charter's days hold.", urgent=[*URGENT, "steward.elect"])
-    if given.type.startswith("licence.") and not _about_a_lab(session, collective, given.type, given.subject):
+    if given.type in ("licence.grant", "licence.recall") and not _about_a_lab(session, collective, given.type, given.subject):
         raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
     disputed = None if given.measured is None else _lab_reporting(session, row, given.measured.report)
     if given.charter is not None and (given.charter.requests == "decide") != row.decides:
@@ -79,12 +79,19 @@ def propose(
     urgent = None if given.urgent_hours is None else timedelta(hours=given.urgent_hours)
     freeze = queries.planned_freeze(charter, given.type, now, given.urgent_hours)
     close = freeze + (urgent or timedelta(days=charter["ballot_days"]))
-    strike, subject = None, given.subject
+    strike, subject, about, appeal_until = None, given.subject, None, close + timedelta(days=charter["appeal_days"])
     if given.strike is not None:
         strike, subject = strikes.terms_of(session, collective, given.strike, close, now), given.strike.lab
     elif given.type == "strike.end":
         strike = strikes.to_end(session, collective, given.subject, now)
         subject = strikes.read_terms(strike)["lab"]
+    elif given.type == "licence.renew":
+        renewed = licensing.to_renew(session, collective, given.subject, appeal_until, now)
+        about, subject = renewed.proposal_id, renewed.lab_id
+    elif given.ballots is not None:
+        voiding.names_nobody(given.text)
+        target = voiding.to_void(session, collective, given.subject, given.ballots, now)
+        about, subject = target.id, target.subject
     text_sha256 = sha256_hex(given.text.encode())
     new_charter = None if given.charter is None else charter_bytes(given.charter)
     measured = None if given.measured is None else canonical(given.measured.model_dump(by_alias=True))
@@ -95,13 +102,13 @@ def propose(
     said |= {} if strike is None else {"strike": strikes.read_terms(strike)}
     said |= {} if urgent is None else {"urgent_hours": given.urgent_hours}
     said |= {} if measured is None else {"measured_sha256": sha256_hex(measured)}
+    said |= {} if given.ballots is None else {"ballots": given.ballots}
     proven = proof(session, runtime, who, given.type, said, now)
     proposal = Proposal(
         id=random_id("proposal"), collective_id=collective, type=given.type, author=mine.member, charter_n=row.charter_n, text=given.text,
         text_sha256=text_sha256, policy_id=None if policy is None else policy.id,
         charter=new_charter, subject=disputed or subject, strike=strike, urgent_hours=given.urgent_hours, measured=measured, state="discussion",
-        opened_at=now,
-        freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
+        about=about, ballots=given.ballots, opened_at=now, freeze_at=freeze, close_at=close, appeal_until=appeal_until,
     )  # fmt: skip
     session.add(proposal)
     session.flush()
@@ -134,7 +141,8 @@ def _about_a_lab(session: Session, collective: str, kind: str, lab: str | None) 
 
 
 def amend(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, text: str, *, now: datetime) -> str:
-    """Replace the text, while it is discussed: its author alone. Raises NotFound, Forbidden (receipt_scope) or Conflict (proposal_state)."""
+    """Replace the text, while it is discussed: its author alone. Raises NotFound, Forbidden (receipt_scope), Conflict (proposal_state)
+    or Invalid (person_named)."""
     person = acting(session, runtime, who)
     _, mine = queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal_id, lock=True)
@@ -153,7 +161,9 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
 
 def replace_text(session: Session, row: Proposal, text: str) -> None:
     """Change the text of a proposal whose row is held. A round is an answer to an objection that stands: whoever could count empty ones
-    would soon outvote every objection."""
+    would soon outvote every objection. Raises Invalid (person_named)."""
+    if row.type == "outcome.void":
+        voiding.names_nobody(text)
     digest = sha256_hex(text.encode())
     if digest != row.text_sha256:
         row.rounds += queries.unanswered(session, row)

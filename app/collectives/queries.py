@@ -35,6 +35,7 @@ FEWEST = 10
 GROUP_LOCK = timedelta(days=7)
 """How long before a ballot a declared group must have stood to count in it."""
 MONTH = timedelta(days=30)
+_CONSENT_LIFE = timedelta(days=180)
 _UNKNOWN = "Look at the id; it must be of a collective that you belong to, or a public one."
 
 
@@ -170,6 +171,13 @@ def rules_of(charter: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return found
 
 
+def life(charter: dict[str, Any], kind: str) -> timedelta:
+    """How long what is decided holds before it is to be decided anew: as the charter says, and by consent for half a year at the most."""
+    found = timedelta(days=charter["review_days"])
+    by_consent = any(rule["rule"] == "consent" for rule in rules_of(charter, kind))
+    return min(found, _CONSENT_LIFE) if by_consent else found
+
+
 def planned_freeze(charter: dict[str, Any], kind: str, opened_at: datetime, urgent_hours: int | None = None) -> datetime:
     """When the text of a proposal is to be frozen, unless it is put off: what binds longer is discussed twice as long."""
     if urgent_hours is not None:
@@ -201,11 +209,17 @@ def voices(session: Session, row: Proposal, charter: dict[str, Any], now: dateti
             query = query.where(Membership.joined_at <= struck.since)
     found = []
     for one in session.exec(query):
-        if row.type.startswith(("licence.", "strike.", "effect.")) and one.interest is not None and one.interest == row.subject:
+        if works_for_it(row, one):
             continue
         locked = one.declared_at is not None and one.declared_at <= now - GROUP_LOCK
         found.append((one.member, one.declared if locked and one.declared in values else None))
     return found
+
+
+def works_for_it(row: Proposal, mine: Membership) -> bool:
+    """Whether a member says that they work for the lab which a proposal is about."""
+    about_a_lab = row.type.startswith(("licence.", "strike.", "effect.", "outcome."))
+    return about_a_lab and mine.interest is not None and mine.interest == row.subject
 
 
 def mandates_of(session: Session, membership: Membership, *, current: bool = False) -> list[Mandate]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import closing, threads
-from app.collectives.models import Collective, LabRefusal, Proposal, Refusal, RefusalReply
+from app.collectives.models import Collective, LabRefusal, OutcomeVoid, Proposal, Refusal, RefusalReply
 from app.collectives.thread_models import ClosureNote, Words
 from app.core.thread import HIDING
 from app.kit.db import for_update
@@ -47,6 +47,7 @@ def note(session: Session, collective: Collective, row: Proposal, now: datetime)
     A collective that is not public gives no reasons in public, and is answered none."""
     if not collective.listed or row.subject is None:
         return
+    request = row.request_id
     if row.type == "licence.use" and row.state != "in_force":
         body = {
             "name": collective.name, "lab": session.get_one(Lab, row.subject).legal_name, "lab_id": row.subject, "request": row.request_id,
@@ -59,9 +60,13 @@ def note(session: Session, collective: Collective, row: Proposal, now: datetime)
         if found.log_index is None:
             return  # by a version that did not keep it
         index = found.log_index
+    elif row.type == "outcome.void" and row.state == "in_force":
+        index = session.get_one(OutcomeVoid, row.about).log_index
+        target = session.get_one(Proposal, row.about)
+        request = session.get_one(Proposal, target.about or target.id).request_id  # what was asked for, also where that had been renewed
     else:
         return
-    session.add(Refusal(proposal_id=row.id, collective_id=collective.id, lab_id=row.subject, request_id=row.request_id, at=now, log_index=index))
+    session.add(Refusal(proposal_id=row.id, collective_id=collective.id, lab_id=row.subject, request_id=request, at=now, log_index=index))
     session.flush()
 
 

@@ -10,6 +10,7 @@ from sqlmodel import Session
 from app.collectives import (
     closing,
     eligibility,
+    licensing,
     petitioning,
     proposals,
     queries,
@@ -266,6 +267,8 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal, *, alone: bool 
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
         electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
         thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),
+        about=row.about, ballots=row.ballots, voided=telling.voided(session, row),
+        until=licensing.holds_until(session, row, queries.charter(session, row.collective_id, row.charter_n)),
         alternative_to=row.alternative_to, request=row.request_id, urgent_hours=row.urgent_hours, petition=signed, petition_needed=needed,
         strike=None if row.strike is None else StrikeTerms(**{name: strikes.read_terms(row.strike).get(name) for name in StrikeTerms.model_fields}),
     )  # fmt: skip

@@ -192,11 +192,13 @@ class ProposeIn(In):
     for steward.elect and steward.remove, the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes
     such a refusal back), and the strike's id for strike.end; `measured` for effect.dispute, by which the collective answers a lab's use report,
     and the text is what it says beside. `urgent_hours`: how long discussion and ballot take each, in place of the charter's days; for
-    strike.call and licence.recall, and for steward.elect while nobody is in office."""
+    strike.call and licence.recall, and for steward.elect while nobody is in office. Of licence.renew and outcome.void `subject` is the proposal
+    by which a lab was granted something: it is to hold longer, or to be made void, because of so many `ballots` of people who work for the lab
+    and had not said so. The text says why, and of nobody who."""
 
     type: Literal[
         "policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.elect", "steward.remove", "strike.call",
-        "strike.end", "effect.dispute",
+        "strike.end", "effect.dispute", "licence.renew", "outcome.void",
     ]  # fmt: skip
     text: Text
     policy: PolicyChoice | None = None
@@ -205,10 +207,20 @@ class ProposeIn(In):
     subject: Annotated[str, StringConstraints(max_length=40, pattern=NO_NUL)] | None = None
     strike: StrikeIn | None = None
     urgent_hours: Annotated[int, Field(ge=24, le=168)] | None = None
+    ballots: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class AmendIn(In):
     text: Text
+
+
+class VoidedOut(Out):
+    """By which proposal an outcome was made void, when, and because of what: its text."""
+
+    by: str
+    at: Time
+    because: str
+    log_index: int
 
 
 class ProposalOut(Out):
@@ -242,6 +254,12 @@ class ProposalOut(Out):
     """While it is discussed: how many want it put to the vote, who proposed it among them. Null in a list: it is counted for one alone."""
     petition_needed: int | None
     """How many that takes: to remove a steward at all, and for anything else to be voted on although the month's ballots are used up."""
+    about: str | None
+    """The proposal by which a lab was granted what is to be renewed, or made void. `subject` is then the lab."""
+    ballots: int | None
+    until: date | None
+    """Of what granted a lab a use, or would renew one: until before which day. It is the earliest day while that is open."""
+    voided: VoidedOut | None
 
 
 class PetitionOut(Out):
@@ -284,7 +302,7 @@ class OutcomeFile(Out):
     minority_reports: list[str]
     """Digests, sorted: what an offer that rests on this outcome lists."""
     labels: list[str]
-    """`unanswered`, `no-closure-note`, `closed-from-outside`, `appealed`, `note-struck`: as of now."""
+    """`voided`, `unanswered`, `no-closure-note`, `closed-from-outside`, `appealed`, `note-struck`: as of now."""
 
 
 class ReportIn(In):

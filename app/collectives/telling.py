@@ -5,9 +5,9 @@ from collections.abc import Collection
 from sqlmodel import Session, select
 
 from app.collectives import closing, moderating, proposals, queries, threads, weighing
-from app.collectives.models import Proposal
+from app.collectives.models import OutcomeVoid, Proposal
 from app.collectives.queries import Acting
-from app.collectives.schemas import OutcomeFile
+from app.collectives.schemas import OutcomeFile, VoidedOut
 from app.collectives.thread_models import (
     Amendment,
     Comment,
@@ -162,6 +162,15 @@ def notes(session: Session, runtime: Runtime, collective: str, proposal: str, re
 def note_appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
     """The appeal of a closure note."""
     return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, hidden=row.hidden, decide_by=row.decide_by)
+
+
+def voided(session: Session, row: Proposal) -> VoidedOut | None:
+    """By what an outcome was made void, where it was."""
+    found = session.get(OutcomeVoid, row.id)
+    if found is None:
+        return None
+    by = session.get(Proposal, found.voided_by)  # not there where it was done from the journal after a restore
+    return VoidedOut(by=found.voided_by, at=found.at, because="" if by is None else by.text, log_index=found.log_index)
 
 
 def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFile:

@@ -24,6 +24,7 @@ from app.collectives import (
     strikes,
     terms,
     threads,
+    voiding,
 )
 from app.collectives.electorate import ballot_key, tag, tag_of
 from app.collectives.models import (
@@ -53,7 +54,6 @@ from app.log import service as log
 from app.log.models import LogEntry
 
 _ENTRY = LogEntry.__table__  # type: ignore[attr-defined]
-_CONSENT_LIFE = timedelta(days=180)
 GONE = b""
 """What stands where a ballot's opening was."""
 
@@ -76,6 +76,8 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     elector = tag_of(session, runtime, row, mine.member)
     if elector is None:
         raise Forbidden("not_elector", "Who had a voice when the text was frozen can vote on it.")
+    if queries.works_for_it(row, mine):  # they said so since
+        raise Forbidden("not_elector", "Who works for the lab that it is about has no vote on it.")
     body = {
         "collective": collective, "proposal": row.id, "tag": elector.tag, "group": elector.declared, "choice": given.choice,
         "reasons": sorted(set(given.reasons)), "text_sha256": row.text_sha256,
@@ -204,6 +206,8 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     cast = session.exec(select(BallotRow).where(BallotRow.proposal_id == row.id).order_by(BallotRow.log_index)).all()  # type: ignore[arg-type]
     if row.type == "steward.remove":
         proposals.steward(session, collective.id, row.subject)  # locked before the head, as everywhere
+    elif row.type in ("licence.recall", "outcome.void"):
+        voiding.hold(session, row)
     size = log.lock_head(session)
     opened_index = session.execute(sa.select(Proposal.opened_index).where(Proposal.id == row.id)).scalar_one()  # type: ignore[call-overload]
     if not _whole(session, row, int(opened_index)):
@@ -293,9 +297,7 @@ def _bind(session: Session, runtime: Runtime, collective: Collective, row: Propo
 def _effect(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> bool:
     """Do what was decided; whether there was anything to do, or it was done by this very decision before."""
     charter = queries.charter(session, collective.id, row.charter_n)
-    life = timedelta(days=charter["review_days"])
-    if any(rule["rule"] == "consent" for rule in queries.rules_of(charter, row.type)):
-        life = min(life, _CONSENT_LIFE)
+    life = queries.life(charter, row.type)
     if row.type in ("policy.adopt", "policy.narrow"):
         assert row.policy_id is not None
         book: PolicyBook = runtime.parts["policies"]
@@ -320,6 +322,10 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
         if session.get(LabRefusal, (collective.id, row.subject)) is not None:
             return False  # the lab was refused altogether since: a yes of before does not outlast that
         licensing.grant(session, collective, row, now.date() + life, now)
+    elif row.type == "licence.renew":
+        return licensing.renew(session, collective, row, now.date() + life, now)
+    elif row.type == "outcome.void":
+        return voiding.bring_about(session, runtime, collective, row, now)
     elif row.type in ("licence.grant", "licence.recall"):
         return licensing.set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
     elif row.type == "effect.dispute":

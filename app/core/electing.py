@@ -135,12 +135,12 @@ _REFUSE: Rules = [{"rule": "majority"}]
 TYPES: dict[str, Rules] = {
     "policy.adopt": _WIDEN, "policy.narrow": _REFUSE, "licence.use": GRANT, "licence.grant": GRANT, "licence.renew": GRANT, "licence.recall": _REFUSE,
     "charter.amend": [{"rule": "absolute"}, {"rule": "bridging"}], "steward.elect": _REFUSE, "steward.remove": _REFUSE,
-    "strike.call": _REFUSE, "strike.end": _REFUSE, "effect.dispute": _REFUSE,
+    "strike.call": _REFUSE, "strike.end": _REFUSE, "effect.dispute": _REFUSE, "outcome.void": _REFUSE,
 }  # fmt: skip
 """Decision types with their default rules; a charter of before a type was there is taken to have these. What grants asks for more than
 what refuses: two thirds and every counted group against a bare majority; a third of the votes stops any grant."""
 GRANTS = ("policy.adopt", "licence.use", "licence.grant", "licence.renew", "charter.amend")
-REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call")
+REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call", "outcome.void")
 
 
 def decisions(given: Any) -> dict[str, Rules]:

@@ -23,7 +23,7 @@ KINDS = {
     "reports": ("report.", "use.", "compensation."),
     "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal."),
     "operator": ("admin.", "key."),
-    "refusals": ("request.refused", "collective.lab-refused", "collective.use-refused", "refusal."),
+    "refusals": ("request.refused", "collective.lab-refused", "collective.use-refused", "collective.outcome-voided", "refusal."),
 }  # fmt: skip
 """What can be chosen, and the acts it stands for by how their types begin."""
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])\Z")

@@ -1,9 +1,10 @@
 """Labels of releases: what is to be said of one after its manifest was signed. Each is a leaf of its own, and stays.
 
-`contested` where a decision of a collective that its records rest on was, or where its closure note is appealed (computed, and never typed;
-it is lifted once that is decided), `dissent` where somebody filed a minority report on one, `objection` where somebody who gave a record in
-it had objected before the cut. They are added by a job that the cut and the report queue, so that neither waits for the other. An objection
-labels no release of before it: a label that follows a person's act by a second would tell which release they are in.
+`contested` where a decision of a collective that its records rest on was, or was made void since, or where its closure note is appealed
+(computed, and never typed; it is lifted once that is decided), `dissent` where somebody filed a minority report on one, `objection` where
+somebody who gave a record in it had objected before the cut. They are added by a job that the cut and the report queue, so that neither
+waits for the other. An objection labels no release of before it: a label that follows a person's act by a second would tell which release
+they are in.
 """
 
 from collections import defaultdict
@@ -70,7 +71,7 @@ def of_outcomes(session: Session, outcomes: Iterable[str]) -> tuple[str, ...]:
     """What is to be said now of a record that rests on these outcomes: `contested`, `dissent`, both or neither."""
     asked = list(outcomes)
     contested = select(OutcomeRow.proposal_id).where(OutcomeRow.proposal_id.in_(asked), OutcomeRow.contested).limit(1)  # type: ignore[attr-defined,arg-type]
-    is_contested = session.exec(contested).first() is not None or bool(closing.appealed(session, asked))
+    is_contested = session.exec(contested).first() is not None or bool(closing.appealed(session, asked) or closing.voided(session, asked))
     holds = {"contested": is_contested, "dissent": bool(proposals.reports(session, asked))}
     return tuple(code for code, found in holds.items() if found)
 

@@ -59,6 +59,8 @@ def token(session: Session, runtime: Runtime, row: SecurityEvent) -> str:
     elif row.type.startswith("strike."):
         strike = session.get_one(Strike, row.what)
         told = {"strike": strike.id, "kind": strike.kind} | ({} if strike.until is None else {"until": rfc3339(strike.until)})
+    elif row.type == "outcome.voided":
+        told = {"outcome": row.what}
     else:
         told |= {"address": f"{runtime.settings.public_url}/v1/agreements/{agreement}/duties"}
     claims = {

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session
 
-from app.collectives import licensing, strikes
+from app.collectives import licensing, strikes, voiding
 from app.collectives import service as collectives
-from app.collectives.models import LabRefusal
+from app.collectives.models import LabRefusal, OutcomeVoid, Proposal
 from app.collectives.models import Strike as CalledStrike
 from app.collectives.queries import collective_of
 from app.collectives.schemas import MandateIn
@@ -290,6 +290,16 @@ def _strike_end(session: Session, runtime: Runtime, line: Line, policy: StoredPo
     return strikes.end(session, runtime, row, line["strike"], line["outcome"], now=now, act=line["act"])
 
 
+def _void(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    row = collective_of(session, line["collective"], lock=True)
+    query = sa.select(Proposal).where(Proposal.id == line["voided"])  # type: ignore[arg-type]
+    target = session.execute(for_update(query, session).execution_options(populate_existing=True)).scalar_one_or_none()
+    if target is None or session.get(OutcomeVoid, target.id) is not None:
+        return False
+    voiding.make_void(session, runtime, row, target, line["outcome"], now=now, act=line["act"])
+    return True
+
+
 def _unobject(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     holder = Holder(line["contributor"], None)
     objecting.withdraw(session, runtime, holder, line["contribution"], line["objection"], now=now, act=line["act"])
@@ -299,5 +309,5 @@ def _unobject(session: Session, runtime: Runtime, line: Line, policy: StoredPoli
 _ACTS: dict[str, Callable[[Session, Runtime, Line, StoredPolicy | None, datetime], bool]] = {
     "withdraw": _withdraw, "scope": _scope, "erase": _erase, "floor": _floor, "key": _key, "lab-block": _lab_block,
     "mandate": _mandate, "mandate-end": _mandate_end, "leave": _leave, "collective-policy": _collective_policy,
-    "lab-refusal": _lab_refusal, "unobject": _unobject, "strike": _strike, "strike-end": _strike_end,
+    "lab-refusal": _lab_refusal, "unobject": _unobject, "strike": _strike, "strike-end": _strike_end, "void": _void,
 }  # fmt: skip

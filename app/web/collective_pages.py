@@ -100,6 +100,9 @@ ADVICE = {
     "eligibility_missing": "Ask a platform that you give to for a code.", "group_unknown": "Go back and choose your part from the list.",
     "strike_invalid": "Go back and look at whom it is against, and at the day. The pledges must outlast the vote, "
     "and no other strike may run against the same.",
+    "outcome_final": "Propose to refuse the lab: that can be done at any time.",
+    "renewal_late": "Let it end; the lab can ask for it anew.",
+    "person_named": "Go back and take the name out. Say how many votes are meant.",
     "not_urgent": "Go back and leave out that it is urgent.", "divert_too_many": "Pledge with receipts of single things instead.",
     "campaign_invalid": "Go back and look at whom it is against, what it does, and the days. Only a break has a second day, after the first.",
 }  # fmt: skip

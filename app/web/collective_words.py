@@ -16,12 +16,14 @@ TYPES = {
     "licence.recall": say("Refuse a lab"), "licence.grant": say("Let a lab in again"), "licence.use": say("Answer what a lab asks for"),
     "steward.elect": say("Choose a steward"), "steward.remove": say("End a steward’s time"), "strike.call": say("Call a strike"),
     "strike.end": say("End a strike"), "effect.dispute": say("Say that a lab measured wrong"),
+    "licence.renew": say("Let a lab go on with a use"), "outcome.void": say("Make a yes to a lab void"),
 }  # fmt: skip
 """By type of the proposal."""
 STATES = {
     "discussion": say("is talked over"), "ballot": say("is voted on"), "appeal": say("was passed, and waits until appeals are over"),
     "in_force": say("was passed, and holds"), "failed": say("was not passed"), "lapsed": say("fell: too few voted"),
     "void": say("is void: its text was changed"), "moot": say("was passed, but changes nothing"),
+    "voided": say("was passed, and was made void since"),
 }  # fmt: skip
 VERDICTS = {"passed": say("passed"), "failed": say("not passed"), "lapsed": say("fell, since too few voted"), "void": say("void")}
 CHOICES = {

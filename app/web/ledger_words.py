@@ -24,7 +24,8 @@ DECISIONS = {
     "licence.use": say("what a lab asks for"),
     "licence.grant": say("to let a lab in again"), "licence.recall": say("to refuse a lab"), "steward.elect": say("a new steward"),
     "steward.remove": say("one steward less"), "strike.call": say("a strike"), "strike.end": say("the end of a strike"),
-    "effect.dispute": say("to say that a lab measured wrong"),
+    "effect.dispute": say("to say that a lab measured wrong"), "licence.renew": say("to let a lab go on with a use"),
+    "outcome.void": say("to make a yes to a lab void"),
 }  # fmt: skip
 assert set(DECISIONS) == set(TYPES)
 VERDICTS = {
@@ -69,6 +70,12 @@ def _decided(act: dict[str, Any]) -> list[Said]:
     return said + ([say("It is contested.")] if act.get("contested") else [])
 
 
+def _voided(act: dict[str, Any]) -> list[Said]:
+    about = DECISIONS.get(act.get("decision", ""))
+    said = [say("An earlier vote is void: %(about)s.", about=about)] if about is not None else []
+    return [*said, say("It is said that people who work for the lab had a vote and did not say so."), *_group(act)]
+
+
 def _campaign(act: dict[str, Any]) -> list[Said]:
     said = [STRIKES[act["action"]]] if act.get("action") in STRIKES else []
     if act.get("purpose") in PURPOSES:
@@ -105,6 +112,7 @@ _TOLD: dict[str, Callable[[dict[str, Any]], list[Said]]] = {
     "request.offered": _use, "request.in-review": _use, "request.refused": _refused, "agreement.signed": _signed, "release.cut": _records,
     "label.added": _label, "recall.opened": _records, "recall.overdue": _late, "collective.lab-refused": _group, "collective.lab-readmitted": _group,
     "collective.use-granted": lambda act: [*_group(act), *_until(act)], "collective.policy-set": lambda act: [*_group(act), *_until(act)],
+    "collective.use-renewed": lambda act: [*_group(act), *_until(act)], "collective.outcome-voided": _voided,
     "outcome.decided": lambda act: [*_decided(act), *_group(act)], "campaign.reached": _campaign, "campaign.not-reached": _campaign,
     "thread.hidden": _hidden,
 }  # fmt: skip

@@ -41,6 +41,7 @@ ACTS: dict[str, Said] = {
     "admin.ingest-key-revoked": say("admin ingest key revoked"), "admin.ingest-key-secret-set": say("admin ingest key secret set"),
     "admin.site-key-added": say("admin site key added"), "admin.site-key-revoked": say("admin site key revoked"),
     "alternative.opened": say("alternative opened"), "appeal.decided": say("appeal decided"), "appeal.undecided": say("appeal undecided"),
+    "collective.use-renewed": say("collective use renewed"), "collective.outcome-voided": say("collective outcome voided"),
     "collective.use-granted": say("collective use granted"), "request.commented-on": say("request commented on"),
     "request.explained": say("request explained"), "request.put-to-vote": say("request put to vote"), "thread.hidden": say("thread hidden"),
     "thread.restored": say("thread restored"), "thread.undecided": say("thread undecided"), "thread.upheld": say("thread upheld"),

@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Request as LabRequest
 from app.agreements.models import Use as UseRow
-from app.collectives import closing, proposals, queries, strikes, telling, voting
+from app.collectives import closing, licensing, proposals, queries, strikes, telling, voiding, voting
 from app.collectives.electorate import tag_of
 from app.collectives.models import (
     BallotRow,
@@ -73,7 +73,7 @@ def read_proposal(
         effect=_effect(session, runtime, here, row), rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
         outcome=None if found is None else json.loads(bytes(found.body)), counts=_shows_counts(here, row), verdicts=told.VERDICTS, words=thread_words,
-        **({} if found is None else _closed(session, runtime, here, row, now)),
+        **({} if found is None else _closed(session, runtime, here, row, now)), voided=telling.voided(session, row),
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
         petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
@@ -128,13 +128,19 @@ def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> di
         terms = strikes.read_terms(row.strike)
         effect["strike"] = strike_pages.described(session, _with_day(terms))
         effect["campaign"] = None if terms.get("campaign") is None else session.get(Campaign, terms["campaign"])
-    if row.type.startswith("licence.") and row.subject is not None:
+    if row.type.startswith(("licence.", "outcome.")) and row.subject is not None:
         effect["lab"] = session.get(Lab, row.subject)
-        if row.request_id is not None:
-            effect["use"] = _use(session, row.request_id)
+        effect["about"], effect["until"] = None, licensing.holds_until(session, row, here.charter)
+        asked = row
+        if row.about is not None:
+            effect["about"] = asked = session.get_one(Proposal, row.about)
+            if asked.about is not None:  # of a renewal: what was granted first
+                asked = session.get_one(Proposal, asked.about)
+        if asked.request_id is not None:
+            effect["use"] = _use(session, asked.request_id)
     if row.measured is not None:
         effect["measured"] = json.loads(row.measured)
-        effect["about"] = None if row.subject is None else session.get(Lab, row.subject)
+        effect["answers"] = None if row.subject is None else session.get(Lab, row.subject)
     return effect
 
 
@@ -238,7 +244,7 @@ def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session:
         voice=queries.has_voice(here.mine, runtime.clock.now()), charter=here.charter, labs=_labs(session, here, kind),
         stewards=_stewards(session, here) if kind == "steward.remove" else [], offered=with_deeds(book) if terms else [],
         policy=policy_now(runtime, here.collective) if terms else None, rules=told.rules(here.charter, kind) if kind else [],
-        **_striking(session, here, kind, runtime.clock.now()),
+        **_striking(session, here, kind, runtime.clock.now()), given=_given(session, here, kind, runtime.clock.now()),
     )  # fmt: skip
 
 
@@ -262,6 +268,18 @@ def _labs(session: Session, here: Here, kind: str | None) -> list[Lab]:
     return labs(session, which)
 
 
+def _given(session: Session, here: Here, kind: str | None, now: datetime) -> list[dict[str, Any]]:
+    """What a lab was granted that can be renewed, or made void: the proposal, the lab, the use, and until when it is granted or since when."""
+    if kind == "licence.renew":
+        found = [(session.get_one(Proposal, one.proposal_id), one.until) for one in licensing.granted(session, here.collective.id, now.date())]
+    else:
+        found = [(row, None) for row in voiding.can_be_void(session, here.collective.id, now)] if kind == "outcome.void" else []
+    return [
+        {"id": row.id, "lab": session.get_one(Lab, row.subject), "until": until, "type": told.TYPES[row.type], "day": row.close_at}
+        for row, until in found
+    ]
+
+
 def _stewards(session: Session, here: Here) -> list[str]:
     """The stewards' pseudonyms."""
     query = select(Membership.member).where(Membership.collective_id == here.collective.id, Membership.steward, Membership.left_at == None)
@@ -282,6 +300,9 @@ async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Res
                 "report": words(form, "report"), "metric": words(form, "metric"), "with": words(form, "with"), "without": words(form, "without"),
                 "n": int(n) if n.isdecimal() and len(n) < 16 else 0, "ci": words(form, "ci") or None,
             }}  # fmt: skip
+        if form.get("type") == "outcome.void":
+            n = words(form, "ballots")
+            fields["ballots"] = int(n) if n.isdecimal() and len(n) < 8 else 0
         if form.get("type") == "strike.call":
             fields["strike"] = strike_pages.strike_of(session, form, end_of)
         if form.get("urgent") == "yes":

@@ -50,6 +50,7 @@ SIGNED = {
     "petition.signed": say("Sign for a vote."), "petition.taken-back": say("Take your name for a vote back."),
     "call.opened": say("Call people together."),
     "effect.dispute": say("Propose to say that a lab measured wrong."),
+    "licence.renew": say("Propose that a lab may go on with a use."), "outcome.void": say("Propose to make a yes to a lab void."),
 }  # fmt: skip
 """What a page asks a passkey for, by the type of the act."""
 HEADERS = {

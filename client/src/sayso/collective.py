@@ -55,8 +55,18 @@ class Collective:
         return self._do("DELETE", f"/mandates/{quote(mandate_id, safe='')}")
 
     def propose(self, kind: str, text: str, **more: Any) -> dict[str, Any]:
-        """Propose something; `more` is what its type takes: `policy`, `charter`, `subject`, `strike` or `measured`; and `urgent_hours`."""
+        """Propose something; `more` is what its type takes: `policy`, `charter`, `subject`, `strike`, `measured` or `ballots`; and
+        `urgent_hours`."""
         return self._do("POST", "/proposals", {"type": kind, "text": text, **more})
+
+    def renew(self, granted_by: str, text: str) -> dict[str, Any]:
+        """Propose that a lab goes on with a use that a proposal granted it; `until` of the answer says until before which day."""
+        return self.propose("licence.renew", text, subject=granted_by)
+
+    def make_void(self, granted_by: str, ballots: int, text: str) -> dict[str, Any]:
+        """Propose, within a year, to make an outcome void that gave a lab something: so many ballots were of people who work for it and had
+        not said so. The text says how that is known, and names no member."""
+        return self.propose("outcome.void", text, subject=granted_by, ballots=ballots)
 
     def proposal(self, proposal_id: str) -> dict[str, Any]:
         """A proposal, its text and its days."""

@@ -1,0 +1,35 @@
+"""Labs are told that an outcome which their releases rest on was made void. Nothing of theirs is released anew under it; what is out stays
+as it is, as when a lab is refused."""
+
+from sqlmodel import Session, select
+
+from app.agreements.models import Agreement
+from app.collectives import voiding
+from app.collectives.models import OutcomeVoid, Proposal
+from app.kit.db import read, write
+from app.kit.runtime import Runtime
+from app.releases.models import Release, ReleaseOutcome
+from app.revocations import events
+from app.revocations.acting import OUT
+
+
+def tell_holders(runtime: Runtime, outcome: str) -> None:
+    """The job: tell of an outcome that was made void, once for each agreement with a release that rests on what it granted, or renewed."""
+    with read(runtime.engine) as session:
+        holders = _holding(session, outcome)
+    if not holders:
+        return
+    with write(runtime.engine) as session:
+        for agreement, lab in holders:
+            events.tell(session, lab, "outcome.voided", agreement, outcome, runtime.clock.now())
+
+
+def _holding(session: Session, outcome: str) -> list[tuple[str, str]]:
+    """(agreement, lab): the gate was shut with the outcome's leaf, so that no release of after it rests on what was granted."""
+    if session.get(OutcomeVoid, outcome) is None:
+        return []
+    row = session.get_one(Proposal, outcome)
+    resting = select(Release.agreement_id).join(ReleaseOutcome, ReleaseOutcome.release_id == Release.id)  # type: ignore[arg-type]
+    resting = resting.where(ReleaseOutcome.outcome.in_(voiding.rested_on(session, row)), Release.state.in_(OUT))  # type: ignore[attr-defined]
+    query = select(Agreement.id, Agreement.lab_id).where(Agreement.id.in_(resting), Agreement.lab_id == row.subject)  # type: ignore[attr-defined]
+    return list(session.exec(query.order_by(Agreement.id)))
