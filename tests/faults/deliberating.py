@@ -8,6 +8,7 @@ from sayso.collective import Collective
 
 from app.collectives import terms, voting
 from app.collectives.models import Membership
+from app.collectives.thread_models import NoteAppeal
 from app.kit.db import write
 from app.releases import labels
 from app.releases.models import ReleaseOutcome
@@ -142,9 +143,7 @@ def _term(w: World, mine: Any) -> Made:
     if "membership" not in w.kept:
         [w.kept["membership"]] = w.column("SELECT id FROM membership WHERE member = :member", member=mine.me()["member"])
     membership = w.kept["membership"]
-    with write(w.service.runtime.engine) as session:
-        row = session.get_one(Membership, membership)
-        row.steward, row.steward_until = True, w.service.clock.now()
+    w.alter(Membership, membership, steward=True, steward_until=w.service.clock.now())
     logged = w.leaves("collective.term-ended")
 
     def holds() -> None:
@@ -211,9 +210,9 @@ def _label(w: World, proposal: str) -> Made:
         with write(w.service.runtime.engine) as session:
             session.add(ReleaseOutcome(outcome=proposal, release_id=release))
     proposal = w.kept["rests"]
-    [before] = w.column("SELECT state FROM note_appeal WHERE proposal_id = :id", id=proposal)
+    [(appeal, before)] = w.rows("SELECT id, state FROM note_appeal WHERE proposal_id = :id", id=proposal)
     state = "undecided" if before != "undecided" else "dismissed"
-    w.change("UPDATE note_appeal SET state = :state WHERE proposal_id = :id", state=state, id=proposal)
+    w.alter(NoteAppeal, appeal, state=state)
     logged = w.leaves("label.added" if state == "undecided" else "label.lifted")
     turns = "SELECT (SELECT count(*) FROM release_label WHERE release_id = :id) + (SELECT count(*) FROM label_turn WHERE release_id = :id)"
     there = w.count(turns, id=release)

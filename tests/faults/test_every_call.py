@@ -1,5 +1,6 @@
 """Each write flow with its k-th call failing, for every k until none is left to fail: the caller is not told that it was done, or
-it was; nothing is done by half; and the same request again, with nothing failing, does it once.
+it was; nothing is done by half; and the same request again, with nothing failing, does it once. Acts that share a setting are one flow,
+and the calls of each fail by themselves.
 
 `make soak` fails every call; `make test` on SQLite the first six, every begin, commit, line of the journal and blob call, and a third
 of the statements between them, on PostgreSQL every eighth call of all.
@@ -23,19 +24,20 @@ from tests.faults.asking import FLOWS as ASKING
 from tests.faults.breaking import Breaking, breaking
 from tests.faults.deliberating import FLOWS as DELIBERATING
 from tests.faults.narrowing import FLOWS as NARROWING
+from tests.faults.owing import FLOWS as OWING
 from tests.faults.releasing import FLOWS as RELEASING
+from tests.faults.requesting import FLOWS as REQUESTING
 from tests.faults.together import FLOWS as TOGETHER
 from tests.faults.world import Flow, World, tries
 from tests.support import LabParty, PlatformParty, Service, quick_directory, serving, test_settings
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
-FLOWS = [*RELEASING, *NARROWING, *TOGETHER, *DELIBERATING, *ASKING]
+FLOWS = [*RELEASING, *NARROWING, *TOGETHER, *DELIBERATING, *ASKING, *REQUESTING, *OWING]
 
 _READS = "it writes nothing that anybody relies on"
 _ALIKE = "what it does is done by a flow that is covered"
 _UNTOLD = "what was made and not told is never used, and runs out"
 _SET = "one row that is set, and set again by the same request"
-_RARE = "not yet, for no reason but the work"
 NOT_FAILED = {
     "POST /v1/oauth/token": _UNTOLD,
     "POST /v1/oauth/revoke": _SET,
@@ -64,17 +66,7 @@ NOT_FAILED = {
         for tool in ("argilla", "bugcrowd", "fastchat", "hackerone", "label-studio", "odin")
     },
     "DELETE /v1/lab-keys/{key}": _ALIKE + " (python -m app labs revoke-key)",
-    "POST /v1/agreements/{agreement}/compensation/payments": _RARE,
-    "POST /v1/contributions/me/compensation/{line}/dispute": _RARE,
-    "POST /v1/requests/{request}/threads/{thread}/comments": _RARE,
-    "PUT /v1/requests/{request}/threads/{thread}/statements/{statement}/answer": _RARE,
-    **dict.fromkeys(
-        (
-            "job strike", "job disputed", "POST /v1/labs/me/refusals/{refusal}/reply", "DELETE /v1/labs/me/refusals/{refusal}/reply",
-        ), _RARE,
-    ),
     "job report": _ALIKE + " (job overdue)",
-    **{f"job {name}": _RARE for name in ("review", "compensate", "objections", "asked")},
 }  # fmt: skip
 """The mutating routes and durable jobs that no flow makes to fail, and why. The pages' own routes call the services that these do."""
 __doc__ += "\nNot failed:\n" + "\n".join(f"  {what}: {why}" for what, why in sorted(NOT_FAILED.items()))

@@ -85,6 +85,10 @@ class World:
         url = self.service.runtime.settings.database
         return State(url, _looking(url))
 
+    def rows(self, sql: str, **values: Any) -> list[Any]:
+        with self.state() as state:
+            return state.rows(sql, **values)
+
     def column(self, sql: str, **values: Any) -> list[Any]:
         with self.state() as state:
             return state.column(sql, **values)
@@ -102,10 +106,13 @@ class World:
 
         return holds
 
-    def change(self, sql: str, **values: Any) -> None:
-        """What the weeks before would have brought, without them."""
+    def alter(self, table: Any, key: str, **values: Any) -> None:
+        """Set columns of a row to what the weeks before would have brought."""
         with write(self.service.runtime.engine) as session:
-            session.execute(sa.text(sql), values)
+            row = session.get_one(table, key)
+            for name, value in values.items():
+                setattr(row, name, value)
+            session.add(row)
 
     def one_more(self, table: str, path: str, sent: Any, secret: str, where: str = "1 = 1", leaf: str | None = None) -> Made:
         """A POST after which there is one row more, and one leaf of a type where its act has one of its own."""
