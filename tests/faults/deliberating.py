@@ -14,7 +14,7 @@ from app.releases import labels
 from app.releases.models import ReleaseOutcome
 from tests.collectives.members import founded, joined, people, steward
 from tests.faults.together import NARROW
-from tests.faults.world import OR_DONE, Flow, Made, World, of
+from tests.faults.world import Flow, Made, World, of
 from tests.support import until
 
 POLIS = {
@@ -98,7 +98,7 @@ def _settled(w: World, path: str, proposal: str, receipt: str, accept: bool) -> 
         assert found == alternatives
         logged()
 
-    return lambda: w.put(f"{path}/amendments/{made}/decision", {"accept": accept}, receipt, OR_DONE), holds
+    return lambda: w.put(f"{path}/amendments/{made}/decision", {"accept": accept}, receipt), holds
 
 
 def _answered(w: World, path: str, statement: str, receipt: str) -> Made:
@@ -135,7 +135,7 @@ def _decided(w: World, moderation: str, said: str, mine: Any) -> Made:
         logged()
 
     path = f"/v1/collectives/{mine.id}/moderations/{moderation}/decision"
-    return lambda: w.put(path, {"restore": True}, mine._person.receipt, OR_DONE), holds
+    return lambda: w.put(path, {"restore": True}, mine._person.receipt), holds
 
 
 def _term(w: World, mine: Any) -> Made:
@@ -184,8 +184,11 @@ def outcome(w: World) -> Iterator[Made]:
 
 
 def _closer(w: World, path: str, proposal: str, mine: Any, other: str) -> Made:
+    logged = w.leaves("closer.named")
+
     def holds() -> None:
         assert w.column("SELECT collective_id FROM closer WHERE proposal_id = :id", id=proposal) == [other]
+        logged()
 
     return lambda: w.put(path + "/closer", {"collective": other}, mine._person.receipt), holds
 
@@ -198,7 +201,7 @@ def _note_decided(w: World, path: str, proposal: str, mine: Any) -> Made:
         assert w.column("SELECT state FROM closure_note WHERE proposal_id = :id", id=proposal) == ["struck"]
         logged()
 
-    return lambda: w.put(path + "/appeal/decision", {"restore": True}, mine._person.receipt, OR_DONE), holds
+    return lambda: w.put(path + "/appeal/decision", {"restore": True}, mine._person.receipt), holds
 
 
 def _label(w: World, proposal: str) -> Made:
