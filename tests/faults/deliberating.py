@@ -32,8 +32,8 @@ def _union(w: World, n: int) -> list[Any]:
         steward(w.service, w.kept["members"][-1])
     found: list[Any] = w.kept["members"]
     # Nobody says or asks too much of the others in an hour, or a week.
-    w.n += 1
-    w.service.clock.offset = timedelta(hours=12 * w.n)
+    w.kept["times"] = w.kept.get("times", 0) + 1
+    w.service.clock.offset = timedelta(hours=12 * w.kept["times"])
     return found
 
 
