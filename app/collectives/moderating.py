@@ -153,15 +153,14 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     row, proposal = _held(session, collective, moderation)
     _, mine = queries.member(session, collective, who, lock=True)
     as_steward(mine)
-    state = "restored" if restore else "upheld"
-    if (row.state, row.decided_by) == (state, mine.member):
-        return row.id  # sent again
     if row.state not in WAITING:
+        if (row.state, row.decided_by) == ("restored" if restore else "upheld", mine.member):
+            return row.id  # sent again
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.", state=row.state)
     if not may_decide(session, row, proposal, mine):
         raise Forbidden("steward_involved", "Another steward decides: not who hid it, wrote it, appealed or decided before, nor a party.")
     proof(session, runtime, who, "moderation.decided", {"collective": collective, "moderation": row.id, "restore": restore}, now)
-    row.state, row.decided_by = state, mine.member
+    row.state, row.decided_by = "restored" if restore else "upheld", mine.member
     leaves: list[log.Leaf] = []
     if restore:
         found = there(session, proposal.id, row.item_id)
