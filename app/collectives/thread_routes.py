@@ -240,7 +240,9 @@ def close(
         receipt, f"closure-notes/{proposal}", idempotency_key, given, session, runtime,
         lambda: closing.close(session, runtime, Acting.of(receipt), collective, proposal, given, now=now),
     )  # fmt: skip
-    return next(one for one in telling.notes(session, runtime, collective, proposal, receipt) if one.id == made)
+    told = next(one for one in telling.notes(session, runtime, collective, proposal, receipt) if one.id == made)
+    # From outside nobody reads on, also where this is sent again: not what was said against the note since.
+    return told if told.outside is None else told.model_copy(update={"appeal": None})
 
 
 @router.get(_HERE + "/closure-notes", response_model=list[ClosureOut], summary="Closure notes on an outcome")
