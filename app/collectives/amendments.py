@@ -57,8 +57,8 @@ def amend(
 
 def settle(
     session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, amendment: str, accept: bool, *, now: datetime
-) -> str:
-    """Accept an amendment, which replaces the text, or leave it to become an alternative: the proposal's author. Gives the act.
+) -> None:
+    """Accept an amendment, which replaces the text, or leave it to become an alternative: the proposal's author.
 
     Raises NotFound, Forbidden (not_proposer) or Conflict (thread_frozen, text_changed, amendment_settled, item_hidden).
     """
@@ -69,6 +69,8 @@ def settle(
     if at.row.author != at.mine.member:
         raise Forbidden("not_proposer", "The proposal's author accepts an amendment, or does not.")
     threads.still_open(at.row, now)
+    if row.state == ("accepted" if accept else "alternative"):
+        return  # sent again
     if row.state != "open":
         raise Conflict("amendment_settled", "It was settled before.", state=row.state)
     if row.hidden is not None:
@@ -88,7 +90,7 @@ def settle(
     said = {"collective": collective, "proposal": proposal, "amendment": amendment, "text_sha256": at.row.text_sha256}
     body = signed(session, runtime, who, kind, said, now)
     index = log.append(session, [log.personal(kind, act, body, at.person.sealer, now), *leaves], now)
-    return keep_act(session, who, collective, act, kind, index, now)
+    keep_act(session, who, collective, act, kind, index, now)
 
 
 def waiting(session: Session, proposal: str) -> list[Amendment]:

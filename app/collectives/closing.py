@@ -6,14 +6,16 @@ so, and one whose note is appealed is contested while nobody has decided. Of a r
 `refusals.py`.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import moderating, queries, threads
-from app.collectives.models import Collective, Membership, MinorityReport, OutcomeRow, OutcomeVoid, Proposal
+from app.collectives.models import Collective, CollectiveAct, Membership, MinorityReport, OutcomeRow, OutcomeVoid, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof, signed
 from app.collectives.thread_models import (
     Amendment,
@@ -26,12 +28,14 @@ from app.collectives.thread_models import (
     Statement,
 )
 from app.collectives.thread_schemas import ClosureIn
+from app.contributions import receipts
 from app.core.canonical import sha256_hex
 from app.core.thread import GROUNDS
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
+from app.log.models import LogEntry
 
 TIME = moderating.TIME
 WAITING = ("open", "undecided")
@@ -66,13 +70,26 @@ def name_closer(session: Session, runtime: Runtime, who: Acting, collective: str
     lacks_closer(session, row, mine, now)
     if other == collective or session.get(Collective, other) is None:
         raise NotFound("not_found", "Give the id of another collective.")
+    said = {"collective": collective, "proposal": proposal, "closer": other}
     if session.get(Closer, (proposal, other)) is None:
         session.add(Closer(proposal_id=proposal, collective_id=other))
         session.flush()
+    elif (before := _named(session, runtime, who, said)) is not None:
+        return before
     act = random_id("act")
-    body = signed(session, runtime, who, "closer.named", {"collective": collective, "proposal": proposal, "closer": other}, now)
+    body = signed(session, runtime, who, "closer.named", said, now)
     index = log.append(session, [log.personal("closer.named", act, body, person.sealer, now)], now)
     return keep_act(session, who, collective, act, "closer.named", index, now)
+
+
+def _named(session: Session, runtime: Runtime, who: Acting, said: dict[str, Any]) -> str | None:
+    """The act by which somebody said the same before: sent again it is that one."""
+    acts = select(CollectiveAct.id, LogEntry).join(LogEntry, sa.and_(LogEntry.log_index == CollectiveAct.log_index))
+    mine = acts.where(CollectiveAct.contributor_id == who.contributor, CollectiveAct.collective_id == said["collective"])
+    for act, entry in session.exec(mine.where(CollectiveAct.type == "closer.named")):
+        if said.items() <= json.loads(receipts.opening(session, runtime, who.contributor, entry)[1]).items():
+            return act
+    return None
 
 
 def lacks_closer(session: Session, row: Proposal, mine: Membership, now: datetime) -> None:
@@ -176,10 +193,15 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     Raises NotFound, Forbidden (not_steward, steward_involved) or Conflict (appeal_settled).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
+    state = "upheld" if restore else "dismissed"
+    newest = select(NoteAppeal).where(NoteAppeal.proposal_id == proposal).order_by(sa.desc(NoteAppeal.log_index)).limit(1)  # type: ignore[arg-type]
+    last = session.exec(newest).first()
+    if last is not None and (last.state, last.decided_by) == (state, at.mine.member):
+        return last.id  # sent again
     note, row = decidable(session, at.row, at.mine, now)
     # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.
     proof(session, runtime, who, "appeal.decided", {"collective": collective, "note": note.id, "restore": restore}, now)
-    row.state, row.decided_by = "upheld" if restore else "dismissed", at.mine.member
+    row.state, row.decided_by = state, at.mine.member
     if restore:
         note.state = "struck"
         session.add(note)

@@ -112,6 +112,8 @@ def answer(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     threads.still_open(at.row, now)
     if found.hidden is not None:
         raise Conflict("item_hidden", "What is hidden is owed no answer.")
+    if (given := answered(session, runtime, found, who.contributor, text)) is not None:
+        return given
     replace_answer(session, found, who.contributor)
     found.answer_id, found.answered_by = random_id("answer"), at.mine.member
     found.answer_digest = threads.keep(session, at.person.sealer, who.contributor, found.answer_id, text)
@@ -121,6 +123,14 @@ def answer(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     body = {"answer": found.answer_id, "digest": found.answer_digest, **signed(session, runtime, who, "statement.answered", said, now)}
     index = log.append(session, [log.personal("statement.answered", found.answer_id, body, at.person.sealer, now)], now)
     return keep_act(session, who, collective, found.answer_id, "statement.answered", index, now)
+
+
+def answered(session: Session, runtime: Runtime, found: Statement, contributor: str | None, text: str) -> str | None:
+    """The answer of a contributor, or (None) the lab, that stands in these words: sent again it is the same."""
+    if found.answer_id is None:
+        return None
+    said = threads.words_of(session, runtime, [found.answer_id]).get(found.answer_id)
+    return found.answer_id if said is not None and said[1:] == (text, contributor) else None
 
 
 def replace_answer(session: Session, found: Statement, contributor: str | None) -> None:

@@ -5,23 +5,29 @@ from math import floor
 from fastapi import APIRouter
 
 from app.collectives import exchange, queries
-from app.collectives.router import Member
+from app.collectives.router import Member, _once
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import GroupOut, GroupSaidOut, GroupsOut, ImportedOut, PolisFiles, PolisOut
 from app.core import mirror
 from app.kit.body import StrictRoute
-from app.kit.deps import ReadSessionDep, RuntimeDep, SessionDep
+from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 _HERE = "/collectives/{collective}/proposals/{proposal}"
 
 
 @router.post(_HERE + "/polis", status_code=201, response_model=ImportedOut, summary="Import a Polis export")
-def take_in(collective: str, proposal: str, given: PolisFiles, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ImportedOut:
+def take_in(
+    collective: str, proposal: str, given: PolisFiles, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> ImportedOut:  # fmt: skip
     """A steward, once for a proposal. Its votes stand beside the members' and count as none of theirs."""
-    statements, votes, index = exchange.take_in(
-        session, runtime, Acting.of(receipt), collective, proposal, given.comments, given.votes, now=runtime.clock.now()
-    )
+    now, who = runtime.clock.now(), Acting.of(receipt)
+    made = _once(
+        receipt, f"polis/{proposal}", idempotency_key, given, session, runtime,
+        lambda: " ".join(map(str, exchange.take_in(session, runtime, who, collective, proposal, given.comments, given.votes, now=now))),
+    )  # fmt: skip
+    statements, votes, index = map(int, made.split())
     return ImportedOut(statements=statements, votes=votes, log_index=index)
 
 

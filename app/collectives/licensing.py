@@ -253,6 +253,8 @@ def answer(session: Session, runtime: Runtime, lab: Lab, proposal: str, statemen
     found = deliberating.statement_of(session, row.id, statement)
     if found.hidden is not None:
         raise Conflict("item_hidden", "What is hidden is owed no answer.")
+    if deliberating.answered(session, runtime, found, None, text) is not None:
+        return
     deliberating.replace_answer(session, found, None)
     found.answer_id, found.answered_by = random_id("answer"), None
     found.answer_digest = threads.keep(session, threads.outside(runtime), None, found.answer_id, text)

@@ -154,6 +154,8 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     _, mine = queries.member(session, collective, who, lock=True)
     as_steward(mine, now)
     if row.state not in WAITING:
+        if (row.state, row.decided_by) == ("restored" if restore else "upheld", mine.member):
+            return row.id  # sent again
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.", state=row.state)
     if not may_decide(session, row, proposal, mine):
         raise Forbidden("steward_involved", "Another steward decides: not who hid it, wrote it, appealed or decided before, nor a party.")

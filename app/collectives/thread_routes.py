@@ -136,10 +136,17 @@ def read_thread(collective: str, proposal: str, runtime: RuntimeDep, session: Re
 
 # -- moderation -------------------------------------------------------------------------------------------------------
 @router.post(_HERE + "/moderations", status_code=201, response_model=ModerationOut, summary="Hide something")
-def hide(collective: str, proposal: str, given: HideIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ModerationOut:
+def hide(
+    collective: str, proposal: str, given: HideIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> ModerationOut:  # fmt: skip
     """A steward who neither proposed it nor is who it is about, with a reason of a closed list. It is not deleted, stands in the
     moderation log, and can be appealed."""
-    made = moderating.hide(session, runtime, Acting.of(receipt), collective, proposal, given.item, given.reason, now=runtime.clock.now())
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"moderations/{proposal}", idempotency_key, given, session, runtime,
+        lambda: moderating.hide(session, runtime, Acting.of(receipt), collective, proposal, given.item, given.reason, now=now),
+    )  # fmt: skip
     return telling.moderations(session, runtime, collective, [session.get_one(Moderation, made)], receipt)[0]
 
 
@@ -161,10 +168,15 @@ def list_moderations(
 
 @router.post("/collectives/{collective}/moderations/{moderation}/appeal", status_code=201, response_model=ActDoneOut, summary="Appeal a moderation")
 def appeal_moderation(
-    collective: str, moderation: str, given: AppealTextIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
-) -> ActDoneOut:
+    collective: str, moderation: str, given: AppealTextIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> ActDoneOut:  # fmt: skip
     """Any member but who hid it, once; its author still, after another's was turned down. Another steward decides."""
-    act = moderating.appeal(session, runtime, Acting.of(receipt), collective, moderation, given.text, now=runtime.clock.now())
+    now = runtime.clock.now()
+    act = _once(
+        receipt, f"moderations/{moderation}/appeal", idempotency_key, given, session, runtime,
+        lambda: moderating.appeal(session, runtime, Acting.of(receipt), collective, moderation, given.text, now=now),
+    )  # fmt: skip
     return _done(session, collective, receipt, act)
 
 
@@ -217,11 +229,20 @@ def name_closer(collective: str, proposal: str, given: CloserIn, runtime: Runtim
 
 
 @router.post(_HERE + "/closure-notes", status_code=201, response_model=ClosureOut, summary="Write the closure note")
-def close(collective: str, proposal: str, given: ClosureIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ClosureOut:
+def close(
+    collective: str, proposal: str, given: ClosureIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> ClosureOut:  # fmt: skip
     """How it was decided, by somebody who had no part in it, naming the strongest argument against. Where a lab was refused by a public
     collective the lab reads it at once, and everybody seven days later, without a name."""
-    made = closing.close(session, runtime, Acting.of(receipt), collective, proposal, given, now=runtime.clock.now())
-    return next(one for one in telling.notes(session, runtime, collective, proposal, receipt) if one.id == made)
+    now = runtime.clock.now()
+    made = _once(
+        receipt, f"closure-notes/{proposal}", idempotency_key, given, session, runtime,
+        lambda: closing.close(session, runtime, Acting.of(receipt), collective, proposal, given, now=now),
+    )  # fmt: skip
+    told = next(one for one in telling.notes(session, runtime, collective, proposal, receipt) if one.id == made)
+    # From outside nobody reads on, also where this is sent again: not what was said against the note since.
+    return told if told.outside is None else told.model_copy(update={"appeal": None})
 
 
 @router.get(_HERE + "/closure-notes", response_model=list[ClosureOut], summary="Closure notes on an outcome")
@@ -232,10 +253,16 @@ def list_notes(collective: str, proposal: str, runtime: RuntimeDep, session: Rea
 
 
 @router.post(_HERE + "/appeal", status_code=201, response_model=NoteAppealOut, summary="Appeal the closure note")
-def appeal_note(collective: str, proposal: str, given: NoteAppealIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> NoteAppealOut:
+def appeal_note(
+    collective: str, proposal: str, given: NoteAppealIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
+    idempotency_key: IdempotencyHeader = None,
+) -> NoteAppealOut:  # fmt: skip
     """The note, never the arithmetic: that is counted again by whoever likes. The outcome is contested until a steward has decided."""
     now = runtime.clock.now()
-    made = closing.appeal(session, runtime, Acting.of(receipt), collective, proposal, given.grounds, given.text, now=now)
+    made = _once(
+        receipt, f"appeal/{proposal}", idempotency_key, given, session, runtime,
+        lambda: closing.appeal(session, runtime, Acting.of(receipt), collective, proposal, given.grounds, given.text, now=now),
+    )  # fmt: skip
     return telling.note_appeal(session.get_one(NoteAppeal, made), given.text)
 
 

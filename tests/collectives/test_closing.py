@@ -17,7 +17,7 @@ from app.releases.models import LabelTurn, ReleaseLabel
 from tests.collectives.members import founded, in_force, mandated, pass_days, people, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.collectives.test_mandates import cut_of, refuses
-from tests.kit.refusals import get
+from tests.kit.refusals import accepted, get
 from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
 
 
@@ -48,13 +48,16 @@ def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, plat
     for nowhere in (there[0].me, there[0].campaigns, lambda: there[0].comment(proposal["id"], "x", ["aim"])):
         refuses("not_found", nowhere)
     refuses("not_found", lambda: list(there[1].comments(proposal["id"])))
-    note = there[0].close(proposal["id"], "It was asked whether it is enough.", said["id"])
+    sent = {"text": "It was asked whether it is enough.", "cites": said["id"]}
+    where = f"/v1/collectives/{mine[0].id}/proposals/{proposal['id']}/closure-notes"
+    note = accepted(service.post(where, sent, outsider.receipt, Idempotency_Key="note"), 201)
     assert (note["author"], note["outside"]) == (None, elsewhere.id)
     for nowhere in (lambda: list(there[0].comments(proposal["id"])), lambda: there[0].closure_notes(proposal["id"])):
         refuses("not_found", nowhere)  # it is closed, and nobody from outside reads on
     assert mine[0].proposal(proposal["id"])["labels"] == ["closed-from-outside"]
     refuses("reason_unknown", lambda: mine[1].appeal_note(proposal["id"], "arithmetic", "Count again."))
     assert mine[1].appeal_note(proposal["id"], "note-misleading", "It was not.")["state"] == "undecided", "its steward is who proposed"
+    assert accepted(service.post(where, sent, outsider.receipt, Idempotency_Key="note"), 201) == note, "sent again, and nothing of the appeal in it"
 
 
 def test_when_no_steward_is_left_to_decide_an_appeal_that_is_what_is_told(service: Service, platform: PlatformParty) -> None:

@@ -1,6 +1,5 @@
 """The flows that narrow, beside withdrawal, terms and erasure: each made to fail in tests/faults/test_every_call.py."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +13,7 @@ from app.parties import service as parties
 from app.revocations import recalls
 from tests.collectives.members import founded, in_days, joined
 from tests.faults.cuts import receipt_for_all
-from tests.faults.world import Made, World, of
-
-OR_DONE = (200, 201, 409)
-"""409 where the commit was done and its answer lost: what must hold is looked at all the same."""
+from tests.faults.world import OR_DONE, Flow, Made, World, of
 
 
 def member_of(w: World) -> tuple[Any, str]:
@@ -235,7 +231,7 @@ def attest(w: World) -> Made:
     return act, holds
 
 
-FLOWS: list[Callable[[World], Made]] = [
+FLOWS: list[Flow] = [
     mandate, mandate_end, leave, lab_refusal, lab_block, standing_withdrawal, purpose_withdrawal, objection, objection_taken_back,
     platform_default, platform_default_ended, acknowledge, attest,
 ]  # fmt: skip

@@ -1,7 +1,5 @@
 """The flows that record, release and erase: each made to fail in tests/faults/test_every_call.py."""
 
-from collections.abc import Callable
-
 from app.kit.db import write
 from app.parties import epochs
 from app.parties import service as parties
@@ -11,7 +9,7 @@ from app.releases.cutting import Cut
 from app.revocations import completion, recalls
 from tests.faults.cuts import outcome, queued, receipt_for_all
 from tests.faults.narrowing import taken_back
-from tests.faults.world import Made, World, of
+from tests.faults.world import Flow, Made, World, of
 from tests.kit.refusals import body
 from tests.support import EVALUATION
 
@@ -274,7 +272,7 @@ def sweep(w: World) -> Made:
     return lambda: releases.sweep(w.service.runtime, "") or True, holds
 
 
-FLOWS: list[Callable[[World], Made]] = [
+FLOWS: list[Flow] = [
     record, batch, redeem, withdraw, scope, erase_one, erase_everything, complete, floor, revoke_key, request_and_offer, sign,
     ask_for_a_cut, cut, cancel, deliver, open_recall, sweep, rotate,
 ]  # fmt: skip

@@ -33,7 +33,7 @@ _ONE_TO_ONE = {
     "deliveries and their leaves": ("SELECT id FROM delivery", "SELECT subject FROM log_entry WHERE type = 'release.delivered'"),
     "recalls and their leaves": ("SELECT id FROM recall", "SELECT subject FROM log_entry WHERE type = 'recall.opened'"),
     "requests and their leaves": (
-        "SELECT id FROM request", "SELECT subject FROM log_entry WHERE type IN ('request.offered', 'request.refused')",
+        "SELECT id FROM request WHERE state <> 'in_review'", "SELECT subject FROM log_entry WHERE type IN ('request.offered', 'request.refused')",
     ),
     "withdrawals and their leaves": (
         "SELECT id FROM consent_act WHERE type = 'consent.withdrawn'", "SELECT subject FROM log_entry WHERE type = 'consent.withdrawn'",

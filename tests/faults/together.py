@@ -1,6 +1,5 @@
 """The flows of people who decide together, and what else is written by hand: each made to fail in tests/faults/test_every_call.py."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,28 +8,12 @@ from app.kit.clock import rfc3339
 from app.revocations import amending, deadlines, striking
 from tests.collectives.members import CHARTER, founded, steward
 from tests.faults.cuts import receipt_for_all
-from tests.faults.narrowing import OR_DONE, member_of, person_of, recall
-from tests.faults.world import Made, World, of
+from tests.faults.narrowing import member_of, person_of, recall
+from tests.faults.world import OR_DONE, Flow, Made, World, of
 from tests.releases.test_cut import OPEN_EVALUATION
 from tests.support import WORDING
 
 NARROW = {"type": "policy.narrow", "text": "Less.", "policy": {"template": "nothing-new"}}
-
-
-def _one_more(w: World, table: str, path: str, sent: Any, receipt: str, where: str = "1 = 1") -> Made:
-    """A POST after which there is one row more, with the leaf that its act has."""
-    counted, key = f"SELECT count(*) FROM {table} WHERE {where}", w.name()
-    before = w.count(counted)
-
-    def holds() -> None:
-        assert w.count(counted) == before + 1
-
-    return lambda: w.post(path, sent, receipt, key, OR_DONE), holds
-
-
-def _put(w: World, path: str, sent: Any, receipt: str) -> bool:
-    answer = w.service.http.put(w.service.base + path, json=sent, headers={"Authorization": f"Bearer {receipt}"})
-    return w.told(answer, OR_DONE)
 
 
 def _mine(w: World) -> Any:
@@ -55,13 +38,13 @@ def _path(mine: Any) -> str:
 def found(w: World) -> Made:
     holder, _, _ = person_of(w)
     sent = {"name": w.name(), "charter": CHARTER, "listed": True, "policy": {"template": "evaluation-only"}}
-    return _one_more(w, "collective", "/v1/collectives", sent, holder.receipt)
+    return w.one_more("collective", "/v1/collectives", sent, holder.receipt)
 
 
 @of("POST /v1/collectives/{collective}/members")
 def join(w: World) -> Made:
     union, (holder, _, person) = _mine(w), person_of(w)
-    return _one_more(w, "membership", _path(union) + "/members", {}, holder.receipt, f"contributor_id = '{person}'")
+    return w.one_more("membership", _path(union) + "/members", {}, holder.receipt, f"contributor_id = '{person}'")
 
 
 @of("PUT /v1/collectives/{collective}/members/me/group")
@@ -71,13 +54,13 @@ def declare(w: World) -> Made:
     def holds() -> None:
         assert w.count("SELECT count(*) FROM membership WHERE interest = :lab", lab=lab) == 1
 
-    return lambda: _put(w, _path(mine) + "/members/me/group", {"declared": None, "interest": lab}, mine._person.receipt), holds
+    return lambda: w.put(_path(mine) + "/members/me/group", {"declared": None, "interest": lab}, mine._person.receipt, OR_DONE), holds
 
 
 @of("POST /v1/collectives/{collective}/proposals")
 def propose(w: World) -> Made:
     mine = member_of(w)[0]
-    return _one_more(w, "proposal", _path(mine) + "/proposals", NARROW, mine._person.receipt)
+    return w.one_more("proposal", _path(mine) + "/proposals", NARROW, mine._person.receipt)
 
 
 @of("PUT /v1/collectives/{collective}/proposals/{proposal}/text")
@@ -88,13 +71,13 @@ def change_text(w: World) -> Made:
     def holds() -> None:
         assert w.column("SELECT text FROM proposal WHERE id = :id", id=proposal) == [text]
 
-    return lambda: _put(w, path + "/text", {"text": text}, mine._person.receipt), holds
+    return lambda: w.put(path + "/text", {"text": text}, mine._person.receipt, OR_DONE), holds
 
 
 @of("POST /v1/collectives/{collective}/proposals/{proposal}/objections")
 def object_to_a_proposal(w: World) -> Made:
     mine, path, proposal = _anew(w)
-    return _one_more(w, "minority_report", path + "/objections", {"text": "No."}, mine._person.receipt, f"proposal_id = '{proposal}'")
+    return w.one_more("minority_report", path + "/objections", {"text": "No."}, mine._person.receipt, f"proposal_id = '{proposal}'")
 
 
 @of("DELETE /v1/collectives/{collective}/proposals/{proposal}/objections/{objection}")
@@ -111,13 +94,13 @@ def object_no_longer(w: World) -> Made:
 @of("POST /v1/collectives/{collective}/proposals/{proposal}/comments")
 def comment(w: World) -> Made:
     mine, path, _ = _anew(w)
-    return _one_more(w, "comment", path + "/comments", {"text": w.name(), "reasons": ["aim"]}, mine._person.receipt)
+    return w.one_more("comment", path + "/comments", {"text": w.name(), "reasons": ["aim"]}, mine._person.receipt)
 
 
 @of("POST /v1/collectives/{collective}/proposals/{proposal}/statements")
 def put_up(w: World) -> Made:
     mine, path, _ = _anew(w)
-    return _one_more(w, "statement", path + "/statements", {"text": w.name()}, mine._person.receipt)
+    return w.one_more("statement", path + "/statements", {"text": w.name()}, mine._person.receipt)
 
 
 @of("PUT /v1/collectives/{collective}/proposals/{proposal}/statements/{statement}/vote")
@@ -128,7 +111,7 @@ def weigh(w: World) -> Made:
     def holds() -> None:
         assert w.column("SELECT choice FROM statement_vote WHERE statement_id = :id ORDER BY choice", id=made) == ["agree", "disagree"]
 
-    return lambda: _put(w, f"{path}/statements/{made}/vote", {"choice": "disagree"}, _mine(w)._person.receipt), holds
+    return lambda: w.put(f"{path}/statements/{made}/vote", {"choice": "disagree"}, _mine(w)._person.receipt, OR_DONE), holds
 
 
 @of("POST /v1/collectives/{collective}/proposals/{proposal}/moderations")
@@ -139,7 +122,7 @@ def hide(w: World) -> Made:
         steward(w.service, w.kept["steward"])
     said = mine.comment(proposal, w.name(), ["aim"])["id"]
     sent = {"item": said, "reason": "off-topic"}
-    return _one_more(w, "moderation", path + "/moderations", sent, w.kept["steward"]._person.receipt)
+    return w.one_more("moderation", path + "/moderations", sent, w.kept["steward"]._person.receipt)
 
 
 def _days(w: World, days: float) -> None:
@@ -200,7 +183,7 @@ def dissent(w: World) -> Made:
     _days(w, 21)
     voting.advance(w.service.runtime, made)
     path = f"{_path(mine)}/proposals/{made}/minority-reports"
-    return _one_more(w, "minority_report", path, {"text": "Too little."}, mine._person.receipt, f"proposal_id = '{made}'")
+    return w.one_more("minority_report", path, {"text": "Too little."}, mine._person.receipt, f"proposal_id = '{made}'")
 
 
 def _small(w: World) -> Any:
@@ -221,7 +204,7 @@ def open_a_campaign(w: World) -> Made:
     mine = _small(w)
     until = rfc3339(w.service.clock.now() + timedelta(days=2))
     sent = {"demand": "Pay for it.", "action": "withdraw", "deadline": until, "lab": w.lab.id}
-    return _one_more(w, "campaign", _path(mine) + "/campaigns", sent, mine._person.receipt)
+    return w.one_more("campaign", _path(mine) + "/campaigns", sent, mine._person.receipt)
 
 
 @of("PUT /v1/collectives/{collective}/campaigns/{campaign}/pledge")
@@ -232,7 +215,7 @@ def pledge(w: World) -> Made:
     def holds() -> None:
         assert w.count("SELECT count(*) FROM pledge WHERE campaign_id = :id", id=campaign["id"]) == 1
 
-    return lambda: _put(w, f"{_path(mine)}/campaigns/{campaign['id']}/pledge", sent, mine._person.receipt), holds
+    return lambda: w.put(f"{_path(mine)}/campaigns/{campaign['id']}/pledge", sent, mine._person.receipt, OR_DONE), holds
 
 
 @of("DELETE /v1/collectives/{collective}/campaigns/{campaign}/pledge")
@@ -265,7 +248,7 @@ def strike(w: World) -> Made:
 def standing_terms(w: World) -> Made:
     holder, _, person = person_of(w)
     where = f"contributor_id = '{person}' AND contribution_id IS NULL AND state = 'current'"
-    return _one_more(w, "consent", "/v1/contributions/me/consents", {"template": "evaluation-only"}, holder.receipt, where)
+    return w.one_more("consent", "/v1/contributions/me/consents", {"template": "evaluation-only"}, holder.receipt, where)
 
 
 @of("POST /v1/consent-intents")
@@ -304,7 +287,7 @@ def report(w: World) -> Made:
     said: dict[str, Any] = {"v": 1, "type": "sayso-use-report", "agreement": agreement, "stages": ["eval"], "model": model}
     said |= {"releases": [w.kept["cut"]], "records_used": 1, "at": w.service.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")}
     token = w.lab.sdk._auth.header().removeprefix("Bearer ")
-    return _one_more(w, "use_report", f"/v1/agreements/{agreement}/reports", {"report": said}, token)
+    return w.one_more("use_report", f"/v1/agreements/{agreement}/reports", {"report": said}, token)
 
 
 @of("job overdue")
@@ -334,7 +317,7 @@ def amend(w: World) -> Made:
     return lambda: amending.amend(w.service.runtime, agreement.id) or True, holds
 
 
-FLOWS: list[Callable[[World], Made]] = [
+FLOWS: list[Flow] = [
     found, join, declare, propose, change_text, object_to_a_proposal, object_no_longer, comment, put_up, weigh, hide, open_a_ballot, vote, count,
     dissent, open_a_campaign, pledge, pledge_taken_back, strike, standing_terms, intent, codes, report, overdue, amend,
 ]  # fmt: skip
