@@ -124,6 +124,8 @@ class Direct:
 
     def _server_side(self, sql: str, values: Any, size: int) -> Iterator[list[Row]]:
         """`stream` on PostgreSQL, in its driver's notation."""
+        # All rows are read. Left to itself PostgreSQL plans a cursor for whoever reads the first tenth: by indexes, row by row.
+        self.driver.execute("SET LOCAL cursor_tuple_fraction = 1")
         with self.driver.cursor(name="stream") as cursor:
             cursor.execute(sql, values, binary=True)
             while rows := cursor.fetchmany(size):
