@@ -209,6 +209,8 @@ def _pg_type(kind: Any) -> str:
         return "integer"
     if isinstance(kind, sa.Boolean):
         return "boolean"
+    if isinstance(kind, sa.Date):
+        return "date"
     if isinstance(kind, sa.Text | sa.String):
         return "text"
     raise TypeError(f"no array type for {kind!r}")

@@ -1,5 +1,6 @@
 """Deciding for a set of records at once gives what deciding for each of them gives, on both databases."""
 
+import json
 import os
 import random
 import uuid
@@ -16,11 +17,11 @@ from app.agreements import selection, verdicts
 from app.agreements.models import Verdict
 from app.collectives import binding
 from app.collectives.models import Collective, Mandate
-from app.consents.models import Consent, Exclusion, PlatformFloor
+from app.consents.models import Consent, Exclusion, PlatformFloor, Policy
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
 from app.core import vocabulary as words
-from app.core.evaluation import EVALUATOR, LabFacts, basis_allows, evaluate, intersect, parse_use
+from app.core.evaluation import EVALUATOR, LabFacts, basis_allows, compile_policy, evaluate, intersect, parse_use
 from app.core.policy import parse_policy
 from app.core.templates import render_template
 from app.kit.db import make_engine, read, write
@@ -299,6 +300,33 @@ def test_a_verdict_of_another_day_or_evaluator_permits_nothing(book: PolicyBook,
         session.execute(sa.update(table).where(table.c.policy_id == stored.id).values(**spoil))
         assert session.execute(selection.eligible(use_id, use, LAB, chosen, NOW, None, None)).all() == []
     assert len(world.selected(book, use, facts)) == 1, "it is decided anew"
+
+
+def test_policies_alike_but_for_their_days_are_decided_together_each_until_its_own_day(book: PolicyBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = ["2026-05-01", "2026-06-01", "2026-06-02", "2026-06-03", "2031-01-01", "2100-12-31"]
+    terms = [policy(rule("evaluate", ["judgment"], limit("dateTime", "lt", end), limit("spatial", "isAnyOf", ["AX"]))) for end in ends]
+    ids = [book.store(one, NOW).id for one in terms[:-1]]
+    with write(book.engine) as session:  # type: ignore[attr-defined]
+        # Bytes as no version of the service has written them: the day in them is not where it is looked for.
+        odd = Policy(digest=terms[-1].digest, body=json.dumps(terms[-1].odrl(), indent=1).encode(), created_at=NOW)
+        session.add(odd)
+        session.flush()
+        ids.append(odd.id)  # type: ignore[arg-type]
+    decided: list[Any] = []
+    decide = verdicts.verdict
+    monkeypatch.setattr(verdicts, "verdict", lambda *a: decided.append(a) or decide(*a))
+    use, facts = ask("evaluate"), LabFacts("academic", "AX")
+    with write(book.engine) as session:  # type: ignore[attr-defined]
+        use_id = verdicts.use_row(session, use, facts)
+        verdicts.keep(session, book, use_id, use, facts, ids, NOW.date())
+        kept = session.execute(sa.select(Verdict).where(Verdict.use_id == use_id)).scalars()  # type: ignore[arg-type]
+        found = {v.policy_id: (v.parts, v.valid_until, v.decided_on, v.min_age, v.max_age, v.person, v.group_size) for v in kept}
+    alone = [decide(compile_policy(one), use, facts, NOW.date()) for one in terms]
+    assert [one.steps[0].parts > 0 for one in alone] == [False, False, True, True, True, True]
+    assert found == {
+        i: (one.steps[0].parts, one.valid_until, NOW.date(), 0, verdicts.NO_AGE, False, 0) for i, one in zip(ids, alone, strict=True)
+    }
+    assert len(decided) == 3, "over, still to come, and the odd one"
 
 
 @pytest.mark.parametrize("layer", ["floor", "standing"])
