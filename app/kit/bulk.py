@@ -73,7 +73,7 @@ class Direct:
     def run_among(self, sql: str, fixed: Row, among: Row) -> Any:
         """`run` for SQL with one `IN (*)` after the `fixed` values. `among` must not be empty."""
         if not self.sqlite:
-            return self.driver.execute(_percent(sql), (*fixed, list(among)))
+            return self.driver.execute(_percent(sql), (*fixed, list(among)), binary=True)
         # Padded to a power of two: few distinct texts, so that they stay prepared.
         size = 1 << (len(among) - 1).bit_length()
         marks = ",".join("?" * size)
