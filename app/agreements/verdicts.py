@@ -183,9 +183,11 @@ def _decide(session: Session, book: PolicyBook, use_id: int, use: Use, facts: La
     hold_use(session, use_id)
     direct = Direct.under(session)
     answers = _Answers(direct, book, use_id, use, facts, today)
+    some_are_there = direct.run("SELECT 1 FROM verdict WHERE use_id = ? LIMIT 1", (use_id,)).fetchone() is not None
     for start in range(0, len(policies), _AT_ONCE):
         some = policies[start : start + _AT_ONCE]
-        direct.run_among("DELETE FROM verdict WHERE use_id = ? AND policy_id IN (*)", (use_id,), some)
+        if some_are_there:
+            direct.run_among("DELETE FROM verdict WHERE use_id = ? AND policy_id IN (*)", (use_id,), some)
         direct.load(_V, _COLUMNS, answers.rows(some))
     if len(policies) >= _MANY and not direct.sqlite:
         # PostgreSQL would go on believing that there is next to nothing for this use, and look at every record for each verdict.
