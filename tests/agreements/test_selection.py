@@ -75,6 +75,7 @@ class World:
             for _ in range(3)
         ]  # fmt: skip
         self.mandates: list[Mandate] = []
+        self._listed: tuple[Any, dict[str, tuple[list[Mandate], list[Exclusion]]]] = (None, {})
         for _ in range(records):
             day = NOW - timedelta(days=rng.randrange(8), hours=rng.choice([0, 15, 16]))
             row = Contribution(
@@ -112,12 +113,22 @@ class World:
             expires_on=NOW.date() + timedelta(days=rng.choice([0, 1, 30, 30, 30])), ended_at=rng.choice([None, None, None, NOW]),
         )  # fmt: skip
 
+    def _of(self, person: str) -> tuple[list[Mandate], list[Exclusion]]:
+        """What a person gave and took back, listed anew when more was: looking through everybody's for each record took hours."""
+        if self._listed[0] != (len(self.mandates), len(self.exclusions)):
+            found: dict[str, tuple[list[Mandate], list[Exclusion]]] = {}
+            for number, rows in enumerate((self.mandates, self.exclusions)):
+                for one in rows:
+                    found.setdefault(one.contributor_id, ([], []))[number].append(one)  # type: ignore[arg-type]
+            self._listed = (len(self.mandates), len(self.exclusions)), found
+        return self._listed[1].get(person, ([], []))
+
     def _collectives(self, row: Contribution) -> list[int] | None:
         """Policies of all that were mandated over the record; None where one of them permits nothing."""
         found = []
-        for mandate in self.mandates:
-            covers = mandate.contributor_id == row.contributor_id and mandate.contribution_id in (None, row.id)
-            if not covers or mandate.ended_at is not None or (mandate.kinds and row.kind not in mandate.kinds.split(",")):
+        for mandate in self._of(row.contributor_id)[0]:
+            covers = mandate.contribution_id in (None, row.id) and mandate.ended_at is None
+            if not covers or (mandate.kinds and row.kind not in mandate.kinds.split(",")):
                 continue
             [collective] = [c for c in self.collectives if c.id == mandate.collective_id]
             until = min(mandate.expires_on, collective.policy_until)
@@ -190,8 +201,8 @@ class World:
 
     def _taken_back(self, row: Contribution, use: Any) -> bool:
         down = words.NARROWER["purpose"]
-        for one in self.exclusions:
-            if one.contribution_id not in (None, row.id) or one.contributor_id != row.contributor_id:
+        for one in self._of(row.contributor_id)[1]:
+            if one.contribution_id not in (None, row.id):
                 continue
             if one.lab_id == LAB:
                 return True
