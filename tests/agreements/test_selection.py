@@ -33,6 +33,8 @@ from tests.core.policy_cases import FACTS, RAW, USES, ask, limit, policy, rule
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 EXAMPLES, RECORDS = (200, 5_000) if SOAK else (25, 60)
 """In the large size a million records are decided, each under its own use, policies, age and consents."""
+AT_ONCE = 50_000
+"""So many records of one test's worlds lie beside each other at most."""
 NOW = datetime(2026, 6, 1, 15, 30, tzinfo=UTC)
 LAB = "lab_" + "0" * 26
 
@@ -98,6 +100,10 @@ class World:
                 )  # fmt: skip
         engine = book.engine  # type: ignore[attr-defined]
         with write(engine) as session:
+            if (session.scalar(sa.select(sa.func.count()).select_from(Contribution)) or 0) > AT_ONCE:
+                # Every mandate there is takes part in every selection: among all worlds of the large size each would take minutes.
+                for table in (Mandate, Exclusion, Consent, PlatformFloor, Contribution, Collective):
+                    session.execute(sa.delete(table))
             session.add(Platform(id=self.platform, name=uuid.uuid4().hex, secret_sha256="0", created_at=NOW))
             session.flush()
             if self.floor is not None:
