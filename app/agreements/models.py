@@ -19,6 +19,12 @@ class Use(SQLModel, table=True):
     body: dict[str, Any] = Field(sa_type=sa.JSON)
 
 
+NO_AGE = 100_000
+"""`max_age` of a stretch without an end: more days than any record has."""
+AGED = f"min_age > 0 OR max_age < {NO_AGE}"
+"""Of a verdict: it is not for records of every age."""
+
+
 class Verdict(SQLModel, table=True):
     """What the evaluator says of one policy for one use: decided once, joined in SQL ever after.
 
@@ -27,6 +33,8 @@ class Verdict(SQLModel, table=True):
     Without foreign keys: neither uses nor policies are ever deleted, whoever decides has just read both, and checking each of a
     million new rows took PostgreSQL longer than deciding them.
     """
+
+    __table_args__ = (sa.Index("ix_verdict_aged", "use_id", sqlite_where=sa.text(AGED), postgresql_where=sa.text(AGED)),)
 
     use_id: int = Field(primary_key=True)
     policy_id: int = Field(primary_key=True)

@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.agreements.models import NO_AGE, Verdict
 from app.agreements.models import Use as UseRow
-from app.agreements.models import Verdict
 from app.consents.models import Policy
 from app.consents.policies import AT_HAND, PolicyBook
 from app.core.alike import only_days, without_days
@@ -26,8 +26,6 @@ from app.parties.models import Lab
 
 _V = Verdict.__table__  # type: ignore[attr-defined]
 _P = Policy.__table__  # type: ignore[attr-defined]
-NO_AGE = 100_000
-"""`max_age` of a stretch without an end: more days than any record has."""
 _COLUMNS = (
     "policy_id", "valid_until", "min_age", "max_age", "permit", "parts", "person", "group_size", "decided_on", "use_id", "evaluator",
 )  # fmt: skip
