@@ -4,7 +4,7 @@ import json
 import os
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlmodel import Session, SQLModel
 
 from app.agreements import selection, verdicts
 from app.agreements.models import Verdict
@@ -33,8 +34,7 @@ from tests.core.policy_cases import FACTS, RAW, USES, ask, limit, policy, rule
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 EXAMPLES, RECORDS = (200, 5_000) if SOAK else (25, 60)
 """In the large size a million records are decided, each under its own use, policies, age and consents."""
-AT_ONCE = 50_000
-"""So many records of one test's worlds lie beside each other at most."""
+BESIDE = 50_000  # so many records of one test's worlds lie beside each other at most
 NOW = datetime(2026, 6, 1, 15, 30, tzinfo=UTC)
 LAB = "lab_" + "0" * 26
 
@@ -54,6 +54,12 @@ def book(backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.
     made.engine = engine  # type: ignore[attr-defined]
     yield made
     engine.dispose()
+
+
+def _insert(session: Session, rows: Sequence[SQLModel]) -> None:
+    """Write rows that the session need not know afterwards."""
+    for kind in {type(row) for row in rows}:
+        session.execute(sa.insert(kind), [{name: value for name, value in row if (name, value) != ("id", None)} for row in rows])
 
 
 class World:
@@ -98,19 +104,15 @@ class World:
                         **rng.choice([{"lab_id": LAB}, {"lab_id": "lab_other"}, {"purpose": "dpv:CommercialPurpose"}]),
                     )
                 )  # fmt: skip
-        engine = book.engine  # type: ignore[attr-defined]
-        with write(engine) as session:
-            if (session.scalar(sa.select(sa.func.count()).select_from(Contribution)) or 0) > AT_ONCE:
-                # Every mandate there is takes part in every selection: among all worlds of the large size each would take minutes.
+        with write(book.engine) as session:  # type: ignore[attr-defined]
+            if (session.scalar(sa.select(sa.func.count()).select_from(Contribution)) or 0) > BESIDE:
                 for table in (Mandate, Exclusion, Consent, PlatformFloor, Contribution, Collective):
-                    session.execute(sa.delete(table))
+                    session.execute(sa.delete(table))  # every mandate there is takes part in every selection
             session.add(Platform(id=self.platform, name=uuid.uuid4().hex, secret_sha256="0", created_at=NOW))
             session.flush()
-            if self.floor is not None:
-                session.add(PlatformFloor(platform_id=self.platform, policy_id=self.floor, set_at=NOW))
-            session.add_all([*self.records, *self.own.values(), *self.standing.values(), *self.exclusions, *self.collectives])
-            session.flush()
-            session.add_all(self.mandates)
+            floors = [] if self.floor is None else [PlatformFloor(platform_id=self.platform, policy_id=self.floor, set_at=NOW)]
+            for rows in (floors, self.records, [*self.own.values(), *self.standing.values()], self.exclusions, self.collectives, self.mandates):
+                _insert(session, rows)
 
     def _mandate(self, rng: random.Random, row: Contribution) -> Mandate:
         return Mandate(
@@ -122,10 +124,9 @@ class World:
     def _of(self, person: str) -> tuple[list[Mandate], list[Exclusion]]:
         """What a person gave and took back, listed anew when more was: looking through everybody's for each record took hours."""
         if self._listed[0] != (len(self.mandates), len(self.exclusions)):
-            found: dict[str, tuple[list[Mandate], list[Exclusion]]] = {}
-            for number, rows in enumerate((self.mandates, self.exclusions)):
-                for one in rows:
-                    found.setdefault(one.contributor_id, ([], []))[number].append(one)  # type: ignore[arg-type]
+            found: dict[str, Any] = {}
+            for one in (*self.mandates, *self.exclusions):
+                found.setdefault(one.contributor_id, ([], []))[isinstance(one, Exclusion)].append(one)
             self._listed = (len(self.mandates), len(self.exclusions)), found
         return self._listed[1].get(person, ([], []))
 
@@ -133,8 +134,7 @@ class World:
         """Policies of all that were mandated over the record; None where one of them permits nothing."""
         found = []
         for mandate in self._of(row.contributor_id)[0]:
-            covers = mandate.contribution_id in (None, row.id) and mandate.ended_at is None
-            if not covers or (mandate.kinds and row.kind not in mandate.kinds.split(",")):
+            if mandate.ended_at or mandate.contribution_id not in (None, row.id) or (mandate.kinds and row.kind not in mandate.kinds.split(",")):
                 continue
             [collective] = [c for c in self.collectives if c.id == mandate.collective_id]
             until = min(mandate.expires_on, collective.policy_until)
@@ -152,9 +152,9 @@ class World:
                 session.merge(collective)
             for mandate in self.mandates:
                 mandate.ended_at = rng.choice([None, NOW])
-                session.merge(mandate)
+            session.execute(sa.update(Mandate), [{"id": one.id, "ended_at": one.ended_at} for one in self.mandates])
             more = [self._mandate(rng, row) for row in rng.sample(self.records, len(self.records) // 5)]
-            session.add_all(more)
+            _insert(session, more)
         self.mandates += more
 
     def _consent(self, rng: random.Random, person: str, contribution: str | None) -> Consent:
@@ -177,7 +177,7 @@ class World:
         with write(book.engine) as session:  # type: ignore[attr-defined]
             ids = [row.id for row in gone]
             session.execute(sa.update(Contribution).where(Contribution.id.in_(ids)).values(state="withdrawn"))  # type: ignore[attr-defined]
-            session.add_all(more)
+            _insert(session, more)
         for row in gone:
             row.state = "withdrawn"
         self.exclusions += more
