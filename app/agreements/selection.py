@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from app.agreements.models import AgreementPolicy, Verdict
-from app.agreements.verdicts import NO_AGE, current
+from app.agreements.models import AGED, AgreementPolicy, Verdict
+from app.agreements.verdicts import current
 from app.collectives import binding
 from app.consents.models import Consent, Exclusion, PlatformFloor
 from app.contributions.models import Contribution, ContributionModel
@@ -60,7 +60,7 @@ def present(session: Session, use_id: int, now: datetime) -> Present:
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
         sa.select(floor.c.platform_id),
         sa.select(_X.c.id),
-        sa.select(_V.c.policy_id).where(_V.c.use_id == use_id, sa.or_(_V.c.min_age > 0, _V.c.max_age < NO_AGE)),
+        sa.select(_V.c.policy_id).where(_V.c.use_id == use_id, sa.text(f"({AGED})")),
         binding.some_mandate(limited=False),
         binding.some_mandate(limited=True),
         binding.some_refusal(),

@@ -4,27 +4,32 @@ A verdict is a function of the policy, the use, the lab's verified facts, the da
 are its key (facts are part of the use's row); the day and the version stand in it, and a query takes only what is current.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.agreements.models import NO_AGE, Verdict
 from app.agreements.models import Use as UseRow
-from app.agreements.models import Verdict
 from app.consents.models import Policy
-from app.consents.policies import PolicyBook
+from app.consents.policies import AT_HAND, PolicyBook
+from app.core.alike import only_days, without_days
 from app.core.canonical import canonical, sha256_hex
 from app.core.evaluation import EVALUATOR, Decision, LabFacts, Use, evaluate, verdict
-from app.kit.db import for_update, insert_or_ignore, is_sqlite
+from app.core.evaluation import Verdict as Answer
+from app.kit.bulk import Direct, rows_of
+from app.kit.db import for_update, insert_or_ignore
 from app.parties.models import Lab
 
 _V = Verdict.__table__  # type: ignore[attr-defined]
 _P = Policy.__table__  # type: ignore[attr-defined]
-NO_AGE = 100_000
-"""`max_age` of a stretch without an end: more days than any record has."""
-_AT_ONCE = 5_000
+_COLUMNS = (
+    "policy_id", "valid_until", "min_age", "max_age", "permit", "parts", "person", "group_size", "decided_on", "use_id", "evaluator",
+)  # fmt: skip
+_AT_ONCE = 500
 _MANY = 10
 """From so many new verdicts on, PostgreSQL counts anew before they are joined."""
 _FEW = 5_000
@@ -77,10 +82,7 @@ def keep(
     session: Session, book: PolicyBook, use_id: int, use: Use, facts: LabFacts, policies: Iterable[int], today: date
 ) -> None:
     """Decide those of the policies that have no current verdict for this use."""
-    missing = undecided(session, use_id, policies, today)
-    for start in range(0, len(missing), _AT_ONCE):
-        _decide(session, book, use_id, use, facts, missing[start : start + _AT_ONCE], today)
-    _count_anew(session, len(missing))
+    _decide(session, book, use_id, use, facts, undecided(session, use_id, policies, today), today)
 
 
 def undecided(session: Session, use_id: int, policies: Iterable[int], today: date) -> list[int]:
@@ -97,19 +99,21 @@ def keep_all(
 ) -> None:
     """Decide what a selection may meet. `needed` is a select of the policy ids that govern it, run only where many policies
     are still undecided."""
-    undecided = sa.select(_P.c.id).where(~sa.exists(_known(use_id, today).where(_V.c.policy_id == _P.c.id)))
+    if _all_decided(session, use_id, today):
+        return
+    # By id, so that neighbours are read and written together: by itself SQLite would take the index of the digests.
+    undecided = sa.select(_P.c.id).where(~sa.exists(_known(use_id, today).where(_V.c.policy_id == _P.c.id))).order_by(_P.c.id)
     found = list(session.execute(undecided.limit(_FEW + 1)).scalars())
     if len(found) > _FEW:
-        found = list(session.execute(undecided.where(_P.c.id.in_(needed))).scalars())
-    for start in range(0, len(found), _AT_ONCE):
-        _decide(session, book, use_id, use, facts, found[start : start + _AT_ONCE], today)
-    _count_anew(session, len(found))
+        found = [row[0] for rows in rows_of(session, undecided.where(_P.c.id.in_(needed)), _FEW + 1) for row in rows]
+    _decide(session, book, use_id, use, facts, found, today)
 
 
-def _count_anew(session: Session, new: int) -> None:
-    if new >= _MANY and not is_sqlite(session):
-        # PostgreSQL would go on believing that there is next to nothing for this use, and look at every record for each verdict.
-        session.execute(sa.text("ANALYZE verdict"))
+def _all_decided(session: Session, use_id: int, today: date) -> bool:
+    """Whether there are as many current verdicts as policies: each has one for records of age 0. Counting costs a tenth of looking each up."""
+    known = sa.select(sa.func.count()).select_from(_V).where(current(_V, use_id, today), _V.c.min_age == 0).scalar_subquery()
+    there = sa.select(sa.func.count()).select_from(_P).scalar_subquery()
+    return bool(session.execute(sa.select(known == there)).scalar_one())
 
 
 def hold_use(session: Session, use_id: int) -> None:
@@ -121,23 +125,68 @@ def _known(use_id: int, today: date) -> Any:
     return sa.select(_V.c.policy_id).where(current(_V, use_id, today))
 
 
-def _decide(
-    session: Session, book: PolicyBook, use_id: int, use: Use, facts: LabFacts, policies: list[int], today: date
-) -> None:
+class _Answers:
+    """Verdicts on one use on one day, decided once for all policies that are alike."""
+
+    def __init__(self, direct: Direct, book: PolicyBook, use_id: int, use: Use, facts: LabFacts, today: date) -> None:
+        self._direct, self._book, self._use_id = direct, book, use_id
+        self._asked = use, facts, today
+        self._today = today.isoformat().encode()
+        self._found: dict[Hashable, list[tuple[Any, ...]] | None] = {}
+
+    def rows(self, policies: list[int]) -> list[tuple[Any, ...]]:
+        """What is kept of each of these policies, in the order of `_COLUMNS`."""
+        if len(self._found) > AT_HAND:
+            self._found.clear()
+        bodies = self._direct.run_among("SELECT id, body FROM policy WHERE id IN (*)", (), policies).fetchall()
+        met = [(i, *without_days(body, self._today)) for i, body in bodies]
+        first = {key: (i, days) for i, key, days in met if key not in self._found}
+        stored = self._book.by_ids(i for i, _ in first.values())
+        for key, (i, days) in first.items():
+            compiled = stored[i].compiled
+            self._found[key] = self._steps(verdict(compiled, *self._asked)) if only_days(compiled, days) else None
+        rows: list[tuple[Any, ...]] = []
+        alone: list[int] = []
+        for i, key, days in met:
+            steps = self._found[key]
+            if steps is None:
+                alone.append(i)
+                continue
+            until = min([self._day(day) for day in days if day > self._today], default=None)
+            rows += [(i, until, *step) for step in steps]
+        for i, one in self._book.by_ids(alone).items():
+            answer = verdict(one.compiled, *self._asked)
+            until = answer.valid_until and self._day(answer.valid_until.isoformat().encode())
+            rows += [(i, until, *step) for step in self._steps(answer)]
+        return rows
+
+    def _steps(self, answer: Answer) -> list[tuple[Any, ...]]:
+        said = (answer.person, answer.group_size, self._day(self._today), self._use_id, EVALUATOR)
+        ends = [(step.from_age, NO_AGE if step.to_age is None else step.to_age, step.parts) for step in answer.steps]
+        return [(start, end, bool(parts), parts, *said) for start, end, parts in ends]
+
+    def _day(self, text: bytes) -> Any:
+        return text.decode() if self._direct.sqlite else _date(text)  # as the driver writes a day: SQLite has no type for it
+
+
+@lru_cache(maxsize=10_000)
+def _date(text: bytes) -> date:
+    return date.fromisoformat(text.decode())
+
+
+def _decide(session: Session, book: PolicyBook, use_id: int, use: Use, facts: LabFacts, policies: list[int], today: date) -> None:
     if not policies:
         return
     # Two that decide the same at once: stretches of two days must not stand side by side, so the second waits for the first.
     hold_use(session, use_id)
-    session.execute(sa.delete(_V).where(_V.c.use_id == use_id, _V.c.policy_id.in_(policies)))
-    rows = []
-    for i, stored in book.by_ids(policies).items():
-        found = verdict(stored.compiled, use, facts, today)
-        rows += [
-            {
-                "use_id": use_id, "policy_id": i, "min_age": step.from_age, "permit": bool(step.parts), "parts": step.parts,
-                "max_age": NO_AGE if step.to_age is None else step.to_age, "person": found.person,
-                "group_size": found.group_size, "decided_on": today, "valid_until": found.valid_until, "evaluator": EVALUATOR,
-            }
-            for step in found.steps
-        ]  # fmt: skip
-    session.execute(sa.insert(_V), rows)
+    direct = Direct.under(session)
+    answers = _Answers(direct, book, use_id, use, facts, today)
+    some_are_there = direct.run("SELECT 1 FROM verdict WHERE use_id = ? LIMIT 1", (use_id,)).fetchone() is not None
+    for start in range(0, len(policies), _AT_ONCE):
+        some = policies[start : start + _AT_ONCE]
+        if some_are_there:
+            direct.run_among("DELETE FROM verdict WHERE use_id = ? AND policy_id IN (*)", (use_id,), some)
+        direct.load(_V, _COLUMNS, answers.rows(some))
+    if len(policies) >= _MANY and not direct.sqlite:
+        # PostgreSQL would go on believing that there is next to nothing for this use, and look at every record for each verdict.
+        direct.run("ANALYZE verdict")

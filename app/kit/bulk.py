@@ -73,7 +73,7 @@ class Direct:
     def run_among(self, sql: str, fixed: Row, among: Row) -> Any:
         """`run` for SQL with one `IN (*)` after the `fixed` values. `among` must not be empty."""
         if not self.sqlite:
-            return self.driver.execute(_percent(sql), (*fixed, list(among)))
+            return self.driver.execute(_percent(sql), (*fixed, list(among)), binary=True)
         # Padded to a power of two: few distinct texts, so that they stay prepared.
         size = 1 << (len(among) - 1).bit_length()
         marks = ",".join("?" * size)
@@ -124,6 +124,8 @@ class Direct:
 
     def _server_side(self, sql: str, values: Any, size: int) -> Iterator[list[Row]]:
         """`stream` on PostgreSQL, in its driver's notation."""
+        # All rows are read. Left to itself PostgreSQL plans a cursor for whoever reads the first tenth: by indexes, row by row.
+        self.driver.execute("SET LOCAL cursor_tuple_fraction = 1")
         with self.driver.cursor(name="stream") as cursor:
             cursor.execute(sql, values, binary=True)
             while rows := cursor.fetchmany(size):
@@ -207,6 +209,8 @@ def _pg_type(kind: Any) -> str:
         return "integer"
     if isinstance(kind, sa.Boolean):
         return "boolean"
+    if isinstance(kind, sa.Date):
+        return "date"
     if isinstance(kind, sa.Text | sa.String):
         return "text"
     raise TypeError(f"no array type for {kind!r}")
