@@ -15,7 +15,15 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import moderating, queries, threads
-from app.collectives.models import Collective, CollectiveAct, Membership, MinorityReport, OutcomeRow, OutcomeVoid, Proposal
+from app.collectives.models import (
+    Collective,
+    CollectiveAct,
+    Membership,
+    MinorityReport,
+    OutcomeRow,
+    OutcomeVoid,
+    Proposal,
+)
 from app.collectives.service import Acting, acting, keep_act, proof, signed
 from app.collectives.thread_models import (
     Amendment,

@@ -5,7 +5,7 @@ from math import floor
 from fastapi import APIRouter
 
 from app.collectives import exchange, queries
-from app.collectives.router import Member, _once
+from app.collectives.router import Member, once_for
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import GroupOut, GroupSaidOut, GroupsOut, ImportedOut, PolisFiles, PolisOut
 from app.core import mirror
@@ -23,7 +23,7 @@ def take_in(
 ) -> ImportedOut:  # fmt: skip
     """A steward, once for a proposal. Its votes stand beside the members' and count as none of theirs."""
     now, who = runtime.clock.now(), Acting.of(receipt)
-    made = _once(
+    made = once_for(
         receipt, f"polis/{proposal}", idempotency_key, given, session, runtime,
         lambda: " ".join(map(str, exchange.take_in(session, runtime, who, collective, proposal, given.comments, given.votes, now=now))),
     )  # fmt: skip

@@ -143,7 +143,7 @@ def hide(
     """A steward who neither proposed it nor is who it is about, with a reason of a closed list. It is not deleted, stands in the
     moderation log, and can be appealed."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"moderations/{proposal}", idempotency_key, given, session, runtime,
         lambda: moderating.hide(session, runtime, Acting.of(receipt), collective, proposal, given.item, given.reason, now=now),
     )  # fmt: skip
@@ -173,7 +173,7 @@ def appeal_moderation(
 ) -> ActDoneOut:  # fmt: skip
     """Any member but who hid it, once; its author still, after another's was turned down. Another steward decides."""
     now = runtime.clock.now()
-    act = _once(
+    act = once_for(
         receipt, f"moderations/{moderation}/appeal", idempotency_key, given, session, runtime,
         lambda: moderating.appeal(session, runtime, Acting.of(receipt), collective, moderation, given.text, now=now),
     )  # fmt: skip
@@ -236,7 +236,7 @@ def close(
     """How it was decided, by somebody who had no part in it, naming the strongest argument against. Where a lab was refused by a public
     collective the lab reads it at once, and everybody seven days later, without a name."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"closure-notes/{proposal}", idempotency_key, given, session, runtime,
         lambda: closing.close(session, runtime, Acting.of(receipt), collective, proposal, given, now=now),
     )  # fmt: skip
@@ -259,7 +259,7 @@ def appeal_note(
 ) -> NoteAppealOut:  # fmt: skip
     """The note, never the arithmetic: that is counted again by whoever likes. The outcome is contested until a steward has decided."""
     now = runtime.clock.now()
-    made = _once(
+    made = once_for(
         receipt, f"appeal/{proposal}", idempotency_key, given, session, runtime,
         lambda: closing.appeal(session, runtime, Acting.of(receipt), collective, proposal, given.grounds, given.text, now=now),
     )  # fmt: skip

@@ -3,14 +3,14 @@
 Whether any of a use depends on a record's age is found by an index of those that do.
 
 Revision: 2026_11_29_1700
-Revises: 2026_11_29_1530
+Revises: 2026_11_29_1630
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_29_1700"
-down_revision = "2026_11_29_1530"
+down_revision = "2026_11_29_1630"
 branch_labels = None
 depends_on = None
 
