@@ -31,7 +31,7 @@ from tests.faults.cuts import index_of, once, outcome, queued, receipt_for_all
 from tests.revocations.test_replay import dies, finished
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend
 
-RACES = 10_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 6
+RACES = int(os.environ.get("SAYSO_TEST_RACES", "10000" if os.environ.get("SAYSO_TEST_SIZE") == "soak" else "6"))
 
 
 def members_of(service: Service, platform: PlatformParty, n: int, **charter: Any) -> tuple[list[Collective], list[str]]:
