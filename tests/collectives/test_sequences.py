@@ -45,7 +45,7 @@ from tests.support import Service, consent
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 SEQUENCES, STEPS = os.environ.get("SAYSO_TEST_SEQUENCES", "5000" if SOAK else ""), 50
-QUICK = {"sqlite": 4, "postgresql": 2}
+QUICK = {"sqlite": 6, "postgresql": 3}
 FIRST = int(os.environ.get("SAYSO_TEST_FIRST", "0"))
 """The seed of the first sequence: a run that was ended goes on from where it was."""
 A_LIFE = 100
