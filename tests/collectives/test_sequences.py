@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -52,8 +52,30 @@ A_LIFE = 100
 """Sequences on one database; then another service begins, so that the five thousandth is not looked for among all before."""
 CHARTER = CharterIn(aim="To decide together.", tenure_days=0, asks=50, load=100)
 PEOPLE = 6
-Strike = tuple[str, str, int]
-"""Its kind, its id, and when it was called."""
+GIVES = ("preference", "critique")
+"""What each gives: one record of either kind."""
+
+
+@dataclass
+class Strike:
+    kind: str
+    id: str = ""
+    at: int = 0
+    """When it was called, among joins and calls."""
+    until: datetime | None = None
+    ended: bool = False
+
+    def runs(self, now: datetime) -> bool:
+        return not self.ended and (self.until is None or self.until > now)
+
+
+@dataclass
+class Given:
+    """A mandate."""
+
+    id: str
+    until: date
+    kinds: list[str] | None
 
 
 @dataclass
@@ -61,15 +83,26 @@ class Somebody:
     """What a person chose, as the test knows it."""
 
     id: str
-    given: str
-    allows: bool = True
+    given: list[str]
+    part: bool
+    """Whether the first thing is all that their receipt is for."""
+    allows: list[bool] = field(default_factory=lambda: [True] * len(GIVES))
     joined: dict[int, int] = field(default_factory=dict)
     """collective -> when"""
-    mandates: dict[int, list[str]] = field(default_factory=dict)
+    mandates: dict[int, list[Given]] = field(default_factory=dict)
+
+    @property
+    def one(self) -> str | None:
+        return self.given[0] if self.part else None
 
     @property
     def acting(self) -> Acting:
-        return Acting(self.id, None)
+        return Acting(self.id, self.one)
+
+    @property
+    def reached(self) -> range:
+        """Which of their records their acts are about."""
+        return range(1 if self.part else len(GIVES))
 
 
 @dataclass
@@ -95,13 +128,14 @@ class World:
         self.service, self.runtime, self.rng, self.ticks = service, service.runtime, rng, itertools.count()
         platform, self.lab = service.platform(), service.lab()
         given = [
-            {"external_id": f"x{n}", "kind": "preference", "contributor": f"u{n}", "parts": {"text": f"words {n}"}, "consent": consent()}
-            for n in range(PEOPLE)
-        ]
+            {"external_id": f"{kind}{n}", "kind": kind, "contributor": f"u{n}", "parts": {"text": f"words {n}"}, "consent": consent()}
+            for n in range(PEOPLE) for kind in GIVES
+        ]  # fmt: skip
         ids = [str(one.id) for one in platform.sdk.record_many(given)]
         with read(self.runtime.engine) as session:
             by = dict(session.execute(sa.select(Contribution.id, Contribution.contributor_id).where(Contribution.id.in_(ids))).all())  # type: ignore[attr-defined,call-overload]
-        self.people = [Somebody(by[one], one) for one in ids]
+        theirs = [ids[n : n + len(GIVES)] for n in range(0, len(ids), len(GIVES))]
+        self.people = [Somebody(by[mine[0]], mine, n > 0 and rng.random() < 0.3) for n, mine in enumerate(theirs)]
         self.agreement = self.lab.agree(platform)
         evaluation, self.unions = self.policy_of("evaluation-only"), list[str]()
         for n in range(2):
@@ -116,16 +150,24 @@ class World:
 
     # -- what is to be ------------------------------------------------------------------------------------------------
     def expected(self) -> set[str]:
-        return {one.given for one in self.people if self._released(one)}
+        return {given for one in self.people for at, given in enumerate(one.given) if self._released(one, at)}
+
+    def _running(self, n: int) -> Strike | None:
+        found = self.strikes[n]
+        return found if found is not None and found.runs(self.service.clock.now()) else None
 
     def _bars(self, n: int) -> bool:
         """Whether a collective lets nothing of its members go to the lab. All of it was recorded before a strike."""
-        running = self.strikes[n]
-        return self.refuses[n] or (running is not None and running[0] == "pause")
+        running = self._running(n)
+        return self.refuses[n] or (running is not None and running.kind == "pause")
 
-    def _released(self, one: Somebody) -> bool:
-        by_mandate = all(self.permits[n] for n, given in one.mandates.items() if given)
-        return one.allows and by_mandate and not any(self._bars(n) for n in one.joined)
+    def _released(self, one: Somebody, at: int) -> bool:
+        if at not in one.reached:
+            return one.allows[at]
+        today = self.service.clock.now().date()
+        mandated = [(n, given) for n, mine in one.mandates.items() for given in mine if given.kinds is None or GIVES[at] in given.kinds]
+        by_mandate = all(self.permits[n] and given.until > today for n, given in mandated)
+        return one.allows[at] and by_mandate and not any(self._bars(n) for n in one.joined)
 
     # -- acts ---------------------------------------------------------------------------------------------------------
     def act(self) -> None:
@@ -163,14 +205,16 @@ class World:
     def mandate(self, one: Somebody, n: int) -> bool:
         if n not in one.joined:
             return False
-        given = MandateIn(expires_on=in_days(self.service, 300), policy=self.policy_of(self.template(n)).digest)
-        one.mandates.setdefault(n, []).append(self.does(collectives.give_mandate, one, given, n=n))
+        until, kinds = in_days(self.service, self.rng.choice([300, 300, 5])), self.rng.choice([None, None, ["critique"], ["preference"]])
+        given = MandateIn(expires_on=until, kinds=kinds, policy=self.policy_of(self.template(n)).digest)  # type: ignore[arg-type]
+        made = self.does(collectives.give_mandate, one, given, n=n)
+        one.mandates.setdefault(n, []).append(Given(made, date.fromisoformat(until), kinds))
         return True
 
     def end(self, one: Somebody, n: int) -> bool:
         if not one.mandates.get(n):
             return False
-        self.does(collectives.end_mandate, one, one.mandates[n].pop(), n=n)
+        self.does(collectives.end_mandate, one, one.mandates[n].pop().id, n=n)
         return True
 
     def leave(self, one: Somebody, n: int) -> bool:
@@ -188,19 +232,21 @@ class World:
         return True
 
     def scope(self, one: Somebody, n: int) -> bool:
-        one.allows = not one.allows
-        policy = self.policy_of("evaluation-only" if one.allows else "nothing-new")
+        at = self.rng.choice(one.reached)
+        one.allows[at] = not one.allows[at]
+        policy = self.policy_of("evaluation-only" if one.allows[at] else "nothing-new")
         with write(self.runtime.engine) as session:
-            revoking.scope(session, self.runtime, Holder(one.id, None), one.given, policy, "en", None, now=self.service.clock.now())
+            revoking.scope(session, self.runtime, Holder(one.id, one.one), one.given[at], policy, "en", None, now=self.service.clock.now())
         return True
 
     def strike(self, one: Somebody, n: int) -> bool:
-        running, kind = self.strikes[n], self.rng.choice(["pause", "refuse_new"])
-        if running is not None:
-            ended(self.service, self.unions[n], running[1])
-            self.strikes[n] = None
-        else:
-            self.strikes[n] = (kind, struck(self.service, self.unions[n], kind, self.lab.id), next(self.ticks))
+        """As a vote calls or ends one, at once."""
+        if (running := self._running(n)) is not None:
+            ended(self.service, self.unions[n], running.id)
+            running.ended = True
+            return True
+        kind, until = self.rng.choice([("refuse_new", None), ("pause", None), ("pause", self.service.clock.now() + timedelta(days=4))])
+        self.strikes[n] = Strike(kind, struck(self.service, self.unions[n], kind, self.lab.id, until), next(self.ticks), until)
         return True
 
     def refuse(self, one: Somebody, n: int) -> bool:
@@ -212,7 +258,7 @@ class World:
     def propose(self, one: Somebody, n: int) -> bool:
         if n not in one.joined or self.open[n] is not None:
             return False
-        running, lab = self.strikes[n], self.lab.id
+        running, lab = self._running(n), self.lab.id
         type_ = self.rng.choice([
             "licence.grant" if self.refuses[n] else "licence.recall", "policy.narrow" if self.permits[n] else "policy.adopt",
             "strike.call" if running is None else "strike.end",
@@ -223,10 +269,10 @@ class World:
             template = "nothing-new" if type_ == "policy.narrow" else "evaluation-only"
             said["policy"], policy = PolicyChoice(template=template), self.policy_of(template)
         elif type_ == "strike.call":
-            strike = (self.rng.choice(["pause", "refuse_new"]), "", 0)
-            said["strike"] = StrikeIn(kind=strike[0], lab=lab)
+            strike = Strike(self.rng.choice(["pause", "refuse_new"]))
+            said["strike"] = StrikeIn(kind=strike.kind, lab=lab)  # type: ignore[arg-type]
         else:
-            said["subject"] = lab if strike is None else strike[1]
+            said["subject"] = lab if strike is None else strike.id
         if type_ in proposals.URGENT:
             said["urgent_hours"] = 24
         made = self.does(proposals.propose, one, ProposeIn(**said), policy, n=n)
@@ -280,7 +326,7 @@ class World:
             members = [one for one in self.people if n in one.joined]
             if found.type == "strike.end":
                 assert found.strike is not None
-                took_part = [one for one in members if one.joined[n] < found.strike[2]]
+                took_part = [one for one in members if one.joined[n] < found.strike.at]
                 members = took_part or members
             found.voted, found.state, found.at = dict.fromkeys(one.id for one in members), "ballot", row.close_at
             return
@@ -298,18 +344,16 @@ class World:
             self.open[n] = None
 
     def _comes_into_force(self, n: int, found: Open) -> None:
-        running = self.strikes[n]
         if found.type == "strike.call":
-            if running is None:
-                assert found.strike is not None
-                self.strikes[n] = (found.strike[0], found.id, next(self.ticks))
+            assert found.strike is not None
+            if self._running(n) is None:
+                self.strikes[n] = Strike(found.strike.kind, found.id, next(self.ticks))
             else:
                 found.state = "moot"
         elif found.type == "strike.end":
-            if running == found.strike:
-                self.strikes[n] = None
-            else:
-                found.state = "moot"
+            assert found.strike is not None
+            found.state = "moot" if found.strike.ended else "in_force"
+            found.strike.ended = True
         elif found.type.startswith("licence."):
             self.refuses[n] = found.type == "licence.recall"
         else:
