@@ -45,7 +45,7 @@ from tests.support import Service, consent
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 SEQUENCES, STEPS = os.environ.get("SAYSO_TEST_SEQUENCES", "5000" if SOAK else ""), 50
-QUICK = {"sqlite": 6, "postgresql": 3}
+QUICK = {"sqlite": 4, "postgresql": 2}
 FIRST = int(os.environ.get("SAYSO_TEST_FIRST", "0"))
 """The seed of the first sequence: a run that was ended goes on from where it was."""
 A_LIFE = 100
@@ -173,8 +173,8 @@ class World:
     def act(self) -> None:
         """One act, of somebody who can."""
         acts: list[Callable[[Somebody, int], bool]] = [
-            *[self.join, self.mandate, self.propose] * 2, *[self.vote, self.move] * 4, self.end, self.leave, self.policy, self.scope, self.refuse,
-            self.strike,
+            *[self.join, self.mandate, self.propose] * 2, *[self.vote] * 12, *[self.move] * 3, self.end, self.leave, self.policy, self.scope,
+            self.refuse, self.strike,
         ]  # fmt: skip
         while True:
             act = self.rng.choice(acts)
@@ -391,7 +391,7 @@ def _sequence(service: Service, seed: int) -> Counter[str]:
             cut.run()
             there = outcome(service, cut.release)
             found = there.contributions
-            assert there.state == "published", (seed, step, there.state)
+            assert there.state in ("published", "superseded"), (seed, step, there.state)  # who narrows what is out has its successor cut too
             # What was allowed before and after must be there; what came to be allowed beside the cut may wait for the next.
             assert found <= world.expected() and before & world.expected() <= found, (seed, step)
             world.seen["found"] += bool(found)
