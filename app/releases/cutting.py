@@ -311,7 +311,7 @@ def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
         hits |= set(session.execute(joined.where(binding.concerned(collectives))).scalars())
     platforms = sa.select(_N.c.platform_id).where(fresh, _N.c.platform_id.is_not(None))
     # Whoever joins a collective is bound by its refusals and strikes. It is no narrowing row: of those platforms are told.
-    joining = sa.select(_A.c.contributor_id).join(_E, _E.c.subject == _A.c.id).where(_E.c.log_index >= as_of, _A.c.type == "membership.begun")
+    joining = sa.select(_A.c.contributor_id).join(_E, _E.c.subject == _A.c.id).where(_E.c.log_index >= as_of, _E.c.type == "membership.begun")
     if session.execute(people.union_all(platforms, joining).limit(1)).first() is not None:
         hits |= set(
             session.execute(
