@@ -1,9 +1,11 @@
-"""What collectives cost: the selection with every record mandated against the same without, and ballots and pledges by themselves.
+"""What collectives cost: the selection with every record mandated against the same without; ballots, their recount and pledges by themselves.
 
 Every fifth record's owner is one of `records / 5` people; each gave one mandate to one of a thousand collectives, whose policies permit
 the use. So both sides give the same ids, and what is measured is the looking.
 """
 
+import json
+import math
 import random
 import time
 from collections.abc import Callable
@@ -11,27 +13,29 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sayso.recount import recount
 
 from app.agreements import selection, verdicts
 from app.collectives.models import Collective, Mandate
 from app.consents.policies import PolicyBook
 from app.core.ballots import CHOICES, Ballot, Snapshot, decide
+from app.core.canonical import b64u
+from app.core.electing import parse_rules
+from app.core.merkle import leaf_hash, root
 from app.core.pledges import greatest_set
-from app.kit.bulk import Direct
-from app.kit.clock import micros
+from app.crypto.commitment import commit
 from app.kit.db import make_engine, read, write
 from app.kit.ids import new_id
 from app.kit.migrate import upgrade
 from benchmarks.bench_select import ALL, FACTS, LAB, NOW, USE, fill
 from benchmarks.measure import Outcome, backend, interleaved, paired
 
-_MANDATE = ("id", "collective_id", "membership_id", "contributor_id", "expires_on", "given_at")
 _CHUNK = 10_000
 
 
 def mandate_all(engine: sa.Engine, records: int, collectives: int) -> None:
     """A mandate of everybody to one of the collectives, each with a policy that permits (as `fill` writes them: not every fifth)."""
-    now, until = micros(NOW), (NOW + timedelta(days=200)).date()
+    until = (NOW + timedelta(days=200)).date()
     ids = [new_id("collective") for _ in range(collectives)]
     with write(engine) as session:
         session.add_all(
@@ -46,11 +50,14 @@ def mandate_all(engine: sa.Engine, records: int, collectives: int) -> None:
     people = range((records + 4) // 5)
     for start in range(0, len(people), _CHUNK):
         rows = [
-            (new_id("mandate"), ids[n % collectives], new_id("member"), f"ctb_{n:026d}", until.isoformat(), now)
+            {
+                "id": new_id("mandate"), "collective_id": ids[n % collectives], "membership_id": new_id("member"), "contributor_id": f"ctb_{n:026d}",
+                "expires_on": until, "given_at": NOW,
+            }
             for n in people[start : start + _CHUNK]
-        ]
+        ]  # fmt: skip
         with write(engine) as session:
-            Direct.under(session).load(Mandate.__table__, _MANDATE, rows)  # type: ignore[attr-defined]
+            session.execute(sa.insert(Mandate), rows)
     with write(engine) as session:
         session.connection().exec_driver_sql("ANALYZE")
 
@@ -95,11 +102,30 @@ def run(database: str, *, rounds: int, records: int, collectives: int = 1_000) -
     return [once]
 
 
+def outcome_of(rng: random.Random, rules: list[dict[str, Any]], ballots: list[Ballot], electors: dict[str, str | None]) -> tuple[Any, Any]:
+    """An outcome over these ballots as the service publishes it, and what a recounter is given: the opening of each ballot."""
+    listed, openings = [], []
+    for ballot in ballots:
+        act = json.dumps({"proposal": "x", "tag": ballot.elector, "choice": ballot.choice, "group": electors[ballot.elector]})
+        salt = rng.randbytes(32)
+        listed.append({"tag": ballot.elector, "at": ballot.at, "commitment": b64u(commit(salt, act.encode()))})
+        openings.append({"at": ballot.at, "salt": b64u(salt), "act": act})
+    tags = sorted(electors)
+    outcome = {
+        **decide(rules, Snapshot(electors), ballots).to_json(), "proposal": "x", "rules": [rule.to_json() for rule in parse_rules(rules)],
+        "electorate": {"tags": tags, "size": len(tags), "root": root([leaf_hash(bytes.fromhex(tag)) for tag in tags]).hex()},
+        "around": {"objections": 0, "rounds": 0, "overruled": False, "appealed": False, "struck": False},
+        "ballots": listed, "opened_index": -1, "closed_index": len(ballots),
+    }  # fmt: skip
+    return {"outcome": json.dumps(outcome)}, {"openings": openings}
+
+
 def pure(*, rounds: int, size: int = 100_000) -> list[Outcome]:
-    """A tally of ballots, and the greatest set of pledges, against a tenth of each: twenty times is n log n and far from n²."""
-    rng = random.Random(8)
-    electors: dict[str, str | None] = {f"e{n}": rng.choice(["a", "b", "c"]) for n in range(size)}
-    ballots = [Ballot(e, rng.choice(CHOICES), n) for n, e in enumerate(electors)]
+    """A tally of ballots, the recount of its outcome with every ballot opened, and the greatest set of pledges, each against a tenth of it:
+    twenty times is n log n and far from n²."""
+    rng, few = random.Random(8), size // 10
+    electors: dict[str, str | None] = {rng.randbytes(32).hex(): rng.choice(["a", "b", "c"]) for _ in range(size)}
+    ballots = [Ballot(elector, rng.choice(CHOICES), n) for n, elector in enumerate(electors)]
     pledges = {f"p{n}": rng.randrange(size) for n in range(size)}
     rules: list[dict[str, Any]] = [{"rule": "supermajority"}, {"rule": "bridging"}]
 
@@ -108,16 +134,21 @@ def pure(*, rounds: int, size: int = 100_000) -> list[Outcome]:
         act()
         return time.perf_counter() - start
 
-    few, some = Snapshot(dict(list(electors.items())[: size // 10])), dict(list(pledges.items())[: size // 10])
+    some, others = dict(list(electors.items())[:few]), {f"p{n}": rng.randrange(few) for n in range(few)}
+    file, openings = outcome_of(rng, rules, ballots, electors)
+    small, opened = outcome_of(rng, rules, ballots[:few], some)
     cases: dict[str, Callable[[int], float]] = {
-        "ballots": lambda _: clocked(lambda: decide(rules, Snapshot(electors), ballots)),
-        "few ballots": lambda _: clocked(lambda: decide(rules, few, ballots[: size // 10])),
-        "pledges": lambda _: clocked(lambda: greatest_set(pledges)), "few pledges": lambda _: clocked(lambda: greatest_set(some)),
+        "a tally of ballots": lambda _: clocked(lambda: decide(rules, Snapshot(electors), ballots)),
+        "few: a tally of ballots": lambda _: clocked(lambda: decide(rules, Snapshot(some), ballots[:few])),
+        "a recount of ballots": lambda _: clocked(lambda: recount(file, None, openings)),
+        "few: a recount of ballots": lambda _: clocked(lambda: recount(small, None, opened)),
+        "the greatest set of pledges": lambda _: clocked(lambda: greatest_set(pledges)),
+        "few: the greatest set of pledges": lambda _: clocked(lambda: greatest_set(others)),
     }  # fmt: skip
     found = interleaved(cases, rounds)
+    grows = f"against {few:,}; n log n would be {10 * math.log(size) / math.log(few):.1f} times, n² a hundred"
     outcomes = [
-        paired(f"{what} of {size:,}: seconds", found[what], found[f"few {what}"], 20, f"against {size // 10:,}")
-        for what in ("ballots", "pledges")
+        paired(f"{what}, {size:,}: seconds", found[what], found[f"few: {what}"], 20, grows) for what in cases if not what.startswith("few")
     ]
     for one in outcomes:
         one.at_most = True

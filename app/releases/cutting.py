@@ -23,6 +23,7 @@ from app.agreements import service as agreements
 from app.agreements import verdicts
 from app.agreements.models import Agreement, Offer, Request
 from app.collectives import binding
+from app.collectives.models import CollectiveAct
 from app.consents.models import Narrowing
 from app.contributions.models import Contribution
 from app.kit.blobs import BlobNotFound
@@ -30,6 +31,7 @@ from app.kit.db import for_update, read, write
 from app.kit.locks import exclusive
 from app.kit.runtime import Runtime
 from app.log import service as log
+from app.log.models import LogEntry
 from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
 from app.releases import tree
@@ -42,6 +44,8 @@ from app.releases.shards import Source, inputs_of, source_of, write_shard
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _N = Narrowing.__table__  # type: ignore[attr-defined]
+_A = CollectiveAct.__table__  # type: ignore[attr-defined]
+_E = LogEntry.__table__  # type: ignore[attr-defined]
 _MOST_HITS = 5_000  # beyond it, selecting anew is cheaper than mending
 _PATIENCE = 5
 """Attempts after which what was narrowed is left out under the head lock: where people withdraw faster than a shard is built,
@@ -306,10 +310,12 @@ def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
     if session.execute(collectives.limit(1)).first() is not None:
         hits |= set(session.execute(joined.where(binding.concerned(collectives))).scalars())
     platforms = sa.select(_N.c.platform_id).where(fresh, _N.c.platform_id.is_not(None))
-    if session.execute(people.union_all(platforms).limit(1)).first() is not None:
+    # Whoever joins a collective is bound by its refusals and strikes. It is no narrowing row: of those platforms are told.
+    joining = sa.select(_A.c.contributor_id).join(_E, _E.c.subject == _A.c.id).where(_E.c.log_index >= as_of, _E.c.type == "membership.begun")
+    if session.execute(people.union_all(platforms, joining).limit(1)).first() is not None:
         hits |= set(
             session.execute(
-                joined.where(sa.or_(_C.c.contributor_id.in_(people), _C.c.platform_id.in_(platforms)))
+                joined.where(sa.or_(_C.c.contributor_id.in_(people), _C.c.contributor_id.in_(joining), _C.c.platform_id.in_(platforms)))
             ).scalars()
         )
     return hits

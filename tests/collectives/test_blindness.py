@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.collectives.members import founded, joined, mandated, people
 from tests.collectives.test_mandates import change_policy
@@ -78,6 +79,26 @@ def test_a_denial_is_the_same_bytes_whatever_its_cause(service: Service, lab: La
     [free] = other.give(1, contributor="somebody")
     seen = asked_by_platform(service, service.token(other), free.id)
     assert shown["strike"].replace(found["strike"][1].encode(), b"x") == seen.replace(free.id.encode(), b"x")
+
+
+def test_collectives_are_asked_whatever_else_says_no(service: Service, lab: LabParty) -> None:
+    """The same is looked up for what nobody withholds, what is withheld for whatever cause, and what is not there."""
+    found = denied(service, lab)
+    service.clock.offset += timedelta(days=1)
+    asked: dict[str, list[str]] = {}
+
+    def noted(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "verdict AS vk" in statement:
+            asked[cause].append(statement)
+
+    sa.event.listen(service.runtime.engine, "before_cursor_execute", noted)
+    try:
+        for cause, (platform, given) in {**found, "nowhere": (found["person"][0], "con_" + "0" * 26)}.items():
+            asked[cause] = []
+            asked_by_platform(service, service.token(platform), given)
+    finally:
+        sa.event.remove(service.runtime.engine, "before_cursor_execute", noted)
+    assert [len(statements) for statements in asked.values()] == [1] * 5 and len({s for one in asked.values() for s in one}) == 1
 
 
 @pytest.mark.skipif(not SOAK, reason="timing is for `make soak`")

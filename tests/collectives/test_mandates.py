@@ -12,6 +12,7 @@ from sayso.errors import SaysoError
 from sayso.verify import verify_receipt
 from sqlmodel import select
 
+from app.collectives import licensing
 from app.collectives import service as collectives
 from app.collectives.models import Collective as Row
 from app.collectives.models import CollectiveAct, EligibilityUse, Mandate, Membership
@@ -44,6 +45,13 @@ def change_policy(service: Service, collective: str, template: str, outcome_id: 
         collectives.set_policy(session, row, policy, now.date() + timedelta(days=365), outcome_id or row.id, now=now)
 
 
+def readmitted(service: Service, collective: str, lab: str, again: bool = True) -> None:
+    """As an outcome takes a refusal back, or (not `again`) refuses a lab, without the weeks before."""
+    with write(service.runtime.engine) as session:
+        row = session.exec(for_update(select(Row).where(Row.id == collective), session)).one()
+        licensing.set_refusal(session, row, lab, not again, row.id, now=service.clock.now())
+
+
 def refuses(code: str, act: Callable[[], Any]) -> SaysoError:
     with pytest.raises(SaysoError) as found:
         act()
@@ -51,20 +59,26 @@ def refuses(code: str, act: Callable[[], Any]) -> SaysoError:
     return found.value
 
 
-@pytest.mark.parametrize("narrowing", ["mandate", "policy"])
+@pytest.mark.parametrize("narrowing", ["mandate", "policy", "join"])
 def test_what_narrows_between_selection_and_cut_wins(service: Service, platform: PlatformParty, lab: LabParty, narrowing: str) -> None:
-    """A mandate given, or a collective's policy narrowed, after the selection and before the last transaction."""
+    """A mandate given, a collective's policy narrowed, or one joined that refuses the lab, after the selection and before the last transaction."""
     (founder, _), (member, given) = people(service, platform, 2)
-    platform.give(4)
+    platform.give(4 if narrowing != "join" else 5)
     union = founded(founder, "nothing-new" if narrowing == "mandate" else "evaluation-only")
-    mine = joined(union, member)
+    mine = Collective(member, union.id)
+    if narrowing == "join":
+        readmitted(service, union.id, lab.id, False)
+    else:
+        mine.join()
     if narrowing == "policy":
         mandated(service, mine)
     agreement = lab.agree(platform)
     assert given.id in cut_of(service, agreement).contributions
     cut = queued(service, agreement)
-    act = (lambda: mandated(service, mine)) if narrowing == "mandate" else (lambda: change_policy(service, union.id, "nothing-new"))
-    cut.after_selection.append(once(act))
+    acts: dict[str, Callable[[], Any]] = {
+        "mandate": lambda: mandated(service, mine), "policy": lambda: change_policy(service, union.id, "nothing-new"), "join": mine.join,
+    }  # fmt: skip
+    cut.after_selection.append(once(acts[narrowing]))
     cut.run()
     found = outcome(service, cut.release)
     assert given.id not in found.contributions and len(found.contributions) == 5

@@ -25,7 +25,7 @@ from app.revocations import replay, striking
 from tests.collectives.test_pledging import row_of, union_of
 from tests.support import ROOT, PlatformParty, Service, until
 
-RUNS = 1_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 15
+RUNS = int(os.environ.get("SAYSO_TEST_KILLS", "1000" if os.environ.get("SAYSO_TEST_SIZE") == "soak" else "15"))
 """On each backend: thirty in `make test`."""
 PEOPLE, AT_ONCE = 5, 2
 

@@ -91,6 +91,8 @@ def test_a_mirror_does_not_depend_on_who_stands_where_and_shows_nothing_in_noise
     assert sizes == [[40, 20]] * 2 and mirror.look(split[:40]).why == "too-few-people"
     large = [dict.fromkeys(range(101), 1 if n % 2 else -1) for n in range(200)]
     assert mirror.look(large).why == "too-large" and mirror.look([{s: cast[s] for s in range(100)} for cast in large]).why is None
+    many = [dict.fromkeys(range(7), 1 if n % 2 else -1) for n in range(501)]
+    assert mirror.look(many).why == "too-many-people" and mirror.look(many[:500]).why is None
     lopsided = mirror.look([dict.fromkeys(range(12), 1 if n else -1) for n in range(60)])
     assert lopsided.why == "group-too-small", "nobody stands alone in a picture"
     assert mirror._rand_index([0, 0, 1, 1], [1, 1, 0, 0]) == 1 and mirror._rand_index([0, 0, 1, 1], [0, 1, 0, 1]) == Fraction(-1, 2)

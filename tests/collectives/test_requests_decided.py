@@ -158,6 +158,18 @@ def test_a_grant_covers_one_use_until_its_review_and_fewer_than_enough_open_noth
     assert set(after) == set(before), "two people are too few to ask about"
 
 
+def test_a_lab_asks_for_no_more_than_five_uses_a_week(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """What it asks beyond that members need not read; it is refused, and can be asked for again when the week is over."""
+    on_one_backend(service)
+    deciding(service, platform, lab)
+    words = ["inform", "shareAlike", "keepDissent", "keepThread", "compensate", "reportBack"]
+    uses = [{**EVALUATION, "accepts": [*EVALUATION["accepts"], word]} for word in words]
+    asked = [lab.sdk.request(use, {"platforms": [platform.id]}) for use in uses]
+    assert [(one.state, len(lab.sdk.threads(one.id))) for one in asked] == [("in_review", 1)] * 5 + [("refused", 0)]
+    service.clock.offset += timedelta(days=7)
+    assert lab.sdk.request(uses[5], {"platforms": [platform.id]}).state == "in_review"
+
+
 def test_to_a_lab_every_other_thread_is_not_there(
     service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,10 @@
 """What a collective refuses is public at once, its reasons seven days later, and the lab is heard before."""
 
 import csv
+import html
 import io
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -47,6 +49,11 @@ def beside(service: Service, lab: LabParty) -> tuple[Any, Any]:
     return item["beside"], row
 
 
+def quoted(service: Service, page: str) -> set[str]:
+    """What a page quotes."""
+    return {html.unescape(text) for text in re.findall(r"<blockquote[^>]*>([^<]*)</blockquote>", get(service, page, Accept="text/html").text)}
+
+
 def test_a_lab_reads_the_reasons_first_and_replies_once_beside_them(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     mine = deciding(service, platform, lab, 4)
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
@@ -77,6 +84,9 @@ def test_a_lab_reads_the_reasons_first_and_replies_once_beside_them(service: Ser
     said, row = beside(service, lab)
     assert (said["outcome"], said["reasoning"], said["reply"]) == (proposal, "=Nobody wanted adverts.", "There are no adverts.")
     assert (row["reasoning"], row["reply"]) == ("'=Nobody wanted adverts.", "There are no adverts.")
+    pages = (f"/ledger?lab={lab.id}&kind=collectives", f"/labs/{lab.id}")
+    for page in pages:
+        assert {"=Nobody wanted adverts.", "There are no adverts."} <= quoted(service, page), page
     # What is hidden or erased is gone from all of that, and the log stays as it was.
     assert operator(service, "hide", proposal, "abuse").exit_code == 0
     steward(service, mine[3])
@@ -84,6 +94,7 @@ def test_a_lab_reads_the_reasons_first_and_replies_once_beside_them(service: Ser
     said, row = beside(service, lab)
     assert (said["reasoning"], said["reply"], row["reasoning"], row["reply"]) == (None, None, "", "")
     assert said["reply_sha256"] == answered["reply_sha256"]
+    assert not any("adverts" in text for page in pages for text in quoted(service, page))
     assert operator(service, "restore", proposal).exit_code == 0
     assert listed(service, lab)["reply"] == "There are no adverts."
     lab.sdk.take_reply_back(proposal)
@@ -153,3 +164,24 @@ def test_reasons_that_come_late_are_heard_late_and_a_refusal_of_a_whole_lab_too(
     lab.sdk.reply(recall, "We did.")
     service.clock.offset += timedelta(days=7)
     assert (listed(service, lab)["reasoning"], listed(service, lab)["reply"]) == ("They did not answer.", "We did.")
+
+
+def test_who_erases_their_note_leaves_every_refusal_standing(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """The reasons that they wrote go with them. That the labs are refused stays, and so do the reasons that others wrote, and the reply."""
+    mine, other = deciding(service, platform, lab, 4), service.lab()
+    recalls = [mine[0].propose("licence.recall", "Not them.", subject=one.id)["id"] for one in (lab, other)]
+    for days in (7, 7):
+        opened = [pass_days(service, mine[0], recall, days * (n == 0)) for n, recall in enumerate(recalls)]
+        for one in mine if opened[0]["state"] == "ballot" else ():
+            for proposal in opened:
+                one.vote(proposal, "yes")
+    for who, recall in zip((mine[2], mine[1]), recalls, strict=True):
+        who.close(recall, f"Why {recall}.", None)
+    lab.sdk.reply(recalls[0], "That is wrong.")
+    service.clock.offset += timedelta(days=7)
+    assert [listed(service, one)["reasoning"] for one in (lab, other)] == [f"Why {recall}." for recall in recalls]
+    mine[2]._person.erase("all")
+    ours, theirs = listed(service, lab), listed(service, other)
+    assert (ours["id"], ours["reasoning"], ours["reply"]) == (recalls[0], None, "That is wrong.")
+    assert (theirs["id"], theirs["reasoning"]) == (recalls[1], f"Why {recalls[1]}.")
+    assert lab.sdk.request(EVALUATION, {"platforms": [platform.id]}).state == "refused"

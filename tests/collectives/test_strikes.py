@@ -6,7 +6,7 @@ import random
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ from tests.faults.cuts import index_of, once, outcome, queued, receipt_for_all
 from tests.revocations.test_replay import dies, finished
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend
 
-RACES = 10_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 6
+RACES = int(os.environ.get("SAYSO_TEST_RACES", "10000" if os.environ.get("SAYSO_TEST_SIZE") == "soak" else "6"))
 
 
 def members_of(service: Service, platform: PlatformParty, n: int, **charter: Any) -> tuple[list[Collective], list[str]]:
@@ -50,9 +50,9 @@ def called(service: Service, mine: list[Collective], kind: str, **strike: Any) -
     return pass_days(service, mine[0], proposal["id"], 1)
 
 
-def struck(service: Service, collective: str, kind: str, lab: str) -> str:
+def struck(service: Service, collective: str, kind: str, lab: str, until: datetime | None = None) -> str:
     """A strike without the days before, as an outcome calls one; gives its id."""
-    terms = {"kind": kind, "lab": lab, "purpose": None, "until": None, "campaign": None}
+    terms = {"kind": kind, "lab": lab, "purpose": None, "until": None if until is None else until.isoformat(), "campaign": None}
     made = random_id("proposal")
     with write(service.runtime.engine) as session:
         row = collective_of(session, collective, lock=True)

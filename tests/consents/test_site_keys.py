@@ -205,6 +205,8 @@ def test_each_refusal_has_its_code_and_a_listed_page_can_read_it(
     answers = [widget.call("POST", "/intents", json=good, headers=told) for told in pretended]
     assert [a.status_code for a in answers] == [201, 201, 429] and answers[2].headers[CORS] == ORIGIN
     assert refused(answers[2], 429, "rate_limited")["retry_after"] >= 1
+    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"), headers={"Origin": ORIGIN}) as elsewhere:
+        assert elsewhere.post(f"{service.base}/v1/widget/{widget.site}/intents", json=good).status_code == 201, "who is elsewhere is not kept waiting"
     monkeypatch.undo()
     monkeypatch.setitem(service.runtime.parts, "choosing_all", RateLimit(1, burst=1, advice="Wait a moment, then choose again."))
     assert [widget.post(good).status_code for _ in range(2)] == [201, 429]

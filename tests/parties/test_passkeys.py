@@ -108,6 +108,9 @@ def test_what_takes_away_never_waits_and_better_evidence_is_not_slipped_in(servi
     assert kept(service, passkey) == 1
     assert scoped(service, person.receipt, one, NARROWER).status_code == 201
     person.withdraw("contribution", ids=[two])
+    [bare] = platform.give(1, contributor="signs", consent=None)
+    ask_of(scoped(service, person.receipt, bare.id, {**NARROWER, "template": "evaluation-only"}))
+    assert scoped(service, person.receipt, bare.id, NARROWER).status_code == 201, "a thing's first terms, that permit nothing, give nothing"
     # The same terms again give no more. But what a platform told stays what it told: a better basis would.
     [third] = platform.give(1, contributor="signs", consent=consent(basis="notice"))
     same = scoped(service, person.receipt, third.id, {**NARROWER, "template": "evaluation-only"})

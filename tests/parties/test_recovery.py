@@ -36,8 +36,10 @@ def make(service: Service, receipt: str) -> str:
     return shown(httpx.post(f"{service.base}/r/recovery", headers={"Origin": service.base}, cookies={COOKIE: receipt}))
 
 
-def use(service: Service, code: str, **headers: str) -> httpx.Response:
-    return httpx.post(f"{service.base}/r/recover", data={"code": code}, headers={"Origin": service.base, **headers})
+def use(service: Service, code: str, address: str = "127.0.0.1", **headers: str) -> httpx.Response:
+    """A code typed in, by somebody at an address."""
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as browser:
+        return browser.post(f"{service.base}/r/recover", data={"code": code}, headers={"Origin": service.base, **headers})
 
 
 def told(answer: httpx.Response, status: int, code: str) -> None:
@@ -121,3 +123,5 @@ def test_other_sites_slips_and_too_many_tries(running: Service, monkeypatch: Any
     told(turned_away, 429, "rate_limited")
     assert int(turned_away.headers["retry-after"]) >= 1
     assert use(running, "x").status_code == 422, "a slip costs no try"
+    told(use(running, code, "127.0.0.2"), 404, "recovery_code_unknown")
+    told(use(running, code, **{"X-Forwarded-For": "192.0.2.1"}), 429, "rate_limited")

@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 from sayso.collective import Collective
 from sayso.contributor import Contributor
+from sqlmodel import select
 
 from app.collectives.thread_models import Words
 from app.kit.db import read, write
+from app.log.models import LogEntry
 from app.revocations import convening
 from app.revocations.models import Call, CallHidden
 from tests.collectives.members import founded, people
@@ -52,6 +54,10 @@ def test_a_call_reaches_a_platforms_people_and_nobody_learns_whose_it_is(service
     [found] = others[0][0].call("GET", "/v1/calls")["items"]
     assert (found["text"], found["mine"], found["name"]) == ("Join us, in all your languages.", False, union.read()["name"])
     assert not {"contributor", "release", "platform", "to", "author", "log_index"} & set(found), "nothing says who, or to whom"
+    with read(service.runtime.engine) as session:
+        lying = bytes(session.get_one(Words, found["id"]).sealed)
+        opening = session.exec(select(LogEntry).where(LogEntry.subject == found["id"])).one()
+    assert all(b"in all your" not in data for data in (lying, bytes(opening.leaf), bytes(opening.sealed or b""))), "sealed where it lies"
     Collective(others[0][0], found["collective"]).join()
     assert heard(elsewhere) == [] and [one["mine"] for one in caller.call("GET", "/v1/calls")["items"]] == [True]
     token = service.token(platform)

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from app.parties.auth import COOKIE
+from tests.collectives.members import founded, people
 from tests.kit.refusals import accepted, state_of
 from tests.support import LabParty, PlatformParty, Service, until
 
@@ -58,10 +59,12 @@ def test_every_page_keeps_to_itself(service: Service, platform: PlatformParty, b
     [given] = platform.give(1)
     post(browser, given.claim_url)
     acts = [f"/r/of/{given.id}/{act}" for act in ("withdraw", "purpose", "terms", "credit", "erase", "done")]
-    for path in ("/", "/r", given.claim_url, "/c/x", "/r/x", "/r/receipt/x", f"/r/of/{given.id}?show=1", *acts):
+    (founder, _), *_ = people(service, platform, 1)
+    public = ("/collectives", f"/collectives/{founded(founder).id}", "/collectives/col_x")
+    for path in ("/", "/r", given.claim_url, "/c/x", "/r/x", "/r/receipt/x", f"/r/of/{given.id}?show=1", *acts, *public):
         page = browser.get(path)
         policy = page.headers["content-security-policy"]
-        assert "default-src 'none'" in policy and "script" not in policy, path
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "script" not in policy, path
         assert page.headers["referrer-policy"] == "same-origin" and page.headers["x-content-type-options"] == "nosniff"
         assert page.headers["cache-control"] == "no-store", path
         assert "<script" not in page.text and "style=" not in page.text and "http://" not in page.text.replace(service.base, "")
