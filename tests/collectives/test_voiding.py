@@ -73,6 +73,7 @@ def test_I14_an_outcome_is_void_where_somebody_who_voted_worked_for_the_lab(serv
             member.vote(one, choice, ["evidence"])
     done = [pass_days(service, mine[0], one["id"], days) for one, days in ((void, 7), (beside, 0))]
     assert [one["state"] for one in done] == ["in_force", "moot"], "by more than half, at once, and once"
+    refuses("person_named", lambda: mine[2].close(void["id"], short, None))  # the reasons are published
     for given in (first, void["id"]):
         refuses("proposal_invalid", lambda given=given: mine[0].make_void(given, 1, WHY))  # it is void, or gave nobody anything
     assert cut_of(service, agreement).contributions == set(), "what was granted ends"

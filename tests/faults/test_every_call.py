@@ -84,7 +84,7 @@ NOT_FAILED = {
         ), _RARE,
     ),
     "job report": _ALIKE + " (job overdue)",
-    **{f"job {name}": _RARE for name in ("review", "compensate", "label", "objections", "asked")},
+    **{f"job {name}": _RARE for name in ("review", "compensate", "label", "objections", "asked", "voided")},
 }  # fmt: skip
 """The mutating routes and durable jobs that no flow makes to fail, and why. The pages' own routes call the services that these do."""
 __doc__ += "\nNot failed:\n" + "\n".join(f"  {what}: {why}" for what, why in sorted(NOT_FAILED.items()))
