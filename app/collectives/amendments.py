@@ -38,7 +38,7 @@ def amend(
     if base_sha256 != at.row.text_sha256 or sha256_hex(text.encode()) == base_sha256:
         raise Conflict("text_changed", "Read the text again, send the digest of what you read, and another text than that.")
     if at.row.type == "outcome.void":
-        voiding.names_nobody(text)  # it becomes a proposal's text, which nobody can hide
+        voiding.names_nobody(session, collective, text)  # it becomes a proposal's text, which nobody can hide
     deliberating.may_ask(session, who, collective, queries.charter(session, collective, at.row.charter_n), now)
     if len(waiting(session, proposal)) >= MOST:
         raise Conflict("thread_full", f"At most {MOST} amendments wait at a time; open a proposal instead.")

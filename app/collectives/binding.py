@@ -19,6 +19,7 @@ from app.collectives.models import (
     Membership,
     MinorityReport,
     ObjectionWithdrawn,
+    Proposal,
     Strike,
 )
 from app.contributions.models import Contribution
@@ -31,6 +32,7 @@ _L = LabRefusal.__table__  # type: ignore[attr-defined]
 _W = ObjectionWithdrawn.__table__  # type: ignore[attr-defined]
 _R = MinorityReport.__table__  # type: ignore[attr-defined]
 _U = LabUse.__table__  # type: ignore[attr-defined]
+_P = Proposal.__table__  # type: ignore[attr-defined]
 _S = Strike.__table__  # type: ignore[attr-defined]
 _K = Collective.__table__  # type: ignore[attr-defined]
 CURRENT = _M.c.ended_at.is_(None)
@@ -132,13 +134,12 @@ def _folded(
     joined = mandates.join(_K, _K.c.id == _M.c.collective_id)
     holds = in_force(today)
     each = sa.cast(_K.c.policy_id, sa.Text) + ":" + _K.c.policy_outcome
-    relied = [_K.c.policy_outcome]
+    grants: Any = None
     if asking is not None:
-        joined = joined.outerjoin(_U, granted(asking, today))
-        holds = sa.and_(holds, sa.or_(~_K.c.decides, _U.c.outcome.is_not(None)))
-        grant = sa.cast(_K.c.policy_id, sa.Text) + ":" + _U.c.outcome
-        each = sa.case((_U.c.outcome.is_not(None), each + "," + grant), else_=each)
-        relied.append(_U.c.outcome)
+        grants = _grants(asking, today, signed)
+        joined = joined.outerjoin(grants, grants.c.id == _K.c.id)
+        holds = sa.and_(holds, sa.or_(~_K.c.decides, grants.c.id.is_not(None)))
+        each = sa.case((grants.c.id.is_not(None), each + "," + grants.c.policies), else_=each)
     columns = [
         key.label("id"), sa.func.min(sa.case((_K.c.listed, 1), else_=0)).label("told"),
         sa.func.aggregate_strings(each, ",").label("policies"),
@@ -152,14 +153,33 @@ def _folded(
             parts = parts + bit
         in_terms: Any = sa.literal(1)
         if signed is not None:
-            more = sa.exists().where(_R.c.proposal_id.in_(relied), upheld(), _R.c.sha256.not_in(list(signed[1])))
-            in_terms = sa.case((sa.and_(_K.c.policy_id.in_(signed[0]), ~more), 1), else_=0)
+            said = ~_more(_K.c.policy_outcome, signed[1])
+            said = said if grants is None else sa.and_(said, sa.func.coalesce(grants.c.more, 0) == 0)
+            in_terms = sa.case((sa.and_(_K.c.policy_id.in_(signed[0]), said), 1), else_=0)
         columns += [
             parts.label("parts"), sa.func.max(sa.case((sa.func.coalesce(verdict.c.person, sa.false()), 1), else_=0)).label("person"),
             sa.func.min(in_terms).label("in_terms"),
         ]  # fmt: skip
     columns.append(sa.func.min(sa.case((holds, 1), else_=0)).label("holds"))
     return sa.select(*columns).select_from(joined).where(CURRENT, which).group_by(key).subquery(name)
+
+
+def _more(outcome: Any, digests: Sequence[str]) -> Any:
+    """The condition that there is dissent from an outcome that is not among these digests."""
+    return sa.exists().where(_R.c.proposal_id == outcome, upheld(), _R.c.sha256.not_in(list(digests)))
+
+
+def _grants(asking: tuple[str, int], today: date, signed: tuple[Any, Sequence[str]] | None) -> Any:
+    """A row for each collective that granted a lab a use which holds on a day. What it rests on is the first yes and every renewal:
+    `policies` has them all, and `more` is 1 where there is dissent from one that is not signed for."""
+    lab, use = asking
+    rests = sa.or_(_P.c.id == _U.c.proposal_id, sa.and_(_P.c.about == _U.c.proposal_id, _P.c.type == "licence.renew", _P.c.state == "in_force"))
+    table = _U.join(_K, _K.c.id == _U.c.collective_id).join(_P, sa.and_(_P.c.collective_id == _U.c.collective_id, rests))
+    columns = [_U.c.collective_id.label("id"), sa.func.aggregate_strings(sa.cast(_K.c.policy_id, sa.Text) + ":" + _P.c.id, ",").label("policies")]
+    if signed is not None:
+        columns.append(sa.func.max(sa.case((_more(_P.c.id, signed[1]), 1), else_=0)).label("more"))
+    holds = (_U.c.lab_id == lab, _U.c.use_id == use, _U.c.outcome.is_not(None), _U.c.until > today)
+    return sa.select(*columns).select_from(table).where(*holds).group_by(_U.c.collective_id).subquery()
 
 
 def granted(asking: tuple[str, int], today: date) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import moderating, queries, threads
+from app.collectives import moderating, queries, threads, voiding
 from app.collectives.models import (
     Collective,
     CollectiveAct,
@@ -111,13 +111,15 @@ def lacks_closer(session: Session, row: Proposal, mine: Membership, now: datetim
 def close(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, given: ClosureIn, *, now: datetime) -> str:
     """Write the closure note of an outcome; gives its id.
 
-    Raises NotFound, Forbidden (closer_involved), Invalid (closure_uncited) or Conflict (proposal_state, closure_exists).
+    Raises NotFound, Forbidden (closer_involved), Invalid (closure_uncited, person_named) or Conflict (proposal_state, closure_exists).
     """
     person = acting(session, runtime, who)
     row = queries.proposal(session, collective, threads.readable(session, collective, proposal, who, now).id, lock=True)
     mine = queries.membership_of(session, collective, who, lock=True)
     outside = closer(session, runtime, who, row, mine, now)
     _cited(session, row, given.cites)
+    if row.type == "outcome.void":
+        voiding.names_nobody(session, collective, given.text)  # of a refusal it is published
     made = random_id("closure_note")
     digest = threads.keep(session, person.sealer, who.contributor, made, given.text)
     note = ClosureNote(
@@ -279,7 +281,7 @@ def labels(session: Session, row: Proposal, now: datetime) -> list[str]:
     standing = next((note for note in written if note.state == "stands"), None)
     appealed = None if standing is None else appeal_of(session, standing.id)
     holds = {
-        "voided": session.get(OutcomeVoid, row.id) is not None,
+        "voided": row.state == "voided",
         "unanswered": thread is not None and thread.unanswered > 0,
         "no-closure-note": standing is None and now >= row.appeal_until - threads.TO_APPEAL,
         "closed-from-outside": standing is not None and standing.outside is not None,

@@ -32,6 +32,8 @@ AGAIN = timedelta(days=90)
 """How soon a collective is asked for the same use again."""
 SPARE = timedelta(days=30)
 """How much longer than planned a request waits for a decision that was put off."""
+GRANTED = ("licence.use", "licence.renew")
+"""Types of decisions by which a use is granted until a day."""
 _OVER = ("in_force", "failed", "lapsed", "void", "moot", "voided")
 _USES = LabUse.__table__  # type: ignore[attr-defined]
 
@@ -171,11 +173,13 @@ def granted(session: Session, collective: str, today: date) -> list[LabUse]:
 
 def holds_until(session: Session, row: Proposal, charter: dict[str, Any]) -> date | None:
     """Before which day a use is granted by a proposal, or renewed; the earliest such day while that is open. None where nothing is granted."""
-    if row.type not in ("licence.use", "licence.renew"):
+    if row.type not in GRANTED:
         return None
     if row.state not in _OVER:
         return row.appeal_until.date() + queries.life(charter, row.type)
-    found = session.exec(select(LabUse).where(LabUse.proposal_id == (row.about or row.id))).first() if row.state == "in_force" else None
+    if row.state != "in_force":
+        return None
+    found = session.exec(select(LabUse).where(LabUse.proposal_id == (row.about or row.id))).first()
     return None if found is None else found.until
 
 

@@ -89,7 +89,7 @@ def propose(
         renewed = licensing.to_renew(session, collective, given.subject, appeal_until, now)
         about, subject = renewed.proposal_id, renewed.lab_id
     elif given.ballots is not None:
-        voiding.names_nobody(given.text)
+        voiding.names_nobody(session, collective, given.text)
         target = voiding.to_void(session, collective, given.subject, given.ballots, now)
         about, subject = target.id, target.subject
     text_sha256 = sha256_hex(given.text.encode())
@@ -163,7 +163,7 @@ def replace_text(session: Session, row: Proposal, text: str) -> None:
     """Change the text of a proposal whose row is held. A round is an answer to an objection that stands: whoever could count empty ones
     would soon outvote every objection. Raises Invalid (person_named)."""
     if row.type == "outcome.void":
-        voiding.names_nobody(text)
+        voiding.names_nobody(session, row.collective_id, text)
     digest = sha256_hex(text.encode())
     if digest != row.text_sha256:
         row.rounds += queries.unanswered(session, row)

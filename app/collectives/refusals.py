@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import closing, threads
+from app.collectives import closing, queries, threads
 from app.collectives.models import Collective, LabRefusal, OutcomeVoid, Proposal, Refusal, RefusalReply
 from app.collectives.thread_models import ClosureNote, Words
 from app.core.thread import HIDING
@@ -60,7 +60,7 @@ def note(session: Session, collective: Collective, row: Proposal, now: datetime)
         if found.log_index is None:
             return  # by a version that did not keep it
         index = found.log_index
-    elif row.type == "outcome.void" and row.state == "in_force":
+    elif row.type == "outcome.void" and row.state == "in_force" and (row.electorate_size or 0) >= queries.FEWEST:  # else it names no lab
         index = session.get_one(OutcomeVoid, row.about).log_index
         target = session.get_one(Proposal, row.about)
         request = session.get_one(Proposal, target.about or target.id).request_id  # what was asked for, also where that had been renewed

@@ -10,7 +10,6 @@ from sqlmodel import Session
 from app.collectives import (
     closing,
     eligibility,
-    licensing,
     petitioning,
     proposals,
     queries,
@@ -239,7 +238,8 @@ def list_proposals(
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"proposals/{collective}/{receipt.id}"
     rows, last = proposals.page(session, collective, None if cursor is None else cursors.read(listing, cursor), PAGE)
-    items = [_proposal(session, runtime, row, alone=False) for row in rows]
+    listed = telling.Listed(session, rows)
+    items = [_proposal(session, runtime, row, listed) for row in rows]
     return ProposalPage(items=items, next=None if last is None else cursors.make(listing, last))
 
 
@@ -255,11 +255,12 @@ def amend(collective: str, proposal: str, given: AmendIn, runtime: RuntimeDep, s
     return _proposal(session, runtime, queries.proposal(session, collective, proposal))
 
 
-def _proposal(session: Session, runtime: Runtime, row: Proposal, *, alone: bool = True) -> ProposalOut:
+def _proposal(session: Session, runtime: Runtime, row: Proposal, listed: telling.Listed | None = None) -> ProposalOut:
     book: PolicyBook = runtime.parts["policies"]
     outcome, thread = session.get(proposals.OutcomeRow, row.id), session.get(ProposalThread, row.id)
     # Who signed is counted over all who have a voice in it: not for a hundred proposals at a time.
-    signed, needed = petitioning.told(session, runtime, row, runtime.clock.now()) if alone else (None, None)
+    signed, needed = petitioning.told(session, runtime, row, runtime.clock.now()) if listed is None else (None, None)
+    beside = listed or telling.Listed(session, [row])
     return ProposalOut(
         id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256,
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
@@ -267,8 +268,7 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal, *, alone: bool 
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
         electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
         thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),
-        about=row.about, ballots=row.ballots, voided=telling.voided(session, row),
-        until=licensing.holds_until(session, row, queries.charter(session, row.collective_id, row.charter_n)),
+        about=row.about, ballots=row.ballots, voided=telling.voided(session, row, beside), until=beside.until(row),
         alternative_to=row.alternative_to, request=row.request_id, urgent_hours=row.urgent_hours, petition=signed, petition_needed=needed,
         strike=None if row.strike is None else StrikeTerms(**{name: strikes.read_terms(row.strike).get(name) for name in StrikeTerms.model_fields}),
     )  # fmt: skip

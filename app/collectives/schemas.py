@@ -23,8 +23,9 @@ class DimensionIn(In):
 
 
 class CharterIn(In):
-    """How a collective decides. `decisions` maps a type of decision to its rules; what is left out has the default. `policy` binds
-    from the start, until it is to be reviewed: who gives a mandate has seen it."""
+    """How a collective decides. `decisions` maps a type of decision to its rules; what is left out has the default, and
+    licence.renew what licence.use has: one that differs is refused. `policy` binds from the start, until it is to be reviewed: who gives a
+    mandate has seen it."""
 
     aim: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
     eligibility: Literal["open", "code"] = "open"

@@ -1,10 +1,12 @@
 """A thread as one of its readers may see it, and what came of it: the shapes that the API answers with, and that the pages show."""
 
 from collections.abc import Collection
+from datetime import date
+from typing import Any
 
 from sqlmodel import Session, select
 
-from app.collectives import closing, moderating, proposals, queries, threads, weighing
+from app.collectives import closing, licensing, moderating, proposals, queries, threads, weighing
 from app.collectives.models import OutcomeVoid, Proposal
 from app.collectives.queries import Acting
 from app.collectives.schemas import OutcomeFile, VoidedOut
@@ -164,9 +166,28 @@ def note_appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
     return NoteAppealOut(id=row.id, grounds=row.grounds, state=row.state, text=text, hidden=row.hidden, decide_by=row.decide_by)
 
 
-def voided(session: Session, row: Proposal) -> VoidedOut | None:
-    """By what an outcome was made void, where it was."""
-    found = session.get(OutcomeVoid, row.id)
+class Listed:
+    """What the rows of a page of proposals are told of together: each charter is read once, and what was made void in one query."""
+
+    def __init__(self, session: Session, rows: Collection[Proposal]) -> None:
+        gone = [row.id for row in rows if row.state == "voided"]
+        query = select(OutcomeVoid).where(OutcomeVoid.proposal_id.in_(gone))  # type: ignore[attr-defined]
+        self.voided = {one.proposal_id: one for one in session.exec(query)} if gone else {}
+        self._session, self._charters = session, dict[tuple[str, int], dict[str, Any]]()
+
+    def until(self, row: Proposal) -> date | None:
+        """Before which day what a proposal granted, or is to grant, holds."""
+        if row.type not in licensing.GRANTED:
+            return None
+        key = (row.collective_id, row.charter_n)
+        if key not in self._charters:
+            self._charters[key] = queries.charter(self._session, *key)
+        return licensing.holds_until(self._session, row, self._charters[key])
+
+
+def voided(session: Session, row: Proposal, listed: Listed | None = None) -> VoidedOut | None:
+    """By what an outcome was made void, where it was; `listed` where it is told of with others."""
+    found = (listed or Listed(session, [row])).voided.get(row.id)
     if found is None:
         return None
     by = session.get(Proposal, found.voided_by)  # not there where it was done from the journal after a restore

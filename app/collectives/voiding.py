@@ -6,13 +6,14 @@ member. It is decided as a refusal is, and what comes of it is what comes of one
 
 import json
 import re
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import licensing
-from app.collectives.models import Collective, LabUse, OutcomeRow, OutcomeVoid, Proposal
+from app.collectives import licensing, petitioning, queries, threads
+from app.collectives.models import Collective, LabUse, Membership, OutcomeRow, OutcomeVoid, Proposal
 from app.consents.models import Narrowing
 from app.kit.db import for_update
 from app.kit.errors import Conflict, Invalid
@@ -27,6 +28,27 @@ GAVE = ("licence.use", "licence.renew", "licence.grant")
 """Types of decisions that give a lab something."""
 PASSED = ("appeal", "in_force")
 _PERSON = re.compile(rf"\b{PREFIXES['member']}_[0-9a-z]{{6,}}", re.IGNORECASE)
+SHORT = 6
+"""So many characters of a pseudonym, behind its prefix, pages show of a member."""
+_WORD = re.compile(rf"(?<![0-9a-z])[0-9a-z]{{{SHORT},}}", re.IGNORECASE)
+_MEMBERS = Membership.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Voided:
+    """What making an outcome void did, as its line in the narrowing journal has it: what a database that was set back knows of the
+    outcome may be less, and must not end less."""
+
+    decision: str
+    lab: str
+    first: str
+    """The proposal by which it was granted first."""
+    ended: bool
+    """Whether that was in force, and ends."""
+    refused: bool
+    """Whether a refusal of the lab stands again."""
+    told: bool
+    """Whether all may read who and whom it is about."""
 
 
 def to_void(session: Session, collective: str, outcome: str | None, ballots: int, now: datetime) -> Proposal:
@@ -42,10 +64,18 @@ def to_void(session: Session, collective: str, outcome: str | None, ballots: int
     return row
 
 
-def names_nobody(text: str) -> None:
-    """Raises Invalid (person_named) where a text names a member by their pseudonym."""
-    if _PERSON.search(text):
-        raise Invalid("person_named", "Say how many ballots are meant, and leave out whose.")
+def names_nobody(session: Session, collective: str, text: str) -> None:
+    """Raises Invalid (person_named) where a text names a member by their pseudonym, or by as much of it as pages show."""
+    column = sa.func.substr(_MEMBERS.c.member, len(PREFIXES["member"]) + 2, SHORT)
+    found = sorted({word[:SHORT] for word in _WORD.findall(text.lower())})
+    for start in range(0, len(found), 500):
+        called = _MEMBERS.c.collective_id == collective, column.in_(found[start : start + 500])
+        if session.execute(sa.select(_MEMBERS.c.id).where(*called).limit(1)).first() is not None:
+            break
+    else:
+        if not _PERSON.search(text):
+            return
+    raise Invalid("person_named", "Say how many ballots are meant, and leave out whose.")
 
 
 def can_be_void(session: Session, collective: str, now: datetime) -> list[Proposal]:
@@ -66,38 +96,67 @@ def hold(session: Session, row: Proposal) -> None:
 def bring_about(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> bool:
     """What an outcome.void that was passed does; the collective and the proposal are held. Whether this vote did it, now or before."""
     target, made = session.get_one(Proposal, row.about), session.get(OutcomeVoid, row.about)
-    if made is None:
-        make_void(session, runtime, collective, target, row.id, now=now)
-    return made is None or made.voided_by == row.id  # by this one where it was done from its line in the journal, after a crash
+    if made is not None:
+        return made.voided_by == row.id  # by this one where it was done from its line in the journal, after a crash
+    if target.state not in PASSED:
+        return False  # it came to nothing meanwhile
+    held, grants = target.state == "in_force", target.type == "licence.grant"
+    # Fewer, or a group that is not public, accuse nobody in public: there the lab has no reply.
+    told = collective.listed and (row.electorate_size or 0) >= queries.FEWEST
+    done = Voided(target.type, str(target.subject), granted_first(target), held and not grants, held and grants, told)
+    make_void(session, runtime, collective, target.id, done, row.id, now=now)
+    return True
 
 
 def make_void(
-    session: Session, runtime: Runtime, collective: Collective, target: Proposal, by: str, *, now: datetime, act: str | None = None
-) -> None:
+    session: Session, runtime: Runtime, collective: Collective, outcome: str, done: Voided, by: str, *, now: datetime, act: str | None = None
+) -> bool:
     """Make an outcome void, once, by the decision `by`; the collective is held. What it granted ends as a refusal of the lab ends it, and
-    what waits for its appeal does not come into force. A refusal that it took back stands again."""
-    held, lab = target.state == "in_force", session.get_one(Lab, target.subject)
-    if held and target.type == "licence.grant":
-        licensing.set_refusal(session, collective, lab.id, True, by, now=now)
-    elif held:
-        licensing.end(session, collective.id, granted_first(target), now)
-    target.state = "voided"
-    session.add(target)
+    what waits does not come into force. A refusal that it took back stands again.
+
+    Also in a database that was set back, where the outcome may not be there, or not decided yet: what had ended ends, by the proposal that
+    granted it first, and that one does not come into force either. Whether there was anything of it.
+    """
+    target, first = session.get(Proposal, outcome), session.get(Proposal, done.first)
+    # Of what is not there its first grant stands for it, at which its releases and their holders are found.
+    stopped = [one for one in (target, first if done.ended and (target is None or _waits(first)) else None) if one is not None]
+    stopped = [one for one in {one.id: one for one in stopped}.values() if session.get(OutcomeVoid, one.id) is None]
+    if not stopped:
+        return False
+    lab = session.get_one(Lab, done.lab)
+    waited = [one.request_id for one in stopped if one.request_id is not None and one.state != "in_force"]
+    for one in stopped:
+        if one.state == "discussion":
+            petitioning.forget(session, one)
+            threads.freeze(session, runtime, one, queries.charter(session, collective.id, one.charter_n), now)
+        one.state = "voided"
+        session.add(one)
     session.flush()
+    if done.ended:
+        licensing.end(session, collective.id, done.first, now)
+    if done.refused:
+        licensing.set_refusal(session, collective, lab.id, True, by, now=now)
     body = {
-        "name": collective.name if collective.listed else None, "lab": lab.legal_name, "lab_id": lab.id, "decision": target.type,
-        "voided": target.id, "outcome": by,
+        "name": collective.name if done.told else None, "lab": lab.legal_name if done.told else None, "lab_id": lab.id if done.told else None,
+        "decision": done.decision, "voided": outcome if done.told else None, "outcome": by,
     }  # fmt: skip
     leaf = log.institutional("collective.outcome-voided", collective.id, body, now)
-    line = {"collective": collective.id, "voided": target.id, "outcome": by}
+    line = {"collective": collective.id, "voided": outcome, "outcome": by, "did": asdict(done)}
     index = log.append_narrowing(session, leaf, act or random_id("act"), "void", now, **line)
     session.add(Narrowing(log_index=index, collective_id=collective.id, at=now))
-    session.add(OutcomeVoid(proposal_id=target.id, voided_by=by, log_index=index, at=now))
+    for one in stopped:
+        session.add(OutcomeVoid(proposal_id=one.id, voided_by=by, log_index=index, at=now))
     session.flush()
-    runtime.jobs.enqueue(session, "voided", target.id)
-    runtime.jobs.enqueue(session, "label", target.id, key="voided")
-    if target.request_id is not None and not held:
-        runtime.jobs.enqueue(session, "asked", target.id)
+    for one in stopped:
+        runtime.jobs.enqueue(session, "voided", one.id)
+        runtime.jobs.enqueue(session, "label", one.id, key="voided")
+        if one.request_id in waited:
+            runtime.jobs.enqueue(session, "asked", one.id)
+    return True
+
+
+def _waits(row: Proposal | None) -> bool:
+    return row is not None and row.state in ("discussion", "ballot", "appeal")
 
 
 def granted_first(row: Proposal) -> str:

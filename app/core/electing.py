@@ -139,6 +139,8 @@ TYPES: dict[str, Rules] = {
 }  # fmt: skip
 """Decision types with their default rules; a charter of before a type was there is taken to have these. What grants asks for more than
 what refuses: two thirds and every counted group against a bare majority; a third of the votes stops any grant."""
+AS_HARD = {"licence.renew": "licence.use"}
+"""A type whose rules are those of another: a charter has no rules of its own for it."""
 GRANTS = ("policy.adopt", "licence.use", "licence.grant", "licence.renew", "charter.amend")
 REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call", "outcome.void")
 
@@ -149,6 +151,10 @@ def decisions(given: Any) -> dict[str, Rules]:
     if not isinstance(given, dict) or set(given) - set(TYPES):
         raise RuleError(f"decisions are {', '.join(sorted(TYPES))}")
     parsed = {kind: parse_rules(given.get(kind, rules)) for kind, rules in TYPES.items()}
+    for kind, other in AS_HARD.items():
+        if kind in given and parsed[kind] != parsed[other]:
+            raise RuleError(f"{kind} is decided as {other} is: leave it out")
+        parsed[kind] = parsed[other]
     for kind in REFUSALS:
         if [rule.name for rule in parsed[kind]] != ["majority"] or 4 * parsed[kind][0].quorum.num > parsed[kind][0].quorum.den:
             raise RuleError(f"{kind} refuses: it is decided by a majority alone, with a quorum of at most a quarter")

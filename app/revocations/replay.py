@@ -291,13 +291,12 @@ def _strike_end(session: Session, runtime: Runtime, line: Line, policy: StoredPo
 
 
 def _void(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
-    row = collective_of(session, line["collective"], lock=True)
-    query = sa.select(Proposal).where(Proposal.id == line["voided"])  # type: ignore[arg-type]
-    target = session.execute(for_update(query, session).execution_options(populate_existing=True)).scalar_one_or_none()
-    if target is None or session.get(OutcomeVoid, target.id) is not None:
+    row, did = collective_of(session, line["collective"], lock=True), voiding.Voided(**line["did"])
+    query = sa.select(Proposal.id).where(Proposal.id.in_((line["voided"], did.first))).order_by(Proposal.id)  # type: ignore[attr-defined,call-overload]
+    session.execute(for_update(query, session))
+    if session.get(OutcomeVoid, line["voided"]) is not None:
         return False
-    voiding.make_void(session, runtime, row, target, line["outcome"], now=now, act=line["act"])
-    return True
+    return voiding.make_void(session, runtime, row, line["voided"], did, line["outcome"], now=now, act=line["act"])
 
 
 def _unobject(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:

@@ -63,7 +63,7 @@ def put_to_vote(session: Any, service: Service, collective: str, rng: random.Ran
 
 def test_I5_every_stored_outcome_is_counted_again(service: Service, platform: PlatformParty) -> None:
     [(founder, _)] = people(service, platform, 1)
-    union = founded(founder, dimension={"name": "language", "values": ["en", "sw"]}, decisions={"licence.renew": CONSENT}, load=100)
+    union = founded(founder, dimension={"name": "language", "values": ["en", "sw"]}, decisions={"licence.use": CONSENT}, load=100)
     rng, made = random.Random(5), []
     for start in range(0, OUTCOMES, AT_ONCE):
         with write(service.runtime.engine) as session:

@@ -1,5 +1,6 @@
 """What a lab was granted is renewed before it ends, by a vote as hard as the first, and to nothing wider."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,9 @@ from sqlmodel import select
 
 from app.collectives import queries
 from app.collectives.models import LabUse
+from app.core.electing import GRANT
 from app.kit.db import read
+from app.releases.models import ReleaseOutcome
 from tests.collectives.members import pass_days
 from tests.collectives.test_mandates import cut_of, refuses
 from tests.collectives.test_requests_decided import deciding, vote
@@ -20,7 +23,7 @@ from tests.web.test_further_receipts import window
 
 CONSENT = [{"rule": "consent"}]
 HALF = {"decisions": {"licence.use": CONSENT}}
-"""A charter by which what labs ask is granted for half a year, and renewed for a year."""
+"""A charter by which what labs ask is granted for half a year."""
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +32,15 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "FEWEST", 3)
 
 
-def granted(service: Service, mine: list[Any], lab: LabParty, platform: PlatformParty) -> tuple[str, Any]:
-    """The proposal by which a lab was granted a use, and its agreement for that."""
+def granted(
+    service: Service, mine: list[Any], lab: LabParty, platform: PlatformParty, against: str | None = None
+) -> tuple[str, Any]:
+    """The proposal by which a lab was granted a use, and its agreement for that. `against`: what somebody dissents with."""
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]}, mode="standing", until="2099-01-01")
     [thread] = lab.sdk.threads(asked.id)
     vote(service, mine, thread["thread"], "yes")
+    if against is not None:
+        mine[0].dissent(thread["thread"], against)
     assert pass_days(service, mine[0], thread["thread"], 7)["state"] == "in_force"
     answer = until(lambda: (found := lab.sdk.asked(asked.id)).state == "offered" and found)
     return thread["thread"], lab.sdk.sign(lab.sdk.offer(str(answer.offer)))
@@ -45,7 +52,9 @@ def day(service: Service, days: int) -> str:
 
 def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     mine = deciding(service, platform, lab, 4, **HALF)
-    first, agreement = granted(service, mine, lab, platform)
+    soft = {"decisions": {"licence.use": CONSENT, "licence.renew": GRANT}}
+    assert queries.rules_of(soft, "licence.renew") == CONSENT, "also where an older charter has less written out for it"
+    first, agreement = granted(service, mine, lab, platform, "Not at all.")
     assert mine[0].proposal(first)["until"] == day(service, 180)
     service.clock.offset += timedelta(days=150)
     for wrong in ("prp_" + "0" * 26, mine[0].id, lab.id):
@@ -53,7 +62,7 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     refuses("not_urgent", lambda: mine[1].propose("licence.renew", "Go on.", subject=first, urgent_hours=24))
     renewal = mine[1].renew(first, "They kept their word. Go on.")
     assert (renewal["about"], renewal["subject"], renewal["request"]) == (first, lab.id, None)
-    assert renewal["until"] == day(service, 21 + 365), "it says until when"
+    assert renewal["until"] == day(service, 21 + 180), "it says until when, by the rule of the grant"
     mine[3].declare(None, lab.id)
     opened = pass_days(service, mine[0], renewal["id"], 7)
     for one in mine[:3]:
@@ -63,13 +72,15 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     assert mine[0].proposal(first)["until"] == day(service, 180 - 164)
     report = mine[0].dissent(renewal["id"], "Not for so long.")
     assert pass_days(service, mine[0], renewal["id"], 7)["state"] == "in_force"
-    assert {mine[0].proposal(one)["until"] for one in (first, renewal["id"])} == {day(service, 365)}
+    assert {mine[0].proposal(one)["until"] for one in (first, renewal["id"])} == {day(service, 180)}
+    assert [rule["rule"] for rule in json.loads(mine[0].outcome(renewal["id"])["outcome"])["rules"]] == ["consent"]
     service.clock.offset += timedelta(days=20)  # past the day of before
     assert cut_of(service, agreement).contributions == set(), "who signed before it signed for no dissent from the renewal"
     again = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     assert again.state == "offered" and lab.sdk.threads(again.id) == [], "the same use is not asked for anew"
-    assert lab.sdk.dissent(str(again.offer)) == {report["text_sha256"]: "Not for so long."}
-    assert len(cut_of(service, lab.sdk.sign(lab.sdk.offer(str(again.offer)))).contributions) == 4
+    assert sorted(lab.sdk.dissent(str(again.offer)).values()) == ["Not at all.", "Not for so long."], "dissent from the first yes goes on too"
+    cut = cut_of(service, lab.sdk.sign(lab.sdk.offer(str(again.offer))))
+    assert len(cut.contributions) == 4 and report["text_sha256"] in cut.manifest["dissent"]
     other = lab.sdk.request({**EVALUATION, "purposes": ["dpv:ResearchAndDevelopment"]}, {"platforms": [platform.id]})
     assert other.state == "in_review", "another use is no wider granted than before"
     with read(service.runtime.engine) as session:
@@ -77,6 +88,9 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     assert (row.outcome, row.until.isoformat()) == (renewal["id"], mine[0].proposal(first)["until"])
     [leaf] = [one["act"] for one in get(service, f"/v1/ledger?lab={lab.id}").json()["items"] if one["act"]["type"] == "collective.use-renewed"]
     assert (leaf["renewed"], leaf["outcome"], leaf["until"]) == (first, renewal["id"], row.until.isoformat())
+    with read(service.runtime.engine) as session:
+        rests = select(ReleaseOutcome.outcome).where(ReleaseOutcome.release_id == cut.release)
+        assert set(session.exec(rests)) >= {first, renewal["id"]}, "so that what becomes of either labels it"
 
 
 def test_what_ends_before_the_vote_or_ended_meanwhile_is_not_renewed(service: Service, platform: PlatformParty, lab: LabParty) -> None:

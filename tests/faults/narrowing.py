@@ -5,10 +5,13 @@ from typing import Any
 
 from sayso.errors import SaysoError
 
-from app.collectives import licensing
+from app.agreements.models import Use
+from app.collectives import licensing, voiding
+from app.collectives.models import LabUse, Proposal
 from app.collectives.queries import collective_of
 from app.kit.db import write
 from app.kit.errors import Conflict
+from app.kit.ids import random_id
 from app.parties import service as parties
 from app.revocations import recalls
 from tests.collectives.members import founded, in_days, joined
@@ -77,6 +80,39 @@ def lab_refusal(w: World) -> Made:
 
     def holds() -> None:
         assert w.count("SELECT count(*) FROM lab_refusal WHERE lab_id = :id", id=lab) == 1
+
+    return act, holds
+
+
+@of("an outcome made void")
+def void(w: World) -> Made:
+    """As a later outcome does it."""
+    member_of(w)
+    union, lab, made, by = w.kept["union"].id, w.service.lab().id, random_id("proposal"), random_id("proposal")
+    now = w.service.clock.now()
+    with write(w.service.runtime.engine) as session:
+        session.add(
+            Proposal(
+                id=made, collective_id=union, type="licence.use", charter_n=1, text="x", text_sha256="0" * 64, subject=lab, state="in_force",
+                opened_at=now, freeze_at=now, close_at=now, appeal_until=now,
+            )
+        )  # fmt: skip
+        use = Use(digest=random_id("act"), body={})
+        session.add(use)
+        session.flush()
+        until = now.date() + timedelta(days=99)
+        session.add(LabUse(collective_id=union, lab_id=lab, use_id=use.id, proposal_id=made, asked_at=now, outcome=made, until=until))
+
+    def act() -> bool:
+        with write(w.service.runtime.engine) as session:
+            done = voiding.Voided("licence.use", lab, made, ended=True, refused=False, told=True)
+            voiding.make_void(session, w.service.runtime, collective_of(session, union, lock=True), made, done, by, now=w.service.clock.now())
+        return True
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM outcome_void WHERE proposal_id = :id", id=made) == 1
+        assert w.count("SELECT count(*) FROM proposal WHERE id = :id AND state = 'voided'", id=made) == 1
+        assert w.count("SELECT count(*) FROM lab_use WHERE proposal_id = :id AND until < :day", id=made, day=until) == 1
 
     return act, holds
 
@@ -232,6 +268,6 @@ def attest(w: World) -> Made:
 
 
 FLOWS: list[Flow] = [
-    mandate, mandate_end, leave, lab_refusal, lab_block, standing_withdrawal, purpose_withdrawal, objection, objection_taken_back,
+    mandate, mandate_end, leave, lab_refusal, lab_block, void, standing_withdrawal, purpose_withdrawal, objection, objection_taken_back,
     platform_default, platform_default_ended, acknowledge, attest,
 ]  # fmt: skip
