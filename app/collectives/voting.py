@@ -26,7 +26,7 @@ from app.collectives import (
     threads,
     voiding,
 )
-from app.collectives.electorate import ballot_key, tag, tag_of
+from app.collectives.electorate import ballot_key, left_out, tag, tag_of
 from app.collectives.models import (
     BallotRow,
     Campaign,
@@ -203,7 +203,8 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     charter = queries.charter(session, collective.id, row.charter_n)
     rules = queries.rules_of(charter, row.type)
     electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
-    cast = session.exec(select(BallotRow).where(BallotRow.proposal_id == row.id).order_by(BallotRow.log_index)).all()  # type: ignore[arg-type]
+    ballots, affiliated = select(BallotRow).where(BallotRow.proposal_id == row.id), left_out(session, runtime, row)
+    cast = [one for one in session.exec(ballots.order_by(BallotRow.log_index)) if one.tag not in affiliated]  # type: ignore[arg-type]
     if row.type == "steward.remove":
         proposals.steward(session, collective.id, row.subject)  # locked before the head, as everywhere
     elif row.type in ("licence.recall", "outcome.void"):
