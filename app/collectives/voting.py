@@ -206,7 +206,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     ballots, affiliated = select(BallotRow).where(BallotRow.proposal_id == row.id), left_out(session, runtime, row)
     cast = [one for one in session.exec(ballots.order_by(BallotRow.log_index)) if one.tag not in affiliated]  # type: ignore[arg-type]
     if row.type == "steward.remove":
-        proposals.steward(session, collective.id, row.subject)  # locked before the head, as everywhere
+        proposals.steward(session, collective.id, row.subject, now)  # locked before the head, as everywhere
     elif row.type in ("licence.recall", "outcome.void"):
         voiding.hold(session, row)
     size = log.lock_head(session)
@@ -338,7 +338,7 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
             return False
         terms.begin(session, runtime, queries.charter(session, collective.id, collective.charter_n), elected, now)
     elif row.type == "steward.remove":
-        if (removed := proposals.steward(session, collective.id, row.subject)) is None:
+        if (removed := proposals.steward(session, collective.id, row.subject, now)) is None:
             return False
         terms.end(session, removed)
     elif row.type in ("strike.call", "strike.end"):
