@@ -42,7 +42,7 @@ bench: venv ## What the claims of speed rest on: ratios against limits in the sa
 	$(PY) -m benchmarks.run $(ARGS)
 
 soak: venv ## The larger sizes, by hand: thousands of kills and races, a million decisions
-	SAYSO_TEST_SIZE=soak $(PY) -m pytest tests/faults tests/contributions/test_fastchat_hook.py tests/releases tests/agreements tests/core tests/client/test_recount.py tests/collectives $(ARGS)
+	SAYSO_TEST_SIZE=soak $(PY) -m pytest tests/faults tests/contributions/test_fastchat_hook.py tests/releases tests/agreements tests/core tests/client/test_recount.py tests/collectives tests/docs/test_invented_requests.py $(ARGS)
 
 lock: ## Write requirements.lock anew from requirements.in (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements.in -o requirements.lock

@@ -97,12 +97,18 @@ def lapse(runtime: Runtime, request_id: str) -> None:
 
 
 def lapse_forgotten(runtime: Runtime, now: datetime) -> None:
-    """A chore: the same for what a job left."""
+    """A chore: the same for what a job left. And what waits for a collective that has decided is taken up, where the job of that was given up,
+    or a version before it queued none."""
     with read(runtime.engine) as session:
         late = select(Request.id).where(Request.state == "in_review", Request.review_until <= now)  # type: ignore[operator]
         found = list(session.exec(late.order_by(Request.id)))
+        waiting = session.exec(select(Request).where(Request.state == "in_review", Request.review_until > now).order_by(Request.id)).all()  # type: ignore[operator]
+        over = [row.id for row in waiting if by_collective(row) and not licensing.undecided(session, row.answer["threads"])]
     for request in found:
         lapse(runtime, request)
+    for request in over:
+        with write(runtime.engine) as session:
+            _go_on(session, runtime, request, now)
 
 
 def _held(session: Session, request_id: str, now: datetime) -> Request:

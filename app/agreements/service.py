@@ -14,6 +14,7 @@ from app.agreements.models import Agreement, AgreementPolicy, Offer, Request
 from app.agreements.models import Use as UseRow
 from app.agreements.schemas import RequestIn
 from app.collectives import binding, licensing, proposals
+from app.collectives.models import Proposal
 from app.consents.policies import PolicyBook, refusal
 from app.contributions.models import KINDS, Contribution
 from app.core import vocabulary as words
@@ -115,7 +116,8 @@ def decide(
         leaf["until"] = rfc3339(row.review_until)
         runtime.jobs.enqueue(session, "review", row.id, key="collective", delay=(row.review_until - now).total_seconds() + 1)
         for thread in waits:  # one that is being counted meanwhile does not see this request: what is queued here sees that it is over
-            runtime.jobs.enqueue(session, "asked", thread, key=row.id)
+            if session.get_one(Proposal, thread).request_id != row.id:  # its own are counted later than it is there
+                runtime.jobs.enqueue(session, "asked", thread, key=row.id)
     elif not permitted:
         row.state, act = "refused", "request.refused"
     elif not reviewed and review.is_needed(runtime.settings, use):

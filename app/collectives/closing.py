@@ -230,7 +230,7 @@ def decidable(session: Session, row: Proposal, mine: Membership, now: datetime) 
     found = None if note is None else appeal_of(session, note.id)
     if note is None or found is None or found.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.")
-    if not may_decide(row, note, found, mine):
+    if not may_decide(row, note, found, mine, now):
         raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed, nor whom it is about.")
     return note, found
 
@@ -307,9 +307,10 @@ def may_be_closed(session: Session, row: Proposal, now: datetime) -> bool:
     return session.get(OutcomeRow, row.id) is not None and now < row.appeal_until - threads.TO_APPEAL
 
 
-def may_decide(row: Proposal, note: ClosureNote, found: NoteAppeal, mine: Membership) -> bool:
-    """Whether somebody is a steward who decides this appeal: one with no part in it."""
-    return mine.steward and found.state in WAITING and mine.member not in _parties(note, found) and not moderating.conflicted(row, mine)
+def may_decide(row: Proposal, note: ClosureNote, found: NoteAppeal, mine: Membership, now: datetime) -> bool:
+    """Whether somebody is a steward in office who decides this appeal: one with no part in it."""
+    waits = found.state in WAITING and queries.in_office(mine, now)
+    return waits and mine.member not in _parties(note, found) and not moderating.conflicted(row, mine)
 
 
 def _to_be_closed(session: Session, row: Proposal, now: datetime) -> None:

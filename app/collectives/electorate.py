@@ -1,8 +1,9 @@
 """Who may vote on a proposal, and under which name: a keyed hash, by a key that is destroyed when the appeal is over."""
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
-from app.collectives.models import Elector, Proposal
+from app.collectives import queries
+from app.collectives.models import Elector, Membership, Proposal
 from app.crypto.keyring import keyed_hash
 from app.crypto.sealing import Sealer
 from app.kit.runtime import Runtime
@@ -16,6 +17,14 @@ def tag_of(session: Session, runtime: Runtime, row: Proposal, member: str) -> El
 def tag(key: bytes, member: str, proposal: str) -> str:
     """How one elector is called in one proposal: nobody can tell who it is without the key."""
     return keyed_hash(key, "elector", member, proposal).hex()
+
+
+def left_out(session: Session, runtime: Runtime, row: Proposal) -> set[str]:
+    """The tags of who says by now that they work for the lab that a proposal is about, while the ballot key is there: no ballot of theirs
+    counts, also one that they cast before they said so. Whose they are is kept nowhere."""
+    query = select(Membership).where(Membership.collective_id == row.collective_id).order_by(Membership.joined_at, Membership.id)  # type: ignore[arg-type]
+    newest = {one.member: one for one in session.exec(query)}  # who came back says it anew
+    return {tag(ballot_key(runtime, row), one.member, row.id) for one in newest.values() if queries.works_for_it(row, one)}
 
 
 def ballot_key(runtime: Runtime, row: Proposal) -> bytes:

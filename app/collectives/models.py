@@ -263,7 +263,7 @@ class LabRefusal(SQLModel, table=True):
     lab_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="lab.id")
     outcome: str = Field(sa_type=IdType)
     log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
-    """Where that is in the log; none of what a version did that did not keep it."""
+    """Where that is in the log; none for a moment, until its leaf is appended."""
 
 
 class LabUse(SQLModel, table=True):

@@ -157,7 +157,7 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
         if (row.state, row.decided_by) == ("restored" if restore else "upheld", mine.member):
             return row.id  # sent again
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.", state=row.state)
-    if not may_decide(session, row, proposal, mine):
+    if not may_decide(session, row, proposal, mine, now):
         raise Forbidden("steward_involved", "Another steward decides: not who hid it, wrote it, appealed or decided before, nor a party.")
     proof(session, runtime, who, "moderation.decided", {"collective": collective, "moderation": row.id, "restore": restore}, now)
     row.state, row.decided_by = "restored" if restore else "upheld", mine.member
@@ -175,9 +175,10 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
     return row.id
 
 
-def may_decide(session: Session, row: Moderation, proposal: Proposal, mine: Membership) -> bool:
-    """Whether a member can decide an appeal that waits: a steward who has no part in it."""
-    return row.state in WAITING and mine.steward and mine.member not in _involved(session, row) and not conflicted(proposal, mine)
+def may_decide(session: Session, row: Moderation, proposal: Proposal, mine: Membership, now: datetime) -> bool:
+    """Whether a member can decide an appeal that waits: a steward in office who has no part in it."""
+    waits = row.state in WAITING and queries.in_office(mine, now)
+    return waits and mine.member not in _involved(session, row) and not conflicted(proposal, mine)
 
 
 def lapse(session: Session, proposal: str, now: datetime) -> list[log.Leaf]:

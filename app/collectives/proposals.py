@@ -62,12 +62,13 @@ def propose(
         raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(TAKES[given.type]))
     if given.type == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
         raise Invalid("policy_not_narrower", "Propose it as policy.adopt, which asks for more votes.")
-    if given.type == "steward.remove" and steward(session, collective, given.subject, lock=False) is None:
+    if given.type == "steward.remove" and steward(session, collective, given.subject, now, lock=False) is None:
         raise Invalid("proposal_invalid", "Give the pseudonym of a steward as `subject`.", takes=["subject"])
     meant = current(session, collective, given.subject, lock=False) if given.type == "steward.elect" else None
     if given.type == "steward.elect" and (meant is None or _long_in_office(meant, now)):
         raise Invalid("proposal_invalid", "As `subject`, give the pseudonym of a member who is no steward, or not for long.", takes=["subject"])
-    if given.urgent_hours is not None and not (given.type in URGENT or (given.type == "steward.elect" and not terms.in_office(session, collective))):
+    vacant = given.type == "steward.elect" and not terms.in_office(session, collective, now)
+    if given.urgent_hours is not None and given.type not in URGENT and not vacant:
         raise Invalid("not_urgent", "Leave `urgent_hours` out; the charter's days hold.", urgent=[*URGENT, "steward.elect"])
     if given.type in ("licence.grant", "licence.recall") and not _about_a_lab(session, collective, given.type, given.subject):
         raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
@@ -181,10 +182,10 @@ def is_narrower(runtime: Runtime, row: Collective, policy: StoredPolicy) -> bool
     return row.policy_id is not None and narrows(policy.terms, book.by_ids([row.policy_id])[row.policy_id].terms)
 
 
-def steward(session: Session, collective: str, member: str | None, *, lock: bool = True) -> Membership | None:
-    """A current steward by pseudonym, the row locked unless it is only looked at."""
+def steward(session: Session, collective: str, member: str | None, now: datetime, *, lock: bool = True) -> Membership | None:
+    """A steward in office by pseudonym, the row locked unless it is only looked at."""
     found = current(session, collective, member, lock=lock)
-    return found if found is not None and found.steward else None
+    return found if queries.in_office(found, now) else None
 
 
 def current(session: Session, collective: str, member: str | None, *, lock: bool = True) -> Membership | None:

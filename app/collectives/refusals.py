@@ -57,8 +57,7 @@ def note(session: Session, collective: Collective, row: Proposal, now: datetime)
     elif row.type == "licence.recall" and row.state == "in_force":
         # Done from its line in the journal after a crash it is not where the log ends.
         found = session.get_one(LabRefusal, (collective.id, row.subject))
-        if found.log_index is None:
-            return  # by a version that did not keep it
+        assert found.log_index is not None  # noted with the refusal, and for older ones taken from the log
         index = found.log_index
     elif row.type == "outcome.void" and row.state == "in_force" and (row.electorate_size or 0) >= queries.FEWEST:  # else it names no lab
         index = session.get_one(OutcomeVoid, row.about).log_index

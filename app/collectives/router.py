@@ -137,16 +137,17 @@ def join(
         receipt, f"members/{collective}", idempotency_key, given, session, runtime,
         lambda: service.join(session, runtime, Acting.of(receipt), collective, given, now=now),
     )  # fmt: skip
-    return _mine(session, collective, receipt)
+    return _mine(session, runtime, collective, receipt)
 
 
 @router.get("/collectives/{collective}/members/me", response_model=MemberOut, summary="My membership and mandates")
-def read_membership(collective: str, session: ReadSessionDep, receipt: Member) -> MemberOut:
-    return _mine(session, collective, receipt)
+def read_membership(collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> MemberOut:
+    return _mine(session, runtime, collective, receipt)
 
 
-def _mine(session: Session, collective: str, receipt: Receipt) -> MemberOut:
+def _mine(session: Session, runtime: Runtime, collective: str, receipt: Receipt) -> MemberOut:
     _, mine = queries.member(session, collective, Acting.of(receipt))
+    steward = queries.in_office(mine, runtime.clock.now())
     mandates = [
         MandateOut(
             id=m.id, kinds=None if m.kinds is None else m.kinds.strip(",").split(","), contribution=m.contribution_id, expires_on=m.expires_on,
@@ -156,8 +157,8 @@ def _mine(session: Session, collective: str, receipt: Receipt) -> MemberOut:
         if receipt.contribution_id in (None, m.contribution_id)
     ]  # fmt: skip
     return MemberOut(
-        collective=collective, member=mine.member, steward=mine.steward, steward_until=mine.steward_until, declared=mine.declared,
-        interest=mine.interest, joined_at=mine.joined_at, voice_from=mine.voice_from, mandates=mandates,
+        collective=collective, member=mine.member, steward=steward, steward_until=mine.steward_until if steward else None,
+        declared=mine.declared, interest=mine.interest, joined_at=mine.joined_at, voice_from=mine.voice_from, mandates=mandates,
     )  # fmt: skip
 
 
@@ -185,7 +186,7 @@ def mandate(
         receipt, f"mandates/{collective}", idempotency_key, given, session, runtime,
         lambda: service.give_mandate(session, runtime, Acting.of(receipt), collective, given, now=now),
     )  # fmt: skip
-    return next(m for m in _mine(session, collective, receipt).mandates if m.id == made)
+    return next(m for m in _mine(session, runtime, collective, receipt).mandates if m.id == made)
 
 
 @router.delete("/collectives/{collective}/mandates/{mandate}", response_model=ActDoneOut, summary="End a mandate")

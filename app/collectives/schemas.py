@@ -227,7 +227,8 @@ class VoidedOut(Out):
 class ProposalOut(Out):
     """`thread_sha256`: the digest of the thread that was frozen with the text. `labels`: what is to be said of the outcome beside its
     verdict. `alternative_to`: the proposal whose author did not accept this text. `subject`: the lab or the member that it is about; to end a
-    strike is about whom that is against, and the id that was proposed as `subject` is `strike.id`."""
+    strike is about whom that is against, and the id that was proposed as `subject` is `strike.id`. `petition` and `petition_needed` are told
+    of one proposal only: in a list both are null, which does not say that it takes no petition."""
 
     id: str
     type: str
@@ -252,7 +253,7 @@ class ProposalOut(Out):
     strike: StrikeTerms | None
     urgent_hours: int | None
     petition: int | None
-    """While it is discussed: how many want it put to the vote, who proposed it among them. Null in a list: it is counted for one alone."""
+    """While it is discussed: how many want it put to the vote, who proposed it among them. Null in a list, as the next."""
     petition_needed: int | None
     """How many that takes: to remove a steward at all, and for anything else to be voted on although the month's ballots are used up."""
     about: str | None

@@ -33,9 +33,9 @@ def end(session: Session, mine: Membership) -> None:
     session.flush()
 
 
-def in_office(session: Session, collective: str) -> bool:
-    """Whether a collective has a steward."""
-    query = select(Membership.id).where(Membership.collective_id == collective, Membership.steward, Membership.left_at == None)
+def in_office(session: Session, collective: str, now: datetime) -> bool:
+    """Whether a collective has a steward whose term is not over."""
+    query = select(Membership.id).where(Membership.collective_id == collective, queries.stewards(now))
     return session.exec(query.limit(1)).first() is not None
 
 
@@ -50,7 +50,7 @@ def look(runtime: Runtime, membership: str) -> None:
         end(session, mine)
         row = queries.collective_of(session, mine.collective_id)
         # Not who it was: members see that, and nobody else knows their names.
-        body = {"name": row.name if row.listed else None, "vacant": not in_office(session, row.id)}
+        body = {"name": row.name if row.listed else None, "vacant": not in_office(session, row.id, now)}
         log.append(session, [log.institutional("collective.term-ended", row.id, body, now)], now)
 
 

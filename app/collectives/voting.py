@@ -26,7 +26,7 @@ from app.collectives import (
     threads,
     voiding,
 )
-from app.collectives.electorate import ballot_key, tag, tag_of
+from app.collectives.electorate import ballot_key, left_out, tag, tag_of
 from app.collectives.models import (
     BallotRow,
     Campaign,
@@ -203,9 +203,10 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     charter = queries.charter(session, collective.id, row.charter_n)
     rules = queries.rules_of(charter, row.type)
     electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
-    cast = session.exec(select(BallotRow).where(BallotRow.proposal_id == row.id).order_by(BallotRow.log_index)).all()  # type: ignore[arg-type]
+    ballots, affiliated = select(BallotRow).where(BallotRow.proposal_id == row.id), left_out(session, runtime, row)
+    cast = [one for one in session.exec(ballots.order_by(BallotRow.log_index)) if one.tag not in affiliated]  # type: ignore[arg-type]
     if row.type == "steward.remove":
-        proposals.steward(session, collective.id, row.subject)  # locked before the head, as everywhere
+        proposals.steward(session, collective.id, row.subject, now)  # locked before the head, as everywhere
     elif row.type in ("licence.recall", "outcome.void"):
         voiding.hold(session, row)
     size = log.lock_head(session)
@@ -337,7 +338,7 @@ def _effect(session: Session, runtime: Runtime, collective: Collective, row: Pro
             return False
         terms.begin(session, runtime, queries.charter(session, collective.id, collective.charter_n), elected, now)
     elif row.type == "steward.remove":
-        if (removed := proposals.steward(session, collective.id, row.subject)) is None:
+        if (removed := proposals.steward(session, collective.id, row.subject, now)) is None:
             return False
         terms.end(session, removed)
     elif row.type in ("strike.call", "strike.end"):

@@ -193,6 +193,7 @@ def home(
     mandates = [_mandate(m, receipt) for m in queries.mandates_of(session, here.mine) if _binds(m, receipt)]
     return page(
         "collective_home.html", once=fresh_key(), here=here, mine=here.mine, now=now, today=now.date(), done=TOLD.get(done or ""), proposals=rows,
+        in_office=queries.in_office(here.mine, now),
         more=None if last is None else cursors.make(listing, last), types=told.TYPES, states=told.STATES, mandates=mandates,
         load=queries.begun(session, collective, now), asked=len(deliberating.asked(session, here.who, collective, now)),
         asks=here.charter.get("asks", deliberating.ASKS), kinds=telling.KINDS, one=receipt.contribution_id is not None,

@@ -52,9 +52,11 @@ def public(collective: str, request: Request, runtime: RuntimeDep, session: Read
     row = session.get(Collective, collective)
     if row is None or not row.listed:
         raise NotFound("not_found", "Look at the id; it must be of a public group.")
-    stewards = sa.select(sa.func.count()).select_from(Membership).where(Membership.collective_id == row.id, Membership.left_at == None)  # type: ignore[arg-type]
+    stewards = sa.select(sa.func.count()).select_from(Membership).where(
+        Membership.collective_id == row.id, queries.stewards(runtime.clock.now())  # type: ignore[arg-type]
+    )  # fmt: skip
     return page(
-        "collective_public.html", **facts(session, runtime, row), stewards=session.execute(stewards.where(Membership.steward)).scalar_one(),  # type: ignore[arg-type]
+        "collective_public.html", **facts(session, runtime, row), stewards=session.execute(stewards).scalar_one(),
         outcomes=_outcomes(session, row), releases=_releases(session, row), refused=_refused(session, row), verdicts=told.VERDICTS, types=told.TYPES,
         known=COOKIE in request.cookies,
     )  # fmt: skip

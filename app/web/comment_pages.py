@@ -183,7 +183,8 @@ def show_moderation(collective: str, moderation: str, request: Request, runtime:
     return page(
         "moderation.html", here=here, row=proposal, base=f"{here.home}/proposals/{proposal.id}", words=thread_words, item=item,
         one=telling.moderations(session, runtime, collective, [row], here.receipt)[0],
-        appeals=moderating.may_appeal(session, row, here.mine), decides=moderating.may_decide(session, row, proposal, here.mine),
+        appeals=moderating.may_appeal(session, row, here.mine),
+        decides=moderating.may_decide(session, row, proposal, here.mine, runtime.clock.now()),
     )  # fmt: skip
 
 

@@ -242,7 +242,7 @@ def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session:
     return page(
         "propose.html", here=here, types={name: told.TYPES[name] for name in proposals.TAKES}, kind=kind, once=fresh_key(),
         voice=queries.has_voice(here.mine, runtime.clock.now()), charter=here.charter, labs=_labs(session, here, kind),
-        stewards=_stewards(session, here) if kind == "steward.remove" else [], offered=with_deeds(book) if terms else [],
+        stewards=_stewards(session, here, runtime.clock.now()) if kind == "steward.remove" else [], offered=with_deeds(book) if terms else [],
         policy=policy_now(runtime, here.collective) if terms else None, rules=told.rules(here.charter, kind) if kind else [],
         **_striking(session, here, kind, runtime.clock.now()), given=_given(session, here, kind, runtime.clock.now()),
     )  # fmt: skip
@@ -280,9 +280,9 @@ def _given(session: Session, here: Here, kind: str | None, now: datetime) -> lis
     ]
 
 
-def _stewards(session: Session, here: Here) -> list[str]:
-    """The stewards' pseudonyms."""
-    query = select(Membership.member).where(Membership.collective_id == here.collective.id, Membership.steward, Membership.left_at == None)
+def _stewards(session: Session, here: Here, now: datetime) -> list[str]:
+    """The pseudonyms of the stewards in office."""
+    query = select(Membership.member).where(Membership.collective_id == here.collective.id, queries.stewards(now))
     return sorted(session.exec(query))
 
 

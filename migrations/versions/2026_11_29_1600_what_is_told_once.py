@@ -6,6 +6,7 @@ Revises: 2026_11_29_1530
 """
 
 import hashlib
+import json
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,6 +27,7 @@ def upgrade() -> None:
         op.execute("SET LOCAL lock_timeout = '10s'")
     op.create_index(op.f("ix_release_outcome_release_id"), "release_outcome", ["release_id"])
     op.add_column("lab_refusal", sa.Column("log_index", sa.BigInteger(), nullable=True))
+    _find_refusals(op.get_bind())
     op.add_column("strike", sa.Column("end_told_at", app.kit.db.Instant(), nullable=True))
     # Where nobody holds anything there was nobody to tell, and nothing is lost by looking again.
     op.execute(
@@ -37,6 +39,18 @@ def upgrade() -> None:
         table.drop_constraint(op.f(SAID), type_="foreignkey")
         for column in ("collective_id", "measured", "sha256"):
             table.drop_column(column)
+
+
+def _find_refusals(bind: sa.Connection) -> None:
+    """Each lab's refusal stands in the log of its collective, with the decision that it comes from."""
+    for collective, lab, outcome in bind.execute(sa.text("SELECT collective_id, lab_id, outcome FROM lab_refusal")).all():
+        row = {"collective": collective, "lab": lab}
+        leaves = sa.text("SELECT log_index, leaf FROM log_entry WHERE subject = :collective AND type = 'collective.lab-refused' ORDER BY log_index")
+        for index, leaf in bind.execute(leaves, {"collective": collective}).all():
+            said = json.loads(bytes(leaf))
+            if (said["lab_id"], said["outcome"]) == (lab, outcome):
+                place = sa.text("UPDATE lab_refusal SET log_index = :index WHERE collective_id = :collective AND lab_id = :lab")
+                bind.execute(place, {**row, "index": index})
 
 
 def downgrade() -> None:

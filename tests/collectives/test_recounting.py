@@ -7,6 +7,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from sayso import recount
 
@@ -18,8 +19,9 @@ from app.crypto.sealing import Sealer, new_key
 from app.kit.db import read, write
 from app.kit.ids import random_id
 from app.log import service as log
-from tests.collectives.members import founded, people
-from tests.support import PlatformParty, Service
+from tests.collectives.members import founded, pass_days, people
+from tests.collectives.test_deciding import union_of
+from tests.support import LabParty, PlatformParty, Service, on_one_backend
 
 OUTCOMES = 1_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 40
 AT_ONCE = 50
@@ -84,3 +86,21 @@ def test_I5_every_stored_outcome_is_counted_again(service: Service, platform: Pl
     with read(service.runtime.engine) as session:
         stored = session.execute(sa.select(OutcomeRow.proposal_id).where(OutcomeRow.proposal_id.in_(made))).scalars().all()  # type: ignore[attr-defined,call-overload]
     assert set(stored) == set(made)
+
+
+def test_who_says_after_voting_that_they_work_for_the_lab_is_not_counted(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 4)
+    recall = mine[0].propose("licence.recall", "Not them.", subject=lab.id)["id"]
+    opened = pass_days(service, mine[0], recall, 7)
+    cast = [one.vote(opened, choice, ["aim"]) for one, choice in zip(mine, ("yes", "yes", "no", "no"), strict=True)]
+    for one in mine[2:]:
+        one.declare(None, lab.id)
+    mine[2].declare(None)
+    assert pass_days(service, mine[0], recall, 7)["state"] == "in_force", "two to one"
+    file = mine[1].outcome(recall)
+    outcome = json.loads(file["outcome"])
+    assert (outcome["electorate"]["size"], outcome["turnout"], outcome["tally"]["no"]) == (4, 3, 1) and mine[3].me()["member"] not in file["outcome"]
+    recount.recount(file, cast[2])
+    with pytest.raises(recount.Wrong, match="your ballot is not among them"):
+        recount.recount(file, cast[3])

@@ -14,6 +14,9 @@ from tests.collectives.members import in_force, pass_days
 from tests.collectives.test_deciding import union_of
 from tests.collectives.test_mandates import refuses
 from tests.support import LabParty, PlatformParty, Service
+from tests.web.test_collective_pages import at
+from tests.web.test_further_receipts import window
+from tests.web.test_receipt_page import words
 
 
 def test_a_term_ends_by_itself_and_the_members_of_a_collective_without_a_steward_elect_one(
@@ -31,14 +34,17 @@ def test_a_term_ends_by_itself_and_the_members_of_a_collective_without_a_steward
     again = mine[1].propose("steward.elect", "Again.", subject=mine[0].me()["member"])
     refuses("not_urgent", lambda: mine[1].propose("steward.elect", "Me.", subject=mine[1].me()["member"], urgent_hours=24))
     service.clock.offset += timedelta(days=1, seconds=1)
-    assert mine[0].me()["steward"], "its job has not run"
+    # From that moment, whether or not its job has run.
+    browser, home = window(service, mine[0]._person.receipt), at(mine[0], "")
+    assert not mine[0].me()["steward"] and mine[0].me()["steward_until"] is None
+    assert "You are one." not in browser.get(home).text and "Stewards 0" in words(browser.get(f"/collectives/{mine[0].id}"))
+    refuses("proposal_invalid", lambda: mine[1].propose("steward.remove", "Another.", subject=mine[0].me()["member"]))
+    elected = mine[1].propose("steward.elect", "Me.", subject=mine[1].me()["member"], urgent_hours=24)
     asked = mine[1].put_up(again["id"], "Why?")["id"]
     refuses("not_steward", lambda: mine[0].hide(again["id"], asked, "off-topic"))
     refuses("not_proposer", lambda: mine[0].answer(again["id"], asked, "So."))
     terms.take_up_forgotten(service.runtime, service.clock.now())
     service.runtime.jobs.run("steward", membership)
-    assert not mine[0].me()["steward"] and mine[0].me()["steward_until"] is None
-    elected = mine[1].propose("steward.elect", "Me.", subject=mine[1].me()["member"], urgent_hours=24)
     opened = pass_days(service, mine[1], elected["id"], 1)
     mine[0].vote(opened, "yes")
     pass_days(service, mine[1], elected["id"], 1)

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from app.collectives.models import Proposal, Strike
+from app.collectives.models import OutcomeVoid, Proposal, Strike
 from app.contributions.models import Objection
 from app.core import vocabulary as words
 from app.core.canonical import canonical, sha256_hex
 from app.kit.db import write
 from app.kit.ids import random_id
 from app.releases import labels
-from app.revocations import compensation, disputing, striking
+from app.releases.models import ReleaseOutcome
+from app.revocations import compensation, disputing, striking, voided
 from tests.collectives.members import founded, mandated
 from tests.core.policy_cases import owed, rule
 from tests.faults.cuts import queued, receipt_for_all
@@ -55,6 +56,7 @@ def _cut(w: World) -> str:
     "POST /v1/contributions/me/compensation/{line}/dispute",
     "job strike",
     "job disputed",
+    "job voided",
 )
 def after_a_cut(w: World) -> Iterator[Made]:
     union = _setting(w)
@@ -76,6 +78,9 @@ def after_a_cut(w: World) -> Iterator[Made]:
     decided = _measured_again(w, union.id)
     counted = "SELECT count(*) FROM effect_dispute WHERE proposal_id = :id AND log_index >= 0"
     yield _done(w, lambda: disputing.publish(runtime, decided), "use.disputed", counted, 1, decided)
+    void = _relied_on(w, union.id, release)
+    counted = "SELECT count(*) FROM security_event WHERE what = :id AND type = 'outcome.voided'"
+    yield _done(w, lambda: voided.tell_holders(runtime, void), None, counted, 1, void)
 
 
 def _done(w: World, job: Callable[[], None], leaf: str | None, counted: str, n: int, about: str) -> Made:
@@ -110,6 +115,22 @@ def _disputed(w: World, release: str) -> Made:
         logged()
 
     return lambda: w.post(f"/v1/contributions/me/compensation/{line}/dispute", {"reason": "not-received"}, person.receipt), holds
+
+
+def _relied_on(w: World, collective: str, release: str) -> str:
+    """An outcome that a release rests on, and that was made void, without the votes."""
+    now, made = w.service.clock.now(), random_id("proposal")
+    with write(w.service.runtime.engine) as session:
+        session.add(
+            Proposal(
+                id=made, collective_id=collective, type="licence.use", charter_n=1, text="x", text_sha256="0" * 64, subject=w.lab.id,
+                state="voided", opened_at=now, freeze_at=now, close_at=now, appeal_until=now,
+            )
+        )  # fmt: skip
+        session.flush()
+        session.add(OutcomeVoid(proposal_id=made, voided_by=made, log_index=0, at=now))
+        session.add(ReleaseOutcome(outcome=made, release_id=release))
+    return made
 
 
 def _measured_again(w: World, collective: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -134,7 +135,7 @@ def test_what_was_there_before_stays_and_is_taken_for_no_more(empty: str, engine
             assert found[column] == value
 
 
-def test_a_dispute_keeps_what_its_proposal_says_and_who_was_told_of_an_end_is_told_once(empty: str, engine: sa.Engine) -> None:
+def test_a_dispute_keeps_its_words_who_was_told_of_an_end_is_told_once_and_a_refusal_is_found_in_the_log(empty: str, engine: sa.Engine) -> None:
     upgrade(empty)
     downgrade(empty, "2026_11_29_1530")
     there = sa.MetaData()
@@ -151,10 +152,21 @@ def test_a_dispute_keeps_what_its_proposal_says_and_who_was_told_of_an_end_is_to
         connection.execute(sa.update(there.tables["strike"]).values(told_at=5, ended_at=7))
         row_in(connection, there.tables["security_event"])
         connection.execute(sa.update(there.tables["security_event"]).values(type="strike.ended", what=ended[0]))
+        refused, entry = row_in(connection, there.tables["lab_refusal"]), there.tables["log_entry"]
+        outcomes = [("another", "collective.lab-refused"), (refused["outcome"], "collective.lab-refused"), (refused["outcome"], "another")]
+        connection.execute(
+            sa.insert(entry),
+            [
+                {"log_index": 90 + n, "type": kind, "subject": refused["collective_id"], "at": 1,
+                 "leaf": json.dumps({"lab_id": refused["lab_id"], "outcome": outcome}).encode()}
+                for n, (outcome, kind) in enumerate(outcomes)
+            ],
+        )  # fmt: skip
     upgrade(empty)
     with engine.connect() as connection:
         told = connection.execute(sa.text("SELECT id, end_told_at FROM strike")).tuples().all()
         assert dict(told) == {ended[0]: 7, ended[1]: None}
+        assert connection.execute(sa.text("SELECT log_index FROM lab_refusal")).scalars().all() == [91]
     downgrade(empty, "2026_11_29_1530")
     with engine.connect() as connection:
         assert dict(connection.execute(sa.select(old)).mappings().one()) == {**dispute, "hidden": None}

@@ -1,6 +1,7 @@
 """What is said around a proposal, on pages: statements by one tap each, comments, other texts, what is hidden, the closing note."""
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.collectives import exchange, queries
+from app.collectives.models import Membership
 from app.collectives.thread_models import Comment
 from app.kit.db import write
 from app.web import comment_pages, languages, thread_pages
@@ -113,6 +115,11 @@ def test_comments_have_replies_and_what_is_hidden_can_be_appealed(service: Servi
     assert "somebody appealed, and a steward will decide" in words(appealed) and "It is blunt" in appealed.text
     assert "It is blunt" not in one.browsers[2].get(where).text and "Let it stay hidden" not in one.browsers[0].get(where).text
     assert "Let it stay hidden" in one.browsers[4].get(where).text
+    now = service.clock.now()
+    for until, there in ((now, False), (now + timedelta(days=1), True)):  # over on its moment, whether or not its job has run
+        with write(service.runtime.engine) as session:
+            session.execute(sa.update(Membership).where(Membership.member == one.members[4].me()["member"]).values(steward_until=until))  # type: ignore[arg-type]
+        assert ("Let it stay hidden" in one.browsers[4].get(where).text) is there
     assert one.send(4, f"{where}/decision", restore="perhaps").status_code == 422
     assert "shown again after an appeal" in words(one.send(4, f"{where}/decision", restore="yes")) and "A rude thing." in one.read(2, "/statements")
     listed = one.browsers[2].get(f"{one.home}/moderations").text
