@@ -128,7 +128,7 @@ def _trimmed(where: str, at: int, data: bytes, lead: bytes, tail: bytes, header:
 
 def _lines(buffer: Buffer, lead: bytes) -> Iterator[Raw | Refusal]:
     # Split at LF only: U+2028 may stand inside a JSON string.
-    number, found = 0, 0
+    number, found, blank = 0, 0, bytearray(lead)
     while True:
         number += 1
         line = _line(buffer)
@@ -138,13 +138,13 @@ def _lines(buffer: Buffer, lead: bytes) -> Iterator[Raw | Refusal]:
         if not line:
             break
         if not line.strip(_WHITE):
-            lead += line
+            blank += line
             continue
         found += 1
-        yield _trimmed(f"line {number}", found, line, lead, b"")
-        lead = b""
-    if lead:
-        yield Raw(f"line {number}", found + 1, b"", lead)
+        yield _trimmed(f"line {number}", found, line, bytes(blank), b"")
+        blank.clear()
+    if blank:
+        yield Raw(f"line {number}", found + 1, b"", bytes(blank))
 
 
 def _line(buffer: Buffer) -> bytes | None:
