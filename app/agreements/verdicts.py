@@ -29,7 +29,7 @@ _P = Policy.__table__  # type: ignore[attr-defined]
 _COLUMNS = (
     "policy_id", "valid_until", "min_age", "max_age", "permit", "parts", "person", "group_size", "decided_on", "use_id", "evaluator",
 )  # fmt: skip
-_AT_ONCE = 500
+_AT_ONCE = 5_000
 _MANY = 10
 """From so many new verdicts on, PostgreSQL counts anew before they are joined."""
 _FEW = 5_000
@@ -152,7 +152,8 @@ class _Answers:
             if steps is None:
                 alone.append(i)
                 continue
-            until = min([self._day(day) for day in days if day > self._today], default=None)
+            to_come = [day for day in days if day > self._today]
+            until = self._day(min(to_come)) if to_come else None
             rows += [(i, until, *step) for step in steps]
         for i, one in self._book.by_ids(alone).items():
             answer = verdict(one.compiled, *self._asked)
