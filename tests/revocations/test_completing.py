@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,11 +24,21 @@ from app.parties.models import Passkey
 from app.releases.models import Shard
 from app.revocations import completion
 from app.revocations.models import Erasure
+from tests.conftest import started
 from tests.faults.cuts import outcome, queued, receipt_for_all
 from tests.kit.refusals import refused
 from tests.releases.test_downloads import SlowReader, big_release
 from tests.revocations.test_erasure import completed, key_of, row_of
 from tests.support import LabParty, PlatformParty, Service, consent, shards_of, until
+
+pytestmark = pytest.mark.xdist_group("completing")
+
+
+@pytest.fixture(scope="module")
+def service(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A service of this file's own, begun once: in one that others use, what they erased by the hundred comes first."""
+    with started(backend, request) as own:
+        yield own
 
 
 # -- beside other things -----------------------------------------------------------------------------------------------
