@@ -31,7 +31,7 @@ demo: venv ## Play the whole story (ARGS=--once ends by itself; DATA=trees.jsonl
 # Whatever the environment says, what is imported is compiled once: the tests start hundreds of processes.
 test: export PYTHONDONTWRITEBYTECODE =
 test: lint ## All tests, on SQLite and on a real PostgreSQL that comes from pip
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) $(ARGS)
 
 lint: venv ## Style, types and the import contracts
 	$(PY) -m ruff check app client tests benchmarks migrations

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck
 from hypothesis import settings as invented
+from xdist.scheduler import LoadScopeScheduling
 
 from app.kit.jobs import Jobs
 from app.kit.migrate import upgrade
@@ -34,6 +36,23 @@ invented.register_profile(
     "sayso", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=os.environ.get("SAYSO_TEST_SIZE") != "soak", database=None
 )  # fmt: skip
 invented.load_profile("sayso")
+
+
+ONE_STORY = {"tests/faults/test_traces.py", "tests/docs/test_permissions.py", "tests/revocations/test_completing.py"}
+"""Files whose tests share what takes long to make: each is for one worker. (xdist's own groups do nothing with pytest 9.2.)"""
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Any worker takes any test, but for the files that are one story."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in ONE_STORY else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

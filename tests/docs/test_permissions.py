@@ -100,10 +100,6 @@ def test_the_description_says_what_opens_each_operation(tmp_path: Path) -> None:
     assert schema["paths"]["/v1/collectives/{collective}"]["get"]["security"] == [{}, {PERSON: []}]
 
 
-pytestmark = pytest.mark.xdist_group("permissions")
-"""The worlds are made once a database: by one worker."""
-
-
 class World:
     """A platform, a lab and a person with one of everything that is theirs."""
 

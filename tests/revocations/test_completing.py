@@ -31,8 +31,6 @@ from tests.releases.test_downloads import SlowReader, big_release
 from tests.revocations.test_erasure import completed, key_of, row_of
 from tests.support import LabParty, PlatformParty, Service, consent, shards_of, until
 
-pytestmark = pytest.mark.xdist_group("completing")
-
 
 @pytest.fixture(scope="module")
 def service(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
