@@ -26,7 +26,7 @@ from tests.contributions.fastchat_logger import logged, post, sent, vote
 from tests.kit.refusals import call, refused
 from tests.support import SHOWN, WORDING, PlatformParty, ServerProcess, Service, shell
 
-VOTES = 10_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 4_000
+VOTES = 10_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 2_000
 NOTICE = {"template": "evaluation-only", "basis": "notice", "wording": WORDING, "language": "en", "shown_at": SHOWN}
 
 
