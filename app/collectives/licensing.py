@@ -149,8 +149,7 @@ def set_refusal(
     if found is None:
         session.add(made)
         # What was granted to it before ends for good: to take the refusal back grants nothing, and revives no old yes.
-        granted = sa.update(LabUse).where(LabUse.collective_id == row.id, LabUse.lab_id == lab, LabUse.until > now.date())  # type: ignore[arg-type,operator]
-        session.execute(granted.values(until=now.date()))
+        _end(session, row.id, LabUse.lab_id == lab, now)
     else:
         session.delete(found)
     session.flush()
@@ -216,7 +215,11 @@ def renew(session: Session, collective: Collective, row: Proposal, until: date, 
 
 def end(session: Session, collective: str, proposal: str, now: datetime) -> None:
     """End for good what a proposal granted, however often it was renewed: what was to come of it after today does not."""
-    ending = sa.update(LabUse).where(LabUse.collective_id == collective, LabUse.proposal_id == proposal, LabUse.until > now.date())  # type: ignore[arg-type,operator]
+    _end(session, collective, LabUse.proposal_id == proposal, now)
+
+
+def _end(session: Session, collective: str, which: Any, now: datetime) -> None:
+    ending = sa.update(LabUse).where(LabUse.collective_id == collective, which, LabUse.until > now.date())  # type: ignore[arg-type,operator]
     session.execute(ending.values(until=now.date()))
 
 

@@ -1,16 +1,23 @@
-"""People of a platform who found and join collectives, and time that moves their proposals on."""
+"""People of a platform who found and join collectives, time that moves their proposals on, and what an outcome does without the weeks before."""
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sayso.collective import Collective
 from sayso.contributor import Contributor
+from sayso.errors import SaysoError
 from sqlmodel import select
 
+from app.collectives import licensing
+from app.collectives import service as collectives
+from app.collectives.models import Collective as Row
 from app.collectives.models import Membership
-from app.kit.db import write
-from tests.faults.cuts import receipt_for_all
+from app.consents.policies import PolicyBook
+from app.kit.db import for_update, write
+from tests.faults.cuts import Outcome, outcome, queued, receipt_for_all
 from tests.support import PlatformParty, Service
 
 CHARTER: dict[str, Any] = {"aim": "To decide together what our work is used for.", "tenure_days": 0}
@@ -70,3 +77,33 @@ def steward(service: Service, mine: Collective) -> None:
         row = session.exec(select(Membership).where(Membership.member == mine.me()["member"])).one()
         row.steward = True
         session.add(row)
+
+
+def cut_of(service: Service, agreement: Any) -> Outcome:
+    cut = queued(service, agreement)
+    cut.run()
+    return outcome(service, cut.release)
+
+
+def change_policy(service: Service, collective: str, template: str, outcome_id: str | None = None) -> None:
+    """As an outcome does it, without the weeks before."""
+    book: PolicyBook = service.runtime.parts["policies"]
+    now = service.clock.now()
+    policy = book.resolve(None, template, {}, now)
+    with write(service.runtime.engine) as session:
+        row = session.exec(for_update(select(Row).where(Row.id == collective), session)).one()
+        collectives.set_policy(session, row, policy, now.date() + timedelta(days=365), outcome_id or row.id, now=now)
+
+
+def readmitted(service: Service, collective: str, lab: str, again: bool = True) -> None:
+    """As an outcome takes a refusal back, or (not `again`) refuses a lab, without the weeks before."""
+    with write(service.runtime.engine) as session:
+        row = session.exec(for_update(select(Row).where(Row.id == collective), session)).one()
+        licensing.set_refusal(session, row, lab, not again, row.id, now=service.clock.now())
+
+
+def refuses(code: str, act: Callable[[], Any]) -> SaysoError:
+    with pytest.raises(SaysoError) as found:
+        act()
+    assert getattr(found.value, "code", None) == code, found.value
+    return found.value

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.collectives.members import founded, joined, mandated, people
-from tests.collectives.test_mandates import change_policy
+from tests.collectives.members import change_policy, founded, joined, mandated, people
 from tests.collectives.test_strikes import struck
 from tests.faults.cuts import receipt_for_all
 from tests.support import EVALUATION, LabParty, PlatformParty, Service

@@ -14,9 +14,8 @@ from app.collectives.thread_models import NoteAppeal
 from app.kit.db import read, write
 from app.log.models import LogEntry
 from app.releases.models import LabelTurn, ReleaseLabel
-from tests.collectives.members import founded, in_force, mandated, pass_days, people, steward
+from tests.collectives.members import cut_of, founded, in_force, mandated, pass_days, people, refuses, steward
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.collectives.test_mandates import cut_of, refuses
 from tests.kit.refusals import accepted, get
 from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
 

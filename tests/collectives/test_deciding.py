@@ -20,8 +20,7 @@ from app.collectives.voting import take_up_forgotten
 from app.core.electing import TYPES
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from tests.collectives.members import CHARTER, founded, in_force, joined, mandated, pass_days, people
-from tests.collectives.test_mandates import cut_of, refuses
+from tests.collectives.members import CHARTER, cut_of, founded, in_force, joined, mandated, pass_days, people, refuses
 from tests.faults.cuts import once, outcome, queued
 from tests.kit.refusals import accepted, call, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until

@@ -10,9 +10,8 @@ from app.kit.db import read, write
 from app.log.models import LogEntry
 from app.revocations import disputing
 from app.revocations.models import EffectDispute
-from tests.collectives.members import founded, joined, pass_days, people
+from tests.collectives.members import cut_of, founded, joined, pass_days, people, refuses
 from tests.collectives.test_deciding import union_of
-from tests.collectives.test_mandates import cut_of, refuses
 from tests.kit.refusals import get
 from tests.support import LabParty, PlatformParty, Service, shell, until
 

@@ -8,55 +8,28 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sayso.collective import Collective
-from sayso.errors import SaysoError
 from sayso.verify import verify_receipt
 from sqlmodel import select
 
-from app.collectives import licensing
-from app.collectives import service as collectives
-from app.collectives.models import Collective as Row
 from app.collectives.models import CollectiveAct, EligibilityUse, Mandate, Membership
-from app.consents.policies import PolicyBook
-from app.kit.db import for_update, read, write
-from app.kit.ids import random_id
+from app.kit.db import read
 from app.log.models import LogEntry
 from app.releases.rows import read_terms
-from app.revocations import replay
-from tests.collectives.members import CHARTER, founded, in_days, joined, mandated, people
-from tests.faults.cuts import Outcome, once, outcome, queued, receipt_for_all
+from tests.collectives.members import (
+    CHARTER,
+    change_policy,
+    cut_of,
+    founded,
+    in_days,
+    joined,
+    mandated,
+    people,
+    readmitted,
+    refuses,
+)
+from tests.faults.cuts import once, outcome, queued, receipt_for_all
 from tests.kit.refusals import accepted, call, lab_token, refused
-from tests.revocations.test_replay import dies, finished
 from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, on_one_backend, until
-
-
-def cut_of(service: Service, agreement: Any) -> Outcome:
-    cut = queued(service, agreement)
-    cut.run()
-    return outcome(service, cut.release)
-
-
-def change_policy(service: Service, collective: str, template: str, outcome_id: str | None = None) -> None:
-    """As an outcome does it, without the weeks before."""
-    book: PolicyBook = service.runtime.parts["policies"]
-    now = service.clock.now()
-    policy = book.resolve(None, template, {}, now)
-    with write(service.runtime.engine) as session:
-        row = session.exec(for_update(select(Row).where(Row.id == collective), session)).one()
-        collectives.set_policy(session, row, policy, now.date() + timedelta(days=365), outcome_id or row.id, now=now)
-
-
-def readmitted(service: Service, collective: str, lab: str, again: bool = True) -> None:
-    """As an outcome takes a refusal back, or (not `again`) refuses a lab, without the weeks before."""
-    with write(service.runtime.engine) as session:
-        row = session.exec(for_update(select(Row).where(Row.id == collective), session)).one()
-        licensing.set_refusal(session, row, lab, not again, row.id, now=service.clock.now())
-
-
-def refuses(code: str, act: Callable[[], Any]) -> SaysoError:
-    with pytest.raises(SaysoError) as found:
-        act()
-    assert getattr(found.value, "code", None) == code, found.value
-    return found.value
 
 
 @pytest.mark.parametrize("narrowing", ["mandate", "policy", "join"])
@@ -325,35 +298,6 @@ def test_an_erasure_takes_membership_mandates_and_what_was_sealed(service: Servi
     assert len(sealed) == 2 and all(one is not None and bytes(one) == b"" for one in sealed)
 
 
-def test_acts_that_narrow_are_done_again_from_the_journal(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    (founder, _), (member, given) = people(service, platform, 2)
-    platform.give(2)
-    union = founded(founder, "nothing-new")
-    mine = joined(union, member)
-    agreement = lab.agree(platform)
-    token, policy = member._auth._secret, mine.read()["policy"]
-    dies(service, lambda: service.post(f"/v1/collectives/{mine.id}/mandates", {"expires_on": in_days(service, 9), "policy": policy}, token))
-    assert mine.me()["mandates"] == []
-    finished(service)
-    [mandate] = mine.me()["mandates"]
-    assert given.id not in cut_of(service, agreement).contributions
-    dies(service, lambda: call(service, "DELETE", f"/v1/collectives/{mine.id}/mandates/{mandate['id']}", token))
-    finished(service)
-    assert mine.me()["mandates"][0]["ended_at"] is not None
-    dies(service, lambda: change_policy(service, union.id, "evaluation-only", "prp_of_before"))
-    finished(service)
-    assert mine.read()["policy"] != policy
-    dies(service, lambda: call(service, "DELETE", f"/v1/collectives/{mine.id}/members/me", token))
-    finished(service)
-    refuses("not_found", mine.me)
-    mine.join()
-    anew = {"expires_on": in_days(service, 9), "policy": mine.read()["policy"]}
-    dies(service, lambda: service.post(f"/v1/collectives/{mine.id}/mandates", anew, token))
-    mine.leave()
-    finished(service)
-    refuses("not_found", mine.me)
-
-
 def test_a_persons_page_says_what_their_collectives_leave_of_their_terms(service: Service, platform: PlatformParty) -> None:
     (founder, _), (member, given) = people(service, platform, 2)
     union = founded(founder, "nothing-new")
@@ -364,28 +308,6 @@ def test_a_persons_page_says_what_their_collectives_leave_of_their_terms(service
     assert "And no more than this" in page()
 
 
-def test_a_mandate_to_a_collective_that_a_restore_lost_still_holds(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    """It was acknowledged, so it narrows: nothing is released until the member ends it."""
-    (founder, _), (member, given) = people(service, platform, 2)
-    platform.give(2)
-    agreement = lab.agree(platform)
-    mine = joined(founded(founder), member)
-    mandated(service, mine)
-    assert given.id in cut_of(service, agreement).contributions
-    line = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "mandate")
-    named = {"act": "act", "collective": "collective", "mandate": "mandate", "membership": "member"}
-    lost = {**line, **{name: random_id(kind) for name, kind in named.items()}}
-    replay.again(service.runtime, lost)
-    assert given.id not in cut_of(service, agreement).contributions
-    change_policy(service, mine.id, "evaluation-only", "prp_of_before")
-    policy = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "collective-policy")
-    replay.again(service.runtime, {**policy, "act": random_id("act"), "collective": lost["collective"]})
-    anew = lab.agree(platform)  # whose terms have the policy as it is now
-    assert given.id not in cut_of(service, anew).contributions, "it may have been one that decides on each use"
-    Collective(member, lost["collective"]).end_mandate(lost["mandate"])
-    assert given.id in cut_of(service, anew).contributions
-
-
 def test_giving_the_same_mandate_twice_at_once_and_again_is_one(service: Service, platform: PlatformParty) -> None:
     (founder, _), (member, _) = people(service, platform, 2)
     mine = joined(founded(founder), member)
@@ -394,17 +316,3 @@ def test_giving_the_same_mandate_twice_at_once_and_again_is_one(service: Service
         service.post(f"/v1/collectives/{mine.id}/mandates", body, member._auth._secret, Idempotency_Key="0123456789abcdef") for _ in range(3)
     ]
     assert len({accepted(a, 201)["id"] for a in answers}) == 1 == len(mine.me()["mandates"])
-
-
-def test_a_mandate_that_was_sent_again_before_the_next_start_is_one(service: Service, platform: PlatformParty) -> None:
-    (founder, _), (member, _) = people(service, platform, 2)
-    mine = joined(founded(founder), member)
-    dies(service, lambda: mandated(service, mine, days=30, kinds=["rating", "label"]))
-    mandated(service, mine, days=30, kinds=["label", "rating"])
-    finished(service)
-    assert len(mine.me()["mandates"]) == 1
-    # Another mandate is not the same one: of both, each that was noted is done.
-    dies(service, lambda: mandated(service, mine, days=31))
-    mandated(service, mine, days=32)
-    finished(service)
-    assert len(mine.me()["mandates"]) == 3

@@ -6,9 +6,8 @@ import pytest
 
 from app.collectives import exchange, thread_routes
 from app.core import mirror, polis
-from tests.collectives.members import pass_days
+from tests.collectives.members import pass_days, refuses
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import call, refused
 from tests.support import DATA, PlatformParty, Service, on_one_backend
 

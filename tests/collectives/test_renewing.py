@@ -12,8 +12,7 @@ from app.collectives.models import LabUse
 from app.core.electing import GRANT
 from app.kit.db import read
 from app.releases.models import ReleaseOutcome
-from tests.collectives.members import pass_days
-from tests.collectives.test_mandates import cut_of, refuses
+from tests.collectives.members import cut_of, pass_days, refuses
 from tests.collectives.test_requests_decided import deciding, vote
 from tests.kit.refusals import get
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until

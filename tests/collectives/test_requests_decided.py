@@ -15,9 +15,8 @@ from app.kit.db import read, write
 from app.kit.errors import Conflict
 from app.kit.ids import random_id
 from app.log.models import LogEntry
-from tests.collectives.members import CHARTER, joined, mandated, pass_days, people
+from tests.collectives.members import CHARTER, cut_of, joined, mandated, pass_days, people, refuses
 from tests.collectives.test_deciding import union_of
-from tests.collectives.test_mandates import cut_of, refuses
 from tests.kit.refusals import accepted, call, lab_token, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 

@@ -18,10 +18,9 @@ from app.collectives.models import Refusal, RefusalReply
 from app.collectives.thread_models import Words
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from tests.collectives.members import joined, pass_days, people, steward
+from tests.collectives.members import joined, pass_days, people, refuses, steward
 from tests.collectives.test_deciding import union_of
 from tests.collectives.test_disputing import operator
-from tests.collectives.test_mandates import refuses
 from tests.collectives.test_requests_decided import deciding, vote
 from tests.kit.refusals import call, get, lab_token, refused
 from tests.revocations.test_replay import dies, finished

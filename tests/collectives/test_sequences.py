@@ -35,8 +35,7 @@ from app.releases.models import Recall
 from app.revocations import recalls
 from app.revocations import service as revoking
 from app.revocations.acting import Holder
-from tests.collectives.members import in_days
-from tests.collectives.test_mandates import change_policy, readmitted
+from tests.collectives.members import change_policy, in_days, readmitted
 from tests.collectives.test_strikes import ended, struck
 from tests.conftest import started
 from tests.core.test_ballots import _groups, _oracle

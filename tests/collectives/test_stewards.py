@@ -10,9 +10,8 @@ from app.collectives import petitioning, terms
 from app.collectives.models import Membership, Petition
 from app.kit.db import read
 from app.log.models import LogEntry
-from tests.collectives.members import in_force, pass_days
+from tests.collectives.members import in_force, pass_days, refuses
 from tests.collectives.test_deciding import union_of
-from tests.collectives.test_mandates import refuses
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_collective_pages import at
 from tests.web.test_further_receipts import window

@@ -24,8 +24,7 @@ from app.log import guard
 from app.log.models import LogEntry
 from app.releases.models import Shard
 from app.revocations import striking
-from tests.collectives.members import founded, joined, mandated, pass_days, people
-from tests.collectives.test_mandates import cut_of, refuses
+from tests.collectives.members import cut_of, founded, joined, mandated, pass_days, people, refuses
 from tests.collectives.test_pledging import row_of
 from tests.faults.cuts import index_of, once, outcome, queued, receipt_for_all
 from tests.revocations.test_replay import dies, finished

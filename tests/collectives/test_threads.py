@@ -17,9 +17,8 @@ from app.collectives.thread_models import Comment, ProposalThread, Statement, St
 from app.core.thread import must_be_answered
 from app.kit.db import read
 from app.log.models import LogEntry
-from tests.collectives.members import in_force, pass_days, steward
+from tests.collectives.members import in_force, pass_days, refuses, steward
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import accepted, call
 from tests.support import LabParty, PlatformParty, Service, on_one_backend
 

@@ -22,8 +22,7 @@ from app.main import make_runtime
 from app.revocations import replay
 from app.revocations.restore import restore
 from app.web.ledger_words import detail
-from tests.collectives.members import founded, pass_days, people
-from tests.collectives.test_mandates import cut_of, refuses
+from tests.collectives.members import cut_of, founded, pass_days, people, refuses
 from tests.collectives.test_renewing import HALF, granted
 from tests.collectives.test_requests_decided import deciding, vote
 from tests.collectives.test_strikes import b64

@@ -16,9 +16,8 @@ from app.collectives.thread_models import Amendment, Comment, Statement, Stateme
 from app.crypto.keyring import KeyRing
 from app.kit.db import for_update, read, write
 from app.log.models import LogEntry
-from tests.collectives.members import founded, joined, pass_days, people, steward
+from tests.collectives.members import founded, joined, pass_days, people, refuses, steward
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.collectives.test_mandates import refuses
 from tests.kit.refusals import accepted, call, lab_token, refused
 from tests.support import LabParty, PlatformParty, Service, until
 

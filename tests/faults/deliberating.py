@@ -64,7 +64,7 @@ def thread(w: World) -> Iterator[Made]:
     yield _settled(w, path, here, me, False)
     author.amend(proposal, "Least of all.")
     yield _settled(w, path, here, me, True)
-    yield _answered(w, path, second.put_up(here, "Why?")["id"], me)
+    yield answered(w, path, second.put_up(here, "Why?")["id"], me)
     yield _imported(w, path, here, first)
     said = author.comment(here, w.name(), ["aim"])["id"]
     hidden = first.hide(here, said, "off-topic")["id"]
@@ -101,14 +101,15 @@ def _settled(w: World, path: str, proposal: str, receipt: str, accept: bool) -> 
     return lambda: w.put(f"{path}/amendments/{made}/decision", {"accept": accept}, receipt), holds
 
 
-def _answered(w: World, path: str, statement: str, receipt: str) -> Made:
-    logged = w.leaves("statement.answered")
+def answered(w: World, path: str, statement: str, credential: str, leaf: str = "statement.answered") -> Made:
+    """A statement is answered, by a member or by the lab whose request it is."""
+    logged = w.leaves(leaf)
 
     def holds() -> None:
         assert w.count("SELECT count(*) FROM statement s JOIN thread_words w ON w.item_id = s.answer_id WHERE s.id = :id", id=statement) == 1
         logged()
 
-    return lambda: w.put(f"{path}/statements/{statement}/answer", {"text": "So that fewer ask."}, receipt), holds
+    return lambda: w.put(f"{path}/statements/{statement}/answer", {"text": "So that fewer ask."}, credential), holds
 
 
 def _imported(w: World, path: str, proposal: str, mine: Any) -> Made:

@@ -8,6 +8,7 @@ from app.agreements.models import Request
 from app.collectives import queries, refusals
 from app.kit.db import write
 from tests.collectives.members import founded, joined, mandated, people
+from tests.faults.deliberating import answered
 from tests.faults.world import Flow, Made, World, of
 from tests.support import EVALUATION, LabParty
 
@@ -40,7 +41,7 @@ def request_decided(w: World) -> Iterator[Made]:
     path, where = f"/v1/requests/{asked}/threads/{thread}", f"proposal_id = '{thread}'"
     sent = {"text": "Our own staff.", "reasons": ["privacy"]}
     yield w.one_more("comment", path + "/comments", sent, token, where, "request.commented-on")
-    yield _explained(w, path, second.put_up(thread, "For how long?")["id"], token)
+    yield answered(w, path, second.put_up(thread, "For how long?")["id"], token, "request.explained")
     w.alter(Request, late, review_until=w.service.clock.now())
     yield _refused(w, late, lambda: review.lapse(w.service.runtime, late))
     with write(w.service.runtime.engine) as session:
@@ -61,16 +62,6 @@ def _asked(w: World, lab: LabParty, use: dict[str, Any]) -> tuple[str, str]:
     assert made.state == "in_review", made
     [thread] = w.column("SELECT id FROM proposal WHERE request_id = :id", id=made.id)
     return made.id, thread
-
-
-def _explained(w: World, path: str, statement: str, token: str) -> Made:
-    logged = w.leaves("request.explained")
-
-    def holds() -> None:
-        assert w.count("SELECT count(*) FROM statement s JOIN thread_words w ON w.item_id = s.answer_id WHERE s.id = :id", id=statement) == 1
-        logged()
-
-    return lambda: w.put(f"{path}/statements/{statement}/answer", {"text": "A year."}, token), holds
 
 
 def _refused(w: World, request: str, act: Any) -> Made:

@@ -11,9 +11,8 @@ from app.collectives import queries
 from app.collectives.models import Collective as Row
 from app.kit.clock import rfc3339
 from app.kit.db import write
-from tests.collectives.members import pass_days
+from tests.collectives.members import cut_of, pass_days
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.collectives.test_mandates import cut_of
 from tests.kit.refusals import get
 from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.talk import found

@@ -13,9 +13,8 @@ from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership
 from app.kit.db import read
 from app.web import collective_pages, languages
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import CHARTER, founded, joined, mandated, pass_days, people, steward
+from tests.collectives.members import CHARTER, founded, joined, mandated, pass_days, people, refuses, steward
 from tests.collectives.test_deciding import NARROW, union_of
-from tests.collectives.test_mandates import refuses
 from tests.core.test_deed import grade
 from tests.kit.refusals import call, refused
 from tests.support import LabParty, PlatformParty, Service, on_one_backend

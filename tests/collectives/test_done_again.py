@@ -1,0 +1,76 @@
+"""Mandates and what narrows, noted in the journal and done again after a crash or a restore."""
+
+
+from sayso.collective import Collective
+
+from app.kit.ids import random_id
+from app.revocations import replay
+from tests.collectives.members import change_policy, cut_of, founded, in_days, joined, mandated, people, refuses
+from tests.kit.refusals import call
+from tests.revocations.test_replay import dies, finished
+from tests.support import LabParty, PlatformParty, Service
+
+
+def test_acts_that_narrow_are_done_again_from_the_journal(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    (founder, _), (member, given) = people(service, platform, 2)
+    platform.give(2)
+    union = founded(founder, "nothing-new")
+    mine = joined(union, member)
+    agreement = lab.agree(platform)
+    token, policy = member._auth._secret, mine.read()["policy"]
+    dies(service, lambda: service.post(f"/v1/collectives/{mine.id}/mandates", {"expires_on": in_days(service, 9), "policy": policy}, token))
+    assert mine.me()["mandates"] == []
+    finished(service)
+    [mandate] = mine.me()["mandates"]
+    assert given.id not in cut_of(service, agreement).contributions
+    dies(service, lambda: call(service, "DELETE", f"/v1/collectives/{mine.id}/mandates/{mandate['id']}", token))
+    finished(service)
+    assert mine.me()["mandates"][0]["ended_at"] is not None
+    dies(service, lambda: change_policy(service, union.id, "evaluation-only", "prp_of_before"))
+    finished(service)
+    assert mine.read()["policy"] != policy
+    dies(service, lambda: call(service, "DELETE", f"/v1/collectives/{mine.id}/members/me", token))
+    finished(service)
+    refuses("not_found", mine.me)
+    mine.join()
+    anew = {"expires_on": in_days(service, 9), "policy": mine.read()["policy"]}
+    dies(service, lambda: service.post(f"/v1/collectives/{mine.id}/mandates", anew, token))
+    mine.leave()
+    finished(service)
+    refuses("not_found", mine.me)
+
+
+def test_a_mandate_to_a_collective_that_a_restore_lost_still_holds(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """It was acknowledged, so it narrows: nothing is released until the member ends it."""
+    (founder, _), (member, given) = people(service, platform, 2)
+    platform.give(2)
+    agreement = lab.agree(platform)
+    mine = joined(founded(founder), member)
+    mandated(service, mine)
+    assert given.id in cut_of(service, agreement).contributions
+    line = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "mandate")
+    named = {"act": "act", "collective": "collective", "mandate": "mandate", "membership": "member"}
+    lost = {**line, **{name: random_id(kind) for name, kind in named.items()}}
+    replay.again(service.runtime, lost)
+    assert given.id not in cut_of(service, agreement).contributions
+    change_policy(service, mine.id, "evaluation-only", "prp_of_before")
+    policy = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "collective-policy")
+    replay.again(service.runtime, {**policy, "act": random_id("act"), "collective": lost["collective"]})
+    anew = lab.agree(platform)  # whose terms have the policy as it is now
+    assert given.id not in cut_of(service, anew).contributions, "it may have been one that decides on each use"
+    Collective(member, lost["collective"]).end_mandate(lost["mandate"])
+    assert given.id in cut_of(service, anew).contributions
+
+
+def test_a_mandate_that_was_sent_again_before_the_next_start_is_one(service: Service, platform: PlatformParty) -> None:
+    (founder, _), (member, _) = people(service, platform, 2)
+    mine = joined(founded(founder), member)
+    dies(service, lambda: mandated(service, mine, days=30, kinds=["rating", "label"]))
+    mandated(service, mine, days=30, kinds=["label", "rating"])
+    finished(service)
+    assert len(mine.me()["mandates"]) == 1
+    # Another mandate is not the same one: of both, each that was noted is done.
+    dies(service, lambda: mandated(service, mine, days=31))
+    mandated(service, mine, days=32)
+    finished(service)
+    assert len(mine.me()["mandates"]) == 3
