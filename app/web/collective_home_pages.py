@@ -54,7 +54,8 @@ DAYS = (30, 90, 182, 365)
 """For how long a mandate can be given on the page."""
 MOST = 30
 TOLD = {
-    "joined": say("You are a member now."), "declared": say("We noted it. It counts in votes that begin in a week or later."),
+    "joined": say("You are a member now."),
+    "declared": say("We noted it. A lab that you work for counts at once, a group in votes that begin in a week or later."),
     "mandate": say("From now on the terms of the group count too."), "mandate-ended": say("From now on your own terms count."),
     "founded": say("Your group is there. You are its first member and its steward."),
     "left": say("You left. From now on your own terms count for what you gave."),

@@ -21,7 +21,7 @@ from app.kit.ids import random_id
 from app.log import service as log
 from tests.collectives.members import founded, pass_days, people
 from tests.collectives.test_deciding import union_of
-from tests.support import LabParty, PlatformParty, Service, on_one_backend
+from tests.support import LabParty, PlatformParty, Service
 
 OUTCOMES = 1_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 40
 AT_ONCE = 50
@@ -89,7 +89,6 @@ def test_I5_every_stored_outcome_is_counted_again(service: Service, platform: Pl
 
 
 def test_who_says_after_voting_that_they_work_for_the_lab_is_not_counted(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
     mine = union_of(service, platform, 4)
     recall = mine[0].propose("licence.recall", "Not them.", subject=lab.id)["id"]
     opened = pass_days(service, mine[0], recall, 7)

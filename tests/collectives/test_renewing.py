@@ -15,7 +15,7 @@ from app.releases.models import ReleaseOutcome
 from tests.collectives.members import cut_of, pass_days, refuses
 from tests.collectives.test_requests_decided import deciding, vote
 from tests.kit.refusals import get
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
 from tests.web.test_collective_forms import at, id_of, post, proposed
 from tests.web.test_collective_pages import words
 from tests.web.test_further_receipts import window
@@ -93,7 +93,6 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
 
 
 def test_what_ends_before_the_vote_or_ended_meanwhile_is_not_renewed(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
     mine = deciding(service, platform, lab, **HALF)
     first, agreement = granted(service, mine, lab, platform)
     browser = window(service, mine[1]._person.receipt)

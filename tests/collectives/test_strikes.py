@@ -360,8 +360,15 @@ def test_what_is_refused(service: Service, platform: PlatformParty, lab: LabPart
 def test_a_pause_with_a_day_ends_by_itself(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     mine, given = members_of(service, platform, 2)
     agreement = clocked(service, lab).agree(platform, mode="standing", until="2099-01-01")
+    mandated(service, mine[1])
+    cut_of(service, agreement)
     mine.append(mine[0])
-    called(service, mine, "pause", lab=lab.id, until=rfc3339(service.clock.now() + timedelta(days=9)))
+    strike = called(service, mine, "pause", lab=lab.id, until=rfc3339(service.clock.now() + timedelta(days=9)))
+    striking.carry_out(service.runtime, strike["id"])
+    [told] = [json.loads(b64(token))["events"] for token in lab.sdk.poll().sets.values()]
+    assert told["urn:sayso:event:strike.called"] == {"strike": strike["id"], "kind": "pause", "until": strike["strike"]["until"]}
     assert cut_of(service, agreement).contributions == set()
     service.clock.offset += timedelta(days=8)
     assert cut_of(service, agreement).contributions == set(given)
+    striking.carry_out(service.runtime, strike["id"])
+    assert len(lab.sdk.poll().sets) == 1, "its day was told when it was called"

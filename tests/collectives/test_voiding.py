@@ -22,10 +22,10 @@ from app.main import make_runtime
 from app.revocations import replay
 from app.revocations.restore import restore
 from app.web.ledger_words import detail
-from tests.collectives.members import cut_of, founded, pass_days, people, refuses
+from tests.collectives.members import cut_of, founded, joined, pass_days, people, refuses
 from tests.collectives.test_renewing import HALF, granted
 from tests.collectives.test_requests_decided import deciding, vote
-from tests.collectives.test_strikes import b64
+from tests.collectives.test_strikes import b64, states
 from tests.kit.refusals import get
 from tests.revocations.test_replay import dies, finished
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, resting, serving, until
@@ -76,6 +76,7 @@ def test_I14_an_outcome_is_void_where_somebody_who_voted_worked_for_the_lab(serv
     for given in (first, void["id"]):
         refuses("proposal_invalid", lambda given=given: mine[0].make_void(given, 1, WHY))  # it is void, or gave nobody anything
     assert cut_of(service, agreement).contributions == set(), "what was granted ends"
+    assert set(states(service, before.release)) == {"live"} and lab.sdk.recalls(agreement).items == [], "what is out stays out"
     found = mine[2].proposal(first)
     assert (found["state"], found["until"]) == ("voided", None) and "voided" in found["labels"]
     assert (found["voided"]["by"], found["voided"]["because"]) == (void["id"], WHY) and found["verdict"] == "passed"
@@ -138,7 +139,6 @@ def test_an_outcome_can_be_made_void_for_a_year_and_its_page_says_that_it_was(
 def test_a_void_outcome_that_waited_for_its_appeal_gives_nothing_and_a_refusal_stands_again(
     service: Service, platform: PlatformParty, lab: LabParty
 ) -> None:
-    on_one_backend(service)
     mine = deciding(service, platform, lab, appeal_days=30)
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     [thread] = lab.sdk.threads(asked.id)
@@ -197,6 +197,7 @@ def test_what_was_void_releases_nothing_in_a_database_that_was_set_back(tmp_path
         lab, platform = service.lab(), service.platform()
         mine = deciding(service, platform, lab, **HALF)
         first, agreement = granted(service, mine, lab, platform)
+        assert len(cut_of(service, agreement).contributions) == len(mine)
         with sqlite3.connect(database) as live, sqlite3.connect(tmp_path / "old.db") as old:
             live.backup(old)
         renewal = mine[0].renew(first, "Go on.")["id"]
@@ -219,9 +220,9 @@ def test_what_was_void_releases_nothing_in_a_database_that_was_set_back(tmp_path
 
 def test_what_was_void_is_so_where_it_was_not_decided_yet(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     """As after a restore: by its line, whatever the database says of it. What is discussed then is over, with its thread."""
-    on_one_backend(service)
     mine = deciding(service, platform, lab, **HALF)
     first, agreement = granted(service, mine, lab, platform)
+    assert len(cut_of(service, agreement).contributions) == len(mine)
     renewal = mine[0].renew(first, "Go on.")["id"]
     mine[1].put_up(renewal, "For how long?")
     did = asdict(voiding.Voided("licence.renew", lab.id, first, ended=True, refused=False, told=True))
@@ -243,8 +244,10 @@ def test_what_was_void_is_so_where_it_was_not_decided_yet(service: Service, plat
 def test_who_is_few_or_not_public_accuses_nobody_in_public(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     """It can be done, and is told neither of whom nor by whom: there is no place for a reply to that."""
     on_one_backend(service)
-    for listed, (founder, _) in zip((False, True), people(service, platform, 2), strict=True):
+    for listed, n in ((False, 3), (True, 1)):  # enough and not public; public and too few
+        (founder, _), *others = people(service, platform, n)
         mine = [founded(founder, listed=listed)]
+        mine += [joined(mine[0], one, invitation=mine[0].read()["invitation"]) for one, _ in others]
         for kind, days in (("licence.recall", 0), ("licence.grant", 7)):
             decided = mine[0].propose(kind, "As things are.", subject=lab.id)
             vote(service, mine, decided["id"], "yes")
@@ -261,7 +264,6 @@ def test_who_is_few_or_not_public_accuses_nobody_in_public(service: Service, pla
 
 
 def test_what_came_to_nothing_meanwhile_is_not_made_void(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    on_one_backend(service)
     mine = deciding(service, platform, lab)
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     [thread] = lab.sdk.threads(asked.id)

@@ -18,7 +18,7 @@ BACKGROUND = (
 
 BORDERS = ("BEGIN", "COMMIT", "ROLLBACK", "before commit", "after commit", "begin", "commit", "journal", "blob")
 
-_ALL = 6
+_ALL = 3
 
 
 class Broken(Exception):
@@ -32,7 +32,7 @@ class BrokenFile(OSError):
 class Breaking:
     """Counts calls of the threads that work for a request (or of the test's own), and fails number `at`.
 
-    With `every` above 1 not all statements of a flow count: after its first six calls, of those between two borders (a transaction's
+    With `every` above 1 not all statements of a flow count: after its first three calls, of those between two borders (a transaction's
     begin and end, a line of the journal, a blob, each of which always counts) the first and every so many-th after it. What fails between
     them is undone by the same code.
     """

@@ -55,7 +55,8 @@ def test_what_all_are_told_of_a_vote_depends_on_how_many_could_vote(
     assert "Refuse a lab: passed" in words(told) and f"/proposals/{id_of(refusing)}/outcome" in told.text
     assert "You work for" not in words(two.get(at(mine[1])))
     noted = post(two, at(mine[1], "/declare"), interest=lab.id)
-    assert "It counts in votes that begin in a week or later." in words(noted) and f"You work for {lab.name}" in words(noted)
+    assert "A lab that you work for counts at once, a group in votes that begin in a week or later." in words(noted)
+    assert f"You work for {lab.name}" in words(noted)
     assert mine[1].me()["interest"] == lab.id and post(two, at(mine[1], "/declare"), interest="lab_" + "0" * 26).status_code == 422
 
 
