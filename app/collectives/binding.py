@@ -254,6 +254,12 @@ def not_refused(lab: str) -> Any:
     return ~sa.exists().select_from(_B.join(_L, _L.c.collective_id == _B.c.collective_id)).where(_is_members(), _L.c.lab_id == lab)
 
 
+def refusing(lab: str) -> Any:
+    """A select of the collectives by whose refusal or strike a lab may get nothing of whoever joins them."""
+    striking = sa.select(_S.c.collective_id).where(_S.c.ended_at.is_(None))
+    return sa.select(_L.c.collective_id).where(_L.c.lab_id == lab).union_all(striking)
+
+
 def some_refusal() -> Any:
     """A select that finds something where any lab is refused."""
     return sa.select(_L.c.lab_id)

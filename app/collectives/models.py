@@ -115,7 +115,7 @@ class CollectiveAct(SQLModel, table=True):
     contributor_id: str = Field(index=True, sa_type=IdType)
     collective_id: str = Field(sa_type=IdType)
     type: str
-    log_index: int = Field(sa_type=sa.BigInteger)
+    log_index: int = Field(sa_type=sa.BigInteger, index=True)
     at: datetime = Field(sa_type=Instant)
 
 

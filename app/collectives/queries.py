@@ -218,10 +218,14 @@ def voices(session: Session, row: Proposal, charter: dict[str, Any], now: dateti
     return found
 
 
+def about_a_lab(row: Proposal) -> bool:
+    """Whether who works for its `subject` has no vote on a proposal."""
+    return row.type.startswith(("licence.", "strike.", "effect.", "outcome."))
+
+
 def works_for_it(row: Proposal, mine: Membership) -> bool:
     """Whether a member says that they work for the lab which a proposal is about."""
-    about_a_lab = row.type.startswith(("licence.", "strike.", "effect.", "outcome."))
-    return about_a_lab and mine.interest is not None and mine.interest == row.subject
+    return about_a_lab(row) and mine.interest is not None and mine.interest == row.subject
 
 
 def mandates_of(session: Session, membership: Membership, *, current: bool = False) -> list[Mandate]:

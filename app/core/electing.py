@@ -140,7 +140,7 @@ TYPES: dict[str, Rules] = {
 """Decision types with their default rules; a charter of before a type was there is taken to have these. What grants asks for more than
 what refuses: two thirds and every counted group against a bare majority; a third of the votes stops any grant."""
 AS_HARD = {"licence.renew": "licence.use"}
-"""A type whose rules are those of another: a charter has no rules of its own for it."""
+"""A type whose rules are those of another: a charter has no rules of its own for it. Those of before have the default written out."""
 GRANTS = ("policy.adopt", "licence.use", "licence.grant", "licence.renew", "charter.amend")
 REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call", "outcome.void")
 
@@ -152,7 +152,7 @@ def decisions(given: Any) -> dict[str, Rules]:
         raise RuleError(f"decisions are {', '.join(sorted(TYPES))}")
     parsed = {kind: parse_rules(given.get(kind, rules)) for kind, rules in TYPES.items()}
     for kind, other in AS_HARD.items():
-        if kind in given and parsed[kind] != parsed[other]:
+        if parsed[kind] not in (parsed[other], parse_rules(TYPES[kind])):
             raise RuleError(f"{kind} is decided as {other} is: leave it out")
         parsed[kind] = parsed[other]
     for kind in REFUSALS:

@@ -31,7 +31,6 @@ from app.kit.db import for_update, read, write
 from app.kit.locks import exclusive
 from app.kit.runtime import Runtime
 from app.log import service as log
-from app.log.models import LogEntry
 from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
 from app.releases import tree
@@ -45,7 +44,6 @@ _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _N = Narrowing.__table__  # type: ignore[attr-defined]
 _A = CollectiveAct.__table__  # type: ignore[attr-defined]
-_E = LogEntry.__table__  # type: ignore[attr-defined]
 _MOST_HITS = 5_000  # beyond it, selecting anew is cheaper than mending
 _PATIENCE = 5
 """Attempts after which what was narrowed is left out under the head lock: where people withdraw faster than a shard is built,
@@ -311,7 +309,8 @@ def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
         hits |= set(session.execute(joined.where(binding.concerned(collectives))).scalars())
     platforms = sa.select(_N.c.platform_id).where(fresh, _N.c.platform_id.is_not(None))
     # Whoever joins a collective is bound by its refusals and strikes. It is no narrowing row: of those platforms are told.
-    joining = sa.select(_A.c.contributor_id).join(_E, _E.c.subject == _A.c.id).where(_E.c.log_index >= as_of, _E.c.type == "membership.begun")
+    begun = (_A.c.log_index >= as_of, _A.c.type == "membership.begun", _A.c.collective_id.in_(binding.refusing(lab)))
+    joining = sa.select(_A.c.contributor_id).where(*begun)
     if session.execute(people.union_all(platforms, joining).limit(1)).first() is not None:
         hits |= set(
             session.execute(

@@ -9,8 +9,8 @@ from sqlmodel import select
 
 from app.collectives import queries
 from app.collectives.models import LabUse
+from app.core import electing
 from app.core.electing import GRANT
-from app.kit.db import read
 from app.releases.models import ReleaseOutcome
 from tests.collectives.members import cut_of, pass_days, refuses
 from tests.collectives.test_requests_decided import deciding, vote
@@ -53,6 +53,8 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     mine = deciding(service, platform, lab, 4, **HALF)
     soft = {"decisions": {"licence.use": CONSENT, "licence.renew": GRANT}}
     assert queries.rules_of(soft, "licence.renew") == CONSENT, "also where an older charter has less written out for it"
+    read = electing.decisions(soft["decisions"])
+    assert read["licence.renew"] == read["licence.use"], "and such a charter, read and sent again, is not refused"
     first, agreement = granted(service, mine, lab, platform, "Not at all.")
     assert mine[0].proposal(first)["until"] == day(service, 180)
     service.clock.offset += timedelta(days=150)
