@@ -53,8 +53,8 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     mine = deciding(service, platform, lab, 4, **HALF)
     soft = {"decisions": {"licence.use": CONSENT, "licence.renew": GRANT}}
     assert queries.rules_of(soft, "licence.renew") == CONSENT, "also where an older charter has less written out for it"
-    read = electing.decisions(soft["decisions"])
-    assert read["licence.renew"] == read["licence.use"], "and such a charter, read and sent again, is not refused"
+    written = electing.decisions(soft["decisions"])
+    assert written["licence.renew"] == written["licence.use"], "and such a charter, read and sent again, is not refused"
     first, agreement = granted(service, mine, lab, platform, "Not at all.")
     assert mine[0].proposal(first)["until"] == day(service, 180)
     service.clock.offset += timedelta(days=150)
