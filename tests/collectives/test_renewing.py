@@ -11,6 +11,7 @@ from app.collectives import queries
 from app.collectives.models import LabUse
 from app.core import electing
 from app.core.electing import GRANT
+from app.kit.db import read
 from app.releases.models import ReleaseOutcome
 from tests.collectives.members import cut_of, pass_days, refuses
 from tests.collectives.test_requests_decided import deciding, vote
