@@ -68,9 +68,9 @@ def settle(
         raise NotFound("not_found", "Look at the amendment's id; it must be one of this proposal.")
     if at.row.author != at.mine.member:
         raise Forbidden("not_proposer", "The proposal's author accepts an amendment, or does not.")
-    threads.still_open(at.row, now)
     if row.state == ("accepted" if accept else "alternative"):
         return  # sent again
+    threads.still_open(at.row, now)
     if row.state != "open":
         raise Conflict("amendment_settled", "It was settled before.", state=row.state)
     if row.hidden is not None:

@@ -75,15 +75,17 @@ def name_closer(session: Session, runtime: Runtime, who: Acting, collective: str
     queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal, lock=True)
     _, mine = queries.member(session, collective, who, lock=True)
-    lacks_closer(session, row, mine, now)
-    if other == collective or session.get(Collective, other) is None:
-        raise NotFound("not_found", "Give the id of another collective.")
+    moderating.as_steward(mine, now)
     said = {"collective": collective, "proposal": proposal, "closer": other}
-    if session.get(Closer, (proposal, other)) is None:
+    named = session.get(Closer, (proposal, other))
+    if named is not None and (before := _named(session, runtime, who, said)) is not None:
+        return before  # also once the note is written
+    lacks_closer(session, row, mine, now)
+    if named is None:
+        if other == collective or session.get(Collective, other) is None:
+            raise NotFound("not_found", "Give the id of another collective.")
         session.add(Closer(proposal_id=proposal, collective_id=other))
         session.flush()
-    elif (before := _named(session, runtime, who, said)) is not None:
-        return before
     act = random_id("act")
     body = signed(session, runtime, who, "closer.named", said, now)
     index = log.append(session, [log.personal("closer.named", act, body, person.sealer, now)], now)
@@ -204,9 +206,10 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     state = "upheld" if restore else "dismissed"
+    moderating.as_steward(at.mine, now)
     newest = select(NoteAppeal).where(NoteAppeal.proposal_id == proposal).order_by(sa.desc(NoteAppeal.log_index)).limit(1)  # type: ignore[arg-type]
-    last = session.exec(newest).first()
-    if last is not None and (last.state, last.decided_by) == (state, at.mine.member):
+    last, standing = session.exec(newest).first(), note_of(session, proposal)
+    if last is not None and (standing is None or standing.id == last.note_id) and (last.state, last.decided_by) == (state, at.mine.member):
         return last.id  # sent again
     note, row = decidable(session, at.row, at.mine, now)
     # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.

@@ -6,7 +6,7 @@ else of the collective: it reads what is said without names, in counts that spea
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -170,16 +170,21 @@ def granted(session: Session, collective: str, today: date) -> list[LabUse]:
     return list(session.exec(query.order_by(LabUse.until, LabUse.proposal_id)))  # type: ignore[arg-type]
 
 
-def holds_until(session: Session, row: Proposal, charter: dict[str, Any]) -> date | None:
-    """Before which day a use is granted by a proposal, or renewed; the earliest such day while that is open. None where nothing is granted."""
+def holds_until(row: Proposal, charter: dict[str, Any], granted: Mapping[str, date | None]) -> date | None:
+    """Before which day a use is granted by a proposal, or renewed; the earliest such day while that is open. None where nothing is granted.
+    `granted` is `granted_until` of it."""
     if row.type not in GRANTED:
         return None
     if row.state not in _OVER:
         return row.appeal_until.date() + queries.life(charter, row.type)
-    if row.state != "in_force":
-        return None
-    found = session.exec(select(LabUse).where(LabUse.proposal_id == (row.about or row.id))).first()
-    return None if found is None else found.until
+    return granted.get(row.about or row.id) if row.state == "in_force" else None
+
+
+def granted_until(session: Session, rows: Iterable[Proposal]) -> dict[str, date | None]:
+    """Before which day holds what these proposals granted or renewed, by the proposal that granted it first."""
+    first = {row.about or row.id for row in rows if row.type in GRANTED and row.state == "in_force"}
+    query = select(LabUse.proposal_id, LabUse.until).where(LabUse.proposal_id.in_(first))  # type: ignore[attr-defined]
+    return dict(session.exec(query).all()) if first else {}
 
 
 def to_renew(session: Session, collective: str, outcome: str | None, in_force_at: datetime, now: datetime) -> LabUse:

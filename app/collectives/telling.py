@@ -167,13 +167,15 @@ def note_appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
 
 
 class Listed:
-    """What the rows of a page of proposals are told of together: each charter is read once, and what was made void in one query."""
+    """What the rows of a page of proposals are told of together: each charter is read once, what was made void and how long grants hold
+    in one query each."""
 
     def __init__(self, session: Session, rows: Collection[Proposal]) -> None:
         gone = [row.id for row in rows if row.state == "voided"]
         query = select(OutcomeVoid).where(OutcomeVoid.proposal_id.in_(gone))  # type: ignore[attr-defined]
         self.voided = {one.proposal_id: one for one in session.exec(query)} if gone else {}
         self._session, self._charters = session, dict[tuple[str, int], dict[str, Any]]()
+        self._granted = licensing.granted_until(session, rows)
 
     def until(self, row: Proposal) -> date | None:
         """Before which day what a proposal granted, or is to grant, holds."""
@@ -182,7 +184,7 @@ class Listed:
         key = (row.collective_id, row.charter_n)
         if key not in self._charters:
             self._charters[key] = queries.charter(self._session, *key)
-        return licensing.holds_until(self._session, row, self._charters[key])
+        return licensing.holds_until(row, self._charters[key], self._granted)
 
 
 def voided(session: Session, row: Proposal, listed: Listed | None = None) -> VoidedOut | None:

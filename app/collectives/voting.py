@@ -203,8 +203,9 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     charter = queries.charter(session, collective.id, row.charter_n)
     rules = queries.rules_of(charter, row.type)
     electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
-    ballots, affiliated = select(BallotRow).where(BallotRow.proposal_id == row.id), left_out(session, runtime, row)
-    cast = [one for one in session.exec(ballots.order_by(BallotRow.log_index)) if one.tag not in affiliated]  # type: ignore[arg-type]
+    affiliated = left_out(session, runtime, row)
+    ballots = session.exec(select(BallotRow).where(BallotRow.proposal_id == row.id).order_by(BallotRow.log_index)).all()  # type: ignore[arg-type]
+    cast = [one for one in ballots if one.tag not in affiliated]
     if row.type == "steward.remove":
         proposals.steward(session, collective.id, row.subject, now)  # locked before the head, as everywhere
     elif row.type in ("licence.recall", "outcome.void"):
@@ -228,7 +229,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
         "text_sha256": row.text_sha256, "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
-        "objections": standing, "thread": _thread_of(session, row),
+        "left_out": len({one.tag for one in ballots} & affiliated), "objections": standing, "thread": _thread_of(session, row),
         "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": snapshot.struck},
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
         "opened_index": opened_index, "closed_index": size,

@@ -184,9 +184,13 @@ class Closed:
 def close(session: Session, ids: list[str], reaches: Callable[[Agreement], bool] | None, now: datetime) -> list[Closed]:
     """Under the head lock: close every shard that holds one of these for an agreement that the act reaches (None: for every one); by
     agreement."""
-    held = _held(session, ids)
-    agreements = select(Agreement).where(Agreement.id.in_(list(held))).order_by(Agreement.id)  # type: ignore[attr-defined]
-    reached = [one for one in session.exec(agreements).all() if reaches is None or reaches(one)] if held else []
+    if reaches is None:
+        held = _held(session, ids)
+        reached = list(session.exec(select(Agreement).where(Agreement.id.in_(list(held))).order_by(Agreement.id))) if held else []  # type: ignore[attr-defined]
+    else:
+        # What others hold of many people is not read row by row while the head is held.
+        reached = [one for one in holding(session, ids) if reaches(one)]
+        held = _held(session, ids, [one.id for one in reached]) if reached else {}
     return [Closed(one, _close(session, held[one.id], now), {row.contribution_id for row in held[one.id]}) for one in reached]
 
 
@@ -201,7 +205,7 @@ def recall_from(
     session: Session, runtime: Runtime, agreement: Agreement, ids: list[str], now: datetime
 ) -> int:
     """`recall` for one agreement; gives how many records it names."""
-    records = _close(session, _held(session, ids, agreement.id).get(agreement.id, []), now)
+    records = _close(session, _held(session, ids, [agreement.id]).get(agreement.id, []), now)
     return _note_recall(session, runtime, agreement.id, records, now)
 
 
@@ -214,8 +218,8 @@ def _note_recall(session: Session, runtime: Runtime, agreement: str, records: se
     return len(records)
 
 
-def _held(session: Session, ids: list[str], agreement: str | None = None) -> dict[str, list[Any]]:
-    """Where any of these was released, by agreement, or in one."""
+def _held(session: Session, ids: list[str], agreements: list[str] | None = None) -> dict[str, list[Any]]:
+    """Where any of these was released, by agreement; of some agreements, or of all."""
     found: dict[str, list[Any]] = {}
     for some in chunks(ids):
         query = (
@@ -223,8 +227,8 @@ def _held(session: Session, ids: list[str], agreement: str | None = None) -> dic
             .join(_RELEASE, _RELEASE.c.id == _ITEM.c.release_id)
             .where(_RELEASE.c.state.in_(OUT), _ITEM.c.parts > 0, _ITEM.c.contribution_id.in_(some))
         )
-        if agreement is not None:
-            query = query.where(_RELEASE.c.agreement_id == agreement)
+        if agreements is not None:
+            query = query.where(_RELEASE.c.agreement_id.in_(agreements))
         for row in session.execute(query):
             found.setdefault(row.agreement_id, []).append(row)
     return found

@@ -16,7 +16,7 @@ from sqlmodel import Session, select
 
 from app.collectives import queries as collectives
 from app.collectives import threads
-from app.collectives.queries import FEWEST as FEWEST
+from app.collectives.queries import FEWEST
 from app.contributions.models import Contribution
 from app.core.canonical import sha256_hex
 from app.kit.db import insert_or_ignore

@@ -1,6 +1,8 @@
 """Labs are told that an outcome which their releases rest on was made void. Nothing of theirs is released anew under it; what is out stays
 as it is, as when a lab is refused."""
 
+from datetime import datetime, timedelta
+
 from sqlmodel import Session, select
 
 from app.agreements.models import Agreement
@@ -12,6 +14,8 @@ from app.releases.models import Release, ReleaseOutcome
 from app.revocations import events
 from app.revocations.acting import OUT
 
+LATELY = timedelta(days=30)
+
 
 def tell_holders(runtime: Runtime, outcome: str) -> None:
     """The job: tell of an outcome that was made void, once for each agreement with a release that rests on what it granted, or renewed."""
@@ -22,6 +26,15 @@ def tell_holders(runtime: Runtime, outcome: str) -> None:
     with write(runtime.engine) as session:
         for agreement, lab in holders:
             events.tell(session, lab, "outcome.voided", agreement, outcome, runtime.clock.now())
+
+
+def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
+    """A chore: tell of what was made void lately, should its job have been given up. Who was told is not told twice."""
+    with read(runtime.engine) as session:
+        lately = select(OutcomeVoid.proposal_id).where(OutcomeVoid.at > now - LATELY).order_by(OutcomeVoid.proposal_id)
+        found = list(session.exec(lately))
+    for outcome in found:
+        tell_holders(runtime, outcome)
 
 
 def _holding(session: Session, outcome: str) -> list[tuple[str, str]]:

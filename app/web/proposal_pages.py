@@ -130,7 +130,7 @@ def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> di
         effect["campaign"] = None if terms.get("campaign") is None else session.get(Campaign, terms["campaign"])
     if row.type.startswith(("licence.", "outcome.")) and row.subject is not None:
         effect["lab"] = session.get(Lab, row.subject)
-        effect["about"], effect["until"] = None, licensing.holds_until(session, row, here.charter)
+        effect["about"], effect["until"] = None, licensing.holds_until(row, here.charter, licensing.granted_until(session, [row]))
         asked = row
         if row.about is not None:
             effect["about"] = asked = session.get_one(Proposal, row.about)

@@ -39,8 +39,7 @@ def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, plat
         refuses("not_found", lambda one=one: one.close(proposal["id"], "Well.", said["id"]))
     refuses("not_steward", lambda: mine[1].name_closer(proposal["id"], elsewhere.id))
     refuses("not_found", lambda: mine[0].name_closer(proposal["id"], "col_" + "0" * 26))
-    for other in (elsewhere, left):
-        mine[0].name_closer(proposal["id"], other.id)
+    named = [mine[0].name_closer(proposal["id"], other.id) for other in (elsewhere, left)]
     mine[2].leave()
     refuses("closer_involved", lambda: mine[2].close(proposal["id"], "As I said.", said["id"]))
     assert [one["text"] for one in there[0].comments(proposal["id"])] == ["Too little.", "Too much."]
@@ -54,6 +53,7 @@ def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, plat
     for nowhere in (lambda: list(there[0].comments(proposal["id"])), lambda: there[0].closure_notes(proposal["id"])):
         refuses("not_found", nowhere)  # it is closed, and nobody from outside reads on
     assert mine[0].proposal(proposal["id"])["labels"] == ["closed-from-outside"]
+    assert mine[0].name_closer(proposal["id"], elsewhere.id) == named[0], "sent again, also now"
     refuses("reason_unknown", lambda: mine[1].appeal_note(proposal["id"], "arithmetic", "Count again."))
     assert mine[1].appeal_note(proposal["id"], "note-misleading", "It was not.")["state"] == "undecided", "its steward is who proposed"
     assert accepted(service.post(where, sent, outsider.receipt, Idempotency_Key="note"), 201) == note, "sent again, and nothing of the appeal in it"

@@ -22,6 +22,8 @@ from app.log import service as log
 from tests.collectives.members import founded, pass_days, people
 from tests.collectives.test_deciding import union_of
 from tests.support import LabParty, PlatformParty, Service
+from tests.web.test_collective_pages import words
+from tests.web.test_further_receipts import window
 
 OUTCOMES = 1_000 if os.environ.get("SAYSO_TEST_SIZE") == "soak" else 40
 AT_ONCE = 50
@@ -100,6 +102,9 @@ def test_who_says_after_voting_that_they_work_for_the_lab_is_not_counted(service
     file = mine[1].outcome(recall)
     outcome = json.loads(file["outcome"])
     assert (outcome["electorate"]["size"], outcome["turnout"], outcome["tally"]["no"]) == (4, 3, 1) and mine[3].me()["member"] not in file["outcome"]
-    recount.recount(file, cast[2])
-    with pytest.raises(recount.Wrong, match="your ballot is not among them"):
+    assert outcome["left_out"] == 1
+    assert "the ballots of 1 electors are left out: they say that they work for the lab that it is about" in recount.recount(file, cast[2])
+    with pytest.raises(recount.Wrong, match="your ballot is not among them; 1 electors said that they work for the lab"):
         recount.recount(file, cast[3])
+    page = window(service, mine[1]._person.receipt).get(f"/r/collectives/{mine[1].id}/proposals/{recall}")
+    assert "3 of 4 who had a vote took part. Not counted, because they work for the lab: 1." in words(page)

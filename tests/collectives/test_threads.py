@@ -64,6 +64,7 @@ def test_a_whole_deliberation_from_proposal_to_closed_outcome(service: Service, 
         lambda: third.amend(opened, "Late."),
     ):  # fmt: skip
         refuses("thread_frozen", late)
+    assert author.settle_amendment(proposal["id"], amendment["id"], True)["state"] == "accepted", "sent again, also now"
     for one in mine:
         one.vote(opened, "yes")
     done = pass_days(service, author, proposal["id"], 7)

@@ -19,7 +19,8 @@ from app.kit.db import read, write
 from app.kit.ids import random_id
 from app.log.models import LogEntry
 from app.main import make_runtime
-from app.revocations import replay
+from app.revocations import replay, voided
+from app.revocations.models import SecurityEvent
 from app.revocations.restore import restore
 from app.web.ledger_words import detail
 from tests.collectives.members import cut_of, founded, joined, pass_days, people, refuses
@@ -87,6 +88,11 @@ def test_I14_an_outcome_is_void_where_somebody_who_voted_worked_for_the_lab(serv
     for job in ("voided", "label"):
         service.runtime.jobs.run(job, first)
     assert len(lab.sdk.poll().sets) == len(lab.sdk.labels(before.release)) == 1, "and each of that once"
+    with write(service.runtime.engine) as session:  # as where the job was given up
+        session.execute(sa.delete(SecurityEvent).where(SecurityEvent.type == "outcome.voided"))
+    for _ in range(2):
+        voided.take_up_forgotten(service.runtime, service.clock.now())
+    assert len(lab.sdk.poll().sets) == 1, "told by a chore then"
     [refusal] = get(service, f"/v1/refusals?lab={lab.id}").json()["items"]
     assert (refusal["id"], refusal["request"]) == (void["id"], found["request"])
     lab.sdk.reply(void["id"], "We knew of nobody.")

@@ -44,9 +44,13 @@ def recount(file: dict[str, Any], mine: dict[str, Any] | None = None, openings: 
     last = _last(outcome, set(tags))
     _insist(len(last) == sum(outcome["tally"].values()) == outcome["turnout"], "the tally is not of as many ballots as there are voters")
     done.append(f"{len(outcome['ballots'])} ballots by {len(last)} electors, all before the close; the last of each is in the tally")
+    left_out = outcome.get("left_out", 0)
+    if left_out:
+        done.append(f"the ballots of {left_out} electors are left out: they say that they work for the lab that it is about")
     if mine is not None:
         counted = last.get(mine["tag"])
-        _insist(counted is not None, "your ballot is not among them")
+        why = f"; {left_out} electors said that they work for the lab, and if you did, that is why" if left_out else ""
+        _insist(counted is not None, f"your ballot is not among them{why}")
         assert counted is not None
         _insist(counted["at"] >= mine["at"], "an older ballot of yours was counted")
         again = counted["at"] == mine["at"] and counted["commitment"] == mine["commitment"]
