@@ -10,13 +10,20 @@ from app.kit.db import IdType, Instant
 
 
 class Use(SQLModel, table=True):
-    """A use by one lab's verified facts, by content: what verdicts are kept for."""
+    """A use by one lab's verified facts, by content: what verdicts are kept for.
+
+    Every one of its verdicts holds from `hold_from` until before `hold_until` (None: for good), as the `evaluator` of that version sees it;
+    where that is None it is not known of all of them.
+    """
 
     __tablename__ = "use"
 
     id: int | None = Field(default=None, primary_key=True)
     digest: str = Field(unique=True, sa_type=IdType)
     body: dict[str, Any] = Field(sa_type=sa.JSON)
+    hold_from: date | None = None
+    hold_until: date | None = None
+    evaluator: int | None = Field(default=None, sa_type=sa.SmallInteger)
 
 
 NO_AGE = 100_000

@@ -26,6 +26,7 @@ from app.parties.models import Lab
 
 _V = Verdict.__table__  # type: ignore[attr-defined]
 _P = Policy.__table__  # type: ignore[attr-defined]
+_USE = UseRow.__table__  # type: ignore[attr-defined]
 _COLUMNS = (
     "policy_id", "valid_until", "min_age", "max_age", "permit", "parts", "person", "group_size", "decided_on", "use_id", "evaluator",
 )  # fmt: skip
@@ -110,10 +111,35 @@ def keep_all(
 
 
 def _all_decided(session: Session, use_id: int, today: date) -> bool:
-    """Whether there are as many current verdicts as policies: each has one for records of age 0. Counting costs a tenth of looking each up."""
-    known = sa.select(sa.func.count()).select_from(_V).where(current(_V, use_id, today), _V.c.min_age == 0).scalar_subquery()
-    there = sa.select(sa.func.count()).select_from(_P).scalar_subquery()
-    return bool(session.execute(sa.select(known == there)).scalar_one())
+    """Whether there are as many current verdicts as policies: each has one for records of age 0. Counting costs a tenth of looking each up.
+    No number is above the newest policy's, so that where as many are decided none is left and the policies need not be counted."""
+    which = _V.c.use_id == use_id if _all_hold(session, use_id, today) else current(_V, use_id, today)
+    known = sa.select(sa.func.count().label("n")).select_from(_V).where(which, _V.c.min_age == 0).subquery()
+    newest, there = (sa.select(one).select_from(_P).scalar_subquery() for one in (sa.func.coalesce(sa.func.max(_P.c.id), 0), sa.func.count()))
+    return bool(session.execute(sa.select(sa.case((known.c.n == newest, sa.true()), else_=known.c.n == there))).scalar_one())
+
+
+def _all_hold(session: Session, use_id: int, today: date) -> bool:
+    """Whether no verdict of this use is over, or by another evaluator: then none needs to be looked at for that, which takes as long again
+    as counting them."""
+    holds = (_USE.c.evaluator == EVALUATOR, _USE.c.hold_from <= today, sa.or_(_USE.c.hold_until.is_(None), _USE.c.hold_until > today))
+    return session.execute(sa.select(_USE.c.id).where(_USE.c.id == use_id, *holds)).first() is not None
+
+
+def _note_when_all_hold(session: Session, use_id: int, decided: list[int], today: date) -> None:
+    """After `decided` were, the use's row held: by a look at these alone where it was known of the others, and at all where they are many."""
+    found = sa.select(sa.func.max(_V.c.decided_on), sa.func.min(_V.c.valid_until), sa.func.min(_V.c.evaluator), sa.func.max(_V.c.evaluator))
+    found = found.where(_V.c.use_id == use_id)
+    before = session.execute(sa.select(_USE.c.hold_from, _USE.c.hold_until).where(_USE.c.id == use_id)).one()
+    if len(decided) >= _MANY:
+        start, end, least, most = session.execute(found).one()
+        by = most if least == most else None
+    elif _all_hold(session, use_id, today):
+        start, end, _, by = session.execute(found.where(_V.c.policy_id.in_(decided))).one()
+        start, end = max(start, before.hold_from), min((day for day in (end, before.hold_until) if day is not None), default=None)
+    else:
+        return
+    session.execute(sa.update(_USE).where(_USE.c.id == use_id).values(hold_from=start, hold_until=end, evaluator=by))
 
 
 def hold_use(session: Session, use_id: int) -> None:
@@ -135,31 +161,42 @@ class _Answers:
         self._found: dict[Hashable, list[tuple[Any, ...]] | None] = {}
 
     def rows(self, policies: list[int]) -> list[tuple[Any, ...]]:
-        """What is kept of each of these policies, in the order of `_COLUMNS`."""
+        """What is kept of each of these policies, which are sorted, in the order of `_COLUMNS`."""
         if len(self._found) > AT_HAND:
             self._found.clear()
-        bodies = self._direct.run_among("SELECT id, body FROM policy WHERE id IN (*)", (), policies).fetchall()
+        first, last = policies[0], policies[-1]
+        if last - first < len(policies):  # none between them is left out, and a list of thousands costs as much as their bytes
+            [bodies] = self._direct.stream_alone("SELECT id, body FROM policy WHERE id BETWEEN ? AND ?", (first, last), len(policies))
+        else:
+            bodies = self._direct.run_among("SELECT id, body FROM policy WHERE id IN (*)", (), policies).fetchall()
         met = [(i, *without_days(body, self._today)) for i, body in bodies]
-        first = {key: (i, days) for i, key, days in met if key not in self._found}
-        stored = self._book.by_ids(i for i, _ in first.values())
-        for key, (i, days) in first.items():
+        unlike = {key: (i, days) for i, key, days in met if key not in self._found}
+        stored = self._book.by_ids(i for i, _ in unlike.values())
+        for key, (i, days) in unlike.items():
             compiled = stored[i].compiled
             self._found[key] = self._steps(verdict(compiled, *self._asked)) if only_days(compiled, days) else None
         rows: list[tuple[Any, ...]] = []
         alone: list[int] = []
+        ends: dict[tuple[bytes, ...], Any] = {}
         for i, key, days in met:
             steps = self._found[key]
             if steps is None:
                 alone.append(i)
                 continue
-            to_come = [day for day in days if day > self._today]
-            until = self._day(min(to_come)) if to_come else None
-            rows += [(i, until, *step) for step in steps]
+            if (named := tuple(days)) not in ends:
+                ends[named] = self._first_to_come(days)
+            until = ends[named]
+            for step in steps:
+                rows.append((i, until, *step))
         for i, one in self._book.by_ids(alone).items():
             answer = verdict(one.compiled, *self._asked)
             until = answer.valid_until and self._day(answer.valid_until.isoformat().encode())
             rows += [(i, until, *step) for step in self._steps(answer)]
         return rows
+
+    def _first_to_come(self, days: list[bytes]) -> Any:
+        to_come = [day for day in days if day > self._today]
+        return self._day(min(to_come)) if to_come else None
 
     def _steps(self, answer: Answer) -> list[tuple[Any, ...]]:
         said = (answer.person, answer.group_size, self._day(self._today), self._use_id, EVALUATOR)
@@ -191,3 +228,4 @@ def _decide(session: Session, book: PolicyBook, use_id: int, use: Use, facts: La
     if len(policies) >= _MANY and not direct.sqlite:
         # PostgreSQL would go on believing that there is next to nothing for this use, and look at every record for each verdict.
         direct.run("ANALYZE verdict")
+    _note_when_all_hold(session, use_id, policies, today)

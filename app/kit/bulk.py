@@ -8,10 +8,12 @@ ON CONFLICT and RETURNING), and statements that need no answer share one round t
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlmodel import Session
 
@@ -114,21 +116,34 @@ class Direct:
         return None
 
     def stream(self, sql: str, values: Row, size: int) -> Iterator[list[Row]]:
-        """The answer in lists of at most `size` rows, never held whole."""
+        """The answer in lists of at most `size` rows, never held whole. Other statements can be run meanwhile."""
         if self.sqlite:
-            cursor = self.driver.execute(sql, values)
-            while rows := cursor.fetchmany(size):
-                yield rows
-        else:
-            yield from self._server_side(_percent(sql), values, size)
-
-    def _server_side(self, sql: str, values: Any, size: int) -> Iterator[list[Row]]:
-        """`stream` on PostgreSQL, in its driver's notation."""
+            yield from self._sqlite_stream(sql, values, size)
+            return
         # All rows are read. Left to itself PostgreSQL plans a cursor for whoever reads the first tenth: by indexes, row by row.
         self.driver.execute("SET LOCAL cursor_tuple_fraction = 1")
         with self.driver.cursor(name="stream") as cursor:
-            cursor.execute(sql, values, binary=True)
+            cursor.execute(_percent(sql), values, binary=True)
             while rows := cursor.fetchmany(size):
+                yield rows
+
+    def stream_alone(self, sql: str, values: Row, size: int) -> Iterator[list[Row]]:
+        """`stream` where the connection does nothing else until all is read: PostgreSQL's workers may take part, which a cursor forbids."""
+        if self.sqlite:
+            yield from self._sqlite_stream(sql, values, size)
+        else:
+            yield from self._as_it_comes(_percent(sql), values, size)
+
+    def _sqlite_stream(self, sql: str, values: Row, size: int) -> Iterator[list[Row]]:
+        cursor = self.driver.execute(sql, values)
+        while rows := cursor.fetchmany(size):
+            yield rows
+
+    def _as_it_comes(self, sql: str, values: Any, size: int) -> Iterator[list[Row]]:
+        """`stream_alone` on PostgreSQL, in its driver's notation."""
+        at_once = size if psycopg.capabilities.has_stream_chunked() else 1
+        with self.driver.cursor() as cursor, closing(cursor.stream(sql, values, binary=True, size=at_once)) as answer:
+            while rows := list(islice(answer, size)):
                 yield rows
 
     def _sqlite_rows(self, table: sa.Table, columns: tuple[str, ...], rows: Sequence[Row], tail: str) -> list[Any]:
@@ -147,7 +162,8 @@ class Direct:
 
 def rows_of(session: Session, statement: sa.Select[Any], size: int) -> Iterator[list[Row]]:
     """The rows of a select as the driver gives them, in lists of at most `size`, never held whole: no value is converted, so this is for
-    columns that need none. For a million rows SQLAlchemy's own results cost more than the query."""
+    columns that need none. For a million rows SQLAlchemy's own results cost more than the query. The session does nothing else until all is
+    read (`Direct.stream_alone`)."""
     connection = session.connection()
     compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
     # What the statement would do itself to each value on its way to the driver; SQLAlchemy has no public name for it.
@@ -157,7 +173,7 @@ def rows_of(session: Session, statement: sa.Select[Any], size: int) -> Iterator[
     if direct.sqlite:
         yield from direct.stream(str(compiled), [values[name] for name in compiled.positiontup], size)  # type: ignore[attr-defined]
     else:
-        yield from direct._server_side(str(compiled), values, size)
+        yield from direct._as_it_comes(str(compiled), values, size)
 
 
 def arrays(rows: Sequence[Row]) -> list[list[Any]]:
