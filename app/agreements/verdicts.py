@@ -101,6 +101,9 @@ def keep_all(
     """Decide what a selection may meet. `needed` is a select of the policy ids that govern it, run only where many policies
     are still undecided."""
     if _all_decided(session, use_id, today):
+        if not _all_hold(session, use_id, today):
+            hold_use(session, use_id)
+            _note_when_all_hold(session, use_id)
         return
     # By id, so that neighbours are read and written together: by itself SQLite would take the index of the digests.
     undecided = sa.select(_P.c.id).where(~sa.exists(_known(use_id, today).where(_V.c.policy_id == _P.c.id))).order_by(_P.c.id)
@@ -108,6 +111,8 @@ def keep_all(
     if len(found) > _FEW:
         found = [row[0] for rows in rows_of(session, undecided.where(_P.c.id.in_(needed)), _FEW + 1) for row in rows]
     _decide(session, book, use_id, use, facts, found, today)
+    if found and not _all_hold(session, use_id, today):
+        _note_when_all_hold(session, use_id)
 
 
 def _all_decided(session: Session, use_id: int, today: date) -> bool:
@@ -126,20 +131,28 @@ def _all_hold(session: Session, use_id: int, today: date) -> bool:
     return session.execute(sa.select(_USE.c.id).where(_USE.c.id == use_id, *holds)).first() is not None
 
 
-def _note_when_all_hold(session: Session, use_id: int, decided: list[int], today: date) -> None:
-    """After `decided` were, the use's row held: by a look at these alone where it was known of the others, and at all where they are many."""
-    found = sa.select(sa.func.max(_V.c.decided_on), sa.func.min(_V.c.valid_until), sa.func.min(_V.c.evaluator), sa.func.max(_V.c.evaluator))
-    found = found.where(_V.c.use_id == use_id)
-    before = session.execute(sa.select(_USE.c.hold_from, _USE.c.hold_until).where(_USE.c.id == use_id)).one()
-    if len(decided) >= _MANY:
-        start, end, least, most = session.execute(found).one()
-        by = most if least == most else None
-    elif _all_hold(session, use_id, today):
-        start, end, _, by = session.execute(found.where(_V.c.policy_id.in_(decided))).one()
-        start, end = max(start, before.hold_from), min((day for day in (end, before.hold_until) if day is not None), default=None)
-    else:
-        return
+def _note_when_all_hold(session: Session, use_id: int) -> None:
+    """Look at every verdict of a use, whose row is held, and note when they hold together."""
+    start, end, least, most = session.execute(_together().where(_V.c.use_id == use_id)).one()
+    by = most if least == most else None
     session.execute(sa.update(_USE).where(_USE.c.id == use_id).values(hold_from=start, hold_until=end, evaluator=by))
+
+
+def _add_to_note(session: Session, use_id: int, decided: list[int], today: date) -> None:
+    """After `decided` were, the use's row held: the note of the others goes on with these. One that says nothing of today cannot know them,
+    and goes: another day, or an evaluator of before, would find in it what these are not."""
+    if len(decided) > _AT_ONCE or not _all_hold(session, use_id, today):
+        session.execute(sa.update(_USE).where(_USE.c.id == use_id, _USE.c.evaluator.is_not(None)).values(evaluator=None))
+        return
+    before = session.execute(sa.select(_USE.c.hold_from, _USE.c.hold_until).where(_USE.c.id == use_id)).one()
+    start, end, _, _ = session.execute(_together().where(_V.c.use_id == use_id, _V.c.policy_id.in_(decided))).one()
+    until = min((day for day in (end, before.hold_until) if day is not None), default=None)
+    session.execute(sa.update(_USE).where(_USE.c.id == use_id).values(hold_from=max(start, before.hold_from), hold_until=until))
+
+
+def _together() -> Any:
+    v = _V.c
+    return sa.select(sa.func.max(v.decided_on), sa.func.min(v.valid_until), sa.func.min(v.evaluator), sa.func.max(v.evaluator))
 
 
 def hold_use(session: Session, use_id: int) -> None:
@@ -166,7 +179,7 @@ class _Answers:
             self._found.clear()
         first, last = policies[0], policies[-1]
         if last - first < len(policies):  # none between them is left out, and a list of thousands costs as much as their bytes
-            [bodies] = self._direct.stream_alone("SELECT id, body FROM policy WHERE id BETWEEN ? AND ?", (first, last), len(policies))
+            bodies = self._direct.run("SELECT id, body FROM policy WHERE id BETWEEN ? AND ?", (first, last), binary=True).fetchall()
         else:
             bodies = self._direct.run_among("SELECT id, body FROM policy WHERE id IN (*)", (), policies).fetchall()
         met = [(i, *without_days(body, self._today)) for i, body in bodies]
@@ -228,4 +241,4 @@ def _decide(session: Session, book: PolicyBook, use_id: int, use: Use, facts: La
     if len(policies) >= _MANY and not direct.sqlite:
         # PostgreSQL would go on believing that there is next to nothing for this use, and look at every record for each verdict.
         direct.run("ANALYZE verdict")
-    _note_when_all_hold(session, use_id, policies, today)
+    _add_to_note(session, use_id, policies, today)

@@ -68,9 +68,11 @@ def settle(
         raise NotFound("not_found", "Look at the amendment's id; it must be one of this proposal.")
     if at.row.author != at.mine.member:
         raise Forbidden("not_proposer", "The proposal's author accepts an amendment, or does not.")
-    if row.state == ("accepted" if accept else "alternative"):
-        return  # sent again
+    if accept and row.state == "accepted":
+        return  # sent again, also after the freeze
     threads.still_open(at.row, now)
+    if not accept and row.state == "alternative":
+        return
     if row.state != "open":
         raise Conflict("amendment_settled", "It was settled before.", state=row.state)
     if row.hidden is not None:

@@ -208,8 +208,8 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     state = "upheld" if restore else "dismissed"
     moderating.as_steward(at.mine, now)
     newest = select(NoteAppeal).where(NoteAppeal.proposal_id == proposal).order_by(sa.desc(NoteAppeal.log_index)).limit(1)  # type: ignore[arg-type]
-    last, standing = session.exec(newest).first(), note_of(session, proposal)
-    if last is not None and (standing is None or standing.id == last.note_id) and (last.state, last.decided_by) == (state, at.mine.member):
+    last = session.exec(newest).first()
+    if last is not None and (last.state, last.decided_by) == (state, at.mine.member):
         return last.id  # sent again
     note, row = decidable(session, at.row, at.mine, now)
     # An act in office is the steward's, and its leaf holds no name: the passkey is asked for, and nothing of it kept.

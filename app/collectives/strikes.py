@@ -5,8 +5,9 @@ refused; leaving ends that for who leaves. It ends nobody's consent. What is out
 collective for it (`revocations/striking.py`), and taken back for those alone who pledged that beforehand, for this very call.
 """
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -78,6 +79,31 @@ def running_against(session: Session, collective: str | None, lab: str | None, p
     return any(_runs(row, now) for row in session.exec(query))
 
 
+class Executed(NamedTuple):
+    """That people of a collective act together against a lab, or against a purpose; `public` where they are ten or more of a public one."""
+
+    collective: str
+    lab: str | None
+    purpose: str | None
+    public: bool
+
+    def counts_for(self, collectives: Collection[str]) -> bool:
+        """Whether it makes decisions of these contested: their own does, and of others one that is public, so that nobody alone can do that."""
+        return self.public or self.collective in collectives
+
+
+def executed(session: Session, now: datetime) -> list[Executed]:
+    """The strikes that run and the campaigns that were reached, of all collectives."""
+    query = select(Strike, Collective).join(Collective, sa.and_(Collective.id == Strike.collective_id))
+    running = session.exec(query.where(Strike.ended_at == None)).all()
+    named_ = {row.id: named(session, row) is not None for row in {row.id: row for _, row in running}.values()}
+    found = [Executed(row.id, one.lab_id, one.purpose, named_[row.id]) for one, row in running if _runs(one, now)]
+    reached = select(Campaign, Collective.listed).join(Collective, sa.and_(Collective.id == Campaign.collective_id))
+    for one, listed in session.exec(reached.where(Campaign.state == "reached")):
+        found.append(Executed(one.collective_id, one.lab_id, one.purpose, listed and one.executed >= queries.FEWEST))
+    return found
+
+
 def call(
     session: Session, runtime: Runtime, row: Collective, strike: str, terms: dict[str, Any], *, now: datetime, since: datetime | None = None,
     act: str | None = None,
@@ -95,6 +121,9 @@ def call(
     session.flush()
     if made.kind != "refuse_new":
         runtime.jobs.enqueue(session, "strike", strike)
+    runtime.jobs.enqueue(session, "label", strike)
+    if made.until is not None:
+        runtime.jobs.enqueue(session, "label", strike, key="over", delay=max(0.0, (made.until - now).total_seconds()) + 1)
     leaf = log.institutional("collective.strike-called", strike, {**_told(session, row, made), "until": until}, now)
     line = {"collective": row.id, "strike": strike, "terms": terms, "since": rfc3339(begun)}
     index = log.append_narrowing(session, leaf, act or random_id("act"), "strike", now, **line)
@@ -111,6 +140,7 @@ def end(session: Session, runtime: Runtime, row: Collective, strike: str, outcom
     session.flush()
     if found.kind != "refuse_new":
         runtime.jobs.enqueue(session, "strike", strike, key="end")
+    runtime.jobs.enqueue(session, "label", strike, key="end")
     leaf = log.institutional("collective.strike-ended", strike, {**_told(session, row, found), "outcome": outcome}, now)
     index = log.append_narrowing(session, leaf, act or random_id("act"), "strike-end", now, collective=row.id, strike=strike, outcome=outcome)
     session.add(Narrowing(log_index=index, collective_id=row.id, at=now))

@@ -29,7 +29,6 @@ from app.collectives import (
 from app.collectives.electorate import ballot_key, left_out, tag, tag_of
 from app.collectives.models import (
     BallotRow,
-    Campaign,
     CharterVersion,
     Collective,
     Elector,
@@ -109,11 +108,10 @@ def advance(runtime: Runtime, proposal_id: str) -> None:
 
 
 def _struck(session: Session, row: Proposal, now: datetime) -> bool:
-    """Whether people have acted together against the lab that is decided on."""
+    """Whether people act together against the lab that is decided on."""
     if not row.type.startswith("licence."):
         return False
-    query = select(Campaign.id).where(Campaign.state == "reached", Campaign.lab_id == row.subject)
-    return session.exec(query.limit(1)).first() is not None or strikes.running_against(session, None, row.subject, None, now)
+    return any(one.lab == row.subject and one.counts_for([row.collective_id]) for one in strikes.executed(session, now))
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:

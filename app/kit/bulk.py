@@ -68,9 +68,10 @@ class Direct:
         """Statements inside wait for no answer until one is fetched. A failure may surface only at the end of the block."""
         return nullcontext() if self.sqlite else self.driver.pipeline()
 
-    def run(self, sql: str, values: Row = ()) -> Any:
-        """A cursor over the answer; in a pipeline fetching from it waits for it."""
-        return self.driver.execute(sql if self.sqlite else _percent(sql), values)
+    def run(self, sql: str, values: Row = (), *, binary: bool = False) -> Any:
+        """A cursor over the answer; in a pipeline fetching from it waits for it. PostgreSQL sends long bytes as twice as much text unless they are
+        asked for as `binary`."""
+        return self.driver.execute(sql, values) if self.sqlite else self.driver.execute(_percent(sql), values, binary=binary)
 
     def run_among(self, sql: str, fixed: Row, among: Row) -> Any:
         """`run` for SQL with one `IN (*)` after the `fixed` values. `among` must not be empty."""
@@ -128,7 +129,10 @@ class Direct:
                 yield rows
 
     def stream_alone(self, sql: str, values: Row, size: int) -> Iterator[list[Row]]:
-        """`stream` where the connection does nothing else until all is read: PostgreSQL's workers may take part, which a cursor forbids."""
+        """`stream` where the connection does nothing else until all is read: PostgreSQL's workers may take part, which a cursor forbids.
+
+        Any other statement meanwhile, also a commit, waits for ever there. Who stops before the end gives the transaction up.
+        """
         if self.sqlite:
             yield from self._sqlite_stream(sql, values, size)
         else:
@@ -162,8 +166,8 @@ class Direct:
 
 def rows_of(session: Session, statement: sa.Select[Any], size: int) -> Iterator[list[Row]]:
     """The rows of a select as the driver gives them, in lists of at most `size`, never held whole: no value is converted, so this is for
-    columns that need none. For a million rows SQLAlchemy's own results cost more than the query. The session does nothing else until all is
-    read (`Direct.stream_alone`)."""
+    columns that need none. For a million rows SQLAlchemy's own results cost more than the query. As with `Direct.stream_alone` the
+    session must do nothing else until all is read."""
     connection = session.connection()
     compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
     # What the statement would do itself to each value on its way to the driver; SQLAlchemy has no public name for it.

@@ -1,8 +1,8 @@
 """Filling a release with items: which contributions, which parts of them, in which shard, under which terms."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 
 from app.agreements import selection, verdicts
 from app.agreements.models import Agreement, Offer
-from app.collectives import binding
+from app.collectives import binding, strikes
 from app.consents.policies import PolicyBook
 from app.contributions.models import Contribution, ContributionPayload
 from app.core.evaluation import LabFacts, Use, evaluate, intersect, strictest_attribution
@@ -27,6 +27,7 @@ from app.parties.models import Lab
 from app.releases import labels, together
 from app.releases.models import Release, ReleaseItem
 from app.releases.rows import Terms, duties
+from app.releases.sorting import Item, Sorter
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
@@ -114,12 +115,16 @@ class Filling(ABC):
             session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
             self._decide(session, now)
         self.needs_new_terms = 0
-        with read(runtime.engine) as session:
-            query = self._eligible(now, selection.present(session, self.use_id, now))
-            self._choose_bits(session, query)
-            met: dict[str, bytes] = {}
-            for part in rows_of(session, query, CHUNK):
-                self._insert(part, met)
+        with closing(Sorter(self._work / f"{self.release}-items")) as found:
+            with read(runtime.engine) as session:
+                query = self._eligible(now, selection.present(session, self.use_id, now))
+                self._choose_bits(session, query)
+                met: dict[str, bytes] = {}
+                for part in rows_of(session, query, CHUNK):
+                    found.add(self._items(part, met))
+            # Nothing is read any more: on SQLite what is written can be checkpointed as it comes.
+            for items in found.sorted(CHUNK):
+                self._insert(items)
         with write(runtime.engine) as session:
             together.drop_small_groups(session, self.release)
             self._add_tombstones(session.connection())
@@ -170,10 +175,8 @@ class Filling(ABC):
         else:
             self.bits = self.agreement.shard_bits
 
-    def _insert(self, rows: Iterable[Any], known: dict[str, bytes] | None = None) -> None:
+    def _items(self, rows: Sequence[Any], known: dict[str, bytes]) -> list[Item]:
         """Items of eligible rows. `known` are rid keys of people who were met before, and takes those who are met here."""
-        rows = list(rows)
-        known = {} if known is None else known
         if len(known) > _PEOPLE:
             known.clear()
         if strangers := {r[1] for r in rows}.difference(known):
@@ -191,7 +194,10 @@ class Filling(ABC):
                 terms = self._terms_of((base, standing, floor, basis, attested_by, bound))
                 asks = self.terms[terms]
                 items.append((release, shard_of(rid, bits), rid, contribution, parts, terms, asks.group_size, asks.keep))
-        items.sort()  # in the order of the primary key, which is random otherwise
+        return items
+
+    def _insert(self, items: Sequence[Item]) -> None:
+        """Write items that are in the order of their key: they are random otherwise."""
         with self._writing() as session:
             Direct.under(session).load(_ITEM, _ITEM_COLUMNS, items)
 
@@ -226,7 +232,8 @@ class Filling(ABC):
     def _labels_of(self, outcomes: tuple[str, ...]) -> tuple[str, ...]:
         if outcomes not in self._labels:
             with self._reading() as session:
-                self._labels[outcomes] = labels.of_outcomes(session, outcomes)
+                stricken = labels.struck(session, self.agreement, outcomes, strikes.executed(session, self.looked_at))
+                self._labels[outcomes] = labels.of_outcomes(session, outcomes, stricken)
         return self._labels[outcomes]
 
     def _add_tombstones(self, connection: sa.Connection) -> None:
@@ -264,7 +271,7 @@ class Filling(ABC):
             of_collectives = session.execute(binding.policies(hits)).scalars()
             self._decide(session, now, {p for row in governing for p in row if p is not None} | set(of_collectives))
             rows = session.execute(self._eligible(now).where(_C.c.id.in_(hits))).all()
-        self._insert(rows)
+        self._insert(sorted(self._items(rows, {})))
         with self._writing() as session:
             # Who left makes groups smaller for the others, all over the release.
             shards |= together.drop_small_groups(session, self.release)

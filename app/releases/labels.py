@@ -1,10 +1,10 @@
 """Labels of releases: what is to be said of one after its manifest was signed. Each is a leaf of its own, and stays.
 
-`contested` where a decision of a collective that its records rest on was, or was made void since, or where its closure note is appealed
-(computed, and never typed; it is lifted once that is decided), `dissent` where somebody filed a minority report on one, `objection` where
-somebody who gave a record in it had objected before the cut. They are added by a job that the cut and the report queue, so that neither
-waits for the other. An objection labels no release of before it: a label that follows a person's act by a second would tell which release
-they are in.
+`contested` where a decision of a collective that its records rest on was, or was made void since, or where its closure note is appealed, or a
+strike is against its lab or use (computed, and never typed; it is lifted once that is decided, or over), `dissent` where somebody filed a
+minority report on one, `objection` where somebody who gave a record in it had objected before the cut. They are added by a job that the cut and
+the report queue, so that neither waits for the other. An objection labels no release of before it: a label that follows a person's act by a
+second would tell which release they are in.
 """
 
 from collections import defaultdict
@@ -16,8 +16,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import closing, proposals
-from app.collectives.models import OutcomeRow
+from app.agreements import selection
+from app.agreements import service as agreements
+from app.agreements.models import Agreement
+from app.collectives import closing, proposals, strikes
+from app.collectives.models import Campaign, OutcomeRow, Proposal, Strike
 from app.contributions.models import Contribution, Objection
 from app.contributions.objections import statement_place
 from app.kit.db import for_update, read, write
@@ -32,29 +35,39 @@ _ITEM, _SHARD = ReleaseItem.__table__, Shard.__table__  # type: ignore[attr-defi
 
 def relabel(runtime: Runtime, outcome: str) -> None:
     """The job: see that every published release that rests on a collective's outcome has the labels which follow from all its outcomes, and
-    that `contested` is lifted where it was for an appeal that is decided."""
+    that `contested` is lifted where it was for an appeal that is decided. Of a strike, or a campaign that was reached, every release to whom
+    or for what it is against that rests on any outcome: `contested` begins and ends with it."""
     with write(runtime.engine) as session:
-        if session.get(OutcomeRow, outcome) is None:
+        against = session.get(Strike, outcome) or session.get(Campaign, outcome)
+        if against is not None:
+            resting = _of_agreements(_against(session, against.lab_id, against.purpose))
+        elif session.get(OutcomeRow, outcome) is not None:
+            resting = sa.select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome == outcome)  # type: ignore[call-overload]
+        else:
             return  # a policy of the founding: nobody decided, and nobody could dissent
-        resting = sa.select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome == outcome)  # type: ignore[call-overload]
         releases = session.exec(for_update(select(Release).where(Release.id.in_(resting)).order_by(Release.id), session)).all()  # type: ignore[attr-defined]
         outcomes: dict[str, list[str]] = defaultdict(list)
         both = select(ReleaseOutcome.release_id, ReleaseOutcome.outcome).where(ReleaseOutcome.release_id.in_(resting))  # type: ignore[attr-defined]
         for one, rested_on in session.exec(both.order_by(ReleaseOutcome.outcome)):
             outcomes[one].append(rested_on)
         # Many releases rest on the same few outcomes.
-        of = {rested_on: of_outcomes(session, rested_on) for rested_on in {tuple(found) for found in outcomes.values()}}
+        now = runtime.clock.now()
+        against_it = strikes.executed(session, now)
+        of: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
+        for one in releases:
+            key = tuple(outcomes[one.id]), one.agreement_id
+            if key not in of:
+                of[key] = of_outcomes(session, key[0], struck(session, session.get_one(Agreement, key[1]), key[0], against_it))
         said = labels_of(session, resting)
         turns: list[tuple[str, str, bool, bool]] = []
         for release in releases:
-            codes = of[tuple(outcomes[release.id])]
+            codes = of[tuple(outcomes[release.id]), release.agreement_id]
             there = {one.code: one.lifted_at is None for one in said[release.id]}
             for code in ("contested", "dissent"):
                 if (code in codes) != there.get(code, False):
                     turns.append((release.id, code, code in codes, code in there))
         if not turns:
             return
-        now = runtime.clock.now()
         leaves = [log.institutional("label.added" if holds else "label.lifted", one, {"label": code}, now) for one, code, holds, _ in turns]
         first = log.append(session, leaves, now)
         session.add_all(
@@ -67,13 +80,38 @@ def relabel(runtime: Runtime, outcome: str) -> None:
         )
 
 
-def of_outcomes(session: Session, outcomes: Iterable[str]) -> tuple[str, ...]:
-    """What is to be said now of a record that rests on these outcomes: `contested`, `dissent`, both or neither."""
+def of_outcomes(session: Session, outcomes: Iterable[str], stricken: bool) -> tuple[str, ...]:
+    """What is to be said now of a record that rests on these outcomes: `contested`, `dissent`, both or neither. `stricken` where
+    a strike is against the lab, or the use, that it is released for."""
     asked = list(outcomes)
-    contested = select(OutcomeRow.proposal_id).where(OutcomeRow.proposal_id.in_(asked), OutcomeRow.contested).limit(1)  # type: ignore[attr-defined,arg-type]
-    is_contested = session.exec(contested).first() is not None or bool(closing.appealed(session, asked) or closing.voided(session, asked))
+    decided = session.exec(select(OutcomeRow.contested).where(OutcomeRow.proposal_id.in_(asked))).all()  # type: ignore[attr-defined]
+    is_contested = any(decided) or (stricken and bool(decided)) or bool(closing.appealed(session, asked) or closing.voided(session, asked))
     holds = {"contested": is_contested, "dissent": bool(proposals.reports(session, asked))}
     return tuple(code for code, found in holds.items() if found)
+
+
+def struck(session: Session, agreement: Agreement, outcomes: Iterable[str], against: Iterable[strikes.Executed]) -> bool:
+    """Whether people act together against an agreement's lab or use: of a collective whose decision is relied on, or of a public one."""
+    decided_by = set(session.exec(select(Proposal.collective_id).where(Proposal.id.in_(list(outcomes)))))  # type: ignore[attr-defined]
+    counted = [one for one in against if one.counts_for(decided_by)]
+    return any(one.lab == agreement.lab_id if one.purpose is None else _is_for(session, agreement, one.purpose) for one in counted)
+
+
+def _against(session: Session, lab: str | None, purpose: str | None) -> list[str]:
+    """The agreements that are with a lab, or for a purpose."""
+    query = select(Agreement).order_by(Agreement.id)
+    found = session.exec(query if lab is None else query.where(Agreement.lab_id == lab))
+    return [one.id for one in found if purpose is None or _is_for(session, one, purpose)]
+
+
+def _is_for(session: Session, agreement: Agreement, purpose: str) -> bool:
+    return selection.touches(purpose, agreements.use_of(session, agreement))
+
+
+def _of_agreements(agreements_: list[str]) -> Any:
+    """A select of the releases under these that rest on a decision."""
+    resting = sa.select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome.in_(sa.select(OutcomeRow.proposal_id)))  # type: ignore[call-overload,attr-defined]
+    return sa.select(Release.id).where(Release.agreement_id.in_(agreements_), Release.id.in_(resting))  # type: ignore[call-overload,attr-defined]
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) 
     acting = greatest_set({one.contributor: one.threshold for one in given if asked_for and one.contributor in there})
     if acting:
         campaigns.close(session, row, "reached", len(acting))
+        runtime.jobs.enqueue(session, "label", row.id)
         for one in given:
             if one.contributor in acting:
                 _act(session, runtime, row, one, now)

@@ -46,7 +46,9 @@ def test_it_is_known_while_every_verdict_holds_and_not_a_day_longer(service: Ser
     with write(service.runtime.engine) as session:
         use_id = verdicts.use_row(session, USE, FACTS)
         assert decided(session, some[:2], TODAY) == (None, None, None), "of a few it is not looked for"
-        assert decided(session, _everything(session), TODAY) == (TODAY, first, verdicts.EVALUATOR)
+        assert decided(session, _everything(session), TODAY) == (None, None, None)
+        verdicts.keep_all(session, book, use_id, USE, FACTS, NONE, TODAY)
+        assert noted(session, use_id) == (TODAY, first, verdicts.EVALUATOR), "of all, once each was looked at"
         assert verdicts._all_decided(session, use_id, TODAY) and not verdicts._all_decided(session, use_id, first)
         assert not verdicts._all_hold(session, use_id, TODAY - timedelta(days=1)) and verdicts._all_hold(session, use_id, tomorrow)
     before = first - timedelta(days=9)
@@ -56,8 +58,36 @@ def test_it_is_known_while_every_verdict_holds_and_not_a_day_longer(service: Ser
         assert decided(session, [earlier], tomorrow) == (tomorrow, before, verdicts.EVALUATOR), "a few are added to what is known"
         assert verdicts._all_decided(session, use_id, tomorrow) and not verdicts._all_hold(session, use_id, TODAY)
         assert not verdicts._all_decided(session, use_id, before), "where it is not known each is looked at"
-        monkeypatch.setattr(verdicts, "EVALUATOR", verdicts.EVALUATOR + 1)
-        assert not verdicts._all_hold(session, use_id, tomorrow) and not verdicts._all_decided(session, use_id, tomorrow)
+        with monkeypatch.context() as later:
+            later.setattr(verdicts, "EVALUATOR", verdicts.EVALUATOR + 1)
+            assert not verdicts._all_hold(session, use_id, tomorrow) and not verdicts._all_decided(session, use_id, tomorrow)
+
+
+@pytest.mark.parametrize("elsewhere", ["a day before", "a later day", "another evaluator"])
+def test_a_note_does_not_outlast_verdicts_that_it_cannot_know(service: Service, monkeypatch: pytest.MonkeyPatch, elsewhere: str) -> None:
+    """A clock that goes back, or a process of another version: what they decided is decided anew, and not believed by the note of before."""
+    book: PolicyBook = service.runtime.parts["policies"]
+    end = date(2033, 5, 5)
+    [soon] = stored(book, TODAY + timedelta(days=3))
+    stored(book, *(end + timedelta(days=n) for n in range(verdicts._MANY)))
+    with write(service.runtime.engine) as session:
+        use_id = verdicts.use_row(session, USE, FACTS)
+        known = (use_id, USE, FACTS)
+        verdicts.keep_all(session, book, *known, sa.select(Policy.id), TODAY)  # type: ignore[call-overload]
+        assert noted(session, use_id) == (TODAY, TODAY + timedelta(days=3), verdicts.EVALUATOR)
+        days = {"a day before": -1, "a later day": 9, "another evaluator": 0}[elsewhere]
+        with monkeypatch.context() as other:
+            if days == 0:
+                other.setattr(verdicts, "EVALUATOR", verdicts.EVALUATOR + 1)
+            verdicts.keep(session, book, *known, [soon], TODAY + timedelta(days=days))
+        if days >= 0:  # what was decided the day before holds today too
+            assert not verdicts._all_decided(session, use_id, TODAY)
+        verdicts.keep_all(session, book, *known, sa.select(Policy.id), TODAY)  # type: ignore[call-overload]
+        assert verdicts._all_decided(session, use_id, TODAY)
+        assert noted(session, use_id)[1:] == (TODAY + timedelta(days=3), verdicts.EVALUATOR), "it is noted again"
+        session.execute(sa.update(Use).where(Use.id == use_id).values(evaluator=None))  # type: ignore[arg-type]
+        verdicts.keep_all(session, book, *known, sa.select(Policy.id), TODAY)  # type: ignore[call-overload]
+        assert verdicts._all_hold(session, use_id, TODAY), "also where nothing is left to decide"
 
 
 def test_verdicts_of_another_use_say_nothing_of_this_one(service: Service) -> None:
@@ -65,8 +95,8 @@ def test_verdicts_of_another_use_say_nothing_of_this_one(service: Service) -> No
     stored(book, *(date(2032, 1, 1) + timedelta(days=n) for n in range(verdicts._MANY)))
     with write(service.runtime.engine) as session:
         one, other = (verdicts.use_row(session, use, FACTS) for use in (USE, UNLIKE))
-        verdicts.keep(session, book, one, USE, FACTS, _everything(session), TODAY)
-        assert verdicts._all_decided(session, one, TODAY)
+        verdicts.keep_all(session, book, one, USE, FACTS, NONE, TODAY)
+        assert verdicts._all_decided(session, one, TODAY) and verdicts._all_hold(session, one, TODAY)
         assert not verdicts._all_hold(session, other, TODAY) and not verdicts._all_decided(session, other, TODAY)
         session.execute(sa.delete(Verdict).where(Verdict.use_id == one, Verdict.policy_id == _everything(session)[0]))  # type: ignore[arg-type]
         assert not verdicts._all_decided(session, one, TODAY), "they are counted all the same"

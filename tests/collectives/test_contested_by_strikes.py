@@ -1,0 +1,83 @@
+"""A strike makes contested what rests on a decision and goes to whom, or for what, it is against: while it lasts, and not by one person alone."""
+
+from datetime import timedelta
+
+import pytest
+from sayso.collective import Collective
+
+from app.collectives import queries, strikes
+from app.collectives.queries import collective_of
+from app.kit.db import write
+from app.kit.ids import random_id
+from tests.collectives.members import cut_of, founded, joined, mandated, pass_days, people
+from tests.collectives.test_deciding import union_of
+from tests.collectives.test_strikes import struck
+from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
+
+PURPOSE = "dpv:ScientificResearch"
+
+
+def resting(service: Service, platform: PlatformParty, lab: LabParty) -> tuple[list[Collective], str]:
+    """Three members, and a release to the lab that rests on what they decided without a voice against it."""
+    mine = union_of(service, platform, 3)
+    mandated(service, mine[1])
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    narrow = mine[0].propose("policy.narrow", "As before.", policy={"template": "evaluation-only"})
+    opened = pass_days(service, mine[0], narrow["id"], 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    pass_days(service, mine[0], narrow["id"], 7)
+    release = cut_of(service, lab.agree(platform)).release
+    service.runtime.jobs.run("label", narrow["id"])
+    assert lab.sdk.labels(release) == []
+    return mine, release
+
+
+def against(service: Service, collective: str, purpose: str) -> str:
+    terms = {"kind": "refuse_new", "lab": None, "purpose": purpose, "until": None, "campaign": None}
+    made = random_id("proposal")
+    with write(service.runtime.engine) as session:
+        strikes.call(session, service.runtime, collective_of(session, collective, lock=True), made, terms, now=service.clock.now())
+    return made
+
+
+def holds(lab: LabParty, release: str) -> list[tuple[str, bool]]:
+    return [(one["label"], one["lifted_at"] is None) for one in lab.sdk.labels(release)]
+
+
+def test_a_release_is_contested_while_a_strike_is_against_its_lab_or_its_use(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine, release = resting(service, platform, lab)
+    strike = struck(service, mine[0].id, "pause", lab.id)
+    assert until(lambda: holds(lab, release)) == [("contested", True)]
+    with write(service.runtime.engine) as session:
+        strikes.end(session, service.runtime, collective_of(session, mine[0].id, lock=True), strike, "prp_of_its_end", now=service.clock.now())
+    assert until(lambda: holds(lab, release) == [("contested", False)]), "and not beyond it"
+    against(service, mine[0].id, PURPOSE)
+    assert until(lambda: holds(lab, release) == [("contested", True)])
+
+
+def test_a_pause_that_is_over_by_itself_is_looked_at_then(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
+    mine, release = resting(service, platform, lab)
+    strike = struck(service, mine[0].id, "pause", lab.id, service.clock.now() + timedelta(days=3))
+    assert until(lambda: holds(lab, release) == [("contested", True)])
+    service.clock.offset += timedelta(days=4)
+    service.runtime.jobs.run("label", strike)
+    assert holds(lab, release) == [("contested", False)]
+
+
+def test_others_make_it_contested_where_they_are_many_and_public(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one person could found a group, call a strike, and have a lab's every release labelled."""
+    on_one_backend(service)
+    _, release = resting(service, platform, lab)
+    (founder, _), (member, _) = people(service, platform, 2)
+    alone = founded(founder)
+    joined(alone, member)
+    strike = struck(service, alone.id, "pause", lab.id)
+    service.runtime.jobs.run("label", strike)
+    assert lab.sdk.labels(release) == []
+    monkeypatch.setattr(queries, "FEWEST", 2)  # as if two were ten
+    service.runtime.jobs.run("label", strike)
+    assert holds(lab, release) == [("contested", True)]
