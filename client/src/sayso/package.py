@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sayso import beside, disk, dissent, local
+from sayso import beside, conditions, disk, dissent, local
 from sayso.report import counted
 
 NAMES = ("manifest.json", "README.md", "NOTICE", "croissant.json")
@@ -55,7 +55,6 @@ _CONTEXT = {
     "repeated": "cr:repeated", "replace": "cr:replace", "samplingRate": "cr:samplingRate", "sc": "https://schema.org/",
     "separator": "cr:separator", "source": "cr:source", "subField": "cr:subField", "transform": "cr:transform",
 }  # fmt: skip
-_ODRL = {"odrl": "http://www.w3.org/ns/odrl/2/", "sayso": "https://sayso.example/ns/profile/v1#"}
 
 
 @dataclass(frozen=True)
@@ -204,18 +203,13 @@ def croissant(
         for digest, text in words.items() if text is not None
     ]  # fmt: skip
     found: dict[str, Any] = {
-        "@context": _CONTEXT | _ODRL, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.1", "name": release,
+        "@context": _CONTEXT | conditions.CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.1", "name": release,
         "description": f"{sum(tally.kinds.values())} contributions to the evaluation of language models, each released on its author's terms.",
         "url": f"{service}/v1/releases/{release}", "license": f"{service}/v1/agreements/{manifest['agreement']}",
         "datePublished": manifest["cut_at"], "version": "1.0.0" if not removed else f"1.0.{removed}",
         "citeAs": f"{release}, cut at {manifest['cut_at']} by {service}", "creator": {"@type": "sc:Organization", "name": service, "url": service},
         "isLiveDataset": False, "inLanguage": sorted(tally.languages),
-        "usageInfo": {
-            "@type": "odrl:Offer", "@id": f"{service}/v1/offers/{offer['id']}", "odrl:uid": offer["id"],
-            "sayso:policy": [f"{service}/v1/policies/{digest}" for digest in manifest["policies"]],
-            "sayso:action": sorted(offer["use"]["actions"]), "sayso:purpose": sorted(offer["use"]["purposes"]),
-            "sayso:dissent": manifest["dissent"],
-        },
+        "usageInfo": conditions.offer(manifest, offer),
         "distribution": listed,
     }  # fmt: skip
     if files:
