@@ -6,7 +6,7 @@ that is linked here has prohibitions and conditions of its own.
 
 from typing import Any
 
-from sayso.report import plain
+from sayso.report import one_line
 
 PROFILE = "https://sayso.example/ns/profile/v1"
 CONTEXT = {"odrl": "http://www.w3.org/ns/odrl/2/", "sayso": f"{PROFILE}#", "dpv": "https://w3id.org/dpv#"}
@@ -36,7 +36,7 @@ def offer(manifest: dict[str, Any], terms: dict[str, Any]) -> dict[str, Any]:
     found = {
         "@type": "odrl:Offer", "@id": f"{service}/v1/offers/{terms['id']}", "odrl:uid": terms["id"], "odrl:profile": {"@id": PROFILE},
         "odrl:assigner": {"@type": "odrl:Party", "@id": service},
-        "odrl:assignee": {"@type": "odrl:Party", "sayso:lab": lab.get("id"), "name": plain(str(lab.get("legal_name")))},
+        "odrl:assignee": {"@type": "odrl:Party", "sayso:lab": lab.get("id"), "name": one_line(lab.get("legal_name"))},
         "odrl:permission": [
             {
                 "@type": "odrl:Permission", "odrl:target": {"@id": f"{service}/v1/releases/{manifest['release']}"},
