@@ -131,7 +131,7 @@ def test_a_report_must_be_the_labs_own_and_true_to_what_it_comes_with(held: Held
 def test_of_a_record_that_is_not_in_a_release_a_report_learns_nothing(held: Held) -> None:
     """Of one that somebody took back, one that another's erasure took, and one that never was the lab reads the same bytes."""
     held.people[0].withdraw()
-    held.people[1].erase("all")
+    held.people[1].erase(contribution=held.given[1].id)
     left = held.lab.sdk.cut(held.agreement, poll=0)
     path = f"/v1/agreements/{held.agreement.id}/reports"
     answers = set()
