@@ -4,7 +4,8 @@ A quote tells how many records a use would get and how many each relaxation of i
 run: kept in the private audit, in no log, and limited by lab and day, so that counts cannot be played against each other.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
@@ -31,6 +32,12 @@ _FEWEST = 10
 DRY_RUNS = 50
 """Quotes that a lab may ask for in a day (UTC)."""
 _SHORTER = (365, 90, 30)
+_PLACES = (("territory", "processingPlace"), ("storage", "storagePlace"))
+_WIDEST = tuple(purpose for purpose, wider in words.PURPOSES.items() if not wider)
+_MOST_NAMED = 8
+"""Values of one member that a quote tries: each is a count of its own."""
+_SOME_APPROVAL = "0" * 64
+"""Any digest: what is counted is what the lab would get if it had an approval."""
 
 
 class Group(NamedTuple):
@@ -147,7 +154,7 @@ def quote(session: Session, runtime: Runtime, lab: Lab, asked: dict[str, Any], c
     facts = verdicts.facts_of(lab)
     records = _count(matching, stored, use, facts, now.date())
     relaxed = []
-    for member, value, other in relaxations(use, stored.values()):
+    for member, value, other in relaxations(use, stored.values(), facts.seat):
         more = _count(matching, stored, other, facts, now.date()) - records
         if more >= _FEWEST:
             relaxed.append((member, value, more))
@@ -211,14 +218,17 @@ def _count(groups: list[Group], stored: dict[int, StoredPolicy], use: Use, facts
     return count
 
 
-def relaxations(use: Use, policies: Iterable[StoredPolicy]) -> Iterator[tuple[str, str, Use]]:
-    """(member, what it would be, the use then): one thing less asked, or one more promised."""
+def relaxations(use: Use, policies: Collection[StoredPolicy], seat: str | None = None) -> Iterator[tuple[str, str, Use]]:
+    """(member, what it would be, the use then): one thing less asked, one more promised, or one stated as the policies have it, since what
+    is not stated satisfies none of them. `seat` is the lab's."""
     for action in sorted(use.actions):
         if len(use.actions) > 1:
             yield "actions", f"without {action}", use.model_copy(update={"actions": use.actions - {action}})
     for purpose in sorted(use.purposes):
         if len(use.purposes) > 1:
             yield "purposes", f"without {purpose}", use.model_copy(update={"purposes": use.purposes - {purpose}})
+    for purpose in () if use.purposes else _named("purpose", policies, _WIDEST):
+        yield "purposes", f"with {purpose}", use.model_copy(update={"purposes": frozenset({purpose})})
     owed = {duty["kind"] for policy in policies for duty in policy.compiled.duties}
     missing = sorted(owed - use.accepts)
     for some in [*([kind] for kind in missing), *([missing] if len(missing) > 1 else [])]:
@@ -229,3 +239,21 @@ def relaxations(use: Use, policies: Iterable[StoredPolicy]) -> Iterator[tuple[st
     for days in _SHORTER:
         if use.retention_days is None or use.retention_days > days:
             yield "retention_days", str(days), use.model_copy(update={"retention_days": days})
+    for member, operand in _PLACES:
+        for place in _named(operand, policies, (seat,) if seat else ()):
+            if place != getattr(use, member):
+                yield member, place, use.model_copy(update={member: place})
+    if use.ethics_review is None and any(rule.source.region.reviewed for policy in policies for rule in policy.compiled.rules):
+        yield "ethics_review", "stated", use.model_copy(update={"ethics_review": _SOME_APPROVAL})
+
+
+def _named(operand: str, policies: Iterable[StoredPolicy], elsewhere: Iterable[str]) -> list[str]:
+    """The values that the most policies name in what they permit, sorted; where one forbids some values, those of `elsewhere` that it does not."""
+    found: Counter[str] = Counter()
+    for rule in (rule for policy in policies for rule in policy.compiled.rules):
+        values = rule.source.region.allowed.get(operand)
+        if values is not None and rule.forbids:
+            found.update(value for value in elsewhere if not words.NARROWER[operand][value] & values)
+        elif values is not None:
+            found.update(words.widest(operand, values))
+    return sorted(sorted(found, key=lambda value: (-found[value], value))[:_MOST_NAMED])

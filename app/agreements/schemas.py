@@ -115,7 +115,8 @@ class QuoteIn(In):
 
 
 class RelaxationOut(Out):
-    """One member of the use, what it would be, and how many records that would add (rounded down to ten)."""
+    """One member of the use, what it would be, and how many records that would add (rounded down to ten). Of purposes and places that are
+    not stated it tries those that the most policies name; `ethics_review: stated` counts what an ethics board's approval would open."""
 
     member: str
     value: str

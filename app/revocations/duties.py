@@ -28,6 +28,12 @@ class Task(NamedTuple):
     state: str
     obligation: dict[str, str]
 
+    @property
+    def public(self) -> bool:
+        """Whether all can see that it is late: a recall's day and a report's go into the ledger (deadlines.py). Of a late payment, or a
+        deletion after release, nobody is told."""
+        return self.task in ("acknowledge", "reportBack") or (self.task == "delete" and self.obligation.get("event") != "release")
+
 
 def of_agreement(session: Session, agreement: Agreement, *, now: datetime) -> list[Task]:
     """The tasks in the order of their days, those without a day last. States: standing, open, overdue, done."""

@@ -32,6 +32,7 @@ from app.parties.links import Links
 from app.parties.models import Lab
 from app.releases import service as releases
 from app.releases.models import Recall, Release, Shard
+from app.releases.queries import stopped
 from app.revocations import duties
 from app.web import telling
 from app.web.consoles import Console
@@ -89,15 +90,17 @@ def home(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Resp
     ).all()
     signed = session.exec(select(Agreement).where(Agreement.lab_id == lab.id).order_by(sa.desc(Agreement.log_index)).limit(MOST)).all()  # type: ignore[arg-type]
     told = [_agreement(session, one, now) for one in signed]
-    return page("lab.html", lab=lab, offers=[{"row": o, "terms": _told(json.loads(o.body))} for o in offers], agreements=told)
+    waiting = [{"row": o, "terms": _told(json.loads(o.body))} for o in offers]
+    return page("lab.html", lab=lab, offers=waiting, agreements=told, stopped=WHY["stopped"] if stopped(session, lab, now) else None)
 
 
 def _agreement(session: Session, row: Agreement, now: datetime) -> dict[str, Any]:
-    """An agreement in the list: its use, and how much of what is owed is open or late."""
+    """An agreement in the list: its use, how much of what is owed is open or late, and whether all can see that."""
     owed = [task for task in duties.of_agreement(session, row, now=now) if task.state in ("open", "overdue")]
+    late = [task for task in owed if task.state == "overdue"]
     _, terms = agreements.terms_of(session, row)
     return {
-        "row": row, "use": _told(terms)["use"], "open": len(owed), "late": sum(task.state == "overdue" for task in owed),
+        "row": row, "use": _told(terms)["use"], "open": len(owed), "late": len(late), "seen": any(task.public for task in late),
         "next": owed[0].due if owed else None,
     }  # fmt: skip
 

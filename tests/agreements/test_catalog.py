@@ -1,6 +1,7 @@
 """The catalogue and its quotes: the day's numbers, rounded, silent below ten people, and limited."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,10 +10,14 @@ from sayso.errors import Busy
 from sayso.http import Transport
 from sayso.lab import Lab
 
-from app.agreements.catalog import DRY_RUNS
+from app.agreements.catalog import DRY_RUNS, relaxations
 from app.agreements.models import DryRun
+from app.core import vocabulary as words
+from app.core.evaluation import compile_policy
 from app.kit.db import read
+from tests.core.policy_cases import ask, ban, limit, policy, rule
 from tests.kit.refusals import at_once, get, refused
+from tests.releases.test_sets import terms
 from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, consent
 
 _DAY = [10]
@@ -97,6 +102,38 @@ def test_a_quote_says_what_each_relaxation_would_add(service: Service, platform:
     token = token_of(lab)
     refused(service.post("/v1/quotes", {"use": {"actions": ["conquer"]}}, token), 422, "policy_unknown_term")
     refused(service.post("/v1/quotes", {"use": {}}, token), 422, "use_invalid")
+
+
+def test_a_quote_tries_what_policies_ask_to_have_stated(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """A country, an approval or a purpose that is not stated satisfies nothing, so stating it is a relaxation."""
+    asked = (("processingPlace", "isAnyOf", ["NL", "KE"]), ("storagePlace", "isAnyOf", "SE"), ("ethicsReview", "eq", "approved"))
+    for constraint in (*asked, ("purpose", "isAnyOf", "dpv:PublicBenefit")):
+        platform.give(10, consent=terms(service, platform, rule("evaluate", ["text"], limit(*constraint))))
+    another_day(service)
+    bare = {"actions": ["evaluate"]}
+    quote = lab.sdk.quote(bare, {"platforms": [platform.id]})
+    assert quote.records == "fewer than 10"
+    assert adds(quote) == {
+        "territory: NL": 10, "territory: KE": 10, "storage: SE": 10, "ethics_review: stated": 10, "purposes: with dpv:PublicBenefit": 10,
+    }  # fmt: skip
+    stated = lab.sdk.quote({**bare, "territory": "NL", "purposes": ["dpv:PublicBenefit"]}, {"platforms": [platform.id]})
+    assert stated.records == "20" and adds(stated) == {"storage: SE": 10, "ethics_review: stated": 10}
+
+
+def test_what_a_quote_tries_is_bounded_and_knows_what_is_forbidden() -> None:
+    def stored(*permission: Any, prohibition: Any = ()) -> Any:
+        return SimpleNamespace(compiled=compile_policy(policy(*permission, prohibition=prohibition)))
+
+    wide = stored(rule("evaluate", ["text"], limit("processingPlace", "isAnyOf", sorted(words.COUNTRIES))))
+    one = stored(rule("evaluate", ["text"], limit("processingPlace", "isAnyOf", "ZW")))
+    tried = [value for member, value, _ in relaxations(ask("evaluate"), [wide, one], "NL") if member == "territory"]
+    assert len(tried) == 8 and tried == sorted(tried) and "ZW" in tried, "what more policies name comes first"
+    shut = [ban("evaluate", limit("storagePlace", "isAnyOf", "US")), ban("evaluate", limit("purpose", "isAnyOf", "dpv:CommercialResearch"))]
+    forbidding = [stored(rule("evaluate"), prohibition=shut)]
+    told = {(member, value) for member, value, _ in relaxations(ask("evaluate", purposes=()), forbidding, "NL")}
+    assert ("storage", "NL") in told and ("purposes", "with dpv:PublicBenefit") in told
+    assert not {("purposes", f"with dpv:{name}") for name in ("CommercialPurpose", "ResearchAndDevelopment")} & told, "they may be the forbidden one"
+    assert "storage" not in {member for member, _, _ in relaxations(ask("evaluate"), forbidding, "US")}
 
 
 def test_fifty_quotes_a_day_and_not_one_more_also_at_once(service: Service, platform: PlatformParty, lab: LabParty) -> None:

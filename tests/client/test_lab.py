@@ -1,6 +1,7 @@
 """The lab's SDK: proving itself, reading and signing terms, cutting, downloading, recalls."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 from urllib.parse import parse_qs
@@ -82,6 +83,28 @@ def test_terms_are_read_before_the_key_is_used(service, lab):
     assert lab.sign(offer).id == "agr_1"
     acceptance = json.loads(service.seen[-1].content)["acceptance"]
     assert jws.check(acceptance, Key(3).jwk, "sayso-acceptance+jws")[1] == raw
+
+
+def test_who_confirms_is_shown_what_the_bytes_say_before_the_key_signs(service, lab, monkeypatch):
+    raw = offered(service, Forge())
+    words = "We were not asked.\x1b[2J"
+    sha256 = json.loads(raw)["dissent"][0]
+    service.routes["GET", "/v1/offers/off_1/dissent"] = json_(200, [{"sha256": sha256, "text": None}])
+    service.routes["POST", "/v1/offers/off_1/agreement"] = json_(201, {"id": "agr_1", "state": "in_force", "offer": "off_1"})
+    offer, signed, shown = lab.offer("off_1"), [], []
+    real = jws.PrivateKey.sign
+    monkeypatch.setattr(jws.PrivateKey, "sign", lambda self, typ, *more, **beside: signed.append(typ) or real(self, typ, *more, **beside))
+    for answer in (False, None, "yes", 1):
+        with pytest.raises(errors.NotAgreed, match="nothing was signed"):
+            lab.sign(offer, confirm=lambda text, answer=answer: shown.append((text, signed.count("sayso-acceptance+jws"))) or answer)
+    assert not service.calls("/v1/offers/off_1/agreement") and {count for _, count in shown} == {0}
+    [text] = {text for text, _ in shown}
+    assert text.splitlines() == offer.told({sha256: None}) and "You may benchmark." in text and "What you owe" in text
+    # What is shown is what the bytes say, whatever became of the object beside them.
+    monkeypatch.setattr(lab, "dissent", lambda offer_id: {sha256: words})
+    bent = dataclasses.replace(offer, terms={**offer.terms, "use": {"actions": ["nothing"]}})
+    assert lab.sign(bent, confirm=lambda text: shown.append(text) or True).id == "agr_1"
+    assert "nothing" not in shown[-1] and "We were not asked.?[2J" in shown[-1]
 
 
 def test_offers_that_are_not_what_was_asked_for(service, lab):

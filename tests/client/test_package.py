@@ -16,7 +16,8 @@ NASTY = 'Ada\n---\n|<b>"\x1b[2J `x`'
 @pytest.fixture
 def credited(service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path) -> Desk:
     """Four people, two of whom want to be named."""
-    desk = Desk(service, platform, lab, tmp_path, records=4, use=OPEN_TRAINING, consent=consent("open-model-training-with-credit"), language="pt-BR")
+    use = {**OPEN_TRAINING, "retention_days": 90, "territory": "NL", "storage": "SE"}
+    desk = Desk(service, platform, lab, tmp_path, records=4, use=use, consent=consent("open-model-training-with-credit"), language="pt-BR")
     for at, name in enumerate(("Ben", NASTY)):
         desk.holder(at).scope(desk.given[at].id, template="open-model-training-with-credit", credit=name)
     return desk
@@ -39,7 +40,8 @@ def test_a_release_is_described_by_files_that_others_read(credited: Desk) -> Non
     dataset = validated(folder)
     assert dataset.metadata.name == manifest["release"]
     told = json.loads((folder / "croissant.json").read_bytes())
-    assert told["usageInfo"]["@type"] == "odrl:Offer"
+    terms = credited.lab.sdk.offer(str(credited.lab.sdk.agreement(credited.agreement).offer)).terms
+    _same_terms(told["usageInfo"], terms)
     [file] = [one for one in told["distribution"] if one["@type"] == "cr:FileObject"]
     assert file["sha256"] == manifest["shards"][0]["sha256"]
     fields = {field["name"] for field in told["recordSet"][0]["field"]}
@@ -49,6 +51,36 @@ def test_a_release_is_described_by_files_that_others_read(credited: Desk) -> Non
     assert (head["license"], head["language"], head["size_categories"]) == ("other", ["pt"], ["n<1K"])
     assert head["configs"][0]["data_files"][0]["path"] == [file["name"]]
     assert all(line in card.replace("\\", "") for line in ("| preference | 4 |", "## Terms", "## Owed"))
+
+
+def _same_terms(conditions: dict[str, Any], terms: dict[str, Any]) -> None:
+    """What croissant.json has as conditions of use is what was signed, read back by the words of the profile."""
+    assert (conditions["@type"], conditions["odrl:uid"]) == ("odrl:Offer", terms["id"])
+    assert conditions["odrl:assigner"]["@id"] == terms["service"] and conditions["odrl:assignee"]["sayso:lab"] == terms["lab"]["id"]
+    use = terms["use"]
+    assert [one["odrl:action"]["@id"] for one in conditions["odrl:permission"]] == [f"sayso:{action}" for action in use["actions"]]
+    for one in conditions["odrl:permission"]:
+        assert one["odrl:target"]["@id"].startswith(f"{terms['service']}/v1/releases/rel_")
+        assert limits(one) == {
+            "odrl:purpose isAnyOf": [{"@id": purpose} for purpose in use["purposes"]], "sayso:modelOpenness eq": use["model_openness"],
+            "sayso:processingPlace eq": "NL", "sayso:storagePlace eq": "SE", "odrl:elapsedTime lteq": "P90D",
+        }  # fmt: skip
+    owed = {one["odrl:action"]["@id"]: limits(one) for one in conditions["odrl:obligation"]}
+    signed = {duty["kind"]: duty for duty in terms["obligations"]}
+    assert owed == {
+        "odrl:attribute": {"sayso:attributionMode eq": signed["attribute"]["mode"]},
+        "odrl:delete": {"odrl:event eq": "withdrawal", "odrl:elapsedTime lteq": signed["delete"]["within"]},
+    }  # fmt: skip
+    assert len(owed) == len(terms["obligations"]) and conditions["sayso:accepts"] == use["accepts"]
+    assert conditions["sayso:mode"] == terms["mode"] == "snapshot" and conditions["sayso:dissent"] == terms["dissent"]
+    assert conditions["sayso:selection"] == [f"platforms {terms['selection']['platforms'][0]}"]
+    assert [one["@id"].rpartition("/")[2] for one in conditions["sayso:policy"]] == [one["digest"] for one in terms["policies"]]
+
+
+def limits(rule: dict[str, Any]) -> dict[str, Any]:
+    """A rule's constraints: "operand operator" -> value."""
+    names = ((c["odrl:leftOperand"]["@id"], c["odrl:operator"]["@id"].removeprefix("odrl:"), c) for c in rule["odrl:constraint"])
+    return {f"{left} {operator}": c["odrl:rightOperand"] for left, operator, c in names}
 
 
 def test_who_takes_a_record_back_is_named_no_more(credited: Desk) -> None:
@@ -80,12 +112,16 @@ def test_any_number_of_shards_is_valid_croissant(shards: int, tmp_path: Path) ->
         "dissent": [],
     }  # fmt: skip
     offer = {
-        "id": "off_x", "service": "https://sayso.example", "lab": {"legal_name": NASTY}, "use": {"actions": ["benchmark"], "purposes": []},
+        "id": "off_x", "service": "https://sayso.example", "lab": {"legal_name": NASTY},
+        "use": {"actions": ["benchmark"], "purposes": [], "moon": "full"}, "until": "2027-01-01",
         "policies": [{"digest": "a" * 64, "deed": [NASTY]}],
     }  # fmt: skip
     files = [package.File(f"{n:064x}.jsonl.zst", f"{n:064x}", n, "jsonl+zstd") for n in range(shards)]
     package.write(tmp_path, json.dumps(manifest).encode(), offer, files, iter(()), 0)
     validated(tmp_path)
+    told = json.loads((tmp_path / "croissant.json").read_text())["usageInfo"]
+    assert limits(told["odrl:permission"][0]) == {"sayso:moon eq": "full"}, "what it has no word for is told all the same"
+    assert told["sayso:until"] == "2027-01-01" and "\x1b" not in told["odrl:assignee"]["name"]
     card = (tmp_path / "README.md").read_text()
     assert card.count("\n---\n") == 1 and "\x1b" not in card and "<b>" not in card.replace("\\<", "")
 

@@ -99,6 +99,16 @@ def test_battles_carry_what_speaks_against_them_and_the_split_by_group() -> None
     assert other["other"] is True and other["outcomes"]["b"] == 1 and about["outcomes"] == {"a": 1, "b": 1, "both-bad": 1}
 
 
+def test_every_view_of_preferences_counts_what_is_contested_and_no_other_says_a_number() -> None:
+    rows = (
+        row(1, "message", text="q"), row(2, parent=1, judgment={"winner": "a"}, context=BATTLE), row(3, parent=1, judgment={"winner": "tie"}),
+        row(4, judgment={"winner": "b"}), row(5, "refusal", parent=1, text="no"), stone(6, "critique", 4),
+    )  # fmt: skip
+    contested = {name: shown(name, *rows)[1].get("contested") for name in views.NAMES}
+    assert {name for name, count in contested.items() if count == 2} == {"preference-pairs", "battles", "sft", "kto", "fastchat"}
+    assert set(contested.values()) == {2, None}, "what is not counted is not said to be none"
+
+
 def test_messages_are_threads_to_each_last_message_and_dialogues() -> None:
     rows, _ = shown(
         "messages", row(1, "message", text="q", context={"role": "prompter"}),
@@ -313,6 +323,12 @@ def test_a_recall_reaches_the_files_of_views(desk: Desk, tmp_path: Path, capsys:
     assert list(loaded["record_id"]) == [made["record_id"] for made in lines] and loaded[0]["rejected"][0]["content"] == "y"
     assert [one["label"] for one in sayso.load(desk.folder, view="kto")] == [True, False] * 4
     assert sayso.load(desk.folder, view="sft")[0]["messages"] == said("q", "x")
+    # A loaded view of preferences carries the counts that stand beside its file, streamed or not; one that counts nothing says nothing.
+    counted = json.loads((tmp_path / "battles.jsonl.zst.about.json").read_text())
+    for streaming in (False, True):
+        told = json.loads(sayso.load(desk.folder, view="battles", streaming=streaming).info.description.splitlines()[-1])
+        assert told["outcomes"] == {"a": 4} and told.items() <= counted.items() and {"against", "contested", "groups"} <= set(told)
+        assert not sayso.load(desk.folder, view="trees", streaming=streaming).info.description
     # What was written is remembered; another's file is not touched; names of shards are not taken.
     (tmp_path / "mine.jsonl").write_text("mine")
     for name in ("mine.jsonl", "ab" * 32 + ".jsonl", "pairs.csv"):

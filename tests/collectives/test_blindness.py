@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from tests.collectives.members import change_policy, founded, joined, mandated, people
 from tests.collectives.test_strikes import struck
 from tests.faults.cuts import receipt_for_all
+from tests.kit.refusals import get
 from tests.support import EVALUATION, LabParty, PlatformParty, Service
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
@@ -78,6 +79,19 @@ def test_a_denial_is_the_same_bytes_whatever_its_cause(service: Service, lab: La
     [free] = other.give(1, contributor="somebody")
     seen = asked_by_platform(service, service.token(other), free.id)
     assert shown["strike"].replace(found["strike"][1].encode(), b"x") == seen.replace(free.id.encode(), b"x")
+
+
+def test_of_a_single_record_a_lab_and_its_platform_are_told_nothing(service: Service, lab: LabParty) -> None:
+    """No route answers them for one record, so that absence from a release's tree is all there is; that proof is the giver's to show."""
+    found = denied(service, lab)
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    [free] = service.platform().give(1)
+    asked = [*(given for _, given in found.values()), free.id, "con_" + "0" * 26]
+    tokens = [lab.sdk._auth.header().removeprefix("Bearer "), *(service.token(platform) for platform, _ in found.values())]
+    for path in ("/releases", "/models", "/receipt", "/objections"):
+        answers = {get(service, f"/v1/contributions/{one}{path}", token).content for one in asked for token in tokens}
+        assert len(answers) == 1 and json.loads(answers.pop())["code"] == "token_invalid", path
+    assert {get(service, f"/v1/contributions/{one}", tokens[0]).status_code for one in asked} == {401}
 
 
 def test_collectives_are_asked_whatever_else_says_no(service: Service, lab: LabParty) -> None:

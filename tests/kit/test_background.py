@@ -10,6 +10,7 @@ from sqlmodel import select
 
 from app.consents.models import ConsentIntent, Policy
 from app.contributions.models import Contribution
+from app.crypto.tokens import LEEWAY
 from app.kit import housekeeping
 from app.kit.db import read, write
 from app.kit.housekeeping import Housekeeper
@@ -18,7 +19,9 @@ from app.kit.jobs import Jobs
 from app.kit.locks import exclusive
 from app.parties.models import AssertionUse, PortalSession
 from app.releases.models import Release
-from tests.support import PlatformParty, Service, until
+from tests.kit.refusals import accepted, ask_token, assertion, refused
+from tests.parties.test_dpop import Bound
+from tests.support import LabParty, PlatformParty, Service, until
 
 
 def test_a_job_that_fails_once_is_tried_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +70,18 @@ def test_housekeeping_forgets_used_keys_after_a_week_and_keeps_fresh_ones(servic
     with read(service.runtime.engine) as session:
         assert session.exec(select(IdempotencyKey.key).where(IdempotencyKey.client == "c")).all() == ["new"]
         assert session.exec(select(AssertionUse).where(AssertionUse.client_id == "c")).all() == []
+
+
+def test_housekeeping_keeps_used_proofs_for_as_long_as_they_would_be_taken(service: Service, lab: LabParty) -> None:
+    """At the last moment that a clock which goes behind may still send it, a second use is refused, and not as too old."""
+    bound = Bound(service, lab)
+    once, proof = assertion(service, lab), bound.proof("GET", "/v1/catalog", bound.token)  # each good for a minute, and the leeway
+    accepted(ask_token(service, once))
+    accepted(bound.get(proof))
+    service.clock.offset = timedelta(seconds=60 + LEEWAY - 3)
+    service.runtime.parts["housekeeper"].tidy()
+    refused(ask_token(service, once), 401, "assertion_replayed")
+    assert "it was used before" in refused(bound.get(proof), 401, "invalid_dpop_proof")["detail"]
 
 
 def test_housekeeping_drops_links_and_intents_that_are_of_no_use_any_more(service: Service, platform: PlatformParty) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpcore
@@ -51,15 +52,23 @@ WHOLE = [
 
 
 def test_more_than_a_hundred_and_twenty_forms_are_refused_and_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with nobody_asked(monkeypatch) as forms:
+        for form in forms:
+            with pytest.raises(AddressRefused):
+                Egress().ask(form)
+
+
+@contextmanager
+def nobody_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The forms, with the port of a listener in some; afterwards no name was resolved for an outgoing request and the listener met nobody."""
     asked: list[Any] = []
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: asked.append(args) or [])
+    resolver = SimpleNamespace(getaddrinfo=lambda *args, **kwargs: asked.append(args) or [], SOCK_STREAM=socket.SOCK_STREAM)
+    monkeypatch.setattr(egress, "socket", resolver)
     with listening() as (port, met):
         forms = [*WHOLE, *(f"https://{host}/" for host in [*NAMES, *NUMBERS])]
         forms += [f"https://{host}:{port}/" for host in ("127.0.0.1", "localhost", "[::1]", "0", "example.org")] + [f"http://127.0.0.1:{port}/"]
         assert len(set(forms)) == len(forms) > 120
-        for form in forms:
-            with pytest.raises(AddressRefused):
-                Egress().ask(form)
+        yield forms
         time.sleep(0.1)
         assert (asked, met) == ([], [])
 

@@ -88,6 +88,7 @@ BENT: dict[str, Callable[[Bound], dict[str, Any]]] = {
     "for an address that is none": lambda b: {"htu": "http://[::1"}, "for a number as address": lambda b: {"htu": 7},
     "stale": lambda b: {"iat": b.now() - 120}, "from the future": lambda b: {"iat": b.now() + 60},
     "without a time": lambda b: {"iat": ...}, "of a time that is text": lambda b: {"iat": "now"}, "of a time that is true": lambda b: {"iat": True},
+    "of a time that no float holds": lambda b: {"iat": 10**309}, "of one as far back": lambda b: {"iat": -(10**309)},
     "without jti": lambda b: {"jti": ...}, "with a short jti": lambda b: {"jti": "1"},
     "with half a character as jti": lambda b: {"jti": "\ud800" * 8},
 }  # fmt: skip

@@ -16,6 +16,7 @@ from app.parties import jwks
 from app.parties import service as parties
 from app.parties.models import Lab, LabKey
 from tests.kit.refusals import accepted, ask_token, assertion, claims_for, get, refused
+from tests.kit.test_egress import nobody_asked
 from tests.log.grow import answering
 from tests.support import LabParty, Service, on_one_backend, shell
 
@@ -148,11 +149,21 @@ def test_a_key_of_another_labs_is_not_taken_and_stops_nobody_else(service: Servi
     assert mine.thumbprint not in in_use(service, lab) and other.key.thumbprint in in_use(service, other)
 
 
-def test_no_address_inside_is_read(service: Service, place: Place) -> None:
-    for uri in ("http://127.0.0.1/jwks", "https://localhost/jwks", "https://169.254.169.254/latest", place.uri.replace("127.0.0.1", "localhost")):
-        with pytest.raises(Invalid, match="jwks_uri_refused"):
-            jwks.fetch(service.runtime.egress, uri)
-    assert place.asked == 0
+def test_no_address_inside_is_read(service: Service, lab: LabParty, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when the operator gives it, nor when one that stands there is read again."""
+    on_one_backend(service)
+    with pytest.raises(Invalid, match="jwks_uri_refused"):
+        jwks.fetch(service.runtime.egress, place.uri.replace("127.0.0.1", "localhost"))
+    own = in_use(service, lab)
+    with nobody_asked(monkeypatch) as forms:
+        for form in forms:
+            with pytest.raises(Invalid, match="jwks_uri_refused"):
+                jwks.fetch(service.runtime.egress, form)
+            with write(service.runtime.engine) as session:
+                row = session.get_one(Lab, lab.id)
+                row.jwks_uri, row.jwks_asked_at = form, None
+            jwks.look(service.runtime, service.clock.now(), lambda one: one.id == lab.id)
+    assert place.asked == 0 and in_use(service, lab) == own
 
 
 def test_the_commands(tmp_path: Path) -> None:

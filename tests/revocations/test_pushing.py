@@ -14,8 +14,9 @@ from app.revocations import events
 from app.revocations.models import PushAddress, SecurityEvent
 from app.revocations.pushing import PAUSES
 from tests.kit.refusals import accepted, at_once, call, lab_token, refused
+from tests.kit.test_egress import nobody_asked
 from tests.revocations.endpoints import Endpoint
-from tests.support import LabParty, PlatformParty, Service, until
+from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
 
 
 class Receiver(Endpoint):
@@ -134,6 +135,18 @@ def test_addresses_and_who_may_set_them(service: Service, lab: LabParty, receive
     tell(service, lab, "report.due")
     service.runtime.parts["pusher"].look()
     assert receiver.got == [] and len(waiting(service, lab)) == 1
+
+
+def test_no_address_inside_is_taken_or_asked(service: Service, lab: LabParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when the lab sets it, nor when one that stands there is sent to."""
+    on_one_backend(service)
+    token = lab_token(service, lab)
+    with nobody_asked(monkeypatch) as forms:
+        for form in forms:
+            answer = call(service, "PUT", "/v1/events/push", token, json.dumps({"url": form}).encode())
+            refused(answer, 422, "push_address_refused", *(["body_invalid"] if not 0 < len(form) <= 1_000 else []))
+            assert service.runtime.parts["pusher"]._one(lab.id, form, {}, "evt", "token") is not None, form
+    refused(call(service, "GET", "/v1/events/push", token), 404, "not_found")
 
 
 def test_two_first_addresses_at_once_are_one(service: Service, lab: LabParty, receiver: Receiver) -> None:

@@ -128,6 +128,20 @@ def test_a_report_must_be_the_labs_own_and_true_to_what_it_comes_with(held: Held
     assert held.told() == [[], [], []] and accepted(get(held.service, path, held.token))["items"] == []
 
 
+def test_of_a_record_that_is_not_in_a_release_a_report_learns_nothing(held: Held) -> None:
+    """Of one that somebody took back, one that another's erasure took, and one that never was the lab reads the same bytes."""
+    held.people[0].withdraw()
+    held.people[1].erase(contribution=held.given[1].id)
+    left = held.lab.sdk.cut(held.agreement, poll=0)
+    path = f"/v1/agreements/{held.agreement.id}/reports"
+    answers = set()
+    for record in (*held.records, hashlib.sha256(b"nobody's").hexdigest()):
+        body = _body(held, releases=[left.id], records_used=1, records_root=proofs.tree_root([bytes.fromhex(record)]).hex())
+        sent = {"signed": held.lab.key.sign("sayso-use-report+jws", body), "records": [record]}
+        answers.add(held.service.post(path, sent, held.token).content)
+    assert len(answers) == 1 and json.loads(answers.pop())["code"] == "report_invalid"
+
+
 def test_a_report_that_is_missing_is_public_at_once_and_stops_releases_after_thirty_days(held: Held) -> None:
     with read(held.service.runtime.engine) as session:
         row = session.get_one(Agreement, held.agreement.id)

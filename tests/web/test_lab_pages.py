@@ -25,7 +25,9 @@ from app.releases.models import REASONS, Release
 from app.web.lab_pages import WHY
 from tests.faults.cuts import queued
 from tests.kit.refusals import accepted, lab_token, refused
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
+from tests.revocations.test_compensation import ALL, handed_over, paying
+from tests.revocations.test_duties import REPORTING
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, consent, until
 
 
 @pytest.fixture
@@ -73,14 +75,32 @@ def test_from_the_offer_to_the_recall(service: Service, platform: PlatformParty,
     recall = until(lambda: lab.sdk.recalls(agreement).items)[0]
     page = window.get(page.url.path)
     assert recall.id in page.text and "say that you read it" in page.text
-    assert "late. All can see this" in at_a_later_time(service, lab, timedelta(days=40)).get("/lab").text
+    home = at_a_later_time(service, lab, timedelta(days=40)).get("/lab").text
+    assert "late. All can see this" in home and home.count(WHY["stopped"][0]) == 1
     service.clock.offset = timedelta()
     lab.sdk.attest(recall.id)
-    assert "late. All can see this" not in window.get("/lab").text
+    home = window.get("/lab").text
+    assert " late." not in home and WHY["stopped"][0] not in home
     shown = window.get(page.url.path)
     assert "Nothing is owed now." in window.get("/lab").text
     assert "attested" in shown.text and "say that you read it" not in shown.text
     assert "say that you read it" in window.get(page.url.path + "?all=1").text
+
+
+def test_what_is_late_is_said_to_be_seen_or_to_stop_only_where_it_is(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """A late payment is told to nobody; a late report to all from its day, and a month later nothing new goes to the lab."""
+    platform.give(1, consent=consent("any-training-with-credit-and-report-back"))
+    reporting = lab.agree(platform, REPORTING)
+    lab.sdk.deliver(lab.sdk.cut(reporting, poll=0.05))
+    [every] = [int(task.obligation["every"][1:-1]) for task in lab.sdk.duties(reporting) if task.task == "reportBack"]
+    other = service.platform()
+    other.give(1, consent=paying(service, other))
+    handed_over(service, lab, lab.agree(other, ALL), 1)
+    told = []
+    for days in (29, 31, every + 1, every + 31):
+        home = at_a_later_time(service, lab, timedelta(days=days)).get("/lab").text
+        told.append((home.count("1 late."), home.count("All can see this."), home.count(WHY["stopped"][0])))
+    assert told == [(0, 0, 0), (1, 0, 0), (2, 1, 0), (2, 1, 1)]
 
 
 def words_of(page: httpx.Response) -> str:

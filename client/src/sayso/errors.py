@@ -23,6 +23,10 @@ class Damaged(SaysoError):
     """Bytes that arrived are not the ones that their digest names; nothing of them was kept."""
 
 
+class NotAgreed(SaysoError):
+    """Whoever was shown the terms did not say yes to them: nothing was signed."""
+
+
 class ReleaseFailed(SaysoError):
     """A release that was waited for ended in another state than published; the message names it."""
 

@@ -32,6 +32,7 @@ from sayso.models import (
     UseCheck,
     UseReport,
 )
+from sayso.report import visible
 
 _WHY = {
     "lab": ": you gave it up", "agreement": ": the agreement is not in force any more, so ask again for the use",
@@ -60,7 +61,7 @@ class Offer:
         """All that a signature covers, in sentences: use, selection, terms, what is owed by when, the dissent with its words where they
         are given (`Lab.dissent`). Raises SaysoError."""
         try:
-            return terms.told(self.terms, dissent)
+            return terms.told(proofs.parse(self.raw, "the offer"), dissent)
         except proofs.Failed as error:
             raise errors.TransportError(f"the offer could not be read: {error}") from error
 
@@ -142,10 +143,15 @@ class Lab(Account):
             raise errors.TransportError(f"the offer could not be read: {error}") from error
         return Offer(offer_id, answer.content, terms)
 
-    def sign(self, offer: Offer) -> Agreement:
-        """Sign the offer's exact bytes; the service countersigns. Raises SaysoError."""
+    def sign(self, offer: Offer, *, confirm: Callable[[str], bool] | None = None) -> Agreement:
+        """Sign the offer's exact bytes; the service countersigns. `confirm` is given first what those bytes say, as `sayso sign` prints
+        it, with the words of the dissent; unless it answers True nothing is signed. Raises SaysoError; NotAgreed where it does not."""
         if offer.terms.get("lab", {}).get("key") != self.key.thumbprint:
             raise errors.KeyFileError("the offer was made to another key than this one: sign with that, or ask anew with this")
+        if confirm is not None:
+            told = offer.told(self.dissent(offer.id) if offer.terms.get("dissent") else None)
+            if confirm("\n".join(map(visible, told))) is not True:  # what forgets to answer, or answers later, has not agreed
+                raise errors.NotAgreed("these terms were not agreed to: nothing was signed")
         acceptance = self.key.sign("sayso-acceptance+jws", offer.raw)
         return self._transport.post(
             Agreement, f"/v1/offers/{name_in_path(offer.id)}/agreement", self._auth, {"acceptance": acceptance}

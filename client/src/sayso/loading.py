@@ -7,12 +7,13 @@ cache of the rows would be a copy that no recall reaches.
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sayso import errors, labels
+from sayso import derived, errors, labels, views
 from sayso.folder import Folder, notes
 from sayso.jws import PrivateKey
 from sayso.lab import Lab
@@ -59,7 +60,9 @@ def load(
 
     Rows are in the order of record ids; parts are the JSON text that was recorded; tombstones are left out. With a `view` they are in
     its shape and order (`sayso.views`): only `trees` keeps tombstones there, and others leave out rows that say why in
-    `left_out`: `sayso view` writes all, with what they are counted by. What the release is labelled stands in `.info.description`.
+    `left_out`: `sayso view` writes all, with what they are counted by. What the release is labelled stands in `.info.description`,
+    and of preferences there is a last line of JSON with the counts that `sayso view` writes beside its file (`views.Tally`): of what
+    speaks against them, of contested items, of outcomes by group. With `streaming` these take a pass of their own.
     Raises SaysoError.
     """
     if view not in VIEWS:
@@ -71,13 +74,19 @@ def load(
         warnings.warn(f"{waiting} of these records were recalled: run `sayso sync {folder.path}` and load again", stacklevel=2)
     datasets = _library()
     features = datasets.Features({name: _feature(datasets, kind) for name, kind in VIEWS[view].items()})
-    more = {"path": str(folder.path), "view": view}
+    rows, tally = derived.rows(folder, view)
     if streaming:
-        found = datasets.IterableDataset.from_generator(_rows, features=features, gen_kwargs=more)
+        found = datasets.IterableDataset.from_generator(_rows, features=features, gen_kwargs={"path": str(folder.path), "view": view})
+        if view in views.OF_PREFERENCES:
+            deque(rows, maxlen=0)
     else:
-        found = datasets.Dataset.from_list(list(_rows(**more)), features=features)
-    if said := labels.codes(folder.path):
-        found.info.description = f"This release is labelled: {', '.join(said)}."
+        found = datasets.Dataset.from_list(list(_shaped(rows, view)), features=features)
+    said = labels.codes(folder.path)
+    lines = [f"This release is labelled: {', '.join(said)}."] if said else []
+    if view in views.OF_PREFERENCES:
+        lines.append(json.dumps(tally.to_json()))
+    if lines:
+        found.info.description = "\n".join(lines)
     return found
 
 
@@ -107,10 +116,13 @@ def nobody(path: Path) -> Lab:
 
 def _rows(path: str, view: str) -> Iterator[dict[str, Any]]:
     """The rows of a view of a directory, each with every column. By its path alone, so that workers can be handed it."""
-    from sayso import derived
+    yield from _shaped(derived.rows(Folder(nobody(Path(path)), path), view)[0], view)
 
+
+def _shaped(rows: Iterable[dict[str, Any]], view: str) -> Iterator[dict[str, Any]]:
+    """Rows of a view with its columns alone, without those that have no content."""
     names = VIEWS[view]
-    for row in derived.rows(Folder(nobody(Path(path)), path), view)[0]:
+    for row in rows:
         if view != "trees" and (row.get("tombstone") or row.get("left_out")):
             continue
         found = {name: row.get(name) for name in names}

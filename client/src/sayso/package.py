@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sayso import beside, disk, dissent, local
-from sayso.report import counted
+from sayso import beside, conditions, disk, dissent, local
+from sayso.report import counted, one_line
 
 NAMES = ("manifest.json", "README.md", "NOTICE", "croissant.json")
 COLUMNS = {
@@ -55,7 +55,6 @@ _CONTEXT = {
     "repeated": "cr:repeated", "replace": "cr:replace", "samplingRate": "cr:samplingRate", "sc": "https://schema.org/",
     "separator": "cr:separator", "source": "cr:source", "subField": "cr:subField", "transform": "cr:transform",
 }  # fmt: skip
-_ODRL = {"odrl": "http://www.w3.org/ns/odrl/2/", "sayso": "https://sayso.example/ns/profile/v1#"}
 
 
 @dataclass(frozen=True)
@@ -123,17 +122,17 @@ class Tally:
 
 def notice(manifest: dict[str, Any], offer: dict[str, Any], tally: Tally) -> str:
     """The credits that are owed with every use: who wants to be named, as they chose."""
-    lines = [f"Release {manifest['release']}, under agreement {manifest['agreement']} with {_one_line(offer['service'])}.", ""]
+    lines = [f"Release {manifest['release']}, under agreement {manifest['agreement']} with {one_line(offer['service'])}.", ""]
     if tally.named:
-        lines += ["Contributions by:", *(f"- {_one_line(name)} ({count})" for name, count in sorted(tally.named.items())), ""]
+        lines += ["Contributions by:", *(f"- {one_line(name)} ({count})" for name, count in sorted(tally.named.items())), ""]
     said = {
         "anonymous": "by people who are not to be named", "collective": "to be credited to their platform or collective as a whole",
         "named": "by people who may be named and gave no name", "pseudonym": "by people who may be named by a pen name and gave none",
     }  # fmt: skip
-    lines += [f"{count} contributions {said.get(mode, _one_line(mode))}." for mode, count in sorted(tally.unnamed.items())]
+    lines += [f"{count} contributions {said.get(mode, one_line(mode))}." for mode, count in sorted(tally.unnamed.items())]
     if tally.third:
         lines += ["", "Third-party matter in `context`:"]
-        lines += [f"- {_one_line(holder)}: {_one_line(licence)} ({count})" for (licence, holder), count in sorted(tally.third.items())]
+        lines += [f"- {one_line(holder)}: {one_line(licence)} ({count})" for (licence, holder), count in sorted(tally.third.items())]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -204,18 +203,13 @@ def croissant(
         for digest, text in words.items() if text is not None
     ]  # fmt: skip
     found: dict[str, Any] = {
-        "@context": _CONTEXT | _ODRL, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.1", "name": release,
+        "@context": _CONTEXT | conditions.CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.1", "name": release,
         "description": f"{sum(tally.kinds.values())} contributions to the evaluation of language models, each released on its author's terms.",
         "url": f"{service}/v1/releases/{release}", "license": f"{service}/v1/agreements/{manifest['agreement']}",
         "datePublished": manifest["cut_at"], "version": "1.0.0" if not removed else f"1.0.{removed}",
         "citeAs": f"{release}, cut at {manifest['cut_at']} by {service}", "creator": {"@type": "sc:Organization", "name": service, "url": service},
         "isLiveDataset": False, "inLanguage": sorted(tally.languages),
-        "usageInfo": {
-            "@type": "odrl:Offer", "@id": f"{service}/v1/offers/{offer['id']}", "odrl:uid": offer["id"],
-            "sayso:policy": [f"{service}/v1/policies/{digest}" for digest in manifest["policies"]],
-            "sayso:action": sorted(offer["use"]["actions"]), "sayso:purpose": sorted(offer["use"]["purposes"]),
-            "sayso:dissent": manifest["dissent"],
-        },
+        "usageInfo": conditions.offer(manifest, offer),
         "distribution": listed,
     }  # fmt: skip
     if files:
@@ -269,11 +263,6 @@ def _duty(duty: dict[str, str]) -> str:
     return duty["kind"] + (f" ({more})" if more else "")
 
 
-def _one_line(text: Any) -> str:
-    """Text from a file as one line: no breaks, nothing that moves a cursor."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-
-
 def _cell(text: Any) -> str:
     """The same where Markdown is read: no end of a cell, no tag, no link."""
-    return "".join("\\" + c if c in "\\|<>[]`*_" else c for c in _one_line(text))
+    return "".join("\\" + c if c in "\\|<>[]`*_" else c for c in one_line(text))

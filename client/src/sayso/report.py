@@ -93,9 +93,19 @@ def load_bytes(path: Path) -> bytes:
     return data
 
 
+def visible(text: str) -> str:
+    """The text with a question mark for each character that is not seen, or moves a cursor."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def one_line(text: Any) -> str:
+    """Text from a file as one line: no breaks, nothing that moves a cursor."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
 def plain(text: str) -> str:
     """Printable in any terminal: no control characters, and nothing its encoding lacks."""
-    shown = "".join(c if c.isprintable() else "?" for c in text)
+    shown = visible(text)
     return shown.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
 
 

@@ -24,11 +24,12 @@ NAMES = ("generic", "messages", "preference-pairs", "battles", "trees", "sft", "
 """The last four are shapes of other systems (systems.py), the two before them of trainers."""
 DISSENT = ("critique", "objection", "refusal")
 """Kinds that speak against another record."""
+OF_PREFERENCES = ("battles", "preference-pairs", "sft", "kto", "fastchat")
+"""Views of judgments: what speaks against them, and outcomes by group, are counted beside them."""
 OUTCOMES = (shapes.A, shapes.B, shapes.TIE, shapes.BOTH_BAD, "unread")
 WITHHELD = "withheld"
 _DIALOGUES = ("conversation", "red_team_report")
 _OF_SYSTEMS = ("fastchat", "avid", "records")
-_OF_PREFERENCES = ("battles", "preference-pairs", "sft", "kto", "fastchat")
 _TERMS = ("language", "platform", "policies", "attribution", "credit", "link")
 Row = dict[str, Any]
 Rows = Callable[[], Iterable[Row]]
@@ -40,8 +41,8 @@ class Tally:
 
     `rows` of the view; `records` and `tombstones` of the release; `left_out` those with a row that says why, and `not_shown` those
     of kinds that the view is not about. `against` is by kind what speaks against records, and `withheld` how much of it stands as
-    tombstones alone; `contested` how many judged items something speaks against. `outcomes` are of battles, and `groups` the
-    same by group: those that the manifest names, each of ten people or more, and the rest together.
+    tombstones alone. Views of preferences alone have the rest: `contested`, how many judged items something speaks against,
+    `outcomes`, and `groups`, the same by group: those that the manifest names, each of ten people or more, and the rest together.
     """
 
     view: str
@@ -61,8 +62,8 @@ class Tally:
         said = {name: (dict(sorted(value.items())) if isinstance(value, Counter) else value) for name, value in vars(self).items()}
         for name in ("against", "withheld"):
             said[name] = {kind: getattr(self, name)[kind] for kind in DISSENT}
-        if self.view not in _OF_PREFERENCES:
-            del said["outcomes"], said["groups"]
+        if self.view not in OF_PREFERENCES:
+            del said["contested"], said["outcomes"], said["groups"]
         return said
 
 
@@ -128,7 +129,7 @@ def _of_kind(rows: Rows, tally: Tally, kind: str) -> Iterator[Row]:
 
 
 def _pairs(rows: Rows, tally: Tally) -> Iterator[Row]:
-    for row in _of_kind(rows, tally, "preference"):
+    for row, _ in _judged(rows, tally):
         made = _head(row) | {"prompt": None, "chosen": None, "rejected": None}
         if not made["tombstone"]:
             won = shapes.winner(shapes.opened(row, "judgment"))
@@ -162,7 +163,9 @@ def _scratch() -> sqlite3.Connection:
 
 
 # -- joined -------------------------------------------------------------------------------------------------------------
-def _battles(rows: Rows, tally: Tally) -> Iterator[Row]:
+def _judged(rows: Rows, tally: Tally) -> Iterator[tuple[Row, list[str]]]:
+    """Each preference with the ids of what speaks against it or the item that it judges; how many such items there are is in the
+    tally once all were read."""
     with closing(_scratch()) as scratch:
         scratch.execute("CREATE TABLE against (item TEXT, record TEXT, PRIMARY KEY (item, record)) WITHOUT ROWID")
         scratch.execute("CREATE TABLE contested (item TEXT PRIMARY KEY) WITHOUT ROWID")
@@ -173,8 +176,13 @@ def _battles(rows: Rows, tally: Tally) -> Iterator[Row]:
                 "SELECT item, record FROM against WHERE item IN (?, ?) ORDER BY record", (row["record_id"], row.get("parent"))
             ).fetchall()
             scratch.executemany("INSERT OR IGNORE INTO contested VALUES (?)", [(item,) for item, _ in found])
-            yield _battle(row, tally) | {"contested": bool(found), "against": [record for _, record in found]}
+            yield row, [record for _, record in found]
         [[tally.contested]] = scratch.execute("SELECT count(*) FROM contested")
+
+
+def _battles(rows: Rows, tally: Tally) -> Iterator[Row]:
+    for row, against in _judged(rows, tally):
+        yield _battle(row, tally) | {"contested": bool(against), "against": against}
 
 
 def _battle(row: Row, tally: Tally) -> Row:
