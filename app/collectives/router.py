@@ -10,6 +10,7 @@ from sqlmodel import Session
 from app.collectives import (
     closing,
     eligibility,
+    frozen,
     petitioning,
     proposals,
     queries,
@@ -48,6 +49,7 @@ from app.consents import service as consents
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions import receipts
 from app.contributions.schemas import ReceiptFile
+from app.core.canonical import canonical, sha256_hex
 from app.kit.access import PERSON, VISITOR, admits
 from app.kit.body import StrictRoute
 from app.kit.db import read
@@ -262,8 +264,10 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal, listed: telling
     # Who signed is counted over all who have a voice in it: not for a hundred proposals at a time.
     signed, needed = petitioning.told(session, runtime, row, runtime.clock.now()) if listed is None else (None, None)
     beside = listed or telling.Listed(session, [row])
+    effect = frozen.effect(session, runtime, row)
     return ProposalOut(
-        id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256,
+        id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256, effect=effect,
+        effect_sha256=sha256_hex(canonical(effect)), charter=None if row.charter is None else json.loads(row.charter),
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
         measured=None if row.measured is None else json.loads(row.measured),
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,

@@ -37,7 +37,8 @@ class CharterIn(In):
     appeal_days: Annotated[int, Field(ge=7, le=30)] = 7
     review_days: Annotated[int, Field(ge=30, le=365)] = 365
     load: Annotated[int, Field(ge=1, le=100)] = 8
-    """The most ballots that begin in thirty days."""
+    """So many ballots of any kind begin in thirty days before what members propose waits. Ballots on labs' requests are not counted against
+    that, and wait for room among all that began. What refuses never waits, nor what enough members signed for."""
     steward_days: Annotated[int, Field(ge=30, le=365)] = 365
     """The longest that a steward is in office before the next election."""
     requests: Literal["policy", "decide"] = "policy"
@@ -236,7 +237,13 @@ class ProposalOut(Out):
     state: str
     text: str
     text_sha256: str
+    effect: dict[str, Any]
+    """What it would bring about and under which charter, by digests and ids, with a salt. The SHA-256 of this as canonical JSON (RFC 8785) is
+    `effect_sha256`, which the freeze fixes in the log as it does the text, and which the outcome names."""
+    effect_sha256: str
     policy: str | None
+    charter: dict[str, Any] | None
+    """The rules that it would bring."""
     subject: str | None
     measured: dict[str, Any] | None
     freeze_at: Time

@@ -15,6 +15,7 @@ from sqlmodel import Session, select
 from app.collectives import (
     amendments,
     closing,
+    frozen,
     licensing,
     moderating,
     petitioning,
@@ -170,6 +171,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     body = {
         "collective": collective.id, "decision": row.type, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root,
         "electorate": log.bucket(len(tags)), "closes": row.close_at.date().isoformat(), "thread_sha256": thread,
+        "effect_sha256": frozen.effect_sha256(session, runtime, row),
     }  # fmt: skip
     index = log.append(session, [log.institutional("ballot.opened", row.id, body, now), *leaves], now)
     session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
@@ -211,28 +213,21 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     elif row.type in ("licence.recall", "outcome.void"):
         voiding.hold(session, row)
     size = log.lock_head(session)
-    opened_index = session.execute(sa.select(Proposal.opened_index).where(Proposal.id == row.id)).scalar_one()  # type: ignore[call-overload]
-    if not _whole(session, row, int(opened_index)):
-        row.state = "void"
-        session.add(row)
-        session.flush()
-        body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
-        log.append(session, [log.institutional("outcome.decided", row.id, body, now)], now)
-        if row.request_id is not None:
-            refusals.note(session, collective, row, now)
-            runtime.jobs.enqueue(session, "asked", row.id)
+    if not frozen.whole(session, runtime, row):
+        _void(session, runtime, collective, row, now)
         return
     standing = queries.standing_objections(session, row.id)
     snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row, now))
     found = decide(rules, snapshot, [Ballot(b.tag, _choice(session, runtime, row, b), b.log_index) for b in cast])
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
-        "text_sha256": row.text_sha256, "rules": [rule.to_json() for rule in parse_rules(rules)],
+        "text_sha256": row.text_sha256, "effect_sha256": frozen.effect_sha256(session, runtime, row),
+        "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
         "left_out": len({one.tag for one in ballots} & affiliated), "objections": standing, "thread": _thread_of(session, row),
         "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": snapshot.struck},
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
-        "opened_index": opened_index, "closed_index": size,
+        "opened_index": row.opened_index, "closed_index": size,
     }  # fmt: skip
     body = canonical(outcome)
     leaf = {
@@ -266,10 +261,17 @@ def _thread_of(session: Session, row: Proposal) -> dict[str, Any] | None:
     return None if thread is None else {"sha256": thread.sha256, "unanswered": thread.unanswered}
 
 
-def _whole(session: Session, row: Proposal, opened_index: int) -> bool:
-    """Whether the text is still the one that was frozen: a ballot on another is no ballot."""
-    leaf = json.loads(session.get_one(LogEntry, opened_index).leaf)
-    return bool(leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode()))
+def _void(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    """What was voted on is not what was frozen: nothing follows, also from a vote that was passed."""
+    row.state = "void"
+    session.add(row)
+    session.flush()
+    log.append(
+        session, [log.institutional("outcome.decided", row.id, {"collective": collective.id, "decision": row.type, "verdict": "void"}, now)], now
+    )
+    if row.request_id is not None:
+        refusals.note(session, collective, row, now)
+        runtime.jobs.enqueue(session, "asked", row.id)
 
 
 def _choice(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> str:
@@ -287,7 +289,10 @@ def _come_into_force(session: Session, runtime: Runtime, collective: Collective,
 
 
 def _bind(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
-    """What was decided governs releases from here on; what does nothing any more is moot."""
+    """What was decided governs releases from here on; what does nothing any more is moot, and void what was changed while it waited."""
+    if not frozen.whole(session, runtime, row):
+        _void(session, runtime, collective, row, now)
+        return
     row.state = "in_force" if _effect(session, runtime, collective, row, now) else "moot"
     session.add(row)
     session.flush()
