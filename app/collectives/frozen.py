@@ -34,13 +34,19 @@ def effect_sha256(session: Session, runtime: Runtime, row: Proposal) -> str:
     return sha256_hex(canonical(effect(session, runtime, row)))
 
 
-def opened(session: Session, row: Proposal) -> bytes:
+def opened_leaf(session: Session, row: Proposal) -> bytes:
     """The leaf by which the ballot on a proposal was opened."""
     return bytes(session.get_one(LogEntry, row.opened_index).leaf)
 
 
+def opened(session: Session, row: Proposal) -> dict[str, Any]:
+    """What that leaf says."""
+    found: dict[str, Any] = json.loads(opened_leaf(session, row))
+    return found
+
+
 def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
     """Whether text and effect are still what was frozen: a ballot on another is no ballot. A leaf of before effects were frozen names none."""
-    leaf = json.loads(opened(session, row))
+    leaf = opened(session, row)
     same = leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode())
     return bool(same) and leaf.get("effect_sha256") in (None, effect_sha256(session, runtime, row))

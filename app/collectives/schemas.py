@@ -305,6 +305,8 @@ class OutcomeFile(Out):
     v: int
     type: str
     outcome: str
+    opened: str
+    """The leaf by which the ballot was opened (base64): it names electorate, text and effect, as the outcome does."""
     leaf: str
     tlog_proof: str | None
     vkey: str

@@ -1,12 +1,13 @@
 """A thread as one of its readers may see it, and what came of it: the shapes that the API answers with, and that the pages show."""
 
+from base64 import b64encode
 from collections.abc import Collection
 from datetime import date
 from typing import Any
 
 from sqlmodel import Session, select
 
-from app.collectives import closing, licensing, moderating, proposals, queries, threads, weighing
+from app.collectives import closing, frozen, licensing, moderating, proposals, queries, threads, weighing
 from app.collectives.models import OutcomeVoid, Proposal
 from app.collectives.queries import Acting
 from app.collectives.schemas import OutcomeFile, VoidedOut
@@ -200,6 +201,7 @@ def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFi
     """An outcome with its proofs, for `sayso recount`; who may have it the caller knows. Raises NotFound (not_found) while there is none."""
     found = proposals.outcome(session, row.id)
     return OutcomeFile(
-        v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), minority_reports=proposals.reports(session, [row.id]),
+        v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), opened=b64encode(frozen.opened_leaf(session, row)).decode(),
+        minority_reports=proposals.reports(session, [row.id]),
         labels=closing.labels(session, row, runtime.clock.now()), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
     )  # fmt: skip

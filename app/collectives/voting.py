@@ -221,7 +221,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     found = decide(rules, snapshot, [Ballot(b.tag, _choice(session, runtime, row, b), b.log_index) for b in cast])
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
-        "text_sha256": row.text_sha256, "effect_sha256": frozen.effect_sha256(session, runtime, row),
+        "text_sha256": row.text_sha256, "effect_sha256": frozen.opened(session, row).get("effect_sha256"),
         "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
         "left_out": len({one.tag for one in ballots} & affiliated), "objections": standing, "thread": _thread_of(session, row),

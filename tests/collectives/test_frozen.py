@@ -1,11 +1,13 @@
 """What a freeze fixes beside the text: whoever holds the database cannot put another effect in the place of the one that was voted on."""
 
 import json
+from base64 import b64decode
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
+from sayso import recount
 
 from app.collectives import frozen
 from app.collectives.models import Proposal
@@ -65,8 +67,9 @@ def test_members_work_out_what_they_vote_on_and_find_it_in_the_log(service: Serv
     assert proposal["effect"]["under_sha256"] == mine[0].read()["charter_sha256"]
     opened = pass_days(service, mine[0], proposal["id"], 14)
     with read(service.runtime.engine) as session:
-        leaf = json.loads(frozen.opened(session, row_of(service, proposal["id"])))
+        leaf = frozen.opened(session, row_of(service, proposal["id"]))
     assert leaf["effect_sha256"] == opened["effect_sha256"] == proposal["effect_sha256"]
     pass_days(service, mine[0], proposal["id"], 7)
     file = mine[1].outcome(proposal["id"])
-    assert json.loads(file["outcome"])["effect_sha256"] == leaf["effect_sha256"]
+    assert json.loads(file["outcome"])["effect_sha256"] == leaf["effect_sha256"] and json.loads(b64decode(file["opened"])) == leaf
+    assert any("are those of the leaf that opened the ballot" in line for line in recount.recount(file))

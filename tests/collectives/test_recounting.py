@@ -49,7 +49,8 @@ def put_to_vote(session: Any, service: Service, collective: str, rng: random.Ran
     cast = [tag for tag in groups if rng.random() < 0.8]
     cast += [tag for tag in cast if rng.random() < 0.2]
     ballots = [(random_id("ballot"), tag, rng.choice(CHOICES)) for tag in cast]
-    leaves = [log.institutional("ballot.opened", row.id, {"collective": collective, "text_sha256": row.text_sha256}, now)]
+    fixed = {"collective": collective, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root}
+    leaves = [log.institutional("ballot.opened", row.id, fixed, now)]  # as before effects were frozen too
     for ballot, tag, choice in ballots:
         body = {"proposal": row.id, "tag": tag, "group": groups[tag], "choice": choice, "text_sha256": row.text_sha256}
         leaves.append(log.personal("ballot.cast", ballot, body, Sealer(key), now))
@@ -103,8 +104,8 @@ def test_who_says_after_voting_that_they_work_for_the_lab_is_not_counted(service
     outcome = json.loads(file["outcome"])
     assert (outcome["electorate"]["size"], outcome["turnout"], outcome["tally"]["no"]) == (4, 3, 1) and mine[3].me()["member"] not in file["outcome"]
     assert outcome["left_out"] == 1
-    assert "the ballots of 1 electors are left out: they say that they work for the lab that it is about" in recount.recount(file, cast[2])
-    with pytest.raises(recount.Wrong, match="your ballot is not among them; 1 electors said that they work for the lab"):
+    assert "electors left out, because they say that they work for the lab that it is about: 1" in recount.recount(file, cast[2])
+    with pytest.raises(recount.Wrong, match="your ballot is not among them; left out for working for the lab, as they say: 1"):
         recount.recount(file, cast[3])
     page = window(service, mine[1]._person.receipt).get(f"/r/collectives/{mine[1].id}/proposals/{recall}")
     assert "3 of 4 who had a vote took part. Not counted, because they work for the lab: 1." in words(page)
