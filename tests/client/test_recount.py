@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from base64 import b64decode, b64encode
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,15 @@ def wrapped(outcome: File, **frozen: Any) -> File:
 
 
 def test_outcomes_are_recounted() -> None:
-    rng = random.Random(11)
-    for _ in range(OUTCOMES):
-        rules = [_random_rule(rng, name) for name in rng.sample(sorted(DEFAULTS), rng.choice([1, 1, 2]))]
-        file, openings = made(rng, rules, _random_people(rng, 40))
-        sentences = recount.recount(file, None, openings)
-        assert sentences[-1].startswith(f"`{json.loads(file['outcome'])['verdict']}` follows")
+    rng, groups = random.Random(11), Counter[int]()
+    for n in range(OUTCOMES):
+        names = {*rng.sample(sorted(DEFAULTS), rng.choice([1, 1, 2])), *(["bridging"] if n % 3 == 0 else [])}
+        rules = [_random_rule(rng, name) for name in sorted(names)]
+        file, openings = made(rng, rules, _random_people(rng, 150 if "bridging" in names else 40))
+        sentences, outcome = recount.recount(file, None, openings), json.loads(file["outcome"])
+        assert sentences[-1].startswith(f"`{outcome['verdict']}` follows")
+        groups[len(outcome["groups"])] += "bridging" in outcome["applied"]
+    assert sum(groups.values()) >= 10 and sum(count for most, count in groups.items() if most > 2) >= 3, groups
 
 
 def _bend(outcome: File, how: str, rng: random.Random) -> None:

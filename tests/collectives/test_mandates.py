@@ -204,6 +204,7 @@ def test_an_eligibility_code_is_good_once_in_each_collective_and_its_user_is_not
         {"decisions": {"policy.adopt": [{"rule": "supermajority", "quorum": [0, 1]}]}},
         {"decisions": {"steward.remove": [{"rule": "majority", "quorum": [1, 2]}]}},
         {"decisions": {"licence.use": [{"rule": "consent"}], "licence.renew": [{"rule": "supermajority"}]}},
+        {"decisions": {"policy.adopt": [{"rule": "supermajority", "share": [1, 1]}], "charter.amend": [{"rule": "absolute"}]}},
     ],
 )  # fmt: skip
 def test_no_charter_makes_granting_easier_than_refusing(service: Service, platform: PlatformParty, charter: dict[str, Any]) -> None:
