@@ -252,6 +252,8 @@ class ProposalOut(Out):
     electorate: int | None
     electorate_root: str | None
     verdict: str | None
+    reasons: dict[str, dict[str, int]] | None
+    """Of an outcome, by choice: how many gave a reason, where five or more did. Told of one proposal only, to who may read the outcome."""
     thread_sha256: str | None
     labels: list[str]
     alternative_to: str | None
@@ -283,7 +285,8 @@ class ProposalPage(Out):
 
 
 class BallotIn(In):
-    """`text_sha256`: the text that is voted on, as it was read. A no or a block gives its reasons."""
+    """`text_sha256`: the text that is voted on, as it was read. A no or a block gives its reasons, by the codes
+    that comments have too; the outcome tells those that five electors or more gave."""
 
     choice: Literal["yes", "no", "abstain", "block"]
     text_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

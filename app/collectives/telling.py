@@ -1,5 +1,6 @@
 """A thread as one of its readers may see it, and what came of it: the shapes that the API answers with, and that the pages show."""
 
+import json
 from base64 import b64encode
 from collections.abc import Collection
 from datetime import date
@@ -195,6 +196,19 @@ def voided(session: Session, row: Proposal, listed: Listed | None = None) -> Voi
         return None
     by = session.get(Proposal, found.voided_by)  # not there where it was done from the journal after a restore
     return VoidedOut(by=found.voided_by, at=found.at, because="" if by is None else by.text, log_index=found.log_index)
+
+
+def tells_counts(session: Session, row: Proposal, who: Acting | None) -> bool:
+    """Whether somebody is told how many voted how: members, and everybody where the collective is public and ten or more could vote."""
+    if who is not None and queries.membership_of(session, row.collective_id, who) is not None:
+        return True
+    return (row.electorate_size or 0) >= queries.FEWEST and queries.collective_of(session, row.collective_id).listed
+
+
+def reasons(session: Session, row: Proposal) -> dict[str, dict[str, int]]:
+    """Why people voted as they did, by choice, where enough gave a reason; none in an outcome of before they were told. Raises NotFound."""
+    found: dict[str, dict[str, int]] = json.loads(bytes(proposals.outcome(session, row.id).body)).get("reasons", {})
+    return found
 
 
 def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFile:

@@ -46,6 +46,7 @@ from app.core.ballots import Ballot, Snapshot, decide
 from app.core.canonical import canonical, sha256_hex
 from app.core.electing import REFUSALS, parse_rules
 from app.core.merkle import leaf_hash, root
+from app.core.thread import REASONS, reasons_by_choice
 from app.crypto.sealing import Sealer, new_key
 from app.kit.db import read, write
 from app.kit.errors import Conflict, Forbidden, Invalid
@@ -62,7 +63,7 @@ GONE = b""
 def vote(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, given: BallotIn, *, now: datetime) -> BallotRow:
     """Cast a ballot; the last one of each elector counts.
 
-    Raises NotFound, Conflict (proposal_state, text_changed), Forbidden (not_elector) or Invalid (reasons_missing).
+    Raises NotFound, Conflict (proposal_state, text_changed), Forbidden (not_elector) or Invalid (reasons_missing, reason_unknown).
     """
     acting(session, runtime, who)
     _, mine = queries.member(session, collective, who)
@@ -73,7 +74,9 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     if given.text_sha256 != row.text_sha256:
         raise Conflict("text_changed", "Read the text again and send the digest of what you read.")
     if given.choice in ("no", "block") and not given.reasons:
-        raise Invalid("reasons_missing", "Say why in `reasons`, in a word or several.")
+        raise Invalid("reasons_missing", "Say why in `reasons`, by one code or several.")
+    if set(given.reasons) - set(REASONS):
+        raise Invalid("reason_unknown", "Use the reasons listed in `known`.", known=list(REASONS))
     elector = tag_of(session, runtime, row, mine.member)
     if elector is None:
         raise Forbidden("not_elector", "Who had a voice when the text was frozen can vote on it.")
@@ -218,13 +221,15 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         return
     standing = queries.standing_objections(session, row.id)
     snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row, now))
-    found = decide(rules, snapshot, [Ballot(b.tag, _choice(session, runtime, row, b), b.log_index) for b in cast])
+    said = [_said(session, runtime, row, b) for b in cast]
+    found = decide(rules, snapshot, [Ballot(b.tag, one["choice"], b.log_index) for b, one in zip(cast, said, strict=True)])
+    last = {b.tag: (one["choice"], one.get("reasons", ())) for b, one in zip(cast, said, strict=True)}  # in the order of the log
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
         "text_sha256": row.text_sha256, "effect_sha256": frozen.opened(session, row).get("effect_sha256"),
         "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
-        "left_out": len({one.tag for one in ballots} & affiliated), "objections": standing, "thread": _thread_of(session, row),
+        "left_out": len({one.tag for one in ballots} & affiliated), "objections": standing, "thread": _thread_of(session, row), "reasons": reasons_by_choice(last.values()),
         "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": snapshot.struck},
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
         "opened_index": row.opened_index, "closed_index": size,
@@ -274,13 +279,14 @@ def _void(session: Session, runtime: Runtime, collective: Collective, row: Propo
         runtime.jobs.enqueue(session, "asked", row.id)
 
 
-def _choice(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> str:
+def _said(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> dict[str, Any]:
+    """What a ballot says, opened."""
     entry = session.get_one(LogEntry, cast.log_index)
     opened = Sealer(ballot_key(runtime, row)).open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))
-    body = json.loads(opened[32:])
+    body: dict[str, Any] = json.loads(opened[32:])
     if not hmac.compare_digest(str(body["tag"]), cast.tag) or body["text_sha256"] != row.text_sha256:
         raise ValueError("a ballot that is not what its leaf says")
-    return str(body["choice"])
+    return body
 
 
 def _come_into_force(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:

@@ -164,13 +164,22 @@ def decisions(given: Any) -> dict[str, Rules]:
     for kind in GRANTS:
         if not any(_is_hard(rule) for rule in parsed[kind]):
             raise RuleError(f"{kind} grants: it takes a supermajority of two thirds and a quorum of a quarter, an absolute one, or consent")
-    parsed["charter.amend"] = _amending(parsed, given.get("charter.amend") is None or parsed["charter.amend"] == parse_rules(_AMEND_BEFORE))
+    parsed["charter.amend"] = _amending(parsed, "charter.amend" not in given or parsed["charter.amend"] == parse_rules(_AMEND_BEFORE))
     return {kind: [rule.to_json() for rule in rules] for kind, rules in parsed.items()}
+
+
+def carried(written: dict[str, Rules]) -> dict[str, Rules]:
+    """A stored charter's rules for a charter that takes its place: those for amending it are left out where they are too soft by now."""
+    try:
+        decisions(written)
+    except RuleError:
+        return {kind: rules for kind, rules in written.items() if kind != "charter.amend"}
+    return written
 
 
 def _amending(parsed: Mapping[str, tuple[Rule, ...]], raised: bool) -> tuple[Rule, ...]:
     """The rules for amending a charter, made as hard as all others where `raised`. Raises RuleError where they are not."""
-    rules = parsed["charter.amend"]
+    rules = parse_rules(TYPES["charter.amend"]) if raised else parsed["charter.amend"]
     if not any(rule.name == "absolute" for rule in rules):
         raise RuleError("charter.amend takes an absolute majority, beside whatever else")
     for kind, others in parsed.items():

@@ -21,6 +21,7 @@ from app.core.ballots import CHOICES, Ballot, Snapshot, decide
 from app.core.canonical import b64u
 from app.core.electing import DEFAULTS, parse_rules
 from app.core.merkle import leaf_hash, root
+from app.core.thread import REASONS, reasons_by_choice
 from app.crypto.commitment import commit
 from tests.core.test_ballots import People, _random_people, _random_rule
 
@@ -36,16 +37,18 @@ def made(rng: random.Random, rules: list[dict[str, Any]], people: People) -> tup
     cast = [(tag, choice) for tag, (_, choice) in zip(tags, people, strict=True) if choice is not None]
     cast += [(tag, rng.choice(CHOICES)) for tag, _ in cast if rng.random() < 0.2]
     rng.shuffle(cast)
-    ballots, listed, openings = [], [], []
+    ballots, listed, openings, last = [], [], [], {}
     for n, (tag, choice) in enumerate(cast):
-        act = json.dumps({"proposal": "prp_x", "tag": tag, "choice": choice, "group": groups[tag]})
+        last[tag] = (choice, rng.sample(REASONS[:3], rng.randrange(3)))
+        act = json.dumps({"proposal": "prp_x", "tag": tag, "choice": choice, "group": groups[tag], "reasons": last[tag][1]})
         salt = rng.randbytes(32)
         ballots.append(Ballot(tag, choice, 100 + n))
         listed.append({"tag": tag, "at": 100 + n, "commitment": b64u(commit(salt, act.encode()))})
         openings.append({"at": 100 + n, "salt": b64u(salt), "act": act})
     found = decide(rules, snapshot, ballots)
     outcome = {
-        **found.to_json(), "proposal": "prp_x", "decision": "policy.adopt", "text_sha256": "5" * 64, "effect_sha256": "e" * 64, "rules": [rule.to_json() for rule in parse_rules(rules)],
+        **found.to_json(), "proposal": "prp_x", "decision": "policy.adopt", "text_sha256": "5" * 64, "effect_sha256": "e" * 64,
+        "reasons": reasons_by_choice(last.values()), "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(tags), "size": len(tags), "root": root([leaf_hash(bytes.fromhex(t)) for t in sorted(tags)]).hex()},
         "around": {k: getattr(snapshot, k) for k in ("objections", "rounds", "overruled", "appealed", "struck")},
         "ballots": listed, "opened_index": 99, "closed_index": 100 + len(listed),
@@ -99,9 +102,13 @@ def _bend(outcome: File, how: str, rng: random.Random) -> None:
         del outcome["ballots"][-1]
     elif how == "group":
         outcome["groups"]["a"] = {"yes": 9, "no": 0, "abstain": 0, "block": 0}
+    elif how == "reason":
+        outcome["reasons"]["yes"] = {"aim": 4}
+    elif how == "reasons":
+        outcome["reasons"]["yes"] = {"aim": outcome["tally"]["yes"] + 1}
 
 
-BENDS = ("verdict", "contested", "tally", "moved", "elector", "stranger", "late", "early", "order", "dropped", "group")
+BENDS = ("verdict", "contested", "tally", "moved", "elector", "stranger", "late", "early", "order", "dropped", "group", "reason", "reasons")
 
 
 @pytest.mark.parametrize("how", BENDS)
@@ -157,6 +164,16 @@ def test_who_is_left_out_fits_into_the_electorate_and_the_decision_is_about_a_la
     else:
         with pytest.raises(recount.Wrong, match=why):
             recount.recount(bent)
+
+
+def test_opened_ballots_give_the_reasons_that_are_told() -> None:
+    file, openings = made(random.Random(6), [{"rule": "majority"}], [(None, "no")] * 40)
+    outcome = json.loads(file["outcome"])
+    assert recount.recount(file, None, openings) and len(outcome["reasons"]["no"]) > 1
+    outcome["reasons"]["no"]["aim"] -= 1
+    assert recount.recount(wrapped(outcome)), "that takes the openings"
+    with pytest.raises(recount.Wrong, match="the ballots give a reason another number of times"):
+        recount.recount(wrapped(outcome), None, openings)
 
 
 def test_an_elector_finds_their_ballot() -> None:

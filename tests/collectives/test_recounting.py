@@ -19,7 +19,7 @@ from app.crypto.sealing import Sealer, new_key
 from app.kit.db import read, write
 from app.kit.ids import random_id
 from app.log import service as log
-from tests.collectives.members import founded, pass_days, people
+from tests.collectives.members import founded, pass_days, people, refuses
 from tests.collectives.test_deciding import union_of
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_collective_pages import words
@@ -109,3 +109,19 @@ def test_who_says_after_voting_that_they_work_for_the_lab_is_not_counted(service
         recount.recount(file, cast[3])
     page = window(service, mine[1]._person.receipt).get(f"/r/collectives/{mine[1].id}/proposals/{recall}")
     assert "3 of 4 who had a vote took part. Not counted, because they work for the lab: 1." in words(page)
+
+
+def test_why_five_people_or_more_voted_as_they_did_is_told(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 6)
+    proposal = mine[0].propose("policy.narrow", "Less.", policy={"template": "nothing-new"})["id"]
+    opened = pass_days(service, mine[0], proposal, 7)
+    assert "cost" in refuses("reason_unknown", lambda: mine[0].vote(opened, "no", ["too-early"])).fields["known"]
+    for n, one in enumerate(mine):
+        one.vote(opened, "no", ["cost", "privacy"] if n < 4 else ["cost", "harm"])
+    mine[5].vote(opened, "yes", ["cost"])
+    assert mine[1].proposal(proposal)["reasons"] is None, "while it is voted on nothing is told"
+    pass_days(service, mine[0], proposal, 7)
+    file = mine[1].outcome(proposal)
+    assert json.loads(file["outcome"])["reasons"] == {"no": {"cost": 5}} == mine[1].proposal(proposal)["reasons"] and recount.recount(file)
+    page = words(window(service, mine[1]._person.receipt).get(f"/r/collectives/{mine[1].id}/proposals/{proposal}"))
+    assert "No: What it costs us (5) A reason is shown if five people or more gave it." in page

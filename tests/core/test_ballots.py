@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.core.ballots import CHOICES, Ballot, Outcome, Snapshot, decide, judge
-from app.core.electing import DEFAULTS, GRANTS, GROUP, REFUSALS, TYPES, RuleError, Tally, decisions, parse_rules
+from app.core.electing import DEFAULTS, GRANTS, GROUP, REFUSALS, TYPES, RuleError, Tally, carried, decisions, parse_rules
 
 ELECTORATES = 10_000
 People = list[tuple[str | None, str | None]]
@@ -220,9 +220,11 @@ def test_a_charter_is_amended_by_as_many_as_the_hardest_of_its_rules_takes(given
     assert found == {"absolute": (None, None), "supermajority": ([1, 4], [3, 4]), "bridging": ([1, 4], [1, 2]), **more}
     before = [{"rule": "absolute"}, {"rule": "bridging"}]
     assert decisions({**given, "charter.amend": before}) == raised == decisions(raised)
-    wanting = [rule for rule in raised["charter.amend"] if rule["rule"] not in (more or {"supermajority": None})]
+    wanting = [rule for rule in reversed(raised["charter.amend"]) if rule["rule"] not in (more or {"supermajority": None})]
+    soft = {**given, "charter.amend": wanting}
+    assert decisions(carried(soft)) == raised and carried(raised) == raised
     with pytest.raises(RuleError, match=f"give it {next(iter(more), 'supermajority')} too, as hard as for"):
-        decisions({**given, "charter.amend": wanting})
+        decisions(soft)
 
 
 def test_who_passes_an_amendment_passes_all_that_it_could_make_easier() -> None:

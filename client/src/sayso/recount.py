@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 KNOWN = 1
-FEWEST = 10
+FEWEST, FEWEST_REASONS = 10, 5
 CHOICES = ("yes", "no", "abstain", "block")
 ABOUT_A_LAB = ("licence.", "strike.", "effect.", "outcome.")
 """How types of decisions begin on which nobody votes who works for the lab."""
@@ -59,6 +59,8 @@ def recount(file: dict[str, Any], mine: dict[str, Any] | None = None, openings: 
     if left_out:
         _insist(str(outcome["decision"]).startswith(ABOUT_A_LAB), "electors are left out of a decision that is about no lab")
         done.append(f"electors left out, because they say that they work for the lab that it is about: {left_out}")
+    for choice, counts in outcome.get("reasons", {}).items():
+        _insist(all(FEWEST_REASONS <= n <= outcome["tally"][choice] for n in counts.values()), "a reason is told of fewer, or more, than can be")
     if mine is not None:
         counted = last.get(mine["tag"])
         why = f"; left out for working for the lab, as they say: {left_out}; if you said so, that is why" if left_out else ""
@@ -144,7 +146,7 @@ def _last(outcome: dict[str, Any], electors: set[str]) -> dict[str, dict[str, An
 def _count_anew(outcome: dict[str, Any], last: dict[str, dict[str, Any]], openings: dict[str, Any]) -> str:
     """Open every counted commitment and add up."""
     opened = {one["at"]: one for one in openings["openings"]}
-    tally, groups = Counter[str](), Counter[tuple[str, str]]()
+    tally, groups, reasons = Counter[str](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for tag, ballot in last.items():
         one = opened.get(ballot["at"])
         _insist(one is not None, "an opening is missing")
@@ -156,8 +158,11 @@ def _count_anew(outcome: dict[str, Any], last: dict[str, dict[str, Any]], openin
         _insist(same, "an opening does not fit its commitment")
         _insist((said["proposal"], said["tag"]) == (outcome["proposal"], tag), "an opening is of another ballot")
         tally[said["choice"]] += 1
+        reasons.update((said["choice"], reason) for reason in set(said.get("reasons", ())))
         groups[said["group"] if said["group"] in outcome["groups"] else "other", said["choice"]] += 1
     _insist({c: tally[c] for c in CHOICES} == outcome["tally"], "the ballots add up to another tally")
+    told = [(reasons[choice, code], n) for choice, counts in outcome.get("reasons", {}).items() for code, n in counts.items()]
+    _insist(all(opened_n == n for opened_n, n in told), "the ballots give a reason another number of times")
     for name, group in outcome["groups"].items():
         _insist({c: groups[name, c] for c in CHOICES} == group, "the ballots of a group add up to another tally")
     return f"{len(last)} opened ballots add up to the tally"
