@@ -115,7 +115,7 @@ def test_why_five_people_or_more_voted_as_they_did_is_told(service: Service, pla
     mine = union_of(service, platform, 6)
     proposal = mine[0].propose("policy.narrow", "Less.", policy={"template": "nothing-new"})["id"]
     opened = pass_days(service, mine[0], proposal, 7)
-    assert "cost" in refuses("reason_unknown", lambda: mine[0].vote(opened, "no", ["too-early"])).fields["known"]
+    assert "cost" in refuses("reason_unknown", lambda: mine[0].vote(opened, "no", ["too-early"])).document["known"]
     for n, one in enumerate(mine):
         one.vote(opened, "no", ["cost", "privacy"] if n < 4 else ["cost", "harm"])
     mine[5].vote(opened, "yes", ["cost"])

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from app.core.ballots import CHOICES, Ballot, Outcome, Snapshot, decide, judge
-from app.core.electing import DEFAULTS, GRANTS, GROUP, REFUSALS, TYPES, RuleError, Tally, carried, decisions, parse_rules
+from app.core.electing import (
+    DEFAULTS,
+    GRANTS,
+    GROUP,
+    REFUSALS,
+    TYPES,
+    RuleError,
+    Tally,
+    carried,
+    decisions,
+    parse_rules,
+)
 
 ELECTORATES = 10_000
 People = list[tuple[str | None, str | None]]
