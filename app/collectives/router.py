@@ -268,7 +268,7 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal, listed: telling
     # Who signed is counted over all who have a voice in it: not for a hundred proposals at a time.
     signed, needed = petitioning.told(session, runtime, row, runtime.clock.now()) if listed is None else (None, None)
     beside = listed or telling.Listed(session, [row])
-    effect = frozen.effect(session, runtime, row)
+    effect = frozen.effect(session, runtime, row)  # the charter is at hand by now
     return ProposalOut(
         id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256, effect=effect,
         effect_sha256=sha256_hex(canonical(effect)), charter=None if row.charter is None else json.loads(row.charter),

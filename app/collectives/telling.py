@@ -6,10 +6,11 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
+import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import closing, frozen, licensing, moderating, proposals, queries, threads, weighing
-from app.collectives.models import OutcomeVoid, Proposal
+from app.collectives.models import CharterVersion, OutcomeVoid, Proposal
 from app.collectives.queries import Acting
 from app.collectives.schemas import OutcomeFile, VoidedOut
 from app.collectives.thread_models import (
@@ -169,13 +170,16 @@ def note_appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
 
 
 class Listed:
-    """What the rows of a page of proposals are told of together: each charter is read once, what was made void and how long grants hold
-    in one query each."""
+    """What the rows of a page of proposals are told of together: their charters, what was made void and how long grants hold are read in one
+    query each."""
 
     def __init__(self, session: Session, rows: Collection[Proposal]) -> None:
         gone = [row.id for row in rows if row.state == "voided"]
         query = select(OutcomeVoid).where(OutcomeVoid.proposal_id.in_(gone))  # type: ignore[attr-defined]
         self.voided = {one.proposal_id: one for one in session.exec(query)} if gone else {}
+        key = sa.tuple_(CharterVersion.collective_id, CharterVersion.n)  # type: ignore[arg-type]
+        query_of = select(CharterVersion).where(key.in_({(row.collective_id, row.charter_n) for row in rows}))
+        self._versions = session.exec(query_of).all()  # kept, so that the session has them at hand
         self._session, self._charters = session, dict[tuple[str, int], dict[str, Any]]()
         self._granted = licensing.granted_until(session, rows)
 
