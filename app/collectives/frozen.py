@@ -18,13 +18,14 @@ def effect(session: Session, runtime: Runtime, row: Proposal) -> dict[str, Any]:
     """What a proposal would bring about and by which charter it is decided, by digests and ids. The salt is for members: the log is read by
     all, and who could guess the rest would find there which lab a private collective speaks about."""
     book: PolicyBook = runtime.parts["policies"]
+    under = session.get(CharterVersion, (row.collective_id, row.charter_n))
     return {
         "decision": row.type, "policy": None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest,
         "charter_sha256": None if row.charter is None else sha256_hex(bytes(row.charter)), "subject": row.subject,
         "strike": None if row.strike is None else json.loads(row.strike),
         "measured_sha256": None if row.measured is None else sha256_hex(bytes(row.measured)), "about": row.about, "ballots": row.ballots,
         "request": row.request_id,
-        "under_sha256": sha256_hex(bytes(session.get_one(CharterVersion, (row.collective_id, row.charter_n)).body)),
+        "under_sha256": None if under is None else sha256_hex(bytes(under.body)),
         "salt": keyed_hash(runtime.keys.derive("effect"), row.id)[:16].hex(),
     }  # fmt: skip
 
@@ -47,6 +48,10 @@ def opened(session: Session, row: Proposal) -> dict[str, Any]:
 
 def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
     """Whether text and effect are still what was frozen: a ballot on another is no ballot. A leaf of before effects were frozen names none."""
-    leaf = opened(session, row)
-    same = leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode())
-    return bool(same) and leaf.get("effect_sha256") in (None, effect_sha256(session, runtime, row))
+    same = opened(session, row)["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode())
+    return bool(same) and same_effect(session, runtime, row)
+
+
+def same_effect(session: Session, runtime: Runtime, row: Proposal) -> bool:
+    """Whether the effect is what was frozen: else nothing that the row says of it is to be told of anybody."""
+    return opened(session, row).get("effect_sha256") in (None, effect_sha256(session, runtime, row))

@@ -205,6 +205,9 @@ def _queue(session: Session, runtime: Runtime, row: Proposal, key: str, at: date
 def _count(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     if row.state != "ballot" or row.close_at > now:
         return
+    if not frozen.whole(session, runtime, row):
+        _void(session, runtime, collective, row, now)
+        return
     charter = queries.charter(session, collective.id, row.charter_n)
     rules = queries.rules_of(charter, row.type)
     electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
@@ -216,9 +219,6 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     elif row.type in ("licence.recall", "outcome.void"):
         voiding.hold(session, row)
     size = log.lock_head(session)
-    if not frozen.whole(session, runtime, row):
-        _void(session, runtime, collective, row, now)
-        return
     standing = queries.standing_objections(session, row.id)
     snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row, now))
     said = [_said(session, runtime, row, b) for b in cast]
@@ -276,7 +276,8 @@ def _void(session: Session, runtime: Runtime, collective: Collective, row: Propo
         session, [log.institutional("outcome.decided", row.id, {"collective": collective.id, "decision": row.type, "verdict": "void"}, now)], now
     )
     if row.request_id is not None:
-        refusals.note(session, collective, row, now)
+        if frozen.same_effect(session, runtime, row):
+            refusals.note(session, collective, row, now)
         runtime.jobs.enqueue(session, "asked", row.id)
 
 

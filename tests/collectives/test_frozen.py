@@ -6,16 +6,19 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from sayso import recount
 
-from app.collectives import frozen
+from app.collectives import frozen, queries
 from app.collectives.models import Proposal
 from app.core.canonical import canonical
 from app.kit.db import read, write
 from tests.collectives.members import CHARTER, pass_days, refuses
 from tests.collectives.test_deciding import ADOPT, NARROW, row_of, union_of
-from tests.support import LabParty, PlatformParty, Service
+from tests.collectives.test_requests_decided import deciding
+from tests.kit.refusals import get
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend
 
 
 def test_I7_an_effect_that_changed_after_the_freeze_voids_the_ballot(service: Service, platform: PlatformParty, lab: LabParty) -> None:
@@ -73,3 +76,21 @@ def test_members_work_out_what_they_vote_on_and_find_it_in_the_log(service: Serv
     file = mine[1].outcome(proposal["id"])
     assert json.loads(file["outcome"])["effect_sha256"] == leaf["effect_sha256"] and json.loads(b64decode(file["opened"])) == leaf
     assert any("are those of the leaf that opened the ballot" in line for line in recount.recount(file))
+
+
+def test_a_lab_that_was_put_in_the_place_of_another_is_not_said_to_be_refused(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_one_backend(service)
+    monkeypatch.setattr(queries, "FEWEST", 3)
+    mine, other = deciding(service, platform, lab), service.lab()
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    proposal = lab.sdk.threads(asked.id)[0]["thread"]
+    assert pass_days(service, mine[0], proposal, 7)["state"] == "ballot"
+    with write(service.runtime.engine) as session:
+        changes = {"subject": other.id, "charter_n": 7}
+        session.execute(sa.update(Proposal).where(Proposal.id == proposal).values(**changes))  # type: ignore[arg-type]
+    service.clock.offset += timedelta(days=7)
+    service.runtime.jobs.run("deadline", proposal)
+    assert row_of(service, proposal).state == "void"
+    assert get(service, f"/v1/refusals?lab={other.id}").json()["items"] == []
