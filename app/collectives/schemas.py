@@ -37,8 +37,8 @@ class CharterIn(In):
     appeal_days: Annotated[int, Field(ge=7, le=30)] = 7
     review_days: Annotated[int, Field(ge=30, le=365)] = 365
     load: Annotated[int, Field(ge=1, le=100)] = 8
-    """So many ballots of any kind begin in thirty days before what members propose waits. Ballots on labs' requests are not counted against
-    that, and wait for room among all that began. What refuses never waits, nor what enough members signed for."""
+    """Where so many ballots on members' proposals began in thirty days, further ones wait; a lab's request waits where so many began of both
+    together. What refuses never waits, nor what enough members signed for."""
     steward_days: Annotated[int, Field(ge=30, le=365)] = 365
     """The longest that a steward is in office before the next election."""
     requests: Literal["policy", "decide"] = "policy"
