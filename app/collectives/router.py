@@ -10,6 +10,7 @@ from sqlmodel import Session
 from app.collectives import (
     closing,
     eligibility,
+    frozen,
     petitioning,
     proposals,
     queries,
@@ -48,6 +49,7 @@ from app.consents import service as consents
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions import receipts
 from app.contributions.schemas import ReceiptFile
+from app.core.canonical import canonical, sha256_hex
 from app.kit.access import PERSON, VISITOR, admits
 from app.kit.body import StrictRoute
 from app.kit.db import read
@@ -246,7 +248,11 @@ def list_proposals(
 
 @router.get("/collectives/{collective}/proposals/{proposal}", response_model=ProposalOut, summary="A proposal")
 def read_proposal(collective: str, proposal: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Member) -> ProposalOut:
-    return _proposal(session, runtime, threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now()))
+    row, who = threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now()), Acting.of(receipt)
+    found = _proposal(session, runtime, row)
+    if found.verdict is not None and telling.tells_counts(session, row, who):
+        found.reasons = telling.reasons(session, row)
+    return found
 
 
 @router.put("/collectives/{collective}/proposals/{proposal}/text", response_model=ProposalOut, summary="Change a proposal's text")
@@ -262,12 +268,14 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal, listed: telling
     # Who signed is counted over all who have a voice in it: not for a hundred proposals at a time.
     signed, needed = petitioning.told(session, runtime, row, runtime.clock.now()) if listed is None else (None, None)
     beside = listed or telling.Listed(session, [row])
+    effect = frozen.effect(session, runtime, row)  # the charter is at hand by now
     return ProposalOut(
-        id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256,
+        id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256, effect=effect,
+        effect_sha256=sha256_hex(canonical(effect)), charter=None if row.charter is None else json.loads(row.charter),
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
         measured=None if row.measured is None else json.loads(row.measured),
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
-        electorate_root=row.electorate_root, verdict=None if outcome is None else outcome.verdict,
+        electorate_root=row.electorate_root, reasons=None, verdict=None if outcome is None else outcome.verdict,
         thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),
         about=row.about, ballots=row.ballots, voided=telling.voided(session, row, beside), until=beside.until(row),
         alternative_to=row.alternative_to, request=row.request_id, urgent_hours=row.urgent_hours, petition=signed, petition_needed=needed,
@@ -288,8 +296,7 @@ def read_outcome(collective: str, proposal: str, runtime: RuntimeDep, session: R
     mine = None if receipt is None else Acting.of(receipt)
     queries.readable(session, collective, mine)
     row = queries.proposal(session, collective, proposal)
-    few = row.electorate_size is None or row.electorate_size < queries.FEWEST
-    if few and (mine is None or queries.membership_of(session, collective, mine) is None):
+    if not telling.tells_counts(session, row, mine):
         raise NotFound("not_found", "There is no outcome to be shown.")
     return telling.outcome_file(session, runtime, row)
 

@@ -37,7 +37,8 @@ class CharterIn(In):
     appeal_days: Annotated[int, Field(ge=7, le=30)] = 7
     review_days: Annotated[int, Field(ge=30, le=365)] = 365
     load: Annotated[int, Field(ge=1, le=100)] = 8
-    """The most ballots that begin in thirty days."""
+    """Where so many ballots on members' proposals began in thirty days, further ones wait; a lab's request waits where so many began of both
+    together. What refuses never waits, nor what enough members signed for."""
     steward_days: Annotated[int, Field(ge=30, le=365)] = 365
     """The longest that a steward is in office before the next election."""
     requests: Literal["policy", "decide"] = "policy"
@@ -236,7 +237,13 @@ class ProposalOut(Out):
     state: str
     text: str
     text_sha256: str
+    effect: dict[str, Any]
+    """What it would bring about and under which charter, by digests and ids, with a salt. The SHA-256 of this as canonical JSON (RFC 8785) is
+    `effect_sha256`, which the freeze fixes in the log as it does the text, and which the outcome names."""
+    effect_sha256: str
     policy: str | None
+    charter: dict[str, Any] | None
+    """The rules that it would bring."""
     subject: str | None
     measured: dict[str, Any] | None
     freeze_at: Time
@@ -245,6 +252,8 @@ class ProposalOut(Out):
     electorate: int | None
     electorate_root: str | None
     verdict: str | None
+    reasons: dict[str, dict[str, int]] | None
+    """Of an outcome, by choice: how many gave a reason, where five or more did. Told of one proposal only, to who may read the outcome."""
     thread_sha256: str | None
     labels: list[str]
     alternative_to: str | None
@@ -276,7 +285,8 @@ class ProposalPage(Out):
 
 
 class BallotIn(In):
-    """`text_sha256`: the text that is voted on, as it was read. A no or a block gives its reasons."""
+    """`text_sha256`: the text that is voted on, as it was read. A no or a block gives its reasons, by the codes
+    that comments have too; the outcome tells those that five electors or more gave."""
 
     choice: Literal["yes", "no", "abstain", "block"]
     text_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -298,6 +308,8 @@ class OutcomeFile(Out):
     v: int
     type: str
     outcome: str
+    opened: str
+    """The leaf by which the ballot was opened (base64): it names electorate, text and effect, as the outcome does."""
     leaf: str
     tlog_proof: str | None
     vkey: str

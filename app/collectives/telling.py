@@ -1,13 +1,16 @@
 """A thread as one of its readers may see it, and what came of it: the shapes that the API answers with, and that the pages show."""
 
+import json
+from base64 import b64encode
 from collections.abc import Collection
 from datetime import date
 from typing import Any
 
+import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import closing, licensing, moderating, proposals, queries, threads, weighing
-from app.collectives.models import OutcomeVoid, Proposal
+from app.collectives import closing, frozen, licensing, moderating, proposals, queries, threads, weighing
+from app.collectives.models import CharterVersion, OutcomeVoid, Proposal
 from app.collectives.queries import Acting
 from app.collectives.schemas import OutcomeFile, VoidedOut
 from app.collectives.thread_models import (
@@ -167,13 +170,16 @@ def note_appeal(row: NoteAppeal, text: str | None) -> NoteAppealOut:
 
 
 class Listed:
-    """What the rows of a page of proposals are told of together: each charter is read once, what was made void and how long grants hold
-    in one query each."""
+    """What the rows of a page of proposals are told of together: their charters, what was made void and how long grants hold are read in one
+    query each."""
 
     def __init__(self, session: Session, rows: Collection[Proposal]) -> None:
         gone = [row.id for row in rows if row.state == "voided"]
         query = select(OutcomeVoid).where(OutcomeVoid.proposal_id.in_(gone))  # type: ignore[attr-defined]
         self.voided = {one.proposal_id: one for one in session.exec(query)} if gone else {}
+        key = sa.tuple_(CharterVersion.collective_id, CharterVersion.n)  # type: ignore[arg-type]
+        query_of = select(CharterVersion).where(key.in_({(row.collective_id, row.charter_n) for row in rows}))
+        self._versions = session.exec(query_of).all()  # kept, so that the session has them at hand
         self._session, self._charters = session, dict[tuple[str, int], dict[str, Any]]()
         self._granted = licensing.granted_until(session, rows)
 
@@ -196,10 +202,24 @@ def voided(session: Session, row: Proposal, listed: Listed | None = None) -> Voi
     return VoidedOut(by=found.voided_by, at=found.at, because="" if by is None else by.text, log_index=found.log_index)
 
 
+def tells_counts(session: Session, row: Proposal, who: Acting | None) -> bool:
+    """Whether somebody is told how many voted how: members, and everybody where the collective is public and ten or more could vote."""
+    if who is not None and queries.membership_of(session, row.collective_id, who) is not None:
+        return True
+    return (row.electorate_size or 0) >= queries.FEWEST and queries.collective_of(session, row.collective_id).listed
+
+
+def reasons(session: Session, row: Proposal) -> dict[str, dict[str, int]]:
+    """Why people voted as they did, by choice, where enough gave a reason; none in an outcome of before they were told. Raises NotFound."""
+    found: dict[str, dict[str, int]] = json.loads(bytes(proposals.outcome(session, row.id).body)).get("reasons", {})
+    return found
+
+
 def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFile:
     """An outcome with its proofs, for `sayso recount`; who may have it the caller knows. Raises NotFound (not_found) while there is none."""
     found = proposals.outcome(session, row.id)
     return OutcomeFile(
-        v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), minority_reports=proposals.reports(session, [row.id]),
+        v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), opened=b64encode(frozen.opened_leaf(session, row)).decode(),
+        minority_reports=proposals.reports(session, [row.id]),
         labels=closing.labels(session, row, runtime.clock.now()), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
     )  # fmt: skip

@@ -15,6 +15,7 @@ from sqlmodel import Session, select
 from app.collectives import (
     amendments,
     closing,
+    frozen,
     licensing,
     moderating,
     petitioning,
@@ -44,6 +45,7 @@ from app.core.ballots import Ballot, Snapshot, decide
 from app.core.canonical import canonical, sha256_hex
 from app.core.electing import REFUSALS, parse_rules
 from app.core.merkle import leaf_hash, root
+from app.core.thread import REASONS, reasons_by_choice
 from app.crypto.sealing import Sealer, new_key
 from app.kit.db import read, write
 from app.kit.errors import Conflict, Forbidden, Invalid
@@ -60,7 +62,7 @@ GONE = b""
 def vote(session: Session, runtime: Runtime, who: Acting, collective: str, proposal_id: str, given: BallotIn, *, now: datetime) -> BallotRow:
     """Cast a ballot; the last one of each elector counts.
 
-    Raises NotFound, Conflict (proposal_state, text_changed), Forbidden (not_elector) or Invalid (reasons_missing).
+    Raises NotFound, Conflict (proposal_state, text_changed), Forbidden (not_elector) or Invalid (reasons_missing, reason_unknown).
     """
     acting(session, runtime, who)
     _, mine = queries.member(session, collective, who)
@@ -71,7 +73,9 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     if given.text_sha256 != row.text_sha256:
         raise Conflict("text_changed", "Read the text again and send the digest of what you read.")
     if given.choice in ("no", "block") and not given.reasons:
-        raise Invalid("reasons_missing", "Say why in `reasons`, in a word or several.")
+        raise Invalid("reasons_missing", "Say why in `reasons`, by one code or several.")
+    if set(given.reasons) - set(REASONS):
+        raise Invalid("reason_unknown", "Use the reasons listed in `known`.", known=list(REASONS))
     elector = tag_of(session, runtime, row, mine.member)
     if elector is None:
         raise Forbidden("not_elector", "Who had a voice when the text was frozen can vote on it.")
@@ -168,6 +172,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     body = {
         "collective": collective.id, "decision": row.type, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root,
         "electorate": log.bucket(len(tags)), "closes": row.close_at.date().isoformat(), "thread_sha256": thread,
+        "effect_sha256": frozen.effect_sha256(session, runtime, row),
     }  # fmt: skip
     index = log.append(session, [log.institutional("ballot.opened", row.id, body, now), *leaves], now)
     session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
@@ -198,6 +203,9 @@ def _queue(session: Session, runtime: Runtime, row: Proposal, key: str, at: date
 def _count(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     if row.state != "ballot" or row.close_at > now:
         return
+    if not frozen.whole(session, runtime, row):
+        _void(session, runtime, collective, row, now)
+        return
     charter = queries.charter(session, collective.id, row.charter_n)
     rules = queries.rules_of(charter, row.type)
     electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
@@ -209,28 +217,21 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     elif row.type in ("licence.recall", "outcome.void"):
         voiding.hold(session, row)
     size = log.lock_head(session)
-    opened_index = session.execute(sa.select(Proposal.opened_index).where(Proposal.id == row.id)).scalar_one()  # type: ignore[call-overload]
-    if not _whole(session, row, int(opened_index)):
-        row.state = "void"
-        session.add(row)
-        session.flush()
-        body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
-        log.append(session, [log.institutional("outcome.decided", row.id, body, now)], now)
-        if row.request_id is not None:
-            refusals.note(session, collective, row, now)
-            runtime.jobs.enqueue(session, "asked", row.id)
-        return
     standing = queries.standing_objections(session, row.id)
     snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row, now))
-    found = decide(rules, snapshot, [Ballot(b.tag, _choice(session, runtime, row, b), b.log_index) for b in cast])
+    said = [_said(session, runtime, row, b) for b in cast]
+    found = decide(rules, snapshot, [Ballot(b.tag, one["choice"], b.log_index) for b, one in zip(cast, said, strict=True)])
+    last = {b.tag: (one["choice"], one.get("reasons", ())) for b, one in zip(cast, said, strict=True)}  # in the order of the log
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
-        "text_sha256": row.text_sha256, "rules": [rule.to_json() for rule in parse_rules(rules)],
+        "text_sha256": row.text_sha256, "effect_sha256": frozen.opened(session, row).get("effect_sha256"),
+        "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
         "left_out": len({one.tag for one in ballots} & affiliated), "objections": standing, "thread": _thread_of(session, row),
+        "reasons": reasons_by_choice(last.values()),
         "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": snapshot.struck},
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
-        "opened_index": opened_index, "closed_index": size,
+        "opened_index": row.opened_index, "closed_index": size,
     }  # fmt: skip
     body = canonical(outcome)
     leaf = {
@@ -264,19 +265,28 @@ def _thread_of(session: Session, row: Proposal) -> dict[str, Any] | None:
     return None if thread is None else {"sha256": thread.sha256, "unanswered": thread.unanswered}
 
 
-def _whole(session: Session, row: Proposal, opened_index: int) -> bool:
-    """Whether the text is still the one that was frozen: a ballot on another is no ballot."""
-    leaf = json.loads(session.get_one(LogEntry, opened_index).leaf)
-    return bool(leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode()))
+def _void(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
+    """What was voted on is not what was frozen: nothing follows, also from a vote that was passed."""
+    row.state = "void"
+    session.add(row)
+    session.flush()
+    log.append(
+        session, [log.institutional("outcome.decided", row.id, {"collective": collective.id, "decision": row.type, "verdict": "void"}, now)], now
+    )
+    if row.request_id is not None:
+        if frozen.same_effect(session, runtime, row):
+            refusals.note(session, collective, row, now)
+        runtime.jobs.enqueue(session, "asked", row.id)
 
 
-def _choice(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> str:
+def _said(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> dict[str, Any]:
+    """What a ballot says, opened."""
     entry = session.get_one(LogEntry, cast.log_index)
     opened = Sealer(ballot_key(runtime, row)).open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))
-    body = json.loads(opened[32:])
+    body: dict[str, Any] = json.loads(opened[32:])
     if not hmac.compare_digest(str(body["tag"]), cast.tag) or body["text_sha256"] != row.text_sha256:
         raise ValueError("a ballot that is not what its leaf says")
-    return str(body["choice"])
+    return body
 
 
 def _come_into_force(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
@@ -285,7 +295,10 @@ def _come_into_force(session: Session, runtime: Runtime, collective: Collective,
 
 
 def _bind(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
-    """What was decided governs releases from here on; what does nothing any more is moot."""
+    """What was decided governs releases from here on; what does nothing any more is moot, and void what was changed while it waited."""
+    if not frozen.whole(session, runtime, row):
+        _void(session, runtime, collective, row, now)
+        return
     row.state = "in_force" if _effect(session, runtime, collective, row, now) else "moot"
     session.add(row)
     session.flush()

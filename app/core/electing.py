@@ -134,20 +134,23 @@ _WIDEN: Rules = [{"rule": "supermajority", "share": [3, 4]}, {"rule": "bridging"
 _REFUSE: Rules = [{"rule": "majority"}]
 TYPES: dict[str, Rules] = {
     "policy.adopt": _WIDEN, "policy.narrow": _REFUSE, "licence.use": GRANT, "licence.grant": GRANT, "licence.renew": GRANT, "licence.recall": _REFUSE,
-    "charter.amend": [{"rule": "absolute"}, {"rule": "bridging"}], "steward.elect": _REFUSE, "steward.remove": _REFUSE,
+    "charter.amend": [{"rule": "absolute"}, *_WIDEN], "steward.elect": _REFUSE, "steward.remove": _REFUSE,
     "strike.call": _REFUSE, "strike.end": _REFUSE, "effect.dispute": _REFUSE, "outcome.void": _REFUSE,
 }  # fmt: skip
 """Decision types with their default rules; a charter of before a type was there is taken to have these. What grants asks for more than
 what refuses: two thirds and every counted group against a bare majority; a third of the votes stops any grant."""
 AS_HARD = {"licence.renew": "licence.use"}
 """A type whose rules are those of another: a charter has no rules of its own for it. Those of before have the default written out."""
+_AMEND_BEFORE: Rules = [{"rule": "absolute"}, {"rule": "bridging"}]
+"""The default of before, which charters have written out: read and sent again it stands for the default."""
 GRANTS = ("policy.adopt", "licence.use", "licence.grant", "licence.renew", "charter.amend")
 REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call", "outcome.void")
 
 
 def decisions(given: Any) -> dict[str, Rules]:
     """A charter's rules for each type of decision, every parameter written out. Raises RuleError, also where a charter would make it
-    easier to grant than to refuse, or could be amended by fewer than more than half of all members."""
+    easier to grant than to refuse, or could be amended by fewer than more than half of all members, or by fewer than decide what its rules
+    are for: else who cannot do a thing could first make it easier. Left out, `charter.amend` has the hardest of all the others' rules."""
     if not isinstance(given, dict) or set(given) - set(TYPES):
         raise RuleError(f"decisions are {', '.join(sorted(TYPES))}")
     parsed = {kind: parse_rules(given.get(kind, rules)) for kind, rules in TYPES.items()}
@@ -161,9 +164,54 @@ def decisions(given: Any) -> dict[str, Rules]:
     for kind in GRANTS:
         if not any(_is_hard(rule) for rule in parsed[kind]):
             raise RuleError(f"{kind} grants: it takes a supermajority of two thirds and a quorum of a quarter, an absolute one, or consent")
-    if not any(rule.name == "absolute" for rule in parsed["charter.amend"]):
-        raise RuleError("charter.amend takes an absolute majority, beside whatever else")
+    parsed["charter.amend"] = _amending(parsed, "charter.amend" not in given or parsed["charter.amend"] == parse_rules(_AMEND_BEFORE))
     return {kind: [rule.to_json() for rule in rules] for kind, rules in parsed.items()}
+
+
+def carried(written: dict[str, Rules]) -> dict[str, Rules]:
+    """A stored charter's rules for a charter that takes its place: those for amending it are left out where they are too soft by now."""
+    try:
+        decisions(written)
+    except RuleError:
+        return {kind: rules for kind, rules in written.items() if kind != "charter.amend"}
+    return written
+
+
+def _amending(parsed: Mapping[str, tuple[Rule, ...]], raised: bool) -> tuple[Rule, ...]:
+    """The rules for amending a charter, made as hard as all others where `raised`. Raises RuleError where they are not."""
+    rules = parse_rules(TYPES["charter.amend"]) if raised else parsed["charter.amend"]
+    if not any(rule.name == "absolute" for rule in rules):
+        raise RuleError("charter.amend takes an absolute majority, beside whatever else")
+    for kind, others in parsed.items():
+        for other in others:
+            same = next((rule for rule in rules if rule.name == other.name), None)
+            if _covered(other, same):
+                continue
+            if not raised:
+                raise RuleError(f"charter.amend can change every rule: give it {other.name} too, as hard as for {kind}, or leave it out")
+            kept = tuple(rule for rule in rules if rule is not same)
+            rules = (*kept, other if same is None else _harder(same, other))
+    return rules
+
+
+def _covered(other: Rule, same: Rule | None) -> bool:
+    """Whether more than half of all, and beside that `same`, is as hard as `other`: half of all is a quorum, and more than those against."""
+    few = 2 * other.quorum.num <= other.quorum.den
+    if same is None:
+        return few and other.name in ("absolute", "majority")
+    return (few or _least(same.quorum, other.quorum)) and _least(same.share, other.share) and _least(same.fallback, other.fallback)
+
+
+def _harder(one: Rule, other: Rule) -> Rule:
+    quorum, share, fallback = (
+        mine if _least(mine, theirs) else theirs
+        for mine, theirs in ((one.quorum, other.quorum), (one.share, other.share), (one.fallback, other.fallback))
+    )
+    return Rule(one.name, quorum, share, fallback)
+
+
+def _least(share: Share, other: Share) -> bool:
+    return share.num * other.den >= other.num * share.den
 
 
 def _is_hard(rule: Rule) -> bool:

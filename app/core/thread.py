@@ -10,7 +10,7 @@ from app.core.canonical import canonical
 REASONS = (
     "aim", "benefit", "clarity", "cost", "evidence", "fairness", "harm", "privacy", "process", "question", "scope", "support",
 )  # fmt: skip
-"""What a comment is about. Words of one's own stand in its text; these can be counted."""
+"""What a comment is about, or why a ballot says what it says. Words of one's own stand in a text; these can be counted."""
 HIDING = ("abuse", "duplicate", "elsewhere", "off-topic", "personal-data", "spam", "unlawful")
 """Why a steward hides something; `elsewhere`: it was moderated out where it was imported from."""
 GROUNDS = ("argument-missing", "closer-involved", "note-misleading")
@@ -26,7 +26,7 @@ LAB_COMMENTS = 20
 MOST_STATEMENTS, MOST_COMMENTS = 500, 2_000
 """Statements and comments on one proposal."""
 FEWEST_REASONS = 5
-"""A reason that fewer comments give is not counted: it would speak of somebody."""
+"""A reason that fewer give is not counted: it would speak of somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,21 @@ def words_digest(salt: bytes, text: str) -> str:
 
 
 def counted_reasons(given: Iterable[Iterable[str]]) -> dict[str, int]:
-    """How many comments give each reason, where enough do."""
+    """How many comments, or electors, give each reason, where enough do."""
     counts = dict.fromkeys(REASONS, 0)
     for reasons in given:
         for reason in set(reasons):
             counts[reason] += 1
     return {reason: count for reason, count in counts.items() if count >= FEWEST_REASONS}
+
+
+def reasons_by_choice(given: Iterable[tuple[str, Iterable[str]]]) -> dict[str, dict[str, int]]:
+    """choice -> reason -> how many electors gave it, where enough did; of one (choice, reasons) an elector. Words that are no codes, which
+    ballots of before could give, are told to nobody."""
+    by: dict[str, list[set[str]]] = {}
+    for choice, reasons in given:
+        by.setdefault(choice, []).append(set(reasons) & set(REASONS))
+    return {choice: counts for choice, said in sorted(by.items()) if (counts := counted_reasons(said))}
 
 
 def thread_bytes(

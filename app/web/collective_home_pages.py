@@ -15,6 +15,7 @@ from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, Manda
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.deed import beside
+from app.core.electing import carried
 from app.core.templates import render_template
 from app.kit.access import BY_RECEIPT
 from app.kit.body import form_of
@@ -128,6 +129,7 @@ def charter_of(form: dict[str, str], more: dict[str, Any]) -> CharterIn:
         raise Invalid("body_invalid", advice)
     said = {"aim": words(form, "aim"), "eligibility": form.get("eligibility", "open"), "dimension": dimension}
     kept = {name: value for name, value in more.items() if name in CharterIn.model_fields}
+    kept |= {"decisions": carried(more["decisions"])} if "decisions" in more else {}
     return built(CharterIn, advice, **{**kept, **said, **{name: int(value) for name, value in days.items()}})
 
 

@@ -27,7 +27,9 @@ def test_from_a_labs_request_to_a_contested_licence_and_a_strike(
     service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_one_backend(service, "what a page looks like and weighs does not depend on the database")
-    monkeypatch.setattr(queries, "FEWEST", 8)  # eight stand for the ten that a group must have before a lab hears of its decisions
+    # Eight stand for the ten that a group must have before a lab hears of its decisions: each has a window, and those cost most. That it is
+    # ten is tested without windows (tests/collectives/test_requests_decided.py, test_deciding.py).
+    monkeypatch.setattr(queries, "FEWEST", 8)
     lab.sdk._transport.now = lambda: service.clock.now().timestamp()
     persons = [person for person, _ in people(service, platform, 8)]
     windows = []

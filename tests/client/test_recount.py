@@ -7,7 +7,8 @@ import os
 import random
 import subprocess
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from app.core.ballots import CHOICES, Ballot, Snapshot, decide
 from app.core.canonical import b64u
 from app.core.electing import DEFAULTS, parse_rules
 from app.core.merkle import leaf_hash, root
+from app.core.thread import REASONS, reasons_by_choice
 from app.crypto.commitment import commit
 from tests.core.test_ballots import People, _random_people, _random_rule
 
@@ -35,16 +37,18 @@ def made(rng: random.Random, rules: list[dict[str, Any]], people: People) -> tup
     cast = [(tag, choice) for tag, (_, choice) in zip(tags, people, strict=True) if choice is not None]
     cast += [(tag, rng.choice(CHOICES)) for tag, _ in cast if rng.random() < 0.2]
     rng.shuffle(cast)
-    ballots, listed, openings = [], [], []
+    ballots, listed, openings, last = [], [], [], {}
     for n, (tag, choice) in enumerate(cast):
-        act = json.dumps({"proposal": "prp_x", "tag": tag, "choice": choice, "group": groups[tag]})
+        last[tag] = (choice, rng.sample(REASONS[:3], rng.randrange(3)))
+        act = json.dumps({"proposal": "prp_x", "tag": tag, "choice": choice, "group": groups[tag], "reasons": last[tag][1]})
         salt = rng.randbytes(32)
         ballots.append(Ballot(tag, choice, 100 + n))
         listed.append({"tag": tag, "at": 100 + n, "commitment": b64u(commit(salt, act.encode()))})
         openings.append({"at": 100 + n, "salt": b64u(salt), "act": act})
     found = decide(rules, snapshot, ballots)
     outcome = {
-        **found.to_json(), "proposal": "prp_x", "rules": [rule.to_json() for rule in parse_rules(rules)],
+        **found.to_json(), "proposal": "prp_x", "decision": "policy.adopt", "text_sha256": "5" * 64, "effect_sha256": "e" * 64,
+        "reasons": reasons_by_choice(last.values()), "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(tags), "size": len(tags), "root": root([leaf_hash(bytes.fromhex(t)) for t in sorted(tags)]).hex()},
         "around": {k: getattr(snapshot, k) for k in ("objections", "rounds", "overruled", "appealed", "struck")},
         "ballots": listed, "opened_index": 99, "closed_index": 100 + len(listed),
@@ -52,19 +56,25 @@ def made(rng: random.Random, rules: list[dict[str, Any]], people: People) -> tup
     return wrapped(outcome), {"openings": openings}
 
 
-def wrapped(outcome: File) -> File:
-    text = json.dumps(outcome)
-    leaf = json.dumps({"outcome_sha256": sha256(text.encode()).hexdigest()})
-    return {"outcome": text, "leaf": b64encode(leaf.encode()).decode()}
+def wrapped(outcome: File, **frozen: Any) -> File:
+    """A file of an outcome with its two leaves; `frozen` is what the leaf of the opened ballot says instead."""
+    text, root_then = json.dumps(outcome), outcome["electorate"]["root"]
+    leaf = {"type": "outcome.decided", "id": "prp_x", "electorate_root": root_then, "outcome_sha256": sha256(text.encode()).hexdigest()}
+    said = {"electorate_root": root_then, "text_sha256": outcome["text_sha256"], "effect_sha256": outcome["effect_sha256"]}
+    opened = {"type": "ballot.opened", "id": "prp_x", **said, **frozen}
+    return {"outcome": text, **{name: b64encode(json.dumps(one).encode()).decode() for name, one in (("leaf", leaf), ("opened", opened))}}
 
 
 def test_outcomes_are_recounted() -> None:
-    rng = random.Random(11)
-    for _ in range(OUTCOMES):
-        rules = [_random_rule(rng, name) for name in rng.sample(sorted(DEFAULTS), rng.choice([1, 1, 2]))]
-        file, openings = made(rng, rules, _random_people(rng, 40))
-        sentences = recount.recount(file, None, openings)
-        assert sentences[-1].startswith(f"`{json.loads(file['outcome'])['verdict']}` follows")
+    rng, groups = random.Random(11), Counter[int]()
+    for n in range(OUTCOMES):
+        names = {*rng.sample(sorted(DEFAULTS), rng.choice([1, 1, 2])), *(["bridging"] if n % 3 == 0 else [])}
+        rules = [_random_rule(rng, name) for name in sorted(names)]
+        file, openings = made(rng, rules, _random_people(rng, 150 if "bridging" in names else 40))
+        sentences, outcome = recount.recount(file, None, openings), json.loads(file["outcome"])
+        assert sentences[-1].startswith(f"`{outcome['verdict']}` follows")
+        groups[len(outcome["groups"])] += "bridging" in outcome["applied"]
+    assert sum(groups.values()) >= 10 and sum(count for most, count in groups.items() if most > 2) >= 3, groups
 
 
 def _bend(outcome: File, how: str, rng: random.Random) -> None:
@@ -92,9 +102,13 @@ def _bend(outcome: File, how: str, rng: random.Random) -> None:
         del outcome["ballots"][-1]
     elif how == "group":
         outcome["groups"]["a"] = {"yes": 9, "no": 0, "abstain": 0, "block": 0}
+    elif how == "reason":
+        outcome["reasons"]["yes"] = {"aim": 4}
+    elif how == "reasons":
+        outcome["reasons"]["yes"] = {"aim": outcome["tally"]["yes"] + 1}
 
 
-BENDS = ("verdict", "contested", "tally", "moved", "elector", "stranger", "late", "early", "order", "dropped", "group")
+BENDS = ("verdict", "contested", "tally", "moved", "elector", "stranger", "late", "early", "order", "dropped", "group", "reason", "reasons")
 
 
 @pytest.mark.parametrize("how", BENDS)
@@ -108,6 +122,57 @@ def test_what_was_altered_is_found(how: str) -> None:
     with pytest.raises(recount.Wrong):
         recount.recount({"outcome": json.dumps(outcome), "leaf": file["leaf"]})
     with pytest.raises(recount.Wrong):  # also by who publishes another leaf
+        recount.recount(wrapped(outcome), None, openings)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "why"),
+    [
+        ({"electorate_root": "0" * 64}, "electorate"), ({"text_sha256": "0" * 64}, "text"), ({"effect_sha256": "0" * 64}, "effect"),
+        ({"effect_sha256": None}, "effect"), ({"id": "prp_y"}, "proposal"), ({"type": "outcome.decided"}, "proposal"),
+    ],
+)  # fmt: skip
+def test_an_outcome_that_is_not_of_what_was_frozen_is_found(frozen: File, why: str) -> None:
+    file, _ = made(random.Random(2), [{"rule": "majority"}], [(None, "yes")] * 5)
+    assert any("are those of the leaf that opened the ballot" in line for line in recount.recount(file))
+    with pytest.raises(recount.Wrong, match=why):
+        recount.recount(wrapped(json.loads(file["outcome"]), **frozen))
+
+
+def test_files_of_before_claim_less_and_the_leaf_of_an_outcome_is_of_its_electorate() -> None:
+    file, _ = made(random.Random(2), [{"rule": "majority"}], [(None, "yes")] * 5)
+    told = recount.recount({name: value for name, value in file.items() if name != "opened"})
+    assert any("no leaf is here that shows it before the first ballot" in line for line in told)
+    leaf = json.loads(b64decode(file["leaf"]))
+    for changed in ({"electorate_root": "0" * 64}, {"id": "prp_y"}):
+        with pytest.raises(recount.Wrong, match="the leaf of the outcome is of another"):
+            recount.recount({**file, "leaf": b64encode(json.dumps({**leaf, **changed}).encode()).decode()})
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"left_out": 2, "decision": "licence.use"}, None), ({"left_out": 3, "decision": "licence.use"}, "more electors are left out"),
+        ({"left_out": -1, "decision": "licence.use"}, "more electors are left out"), ({"left_out": 1}, "about no lab"), ({"left_out": 0}, None),
+    ],
+)  # fmt: skip
+def test_who_is_left_out_fits_into_the_electorate_and_the_decision_is_about_a_lab(said: File, why: str | None) -> None:
+    file, _ = made(random.Random(2), [{"rule": "majority"}], [(None, "yes")] * 5 + [(None, None)] * 2)
+    bent = wrapped({**json.loads(file["outcome"]), **said})
+    if why is None:
+        assert recount.recount(bent)
+    else:
+        with pytest.raises(recount.Wrong, match=why):
+            recount.recount(bent)
+
+
+def test_opened_ballots_give_the_reasons_that_are_told() -> None:
+    file, openings = made(random.Random(6), [{"rule": "majority"}], [(None, "no")] * 40)
+    outcome = json.loads(file["outcome"])
+    assert recount.recount(file, None, openings) and len(outcome["reasons"]["no"]) > 1
+    outcome["reasons"]["no"]["aim"] -= 1
+    assert recount.recount(wrapped(outcome)), "that takes the openings"
+    with pytest.raises(recount.Wrong, match="the ballots give a reason another number of times"):
         recount.recount(wrapped(outcome), None, openings)
 
 

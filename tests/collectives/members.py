@@ -1,11 +1,13 @@
 """People of a platform who found and join collectives, time that moves their proposals on, and what an outcome does without the weeks before."""
 
+import json
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sayso.collective import Collective
 from sayso.contributor import Contributor
 from sayso.errors import SaysoError
@@ -16,7 +18,8 @@ from app.collectives import service as collectives
 from app.collectives.models import Collective as Row
 from app.collectives.models import Membership
 from app.consents.policies import PolicyBook
-from app.kit.db import for_update, write
+from app.kit.db import for_update, read, write
+from app.releases.rows import read_terms
 from tests.faults.cuts import Outcome, outcome, queued, receipt_for_all
 from tests.support import PlatformParty, Service
 
@@ -83,6 +86,14 @@ def cut_of(service: Service, agreement: Any) -> Outcome:
     cut = queued(service, agreement)
     cut.run()
     return outcome(service, cut.release)
+
+
+def relied_on(service: Service, release: str) -> dict[str, set[str]]:
+    """contribution -> the outcomes that are kept with its row of a release."""
+    query = "SELECT i.contribution_id, i.terms, r.terms FROM release_item i JOIN release r ON r.id = i.release_id WHERE r.id = :r"
+    with read(service.runtime.engine) as session:
+        rows = session.execute(sa.text(query), {"r": release}).all()
+    return {one: set(read_terms((json.loads(terms) if isinstance(terms, str) else terms)[at]).outcomes) for one, at, terms in rows}
 
 
 def change_policy(service: Service, collective: str, template: str, outcome_id: str | None = None) -> None:

@@ -73,7 +73,7 @@ def test_I5_an_outcome_is_counted_again_by_who_has_nothing_but_what_is_published
     mine = union_of(service, platform, 4)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)
     opened = pass_days(service, mine[0], proposal["id"], 7)
-    first = mine[0].vote(opened, "no", ["too-early"])
+    first = mine[0].vote(opened, "no", ["process"])
     last = mine[0].vote(opened, "yes")
     mine[1].vote(opened, "yes")
     mine[2].vote(opened, "abstain")
@@ -110,7 +110,7 @@ def test_I6_the_electorate_is_fixed_before_the_first_ballot_and_tenure_counts(se
     for nobody in (second, third):
         refuses("not_elector", lambda nobody=nobody: nobody.vote(opened, "yes"))
     service.clock.offset += timedelta(days=6)
-    refuses("not_elector", lambda: second.vote(opened, "no", ["late"]))
+    refuses("not_elector", lambda: second.vote(opened, "no", ["process"]))
     root = row_of(service, proposal["id"]).electorate_root
     pass_days(service, union, proposal["id"], 1)
     found = json.loads(union.outcome(proposal["id"])["outcome"])
@@ -141,10 +141,10 @@ def test_I8_ballots_after_the_close_are_refused_by_time_and_by_the_order_of_the_
     opened = pass_days(service, mine[0], proposal["id"], 7)
     mine[0].vote(opened, "yes")
     service.clock.offset += timedelta(days=7, seconds=1)
-    refuses("proposal_state", lambda: mine[1].vote(opened, "no", ["late"]))
+    refuses("proposal_state", lambda: mine[1].vote(opened, "no", ["process"]))
     assert row_of(service, proposal["id"]).state == "ballot", "time alone has closed it"
     take_up_forgotten(service.runtime, service.clock.now())
-    refuses("proposal_state", lambda: mine[1].vote(opened, "no", ["late"]))
+    refuses("proposal_state", lambda: mine[1].vote(opened, "no", ["process"]))
     found = json.loads(mine[0].outcome(proposal["id"])["outcome"])
     assert all(found["opened_index"] < ballot["at"] < found["closed_index"] for ballot in found["ballots"])
     service.runtime.jobs.run("deadline", proposal["id"])
@@ -323,7 +323,7 @@ def test_I14_who_works_for_a_lab_does_not_vote_on_it(service: Service, platform:
     recall = mine[0].propose("licence.recall", "No.", subject=lab.id)
     narrow = mine[0].propose("policy.narrow", "Less.", **NARROW)
     about, general = (pass_days(service, mine[0], p["id"], days) for p, days in ((recall, 7), (narrow, 0)))
-    refuses("not_elector", lambda: mine[2].vote(about, "no", ["wages"]))
+    refuses("not_elector", lambda: mine[2].vote(about, "no", ["cost"]))
     mine[2].vote(general, "abstain")
     assert (about["electorate"], general["electorate"]) == (2, 3)
 

@@ -19,7 +19,7 @@ from app.crypto.sealing import Sealer, new_key
 from app.kit.db import read, write
 from app.kit.ids import random_id
 from app.log import service as log
-from tests.collectives.members import founded, pass_days, people
+from tests.collectives.members import founded, pass_days, people, refuses
 from tests.collectives.test_deciding import union_of
 from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_collective_pages import words
@@ -49,7 +49,8 @@ def put_to_vote(session: Any, service: Service, collective: str, rng: random.Ran
     cast = [tag for tag in groups if rng.random() < 0.8]
     cast += [tag for tag in cast if rng.random() < 0.2]
     ballots = [(random_id("ballot"), tag, rng.choice(CHOICES)) for tag in cast]
-    leaves = [log.institutional("ballot.opened", row.id, {"collective": collective, "text_sha256": row.text_sha256}, now)]
+    fixed = {"collective": collective, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root}
+    leaves = [log.institutional("ballot.opened", row.id, fixed, now)]  # as before effects were frozen too
     for ballot, tag, choice in ballots:
         body = {"proposal": row.id, "tag": tag, "group": groups[tag], "choice": choice, "text_sha256": row.text_sha256}
         leaves.append(log.personal("ballot.cast", ballot, body, Sealer(key), now))
@@ -103,8 +104,24 @@ def test_who_says_after_voting_that_they_work_for_the_lab_is_not_counted(service
     outcome = json.loads(file["outcome"])
     assert (outcome["electorate"]["size"], outcome["turnout"], outcome["tally"]["no"]) == (4, 3, 1) and mine[3].me()["member"] not in file["outcome"]
     assert outcome["left_out"] == 1
-    assert "the ballots of 1 electors are left out: they say that they work for the lab that it is about" in recount.recount(file, cast[2])
-    with pytest.raises(recount.Wrong, match="your ballot is not among them; 1 electors said that they work for the lab"):
+    assert "electors left out, because they say that they work for the lab that it is about: 1" in recount.recount(file, cast[2])
+    with pytest.raises(recount.Wrong, match="your ballot is not among them; left out for working for the lab, as they say: 1"):
         recount.recount(file, cast[3])
     page = window(service, mine[1]._person.receipt).get(f"/r/collectives/{mine[1].id}/proposals/{recall}")
     assert "3 of 4 who had a vote took part. Not counted, because they work for the lab: 1." in words(page)
+
+
+def test_why_five_people_or_more_voted_as_they_did_is_told(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 6)
+    proposal = mine[0].propose("policy.narrow", "Less.", policy={"template": "nothing-new"})["id"]
+    opened = pass_days(service, mine[0], proposal, 7)
+    assert "cost" in refuses("reason_unknown", lambda: mine[0].vote(opened, "no", ["too-early"])).document["known"]
+    for n, one in enumerate(mine):
+        one.vote(opened, "no", ["cost", "privacy"] if n < 4 else ["cost", "harm"])
+    mine[5].vote(opened, "yes", ["cost"])
+    assert mine[1].proposal(proposal)["reasons"] is None, "while it is voted on nothing is told"
+    pass_days(service, mine[0], proposal, 7)
+    file = mine[1].outcome(proposal)
+    assert json.loads(file["outcome"])["reasons"] == {"no": {"cost": 5}} == mine[1].proposal(proposal)["reasons"] and recount.recount(file)
+    page = words(window(service, mine[1]._person.receipt).get(f"/r/collectives/{mine[1].id}/proposals/{proposal}"))
+    assert "No: What it costs us (5) A reason is shown if five people or more gave it." in page

@@ -8,12 +8,13 @@ import pytest
 from sqlmodel import select
 
 from app.collectives import queries
-from app.collectives.models import LabUse
+from app.collectives.models import Collective, LabUse, Proposal
 from app.core import electing
 from app.core.electing import GRANT
 from app.kit.db import read
 from app.releases.models import ReleaseOutcome
-from tests.collectives.members import cut_of, pass_days, refuses
+from tests.collectives.members import cut_of, in_force, pass_days, refuses, relied_on
+from tests.collectives.test_deciding import ADOPT
 from tests.collectives.test_requests_decided import deciding, vote
 from tests.kit.refusals import get
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
@@ -52,6 +53,7 @@ def day(service: Service, days: int) -> str:
 
 def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     mine = deciding(service, platform, lab, 4, **HALF)
+    adopted = in_force(service, mine, mine[0].propose("policy.adopt", "Testing, by a vote of ours.", **ADOPT))["id"]
     soft = {"decisions": {"licence.use": CONSENT, "licence.renew": GRANT}}
     assert queries.rules_of(soft, "licence.renew") == CONSENT, "also where an older charter has less written out for it"
     written = electing.decisions(soft["decisions"])
@@ -81,6 +83,7 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     again = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
     assert again.state == "offered" and lab.sdk.threads(again.id) == [], "the same use is not asked for anew"
     assert sorted(lab.sdk.dissent(str(again.offer)).values()) == ["Not at all.", "Not for so long."], "dissent from the first yes goes on too"
+    waits = mine[2].renew(first, "And once more.")["id"]
     cut = cut_of(service, lab.sdk.sign(lab.sdk.offer(str(again.offer))))
     assert len(cut.contributions) == 4 and report["text_sha256"] in cut.manifest["dissent"]
     other = lab.sdk.request({**EVALUATION, "purposes": ["dpv:ResearchAndDevelopment"]}, {"platforms": [platform.id]})
@@ -91,8 +94,15 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     [leaf] = [one["act"] for one in get(service, f"/v1/ledger?lab={lab.id}").json()["items"] if one["act"]["type"] == "collective.use-renewed"]
     assert (leaf["renewed"], leaf["outcome"], leaf["until"]) == (first, renewal["id"], row.until.isoformat())
     with read(service.runtime.engine) as session:
-        rests = select(ReleaseOutcome.outcome).where(ReleaseOutcome.release_id == cut.release)
-        assert set(session.exec(rests)) >= {first, renewal["id"]}, "so that what becomes of either labels it"
+        rests = set(session.exec(select(ReleaseOutcome.outcome).where(ReleaseOutcome.release_id == cut.release)))
+        assert rests == {adopted, first, renewal["id"]}, "so that what becomes of any of them labels it"
+        assert waits not in rests, "nor on what is not decided"
+        # I4: each of them was in force at the cut, and not past the day on which it is to be decided anew.
+        now, union = service.clock.now(), session.get_one(Collective, mine[0].id)
+        for one in (session.get_one(Proposal, outcome) for outcome in rests):
+            assert one.state == "in_force" and one.appeal_until <= now and one.collective_id == union.id
+        assert union.policy_outcome == adopted and union.policy_until is not None and min(union.policy_until, row.until) > now.date()
+    assert set(map(frozenset, relied_on(service, cut.release).values())) == {frozenset(rests)}, "each row keeps them all"
 
 
 def test_what_ends_before_the_vote_or_ended_meanwhile_is_not_renewed(service: Service, platform: PlatformParty, lab: LabParty) -> None:

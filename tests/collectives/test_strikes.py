@@ -354,7 +354,7 @@ def test_what_is_refused(service: Service, platform: PlatformParty, lab: LabPart
     proposal = mine[0].propose("strike.call", "x", strike={"kind": "pause", "lab": lab.id, "until": late}, urgent_hours=24)
     opened = pass_days(service, mine[0], proposal["id"], 1)
     assert opened["electorate"] == 1, "who works for the lab does not vote on it"
-    refuses("not_elector", lambda: mine[1].vote(opened, "no", ["wages"]))
+    refuses("not_elector", lambda: mine[1].vote(opened, "no", ["cost"]))
 
 
 def test_a_pause_with_a_day_ends_by_itself(service: Service, platform: PlatformParty, lab: LabParty) -> None:

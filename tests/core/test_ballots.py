@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from app.core.ballots import CHOICES, Ballot, Outcome, Snapshot, decide, judge
-from app.core.electing import DEFAULTS, GRANTS, GROUP, REFUSALS, TYPES, RuleError, Tally, parse_rules
+from app.core.electing import (
+    DEFAULTS,
+    GRANTS,
+    GROUP,
+    REFUSALS,
+    TYPES,
+    RuleError,
+    Tally,
+    carried,
+    decisions,
+    parse_rules,
+)
 
 ELECTORATES = 10_000
 People = list[tuple[str | None, str | None]]
@@ -109,8 +120,9 @@ def _decide(rules: Any, people: People, snapshot: Snapshot, rng: random.Random) 
 def test_I5_an_outcome_follows_from_rule_snapshot_and_ballots(name: str) -> None:
     rng = random.Random(name)
     seen: Counter[str] = Counter()
-    for _ in range(ELECTORATES):
-        people = _random_people(rng, 30)
+    for n in range(ELECTORATES):
+        # Groups of ten votes each take more people than the other rules do.
+        people = _random_people(rng, 150 if name == "bridging" and n % 4 == 0 else 30)
         snapshot = Snapshot({}, objections=rng.choice([0, 0, 1]), rounds=rng.randrange(4))
         rules = [_random_rule(rng, name)]
         found = _decide(rules, people, snapshot, rng)
@@ -125,6 +137,9 @@ def test_I5_an_outcome_follows_from_rule_snapshot_and_ballots(name: str) -> None
         assert found.contested == bool((votes and Fraction(against, votes) >= Fraction(1, 5)) or objected or carried)
         assert found.report_needed == (carried and found.verdict == "passed")
         seen[found.verdict] += 1
+        seen["bridged"] += "bridging" in found.applied
+        seen["three groups"] += "bridging" in found.applied and len(groups) > 2
+    assert name != "bridging" or (seen["bridged"] > 1000 and seen["three groups"] > 200), seen
     assert min(seen["passed"], seen["failed"]) > 100, seen
     assert name == "absolute" or seen["lapsed"] > 100
 
@@ -197,6 +212,45 @@ def test_ballots_that_cannot_be() -> None:
 def test_rules_that_are_refused(rules: Any) -> None:
     with pytest.raises(RuleError):
         parse_rules(rules)
+
+
+AMENDED_BY = [
+    ({}, {}),
+    ({"policy.adopt": [{"rule": "supermajority", "share": [1, 1]}]}, {"supermajority": ([1, 4], [1, 1])}),
+    ({"licence.use": [{"rule": "consent"}]}, {"consent": ([1, 4], [3, 4])}),
+    ({"steward.elect": [{"rule": "majority", "quorum": [3, 4]}]}, {"majority": ([3, 4], None)}),
+    ({"licence.grant": [{"rule": "bridging", "share": [2, 3], "quorum": [2, 3]}, {"rule": "absolute"}]}, {"bridging": ([2, 3], [2, 3])}),
+]
+
+
+@pytest.mark.parametrize(("given", "more"), AMENDED_BY)
+def test_a_charter_is_amended_by_as_many_as_the_hardest_of_its_rules_takes(given: Any, more: Any) -> None:
+    """Left out, or as the default of before has it, its own rules are raised; the default and what was raised are taken as they are."""
+    raised = decisions(given)
+    found = {rule["rule"]: (rule.get("quorum"), rule.get("share")) for rule in raised["charter.amend"]}
+    assert found == {"absolute": (None, None), "supermajority": ([1, 4], [3, 4]), "bridging": ([1, 4], [1, 2]), **more}
+    before = [{"rule": "absolute"}, {"rule": "bridging"}]
+    assert decisions({**given, "charter.amend": before}) == raised == decisions(raised)
+    wanting = [rule for rule in reversed(raised["charter.amend"]) if rule["rule"] not in (more or {"supermajority": None})]
+    soft = {**given, "charter.amend": wanting}
+    assert decisions(carried(soft)) == raised and carried(raised) == raised
+    with pytest.raises(RuleError, match=f"give it {next(iter(more), 'supermajority')} too, as hard as for"):
+        decisions(soft)
+
+
+def test_who_passes_an_amendment_passes_all_that_it_could_make_easier() -> None:
+    """By the oracle: whatever people decide by a charter's rules for amending it they could have decided by any other of its rules."""
+    rng, amended = random.Random(8), 0
+    for _ in range(400):
+        hard = _random_rule(rng, rng.choice(["majority", "supermajority", "bridging", "consent"]))
+        rules = decisions({"licence.grant": [{"rule": "absolute"}, hard]})
+        people = _random_people(rng, 60)
+        people = [(group, "yes" if rng.random() < 0.8 else choice) for group, choice in people]
+        groups, snapshot = _groups(people), Snapshot({}, objections=rng.choice([0, 0, 0, 1]), rounds=rng.randrange(4))
+        if _oracle(rules["charter.amend"], people, groups, snapshot) == "passed":
+            amended += 1
+            assert all(_oracle(one, people, groups, snapshot) == "passed" for one in rules.values()), (rules, people)
+    assert amended > 50
 
 
 def test_the_reference_figures_of_an_attack_on_bridging() -> None:

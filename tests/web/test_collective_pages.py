@@ -12,6 +12,7 @@ from app.collectives import proposals
 from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, MinorityReport, Proposal
 from app.kit.db import read
 from app.web import collective_pages, languages
+from app.web.collective_home_pages import charter_of
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import CHARTER, founded, joined, mandated, pass_days, people, refuses, steward
 from tests.collectives.test_deciding import NARROW, union_of
@@ -217,6 +218,9 @@ def test_a_form_keeps_what_it_does_not_ask_for(service: Service, platform: Platf
     said = {name: hidden(form, name) for name in ("once", "tenure_days", "discussion_days", "ballot_days", "appeal_days", "load")}
     made = post(browser, at(union, "/propose"), type="charter.amend", words="New.", aim="More.", eligibility="open", values="", dimension="", **said)
     assert words(made).count("A steward serves for 90 days at most.") == 2, "after as before"
+    soft = {"policy.adopt": [{"rule": "supermajority", "share": [1, 1]}], "charter.amend": [{"rule": "absolute"}]}
+    said_anew = charter_of({**said, "aim": "More."}, {**union.read()["charter"], "decisions": soft})
+    assert set(said_anew.decisions) == {"policy.adopt"}, "an older rule for changing the rules that is too soft by now keeps nobody from it"
     assert "the public ledger, with the name of the group" in words(browser.get(at(union, "/propose?type=effect.dispute")))
     monkeypatch.setattr(collective_pages, "MOST_LABS", 0)
     union.declare(None, lab.id)

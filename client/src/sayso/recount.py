@@ -1,9 +1,10 @@
 """`sayso recount`: whether an outcome follows from what is published of it. The standard library alone; `python recount.py FILE` works.
 
-Anybody can check: the electorate's root, that every ballot is one of its electors' and lies before the close, that the last one of
-each counts, and that the verdict follows from rules, electorate and tally. An elector gives `--mine` (what the service answered to
-the ballot) and sees that it was counted. A recounter named in the charter has the openings under seal (`--openings`) and counts anew.
-Exit codes: 0 it holds; 1 it does not; 2 a file cannot be read.
+Anybody can check: that electorate, text and effect are those of the leaf by which the ballot was opened, that every ballot is one of its
+electors' and lies before the close, that the last one of each counts, and that the verdict follows from rules, electorate and tally. That
+the two leaves are in the log is not looked at here: the file's tlog-proof shows it of the outcome's, and whoever follows the log finds the
+other. An elector gives `--mine` (what the service answered to the ballot) and sees that it was counted. Whoever had the openings could
+count anew with `--openings`; the service hands them to nobody yet. Exit codes: 0 it holds; 1 it does not; 2 a file cannot be read.
 """
 
 import argparse
@@ -19,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 KNOWN = 1
-FEWEST = 10
+FEWEST, FEWEST_REASONS = 10, 5
 CHOICES = ("yes", "no", "abstain", "block")
+ABOUT_A_LAB = ("licence.", "strike.", "effect.", "outcome.")
+"""How types of decisions begin on which nobody votes who works for the lab."""
 
 
 class Wrong(Exception):
@@ -34,22 +37,33 @@ def recount(file: dict[str, Any], mine: dict[str, Any] | None = None, openings: 
     done = []
     if "leaf" in file:
         leaf = json.loads(b64decode(file["leaf"]))
-        _insist(leaf["outcome_sha256"] == sha256(text.encode()).hexdigest(), "the leaf in the log is of other bytes")
-        done.append("the log's leaf names exactly these bytes")
+        _insist(leaf["outcome_sha256"] == sha256(text.encode()).hexdigest(), "the leaf of the outcome is of other bytes")
+        ours = (leaf["type"], leaf["id"]) == ("outcome.decided", outcome["proposal"])
+        _insist(ours, "the leaf of the outcome is of another proposal")
+        _insist(leaf["electorate_root"] == outcome["electorate"]["root"], "the leaf of the outcome is of another electorate")
+        done.append("the leaf of the outcome names exactly these bytes and this electorate; its place in the log is not looked at here")
     _insist(outcome["version"] == KNOWN, f"rules of version {outcome['version']} are not known here")
     tags = outcome["electorate"]["tags"]
     _insist(tags == sorted(set(tags)) and len(tags) == outcome["electorate"]["size"], "the electorate is not a list of different people")
     _insist(_root([bytes.fromhex(tag) for tag in tags]).hex() == outcome["electorate"]["root"], "the electorate's root is another")
-    done.append(f"the electorate of {len(tags)} has the root that was fixed before the first ballot")
+    if "opened" in file:
+        _frozen(json.loads(b64decode(file["opened"])), outcome)
+        done.append(f"electorate ({len(tags)}) and text are those of the leaf that opened the ballot; its place in the log is not looked at here")
+    else:
+        done.append(f"the electorate ({len(tags)}) has the root that the outcome names; no leaf is here that shows it before the first ballot")
     last = _last(outcome, set(tags))
     _insist(len(last) == sum(outcome["tally"].values()) == outcome["turnout"], "the tally is not of as many ballots as there are voters")
     done.append(f"{len(outcome['ballots'])} ballots by {len(last)} electors, all before the close; the last of each is in the tally")
     left_out = outcome.get("left_out", 0)
+    _insist(type(left_out) is int and 0 <= left_out <= len(tags) - len(last), "more electors are left out than there are beside the counted")
     if left_out:
-        done.append(f"the ballots of {left_out} electors are left out: they say that they work for the lab that it is about")
+        _insist(str(outcome["decision"]).startswith(ABOUT_A_LAB), "electors are left out of a decision that is about no lab")
+        done.append(f"electors left out, because they say that they work for the lab that it is about: {left_out}")
+    for choice, counts in outcome.get("reasons", {}).items():
+        _insist(all(FEWEST_REASONS <= n <= outcome["tally"][choice] for n in counts.values()), "a reason is told of fewer, or more, than can be")
     if mine is not None:
         counted = last.get(mine["tag"])
-        why = f"; {left_out} electors said that they work for the lab, and if you did, that is why" if left_out else ""
+        why = f"; left out for working for the lab, as they say: {left_out}; if you said so, that is why" if left_out else ""
         _insist(counted is not None, f"your ballot is not among them{why}")
         assert counted is not None
         _insist(counted["at"] >= mine["at"], "an older ballot of yours was counted")
@@ -62,6 +76,15 @@ def recount(file: dict[str, Any], mine: dict[str, Any] | None = None, openings: 
         _insist(outcome[name] == value, f"`{name}` does not follow: it should be {value}")
     done.append(f"`{outcome['verdict']}` follows from the rules and the tally")
     return done
+
+
+def _frozen(opened: dict[str, Any], outcome: dict[str, Any]) -> None:
+    """The leaf by which the ballot was opened, against the outcome. Leaves and outcomes of before effects were frozen name none."""
+    ours = (opened["type"], opened["id"]) == ("ballot.opened", outcome["proposal"])
+    _insist(ours, "the leaf of the opened ballot is of another proposal")
+    _insist(opened["electorate_root"] == outcome["electorate"]["root"], "the electorate is not the one that was fixed when the ballot opened")
+    _insist(opened["text_sha256"] == outcome["text_sha256"], "the text is not the one that was fixed when the ballot opened")
+    _insist(opened.get("effect_sha256") == outcome.get("effect_sha256"), "the effect is not the one that was fixed when the ballot opened")
 
 
 def judge(outcome: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +146,7 @@ def _last(outcome: dict[str, Any], electors: set[str]) -> dict[str, dict[str, An
 def _count_anew(outcome: dict[str, Any], last: dict[str, dict[str, Any]], openings: dict[str, Any]) -> str:
     """Open every counted commitment and add up."""
     opened = {one["at"]: one for one in openings["openings"]}
-    tally, groups = Counter[str](), Counter[tuple[str, str]]()
+    tally, groups, reasons = Counter[str](), Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for tag, ballot in last.items():
         one = opened.get(ballot["at"])
         _insist(one is not None, "an opening is missing")
@@ -135,8 +158,11 @@ def _count_anew(outcome: dict[str, Any], last: dict[str, dict[str, Any]], openin
         _insist(same, "an opening does not fit its commitment")
         _insist((said["proposal"], said["tag"]) == (outcome["proposal"], tag), "an opening is of another ballot")
         tally[said["choice"]] += 1
+        reasons.update((said["choice"], reason) for reason in set(said.get("reasons", ())))
         groups[said["group"] if said["group"] in outcome["groups"] else "other", said["choice"]] += 1
     _insist({c: tally[c] for c in CHOICES} == outcome["tally"], "the ballots add up to another tally")
+    told = [(reasons[choice, code], n) for choice, counts in outcome.get("reasons", {}).items() for code, n in counts.items()]
+    _insist(all(opened_n == n for opened_n, n in told), "the ballots give a reason another number of times")
     for name, group in outcome["groups"].items():
         _insist({c: groups[name, c] for c in CHOICES} == group, "the ballots of a group add up to another tally")
     return f"{len(last)} opened ballots add up to the tally"

@@ -1,0 +1,57 @@
+"""What a freeze fixes beside electorate and thread: the text, and what is to follow from a yes. Whoever holds the database can change a row,
+and not the leaf by which the ballot was opened."""
+
+import json
+from typing import Any
+
+from sqlmodel import Session
+
+from app.collectives.models import CharterVersion, Proposal
+from app.consents.policies import PolicyBook
+from app.core.canonical import canonical, sha256_hex
+from app.crypto.keyring import keyed_hash
+from app.kit.runtime import Runtime
+from app.log.models import LogEntry
+
+
+def effect(session: Session, runtime: Runtime, row: Proposal) -> dict[str, Any]:
+    """What a proposal would bring about and by which charter it is decided, by digests and ids. The salt is for members: the log is read by
+    all, and who could guess the rest would find there which lab a private collective speaks about."""
+    book: PolicyBook = runtime.parts["policies"]
+    under = session.get(CharterVersion, (row.collective_id, row.charter_n))
+    return {
+        "decision": row.type, "policy": None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest,
+        "charter_sha256": None if row.charter is None else sha256_hex(bytes(row.charter)), "subject": row.subject,
+        "strike": None if row.strike is None else json.loads(row.strike),
+        "measured_sha256": None if row.measured is None else sha256_hex(bytes(row.measured)), "about": row.about, "ballots": row.ballots,
+        "request": row.request_id,
+        "under_sha256": None if under is None else sha256_hex(bytes(under.body)),
+        "salt": keyed_hash(runtime.keys.derive("effect"), row.id)[:16].hex(),
+    }  # fmt: skip
+
+
+def effect_sha256(session: Session, runtime: Runtime, row: Proposal) -> str:
+    """The digest of `effect`, as canonical JSON, that the leaf of the opened ballot and the outcome name."""
+    return sha256_hex(canonical(effect(session, runtime, row)))
+
+
+def opened_leaf(session: Session, row: Proposal) -> bytes:
+    """The leaf by which the ballot on a proposal was opened."""
+    return bytes(session.get_one(LogEntry, row.opened_index).leaf)
+
+
+def opened(session: Session, row: Proposal) -> dict[str, Any]:
+    """What that leaf says."""
+    found: dict[str, Any] = json.loads(opened_leaf(session, row))
+    return found
+
+
+def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
+    """Whether text and effect are still what was frozen: a ballot on another is no ballot. A leaf of before effects were frozen names none."""
+    same = opened(session, row)["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode())
+    return bool(same) and same_effect(session, runtime, row)
+
+
+def same_effect(session: Session, runtime: Runtime, row: Proposal) -> bool:
+    """Whether the effect is what was frozen: else nothing that the row says of it is to be told of anybody."""
+    return opened(session, row).get("effect_sha256") in (None, effect_sha256(session, runtime, row))

@@ -1,0 +1,96 @@
+"""What a freeze fixes beside the text: whoever holds the database cannot put another effect in the place of the one that was voted on."""
+
+import json
+from base64 import b64decode
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sayso import recount
+
+from app.collectives import frozen, queries
+from app.collectives.models import Proposal
+from app.core.canonical import canonical
+from app.kit.db import read, write
+from tests.collectives.members import CHARTER, pass_days, refuses
+from tests.collectives.test_deciding import ADOPT, NARROW, row_of, union_of
+from tests.collectives.test_requests_decided import deciding
+from tests.kit.refusals import get
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend
+
+
+def test_I7_an_effect_that_changed_after_the_freeze_voids_the_ballot(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    mine = union_of(service, platform, 2, asks=50, load=100)
+
+    def put(kind: str, **what: Any) -> str:
+        return str(mine[0].propose(kind, f"For {kind}.", **what)["id"])
+
+    other = mine[1].me()["member"]
+    kept, recall, adopt = put("policy.narrow", **NARROW), put("licence.recall", subject=lab.id), put("policy.adopt", **ADOPT)
+    amend = put("charter.amend", charter={**CHARTER, "aim": "More."})
+    elect, strike = put("steward.elect", subject=other), put("strike.call", strike={"kind": "refuse_new", "lab": lab.id})
+    wide = row_of(service, adopt).policy_id
+    swapped: dict[str, dict[str, Any]] = {
+        put("policy.narrow", **NARROW): {"policy_id": wide}, amend: {"charter": canonical({**CHARTER, "aim": "Less."})},
+        recall: {"subject": other}, elect: {"type": "steward.remove"}, strike: {"strike": canonical({"kind": "pause", "lab": lab.id})},
+        put("policy.narrow", **NARROW): {"ballots": 3}, put("policy.narrow", **NARROW): {"about": kept},
+        put("policy.narrow", **NARROW): {"measured": b"{}"},
+    }  # fmt: skip
+    service.clock.offset += timedelta(days=14)
+    for one in (kept, adopt, *swapped):
+        opened = pass_days(service, mine[0], one, 0)
+        assert opened["state"] == "ballot" and opened["effect_sha256"] == sha256(canonical(opened["effect"])).hexdigest()
+        for voter in mine:
+            voter.vote(opened, "yes")
+    with write(service.runtime.engine) as session:  # as somebody would who holds the database
+        for one, changes in swapped.items():
+            session.execute(sa.update(Proposal).where(Proposal.id == one).values(**changes))  # type: ignore[arg-type]
+    service.clock.offset += timedelta(days=7)
+    policy, charter = mine[0].read()["policy"], mine[0].read()["charter"]
+    for one, changes in swapped.items():
+        assert pass_days(service, mine[0], one, 0)["state"] == "void", changes
+        refuses("not_found", lambda one=one: mine[0].outcome(one))
+    waits = pass_days(service, mine[0], adopt, 0)
+    assert waits["state"] == "appeal" and (mine[0].read()["policy"], mine[0].read()["charter"]) == (policy, charter)
+    with write(service.runtime.engine) as session:  # nor while a vote that was passed waits for its appeal
+        narrow = session.get_one(Proposal, kept).policy_id
+        session.execute(sa.update(Proposal).where(Proposal.id == adopt).values(policy_id=narrow))  # type: ignore[arg-type]
+    assert pass_days(service, mine[0], adopt, 7)["state"] == "void" and mine[0].read()["policy"] == policy
+    assert pass_days(service, mine[0], kept, 0)["state"] == "in_force", "what nobody touched holds"
+    assert mine[0].read()["policy"] == mine[0].proposal(kept)["policy"]
+
+
+def test_members_work_out_what_they_vote_on_and_find_it_in_the_log(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 2)
+    charter = {**CHARTER, "aim": "More."}
+    proposal = mine[0].propose("charter.amend", "More.", charter=charter)
+    assert proposal["charter"]["aim"] == "More." and sha256(canonical(proposal["charter"])).hexdigest() == proposal["effect"]["charter_sha256"]
+    assert proposal["effect"]["under_sha256"] == mine[0].read()["charter_sha256"]
+    opened = pass_days(service, mine[0], proposal["id"], 14)
+    with read(service.runtime.engine) as session:
+        leaf = frozen.opened(session, row_of(service, proposal["id"]))
+    assert leaf["effect_sha256"] == opened["effect_sha256"] == proposal["effect_sha256"]
+    pass_days(service, mine[0], proposal["id"], 7)
+    file = mine[1].outcome(proposal["id"])
+    assert json.loads(file["outcome"])["effect_sha256"] == leaf["effect_sha256"] and json.loads(b64decode(file["opened"])) == leaf
+    assert any("are those of the leaf that opened the ballot" in line for line in recount.recount(file))
+
+
+def test_a_lab_that_was_put_in_the_place_of_another_is_not_said_to_be_refused(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_one_backend(service)
+    monkeypatch.setattr(queries, "FEWEST", 3)
+    mine, other = deciding(service, platform, lab), service.lab()
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    proposal = lab.sdk.threads(asked.id)[0]["thread"]
+    assert pass_days(service, mine[0], proposal, 7)["state"] == "ballot"
+    with write(service.runtime.engine) as session:
+        changes = {"subject": other.id, "charter_n": 7}
+        session.execute(sa.update(Proposal).where(Proposal.id == proposal).values(**changes))  # type: ignore[arg-type]
+    service.clock.offset += timedelta(days=7)
+    service.runtime.jobs.run("deadline", proposal)
+    assert row_of(service, proposal).state == "void"
+    assert get(service, f"/v1/refusals?lab={other.id}").json()["items"] == []
