@@ -40,14 +40,19 @@ def preview(
 
 
 def as_text(found: Table) -> str:
-    """The table for a terminal: one line a use, then the sentences of each policy."""
+    """The table for a terminal: one line a use, under it for each policy the parts it may reach and the sentences that decide;
+    then the sentences of each policy."""
+    catalog = CATALOGS[found.language]
     width = max(len(row.told) for row in found.rows) + 2
     columns = [max(len(row.answers[n].told) for row in found.rows) + 2 for n in range(len(found.deeds))]
-    lines = [
-        f"{'  ' * row.depth}{row.told}".ljust(width + 4)
-        + "".join(answer.told.ljust(columns[n]) for n, answer in enumerate(row.answers))
-        for row in found.rows
-    ]
+    lines = []
+    for row in found.rows:
+        at = "  " * row.depth
+        lines.append(f"{at}{row.told}".ljust(width + 4) + "".join(cell.told.ljust(columns[n]) for n, cell in enumerate(row.answers)))
+        for number, cell in enumerate(row.answers, 1):
+            which = f"{number}. " if len(row.answers) > 1 else ""
+            parts = [f"({catalog.join_and([catalog.parts[part] for part in cell.parts])})"] if cell.parts else []
+            lines += [f"{at}    {which}{told}" for told in (*parts, *cell.sentences)]
     if found.compared is not None:
         lines += ["", found.compared]
     for number, deed in enumerate(found.deeds, 1):

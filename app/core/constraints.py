@@ -71,7 +71,14 @@ def group_size(text: str) -> int:
     return int(text)
 
 
+_FORMS = ("a plain text", "a list of plain texts")
+"""How values and parts are written: a value object of JSON-LD would be a second way to say the same."""
+
+
 def _one_or_many(value: Any) -> Any:
+    for one in value if isinstance(value, list) else (value,):
+        if isinstance(one, dict):
+            raise unknown("form of a value", str(one), _FORMS)
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
@@ -237,12 +244,10 @@ def _joined(constraints: tuple[Constraint, ...]) -> tuple[Constraint, ...]:
 
 
 def constraints_for(*operands: str) -> Any:
-    def check(value: tuple[Constraint, ...]) -> tuple[Constraint, ...]:
-        for constraint in value:
-            _check_constraint(constraint, operands)
-        return _joined(value)
+    def check(constraint: Constraint) -> Constraint:
+        _check_constraint(constraint, operands)
+        return constraint
 
     shape = schema.rule_constraints(operands, MAX_CONSTRAINTS, MAX_VALUES)
-    return Annotated[
-        tuple[Constraint, ...], Field(max_length=MAX_CONSTRAINTS), AfterValidator(check), WithJsonSchema(shape)
-    ]
+    each = Annotated[Constraint, AfterValidator(check)]  # each by itself, so that a refusal names its place
+    return Annotated[tuple[each, ...], Field(max_length=MAX_CONSTRAINTS), AfterValidator(_joined), WithJsonSchema(shape)]

@@ -20,6 +20,11 @@ _OF_ODRL = frozenset(
 )  # fmt: skip
 _OUR_OWN = frozenset({"derive", "distribute", "index", "shareAlike"})
 """Of these, the ones that we define more narrowly: they are ours and say what they are close to."""
+_KEYS = frozenset(
+    {"uid", "profile", "conflict", "permission", "prohibition", "obligation", "action", "target", "constraint", "leftOperand",
+     "operator", "rightOperand"}
+)  # fmt: skip
+"""The keys of a policy: whatever words we have, these are read as ODRL reads them."""
 _LEFT = {
     "purpose": "What the data is used for.",
     "recipient": "The kind of organisation that the lab is, as the operator verified it.",
@@ -59,11 +64,16 @@ _OBLIGATIONS = {
 
 
 def context() -> dict[str, Any]:
-    """The JSON-LD context that stands beside ODRL's own in every policy. Bundled; never fetched."""
+    """The JSON-LD context that stands beside ODRL's own in every policy. Bundled; never fetched.
+
+    `profile` is a part and a key of every policy, where it must stay ODRL's: it is a part in a target only.
+    """
     ours = {*words.ACTIONS, *words.PARTS, *words.MODEL_OPENNESS, *words.ATTRIBUTION_MODES, *_LEFT, *_OBLIGATIONS}
-    terms: dict[str, Any] = {word: f"sayso:{word}" for word in sorted(ours) if word not in _OF_ODRL - _OUR_OWN}
+    names = (word for word in sorted(ours) if word not in _OF_ODRL - _OUR_OWN)
+    terms: dict[str, Any] = {word: f"sayso:{word}" for word in names if word not in _KEYS}
+    inside = {word: f"sayso:{word}" for word in sorted(ours & _KEYS)}
     head = {"@version": 1.1, "sayso": words.PROFILE + "#", "dpv": words.DPV}
-    return {"@context": {**head, **terms, "target": {"@id": ODRL + "target", "@type": "@vocab"}}}
+    return {"@context": {**head, **terms, "target": {"@id": ODRL + "target", "@type": "@vocab", "@context": inside}}}
 
 
 def ontology() -> dict[str, Any]:

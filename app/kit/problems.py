@@ -99,6 +99,7 @@ CODES: dict[str, str] = {
     "odrl_property_missing": "Something that ODRL 2.2 asks for is missing.",
     "odrl_property_repeated": "Something that ODRL 2.2 takes once is there several times.",
     "odrl_property_unexpected": "A property stands where ODRL 2.2 has no place for it.",
+    "odrl_property_unread": "A property of another vocabulary is not read; what it says changes no decision.",
     "odrl_reference_unread": "A value is only referred to, and nothing is fetched.",
     "odrl_action_unplaced": "Of what a prohibited action is part is not known, so it may concern whatever is asked for.",
     "odrl_status_unread": "The status of a constraint is not looked at; the state of the world says how things stand.",

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from app.cli import cli
 from app.core import vocabulary as words
-from app.core.deed import deed
+from app.core.deed import CATALOGS, deed
 from app.core.evaluation import LabFacts, compile_policy, evaluate, parse_use
 from app.core.narrowing import narrows
 from app.core.policy import PolicyError, parse_policy
@@ -132,6 +132,22 @@ def test_the_command_prints_the_same(tmp_path):
     assert json.loads(done.stdout)["uses"][0]["told"] == "Entrenar modelos"
     text = run("evaluation-only")
     assert text.exit_code == 0 and "Train models" in text.stdout and "- Labs must not name you." in text.stdout
+
+
+def test_the_text_says_of_each_use_what_the_json_says():
+    two = ("evaluation-only", "safety-research")
+    lines = [line.strip() for line in run(*two).stdout.splitlines()]
+    uses = json.loads(run(*two, "--json").stdout)["uses"]
+    assert any(cell["sentences"] for use in uses for cell in use["answers"])
+    for use in uses:
+        at = next(n for n, line in enumerate(lines) if line.startswith(use["told"] + " "))
+        expected = [
+            f"{number}. {told}"
+            for number, cell in enumerate(use["answers"], 1)
+            for told in ([f"({CATALOGS['en'].join_and([CATALOGS['en'].parts[one] for one in cell['parts']])})"] if cell["parts"] else [])
+            + cell["sentences"]
+        ]
+        assert lines[at + 1 : at + 1 + len(expected)] == expected
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.json")), ids=lambda path: path.stem)

@@ -33,9 +33,21 @@ def test_the_context_has_every_word_once():
     from_odrl |= {"payAmount", "attribute", "compensate", "delete", "inform"}
     ours = {*words.ACTIONS, *words.PARTS, *words.OBLIGATIONS, *words.OPERATORS, *words.MODEL_OPENNESS}
     ours |= set(words.ATTRIBUTION_MODES)
+    assert terms["target"].pop("@context") == {"profile": "sayso:profile"}, "a part in a target; the key is ODRL's"
+    ours.remove("profile")
     assert ours - from_odrl <= set(terms)
     assert not from_odrl & set(terms), "ODRL's own context gives these their meaning"
     assert all(terms[word] == f"sayso:{word}" for word in ours - from_odrl)
+
+
+def test_no_key_of_a_policy_is_given_another_meaning():
+    """A processor that reads ODRL's context and then ours must still see the profile, the conflict strategy and the rules."""
+    vector = json.loads((ROOT / "vectors" / "every-word.json").read_text())["policy"]
+    kinds = [vector, vector["permission"][0], vector["permission"][0]["constraint"][0], {"uid": ""}]
+    terms = context()["@context"]
+    redefined = {key: terms[key] for one in kinds for key in one if key in terms and not key.startswith("@")}
+    assert set(redefined) == {"target"}
+    assert redefined["target"]["@id"] == "http://www.w3.org/ns/odrl/2/target"
 
 
 def test_the_ontology_has_the_trees():

@@ -7,18 +7,12 @@ from app.core.odrl import vocabulary as odrl
 from app.core.odrl.graph import Graph, Node
 from app.core.odrl.limits import MAX_PROBLEMS, Finding, OdrlError
 from app.core.odrl.model import Concerned, Policy, Rule, comparisons, placed
-from app.core.odrl.rules import Parts
+from app.core.odrl.rules import POLICY, Parts
 from app.core.odrl.state import State
 from app.core.odrl.values import Iri, Literal
 
 _O = odrl.ODRL
 _RULES = ("permission", "prohibition", "obligation")
-_POLICY = frozenset(
-    odrl.listed(
-        "uid profile inheritFrom inheritAllowed inheritRelation conflict isReplacedBy replaces permission prohibition obligation "
-        "action target relation output function undefined hasPolicy"
-    )
-) | frozenset(odrl.FUNCTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +85,7 @@ def _is_policy(node: Node) -> bool:
 
 def _policy(graph: Graph, node: Node, known: set[str], links: Mapping[str, list[Link]]) -> Built:
     parts = Parts(graph)
-    parts.check_properties(node, _POLICY, "a policy")
+    parts.check_properties(node, POLICY, "a policy")
     twice = parts.differs(node, ("action", "target", "relation", "output", "function", "conflict", *odrl.FUNCTIONS))
     if twice is not None:
         why = "Two objects with one uid say different things for all rules of a policy: give each policy its own uid."
@@ -203,9 +197,10 @@ def _check(parts: Parts, node: Node, policy: Policy, known: set[str]) -> None:
             where = node.at[_O + "profile"] + (f"/{number}" if len(policy.profiles) > 1 else "")
             why = "This profile is not known here, and a policy must not be processed without knowing its profile."
             parts.error("odrl_profile_unknown", why, where, known=sorted(known), fatal=True)
-    if _O + "isReplacedBy" in node.properties:
-        why = "This policy was replaced: give its replacement instead."
-        parts.error("odrl_replaced", why, node.at[_O + "isReplacedBy"], fatal=True)
+    for space in (_O, *odrl.DUBLIN_CORE):
+        if space + "isReplacedBy" in node.properties:
+            why = "This policy was replaced: give its replacement instead."
+            parts.error("odrl_replaced", why, node.at[space + "isReplacedBy"], fatal=True)
 
 
 def incomplete(policy: Policy) -> tuple[Finding, ...]:

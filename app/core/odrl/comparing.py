@@ -19,7 +19,7 @@ from app.core.odrl import vocabulary as odrl
 from app.core.odrl.candidates import Candidates, candidates, shown_as
 from app.core.odrl.deciding import Request, read_request
 from app.core.odrl.limits import OdrlError
-from app.core.odrl.model import Concerned, Condition, Constraint, Policy, Rule, placed, reached
+from app.core.odrl.model import Concerned, Condition, Constraint, Policy, Rule, atoms, conditions_of, placed, reached
 from app.core.odrl.operators import compare, holds
 from app.core.odrl.state import Memberships, State
 from app.core.odrl.values import Value, shown
@@ -69,11 +69,12 @@ def compare_policies(offer: Policy, request: Policy, state: State) -> dict[str, 
     parts = Memberships(state.part_of, offer.parts)
     offered = [rule for rule in offer.rules if rule.type == "permission"]
     bans = [] if offer.strategy == "perm" else [rule for rule in offer.rules if rule.type == "prohibition"]
-    found = [_permission(rule, bans, asked, permissions[0], offer, parts) for rule in offered]
-    best = max(found, key=lambda one: _RANK[one.verdict], default=_Found(CONFLICT, "action", "Nothing is offered."))
+    found = [(_permission(rule, bans, asked, permissions[0], offer, parts), rule) for rule in offered]
+    best, of = max(found, key=lambda one: _RANK[one[0].verdict], default=(_Found(CONFLICT, "action", "Nothing is offered."), None))
+    operand = best.operand or (_widest(of, permissions[0], bans) if of is not None and best.verdict == UNKNOWN else "")
     return {
         "verdict": best.verdict,
-        "operand": best.operand or None,
+        "operand": operand or None,
         "why": best.why,
         "offer": offer.uid,
         "request": request.uid,
@@ -256,6 +257,19 @@ def _exactly_one(members: Sequence[Condition], truth: int) -> list[_Branch] | No
             return None
         found += branches
     return found
+
+
+def _widest(rule: Rule, wanted: Rule, bans: Iterable[Rule]) -> str:
+    """The first operand of the condition with the most alternatives, where together they are too many; empty without any."""
+    sides = ((rule, YES), (wanted, YES), *((ban, NO) for ban in bans))
+    found = [(one, truth) for side, truth in sides for listed in conditions_of(side) for one in listed]
+
+    def width(pair: tuple[Condition, int]) -> tuple[int, int]:
+        branches = _branches(*pair)
+        return MAX_BRANCHES + 1 if branches is None else len(branches), sum(1 for _ in atoms(pair[:1]))
+
+    widest = max(found, key=width, default=None)
+    return "" if widest is None else next((one.left for one in atoms(widest[:1])), "")
 
 
 def _best(branches: list[_Branch] | None, parts: Memberships) -> _Found:

@@ -1,10 +1,12 @@
 """Names -> IRIs, as a JSON-LD 1.1 `@context` says, cut to what policies use. Two contexts are bundled, none is fetched."""
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.core import profile
 from app.core import vocabulary as words
 from app.core.odrl import vocabulary as odrl
 from app.core.odrl.limits import MAX_CONTEXTS, MAX_IRI, MAX_TERMS, OdrlError, too_large
@@ -15,15 +17,19 @@ KEYWORDS = frozenset(
     )
 )
 _SET = frozenset({"@set", "@list"})
+# Where the names of ODRL are, as they are misspelt: https, without www, another version.
+_NEAR_ODRL = re.compile(r"https?://(www\.)?w3\.org/ns/odrl\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a name stands for: an IRI or a keyword; how its values are read ("@id", "@vocab", a data type, or None)."""
+    """What a name stands for: an IRI or a keyword; how its values are read ("@id", "@vocab", a data type, or None); and the
+    names that mean something else in its values (a scoped context, which only the bundled ones have)."""
 
     iri: str
     coerce: str | None = None
     ordered: bool = False
+    scope: Mapping[str, "Term"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,10 @@ class Context:
         return self.vocab + text if named and self.vocab is not None else None
 
     def key(self, text: str, where: str) -> Term | None:
-        """What a key of an object stands for; None for one that the context sets aside. Raises as `iri` does."""
+        """What a key of an object stands for; None for one that the context sets aside. Raises as `iri` does.
+
+        A key that may be a misspelt one of ODRL's is refused: what it says is perhaps a limit.
+        """
         if text.startswith("@"):
             if text not in KEYWORDS:
                 raise OdrlError(
@@ -65,14 +74,32 @@ class Context:
                 )
             return Term(text)
         term = self.terms.get(text)
-        if term is not None:
-            return term if term.iri else None
-        return Term(self.iri(text, where, named=True))
+        if term is not None and not term.iri:
+            return None
+        found = term or Term(self.iri(text, where, named=True))
+        if not found.iri.startswith("@"):
+            self._check_property(found.iri, where)
+        return found
+
+    def _check_property(self, iri: str, where: str) -> None:
+        scheme, _, rest = iri.partition(":")
+        if not rest.startswith("//") and scheme.lower() != "urn":
+            why = "No context defines this prefix, so that nobody knows what the name means: write out the IRI (https://…, urn:…)."
+            raise OdrlError("odrl_term_unknown", why, where, known=_like(scheme, self.terms))
+        if iri.startswith(odrl.ODRL):
+            name = iri[len(odrl.ODRL) :]
+            if name not in odrl.PROPERTIES:
+                raise OdrlError("odrl_term_unknown", "ODRL 2.2 has no such property.", where, known=_like(name, odrl.PROPERTIES))
+        elif _NEAR_ODRL.match(iri):
+            raise OdrlError("odrl_term_unknown", "The names of ODRL 2.2 begin with this.", where, known=(odrl.ODRL,))
+
+    def scoped(self, term: Term) -> "Context":
+        """The context in which the values of a term are read."""
+        return Context({**self.terms, **term.scope}, self.vocab) if term.scope else self
 
     def unknown(self, text: str, where: str) -> OdrlError:
         """The refusal of a name that means nothing here, with the names that are like it."""
-        near = difflib.get_close_matches(text[:64], self.terms, n=6, cutoff=0.6) if self.terms else []
-        return OdrlError("odrl_term_unknown", "This name means nothing in the contexts given.", where, known=near)
+        return OdrlError("odrl_term_unknown", "This name means nothing in the contexts given.", where, known=_like(text, self.terms))
 
     def within(self, local: Any, where: str) -> "Context":
         """The context that `@context` makes of this one. Raises OdrlError (odrl_context_unknown, …)."""
@@ -145,6 +172,10 @@ def _prefixes(local: dict[str, Any], known: Mapping[str, Term]) -> dict[str, str
     return found
 
 
+def _like(text: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(text[:64], list(known), n=6, cutoff=0.6)
+
+
 def _bad_context(where: str) -> OdrlError:
     return OdrlError("odrl_jsonld_unsupported", "This form of a context is not read.", where)
 
@@ -195,12 +226,17 @@ def _bundled() -> dict[str, Context]:
         terms.setdefault(name, Term(odrl.ODRL + name))
     terms |= {name: Term(odrl.ODRL + "dataType", "@vocab") for name in ("dataType", "datatype")}
     standard = Context(terms)
-    space = words.PROFILE + "#"
-    own = {"sayso": Term(space), "dpv": Term(words.DPV), "target": Term(odrl.ODRL + "target", "@vocab")}
-    names = (*words.ACTIONS, *words.PARTS, *words.OBLIGATIONS, *words.OPERATORS, "attributionMode")
-    # A name that the standard has keeps its meaning, except the actions and parts of the profile itself.
-    own |= {name: Term(space + name) for name in names if name not in terms or name in words.ACTIONS}
-    return {words.CONTEXT[0]: standard, "https://www.w3.org/ns/odrl.jsonld": standard, words.CONTEXT[1]: Context(own)}
+    return {words.CONTEXT[0]: standard, "https://www.w3.org/ns/odrl.jsonld": standard, words.CONTEXT[1]: _published()}
+
+
+def _published() -> Context:
+    """The context of the profile as it is published. It alone has a scoped context, in which `profile` is a part."""
+    given = dict(profile.context()["@context"])
+    target = given.pop("target")
+    made = Context().within(given, "")
+    part = made.within(target["@context"], "").terms
+    inside = {name: part[name] for name in target["@context"]}
+    return Context({**made.terms, "target": Term(target["@id"], target["@type"], scope=inside)})
 
 
 BUNDLED: Mapping[str, Context] = _bundled()

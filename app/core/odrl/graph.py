@@ -18,7 +18,6 @@ from app.core.odrl.values import Iri, Literal, Value
 
 _XSD = odrl.XSD
 _LABEL = re.compile(r"_:[A-Za-z0-9_.-]+\Z", re.ASCII)
-_IGNORED = frozenset({"@context", "@index", "@direction", "@version", "@protected"})
 
 
 @dataclass(slots=True)
@@ -113,13 +112,16 @@ class _Reader:
                 keyed.append((name, context.key(name, f"{where}/{pointer(name)}")))
         node = self._named(obj, keyed, context, where)
         for name, term in keyed:
-            if term is None or term.iri in _IGNORED or term.iri == "@id":
+            if term is None or term.iri in ("@context", "@id"):
                 continue
             at, given = f"{where}/{pointer(name)}", obj[name]
             if term.iri == "@type":
                 with self._noting():
                     node.types += [self._type(one, context, at) for one in _listed(given) if one is not None]
             elif term.iri == "@graph":
+                if any(one is not None and (one.iri == "@type" or not one.iri.startswith("@")) for _, one in keyed):
+                    # What belongs to the object would stand there unconnected, and so without effect.
+                    raise OdrlError("odrl_jsonld_unsupported", "An object with a @graph says nothing else.", at)
                 for number, one in enumerate(_listed(given)):
                     if not isinstance(one, dict):
                         raise OdrlError("odrl_jsonld_unsupported", "Nodes are JSON objects.", f"{at}/{number}")
@@ -164,7 +166,7 @@ class _Reader:
         node.at.setdefault(term.iri, where)
         said = node.said.setdefault(within, {}).setdefault(term.iri, [])
         seen = set(values)
-        for value in self._values(given, term, context, where):
+        for value in self._values(given, term, context.scoped(term), where):
             said.append(value)
             if value not in seen:
                 seen.add(value)

@@ -142,10 +142,16 @@ def _value(left: str, value: str) -> Any:
     return {"@id": words.DPV + value.removeprefix("dpv:")} if left == "purpose" else value
 
 
-def questions(policy: Policy, use: Use, facts: LabFacts, day: date, record: Record | None = None) -> list[Question]:
-    """What has to be decided: one request for each part of the person's own, action and purpose of the use.
+_OWN_PARTS = words.part_names(words.OWN_PARTS)
 
-    A part is open if all its questions are permitted. Without a `record`, as in `evaluate` without an age, there is one
+
+def questions(
+    policy: Policy, use: Use, facts: LabFacts, day: date, record: Record | None = None, parts: Iterable[str] = _OWN_PARTS
+) -> list[Question]:
+    """What has to be decided: one request for each part, action and purpose of the use.
+
+    A part is open if all its questions are permitted; that context and profile are released only beside a part of the person's
+    own is no rule of the policy, and left to whoever asks for them. Without a `record`, as in `evaluate` without an age, there is one
     set of questions for each age at which the answer may change, and nothing is held against attestation and group.
     """
     single = {
@@ -170,7 +176,7 @@ def questions(policy: Policy, use: Use, facts: LabFacts, day: date, record: Reco
             _operand("attestation"): "person" if one.attested else "platform",
             _operand("groupSize"): one.group,
         }
-        for part in (name for name in words.PARTS if words.PART_BITS[name] & words.OWN_PARTS):
+        for part in parts:
             for action in sorted(use.actions):
                 for purpose in sorted(use.purposes) or (None,):
                     told = known | ({_operand("purpose"): _value("purpose", purpose)} if purpose else {})

@@ -1,6 +1,7 @@
 """The parts of a policy, one builder for a whole document: actions, parties, assets, constraints, duties, rules."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,7 +37,16 @@ _TOLD = tuple(sorted({*_RULE, "duty", "remedy", "consequence"} - {"uid"}))
 _CONSTRAINT = frozenset(odrl.listed("uid leftOperand operator rightOperand rightOperandReference dataType datatype unit status"))
 _LOGICAL = frozenset({"uid", *odrl.LOGICAL})
 _CONCERNED = frozenset(odrl.listed("uid partOf source refinement hasPolicy assigneeOf assignerOf scope"))
-_ACTION = frozenset(odrl.listed("uid refinement includedIn implies"))
+_ACTION = frozenset((*odrl.listed("uid refinement includedIn implies"), odrl.RDF + "value"))
+POLICY = frozenset(
+    odrl.listed(
+        "uid profile inheritFrom inheritAllowed inheritRelation conflict isReplacedBy replaces permission prohibition obligation "
+        "action target relation output function undefined hasPolicy"
+    )
+) | frozenset(odrl.FUNCTIONS)
+_FOLDED = {name.casefold(): name for name in odrl.PROPERTIES}
+_PLACE = re.compile("[/#:]")
+"""What stands before the local name of an IRI."""
 
 
 class Parts:
@@ -46,7 +56,7 @@ class Parts:
         self.graph = graph
         self.findings: list[Finding] = [] if findings is None else findings
         self._rules = self._constraints = 0
-        self._hopeless = False
+        self._wrong = self._hopeless = False
         self._twice: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._signs: dict[str, int] = {}
         self._meanings: dict[Any, int] = {}
@@ -54,14 +64,15 @@ class Parts:
     # --- what is wrong ---
 
     def error(self, code: str, why: str, where: str, *, known: Iterable[str] = (), fatal: bool = False) -> None:
-        # A hundred are told; one that leaves no reading is kept whatever came before it.
-        if len(self.findings) >= MAX_PROBLEMS and (not fatal or self._hopeless):
+        # A hundred are told; the first, and the first that leaves no reading, are kept whatever came before them.
+        if len(self.findings) >= MAX_PROBLEMS and self._wrong and (not fatal or self._hopeless):
             return
-        self._hopeless |= fatal
+        self._wrong, self._hopeless = True, self._hopeless or fatal
         self.findings.append(Finding("error", OdrlError(code, why, where, known=known), fatal))
 
     def warning(self, code: str, why: str, where: str) -> None:
-        if len(self.findings) < MAX_PROBLEMS:
+        # A party or an asset is looked at for each rule that names it, and told of once.
+        if len(self.findings) < MAX_PROBLEMS and not any(one.error.code == code and one.error.where == where for one in self.findings):
             self.findings.append(Finding("warning", OdrlError(code, why, where)))
 
     def near(self, name: str, known: Iterable[str]) -> list[str]:
@@ -71,19 +82,25 @@ class Parts:
         return difflib.get_close_matches(name[:64], list(known), n=6, cutoff=0.5)
 
     def check_properties(self, node: Node, allowed: frozenset[str], what: str) -> None:
-        """A property of ODRL that has no place here is an error that leaves no reading: it may well limit something."""
+        """A property of ODRL that has no place here is an error that leaves no reading: it may well limit something. What another
+        vocabulary says is told, but for descriptions of a policy; under a name of ODRL's it is refused as well."""
         for iri in node.properties:
-            name = iri[len(_O) :] if iri.startswith(_O) else None
-            if name is None or name in allowed:
+            name = iri.removeprefix(_O)
+            if name in allowed:
                 continue
-            if name not in odrl.PROPERTIES:
-                self.error(
-                    "odrl_term_unknown", "ODRL 2.2 has no such property.", node.at[iri], known=self.near(name, odrl.PROPERTIES),
-                    fatal=True,
-                )  # fmt: skip
-            else:
+            where = node.at[iri]
+            if name != iri:
                 why = f"`{name}` has no place in {what}."
-                self.error("odrl_property_unexpected", why, node.at[iri], known=sorted(allowed - {"uid"}), fatal=True)
+                self.error("odrl_property_unexpected", why, where, known=sorted(allowed - {"uid"}), fatal=True)
+                continue
+            about = iri.startswith(odrl.DUBLIN_CORE)
+            local = _PLACE.split(iri.rstrip("/#"))[-1].casefold()
+            if local in _FOLDED and not about:
+                why = f"This has the name of a property of ODRL in another vocabulary. What it says of {what} cannot be read."
+                self.error("odrl_term_unknown", why, where, known=(_O + _FOLDED[local],), fatal=True)
+            elif not about or allowed is not POLICY:
+                why = f"This property of another vocabulary is not read: what it says of {what} changes no decision."
+                self.warning("odrl_property_unread", why, where)
 
     # --- one name, two things ---
 

@@ -11,6 +11,8 @@ CC = "http://creativecommons.org/ns#"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XSD = "http://www.w3.org/2001/XMLSchema#"
 CORE_PROFILE = ODRL + "core"
+DUBLIN_CORE = ("http://purl.org/dc/terms/", "http://purl.org/dc/elements/1.1/")
+"""What is said about a policy itself (Information Model, 2.8): it describes, and limits nothing."""
 
 
 def listed(names: str) -> tuple[str, ...]:
