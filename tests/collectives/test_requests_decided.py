@@ -230,6 +230,14 @@ def test_what_waited_for_a_collective_is_decided_and_goes_round_no_second_time(
     mine = deciding(service, platform, lab)
     asked, again = (lab.sdk.request(EVALUATION, {"platforms": [platform.id]}) for _ in range(2))
     [thread] = lab.sdk.threads(again.id)
+    table = "workflow_status" if service.backend == "sqlite" else "dbos.workflow_status"
+
+    def job(what: str, request: str) -> Any:
+        with read(service.runtime.engine) as session:
+            query = sa.text(f"SELECT {what} FROM {table} WHERE workflow_uuid = :name")  # noqa: S608  # a count, or a column
+            return session.execute(query, {"name": f"asked:{thread['thread']}:{request}"}).scalar()
+
+    assert until(lambda: job("status", again.id) == "SUCCESS"), "it found nothing to do yet"
     with write(service.runtime.engine) as session:
         row = session.get_one(Proposal, thread["thread"])
         row.state = "failed"
@@ -237,11 +245,7 @@ def test_what_waited_for_a_collective_is_decided_and_goes_round_no_second_time(
         use.asked_at -= licensing.AGAIN + timedelta(days=1)
         session.add_all([row, use])
     assert lab.sdk.asked(asked.id).state == "in_review"
-    with read(service.runtime.engine) as session:
-        table = "workflow_status" if service.backend == "sqlite" else "dbos.workflow_status"
-        queued = sa.text(f"SELECT count(*) FROM {table} WHERE workflow_uuid = :name")
-        names = [f"asked:{row.id}:{one.id}" for one in (asked, again)]
-        assert [session.execute(queued, {"name": name}).scalar() for name in names] == [0, 1], "not for the one that put it to the vote"
+    assert [job("count(*)", one.id) for one in (asked, again)] == [0, 1], "not for the one that put it to the vote"
     review.lapse_forgotten(service.runtime, service.clock.now())
     for one in (asked, again):
         assert lab.sdk.asked(one.id).state == "refused" and [its["thread"] for its in lab.sdk.threads(one.id)] == [row.id]
