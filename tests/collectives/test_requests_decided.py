@@ -234,7 +234,7 @@ def test_what_waited_for_a_collective_is_decided_and_goes_round_no_second_time(
 
     def job(what: str, request: str) -> Any:
         with read(service.runtime.engine) as session:
-            query = sa.text(f"SELECT {what} FROM {table} WHERE workflow_uuid = :name")  # noqa: S608  # a count, or a column
+            query = sa.text(f"SELECT {what} FROM {table} WHERE workflow_uuid = :name")  # a count, or a column
             return session.execute(query, {"name": f"asked:{thread['thread']}:{request}"}).scalar()
 
     assert until(lambda: job("status", again.id) == "SUCCESS"), "it found nothing to do yet"
