@@ -217,6 +217,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         "terms": lambda now: terms.take_up_forgotten(runtime, now),
         "deadlines": lambda now: voting.take_up_forgotten(runtime, now),
         "disputes": lambda now: disputing.take_up_forgotten(runtime, now),
+        "labels": lambda now: labels.take_up_forgotten(runtime, now),
         "voided": lambda now: voided.take_up_forgotten(runtime, now),
         "keys": lambda now: jwks.look_at_all(runtime, now),
         "delegated": lambda now: delegating.end_due(runtime, now),

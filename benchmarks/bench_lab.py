@@ -22,6 +22,7 @@ from sayso.jws import PrivateKey
 
 from app.kit.settings import Settings
 from app.main import make_runtime
+from benchmarks import bench_auth
 from benchmarks.bench_http import Load, bodies, send
 from benchmarks.bench_release import HeapWatch, Lab, ok, sealed_records
 from benchmarks.floors import parquet_loop
@@ -200,10 +201,12 @@ def _requests(sayso: Sayso, lab: Lab, directory: Path, rounds: int, count: int =
     spent = _authenticating(sayso, platform)
     whole = 1e6 / sorted(found["record"])[len(found["record"]) // 2]
     kind = _kind(sayso)
+    rates = {what: sorted(found[what])[len(found[what]) // 2] for what in ("tokens", "signed")}
     return [
         paired(f"tokens by private_key_jwt, {kind}, one connection, against the no-op: requests/s", found["tokens"], found["noop"], None),
         paired(f"requests signed by DPoP, {kind}, one connection, against the no-op: requests/s", found["signed"], found["noop"], None),
         Outcome(f"authentication of a recording, {kind}, of the whole request: µs", spent, whole, spent / whole, AUTHENTICATION, "", at_most=True),
+        *bench_auth.parts(sayso, lab, prover, bound, rates),
     ]
 
 

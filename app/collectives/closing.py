@@ -276,15 +276,15 @@ def appeal_of(session: Session, note: str) -> NoteAppeal | None:
 
 
 def labels(session: Session, row: Proposal, now: datetime) -> list[str]:
-    """What is to be said of an outcome beside its verdict, worked out from what there is: `voided`, `unanswered`,
-    `no-closure-note`, `closed-from-outside`, `appealed`, `note-struck`."""
+    """What is to be said of an outcome beside its verdict, worked out from what there is: `voided`, `changed`, `unanswered`, `no-closure-note`,
+    `closed-from-outside`, `appealed`, `note-struck`."""
     if session.get(OutcomeRow, row.id) is None:
         return []
     thread, written = session.get(ProposalThread, row.id), notes(session, row.id)
     standing = next((note for note in written if note.state == "stands"), None)
     appealed = None if standing is None else appeal_of(session, standing.id)
     holds = {
-        "voided": row.state == "voided",
+        "voided": row.state == "voided", "changed": row.state == "void",
         "unanswered": thread is not None and thread.unanswered > 0,
         "no-closure-note": standing is None and now >= row.appeal_until - threads.TO_APPEAL,
         "closed-from-outside": standing is not None and standing.outside is not None,

@@ -47,11 +47,20 @@ def opened(session: Session, row: Proposal) -> dict[str, Any]:
 
 
 def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
-    """Whether text and effect are still what was frozen: a ballot on another is no ballot. A leaf of before effects were frozen names none."""
-    same = opened(session, row)["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode())
-    return bool(same) and same_effect(session, runtime, row)
+    """Whether text, electorate and effect are still what was frozen: a ballot on another is no ballot."""
+    if not same_effect(session, runtime, row):
+        return False
+    leaf = opened(session, row)
+    return leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode()) and leaf["electorate_root"] == row.electorate_root
 
 
 def same_effect(session: Session, runtime: Runtime, row: Proposal) -> bool:
-    """Whether the effect is what was frozen: else nothing that the row says of it is to be told of anybody."""
-    return opened(session, row).get("effect_sha256") in (None, effect_sha256(session, runtime, row))
+    """Whether the effect is what was frozen, in this collective: else nothing that the row says of it is to be told of anybody. Where the leaf
+    lies the row says too, so that it must be the one of this proposal; one of before effects were frozen names none."""
+    leaf = opened(session, row)
+    if (leaf["type"], leaf["id"], leaf.get("collective")) != ("ballot.opened", row.id, row.collective_id):
+        return False
+    try:
+        return leaf.get("effect_sha256") in (None, effect_sha256(session, runtime, row))
+    except (KeyError, ValueError):
+        return False  # a policy that there is not, or no JSON

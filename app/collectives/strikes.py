@@ -92,14 +92,15 @@ class Executed(NamedTuple):
         return self.public or self.collective in collectives
 
 
-def executed(session: Session, now: datetime) -> list[Executed]:
-    """The strikes that run and the campaigns that were reached, of all collectives."""
-    query = select(Strike, Collective).join(Collective, sa.and_(Collective.id == Strike.collective_id))
-    running = session.exec(query.where(Strike.ended_at == None)).all()
+def executed(session: Session, now: datetime, lab: str | None = None) -> list[Executed]:
+    """The strikes that run and the campaigns that were reached, of all collectives; against everybody and everything, or one `lab`."""
+    query = select(Strike, Collective).join(Collective, sa.and_(Collective.id == Strike.collective_id)).where(Strike.ended_at == None)
+    running = session.exec(query if lab is None else query.where(Strike.lab_id == lab)).all()
     named_ = {row.id: named(session, row) is not None for row in {row.id: row for _, row in running}.values()}
     found = [Executed(row.id, one.lab_id, one.purpose, named_[row.id]) for one, row in running if _runs(one, now)]
     reached = select(Campaign, Collective.listed).join(Collective, sa.and_(Collective.id == Campaign.collective_id))
-    for one, listed in session.exec(reached.where(Campaign.state == "reached")):
+    reached = reached.where(Campaign.state == "reached")
+    for one, listed in session.exec(reached if lab is None else reached.where(Campaign.lab_id == lab)):
         found.append(Executed(one.collective_id, one.lab_id, one.purpose, listed and one.executed >= queries.FEWEST))
     return found
 

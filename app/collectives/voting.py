@@ -115,7 +115,7 @@ def _struck(session: Session, row: Proposal, now: datetime) -> bool:
     """Whether people act together against the lab that is decided on."""
     if not row.type.startswith("licence."):
         return False
-    return any(one.lab == row.subject and one.counts_for([row.collective_id]) for one in strikes.executed(session, now))
+    return any(one.counts_for([row.collective_id]) for one in strikes.executed(session, now, lab=row.subject))
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:

@@ -5,6 +5,7 @@ Privacy Vocabulary 2.3 with its `skos:broader` links, pinned so that no decision
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 PROFILE = "https://sayso.example/ns/profile/v1"
@@ -197,6 +198,7 @@ def closure(operand: str, values: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(table[value] for value in values))
 
 
+@lru_cache(maxsize=10_000)
 def widest(operand: str, closed: frozenset[str]) -> tuple[str, ...]:
     """The fewest values, sorted, whose closure is `closed`: the one written form of a set that is closed downwards."""
     table = NARROWER[operand]

@@ -62,6 +62,8 @@ class Filling(ABC):
     _terms_at: dict[Any, int]
     _labels: dict[tuple[str, ...], tuple[str, ...]]
     """Of the outcomes that were met so far."""
+    _against: list[strikes.Executed] | None = None
+    """What people acted together against when the first of them was met."""
     _work: Path
     _held: Session | None = None
     """The transaction that holds the head lock, while shards are built in it."""
@@ -232,7 +234,9 @@ class Filling(ABC):
     def _labels_of(self, outcomes: tuple[str, ...]) -> tuple[str, ...]:
         if outcomes not in self._labels:
             with self._reading() as session:
-                stricken = labels.struck(session, self.agreement, outcomes, strikes.executed(session, self.looked_at))
+                if self._against is None:
+                    self._against = strikes.executed(session, self.looked_at)
+                stricken = labels.struck(session, self.agreement, outcomes, self._against)
                 self._labels[outcomes] = labels.of_outcomes(session, outcomes, stricken)
         return self._labels[outcomes]
 

@@ -10,7 +10,7 @@ second would tell which release they are in.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from sqlmodel import Session, select
 from app.agreements import selection
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
+from app.agreements.models import Use as UseRow
 from app.collectives import closing, proposals, strikes
 from app.collectives.models import Campaign, OutcomeRow, Proposal, Strike
 from app.contributions.models import Contribution, Objection
@@ -31,6 +32,7 @@ from app.releases.models import LabelTurn, Release, ReleaseItem, ReleaseLabel, R
 
 _C, _O = Contribution.__table__, Objection.__table__  # type: ignore[attr-defined]
 _ITEM, _SHARD = ReleaseItem.__table__, Shard.__table__  # type: ignore[attr-defined]
+LATELY = timedelta(days=30)
 
 
 def relabel(runtime: Runtime, outcome: str) -> None:
@@ -40,7 +42,7 @@ def relabel(runtime: Runtime, outcome: str) -> None:
     with write(runtime.engine) as session:
         against = session.get(Strike, outcome) or session.get(Campaign, outcome)
         if against is not None:
-            resting = _of_agreements(_against(session, against.lab_id, against.purpose))
+            resting = _resting(session, against.lab_id, against.purpose)
         elif session.get(OutcomeRow, outcome) is not None:
             resting = sa.select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome == outcome)  # type: ignore[call-overload]
         else:
@@ -97,21 +99,34 @@ def struck(session: Session, agreement: Agreement, outcomes: Iterable[str], agai
     return any(one.lab == agreement.lab_id if one.purpose is None else _is_for(session, agreement, one.purpose) for one in counted)
 
 
-def _against(session: Session, lab: str | None, purpose: str | None) -> list[str]:
-    """The agreements that are with a lab, or for a purpose."""
-    query = select(Agreement).order_by(Agreement.id)
-    found = session.exec(query if lab is None else query.where(Agreement.lab_id == lab))
-    return [one.id for one in found if purpose is None or _is_for(session, one, purpose)]
+def _resting(session: Session, lab: str | None, purpose: str | None) -> Any:
+    """A select of the releases to a lab, or for a purpose, that rest on a decision."""
+    meant = sa.select(Agreement.id)  # type: ignore[call-overload]
+    if purpose is None:
+        meant = meant.where(Agreement.lab_id == lab)
+    else:
+        signed = session.exec(select(UseRow).where(UseRow.id.in_(select(Agreement.use_id)))).all()  # type: ignore[union-attr]
+        uses = [row.id for row in signed if selection.touches(purpose, agreements.parse(row.body["use"]))]
+        meant = meant.where(Agreement.use_id.in_(uses))  # type: ignore[attr-defined]
+    decided = sa.select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome.in_(sa.select(OutcomeRow.proposal_id)))  # type: ignore[call-overload,attr-defined]
+    return sa.select(Release.id).where(Release.agreement_id.in_(meant), Release.id.in_(decided))  # type: ignore[call-overload,attr-defined]
 
 
 def _is_for(session: Session, agreement: Agreement, purpose: str) -> bool:
     return selection.touches(purpose, agreements.use_of(session, agreement))
 
 
-def _of_agreements(agreements_: list[str]) -> Any:
-    """A select of the releases under these that rest on a decision."""
-    resting = sa.select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome.in_(sa.select(OutcomeRow.proposal_id)))  # type: ignore[call-overload,attr-defined]
-    return sa.select(Release.id).where(Release.agreement_id.in_(agreements_), Release.id.in_(resting))  # type: ignore[call-overload,attr-defined]
+def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
+    """A chore: label again what strikes that run, or that were over lately, and campaigns that were reached lately are against, should a job have
+    been given up, or a version before this one have queued none."""
+    since = now - LATELY
+    with read(runtime.engine) as session:
+        over = sa.or_(Strike.ended_at == None, Strike.ended_at > since)  # type: ignore[arg-type,operator]
+        found = list(session.exec(select(Strike.id).where(over).order_by(Strike.id)))
+        reached = select(Campaign.id).where(Campaign.state == "reached", Campaign.deadline > since)
+        found += session.exec(reached.order_by(Campaign.id)).all()  # type: ignore[arg-type]
+    for strike in found:
+        relabel(runtime, strike)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Written as they come they would land all over a release's items. Each little transaction would then touch as many pages as it has rows, and
 the selection that is still being read would keep SQLite's write-ahead log from starting over: a million items made four gigabytes of it,
-through which every later read had to look.
+through which every later read had to look. Sorting takes as much again in SQLite's own nameless files (`SQLITE_TMPDIR`, or the system's place).
 """
 
 import sqlite3
@@ -33,6 +33,7 @@ class Sorter:
     def _put_aside(self) -> None:
         if self._aside is None:
             self._place.parent.mkdir(parents=True, exist_ok=True)
+            self._place.touch(mode=0o600)
             self._aside = sqlite3.connect(self._place, isolation_level=None, check_same_thread=False)
             for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "temp_store = FILE", "cache_size = -16000"):
                 self._aside.execute(f"PRAGMA {setting}")

@@ -45,7 +45,7 @@ LABELS = {
     "unanswered": say("Some statements got no answer before the vote."), "no-closure-note": say("Nobody wrote a closing note."),
     "closed-from-outside": say("A steward of another group wrote the closing note."), "appealed": say("The closing note is appealed."),
     "note-struck": say("A closing note was struck out after an appeal."),
-    "voided": say("A later vote made it void."),
+    "voided": say("A later vote made it void."), "changed": say("It was changed after the vote began, so nothing follows from it."),
 }  # fmt: skip
 """What is to be said beside the result."""
 AMENDED = {

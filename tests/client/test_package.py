@@ -63,7 +63,7 @@ def _same_terms(conditions: dict[str, Any], terms: dict[str, Any]) -> None:
         assert one["odrl:target"]["@id"].startswith(f"{terms['service']}/v1/releases/rel_")
         assert limits(one) == {
             "odrl:purpose isAnyOf": [{"@id": purpose} for purpose in use["purposes"]], "sayso:modelOpenness eq": use["model_openness"],
-            "sayso:processingPlace eq": "NL", "sayso:storagePlace eq": "SE", "odrl:elapsedTime lteq": "P90D",
+            "sayso:processingPlace eq": "NL", "sayso:storagePlace eq": "SE", "sayso:retention lteq": "P90D",
         }  # fmt: skip
     owed = {one["odrl:action"]["@id"]: limits(one) for one in conditions["odrl:obligation"]}
     signed = {duty["kind"]: duty for duty in terms["obligations"]}

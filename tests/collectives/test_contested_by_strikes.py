@@ -9,6 +9,7 @@ from app.collectives import queries, strikes
 from app.collectives.queries import collective_of
 from app.kit.db import write
 from app.kit.ids import random_id
+from app.releases import labels
 from tests.collectives.members import cut_of, founded, joined, mandated, pass_days, people
 from tests.collectives.test_deciding import union_of
 from tests.collectives.test_strikes import struck
@@ -59,10 +60,10 @@ def test_a_release_is_contested_while_a_strike_is_against_its_lab_or_its_use(ser
 def test_a_pause_that_is_over_by_itself_is_looked_at_then(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     on_one_backend(service)
     mine, release = resting(service, platform, lab)
-    strike = struck(service, mine[0].id, "pause", lab.id, service.clock.now() + timedelta(days=3))
+    struck(service, mine[0].id, "pause", lab.id, service.clock.now() + timedelta(days=3))
     assert until(lambda: holds(lab, release) == [("contested", True)])
     service.clock.offset += timedelta(days=4)
-    service.runtime.jobs.run("label", strike)
+    labels.take_up_forgotten(service.runtime, service.clock.now())  # as where the job of that day was given up
     assert holds(lab, release) == [("contested", False)]
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sayso import recount
+from sqlmodel import select
 
 from app.collectives import frozen, queries
 from app.collectives.models import Proposal
 from app.core.canonical import canonical
 from app.kit.db import read, write
+from app.log.models import LogEntry
 from tests.collectives.members import CHARTER, pass_days, refuses
 from tests.collectives.test_deciding import ADOPT, NARROW, row_of, union_of
 from tests.collectives.test_requests_decided import deciding
@@ -58,6 +60,7 @@ def test_I7_an_effect_that_changed_after_the_freeze_voids_the_ballot(service: Se
         narrow = session.get_one(Proposal, kept).policy_id
         session.execute(sa.update(Proposal).where(Proposal.id == adopt).values(policy_id=narrow))  # type: ignore[arg-type]
     assert pass_days(service, mine[0], adopt, 7)["state"] == "void" and mine[0].read()["policy"] == policy
+    assert all("changed" in one["labels"] for one in (mine[0].proposal(adopt), mine[0].outcome(adopt))), "its count says passed, and this beside it"
     assert pass_days(service, mine[0], kept, 0)["state"] == "in_force", "what nobody touched holds"
     assert mine[0].read()["policy"] == mine[0].proposal(kept)["policy"]
 
@@ -71,16 +74,23 @@ def test_members_work_out_what_they_vote_on_and_find_it_in_the_log(service: Serv
     opened = pass_days(service, mine[0], proposal["id"], 14)
     with read(service.runtime.engine) as session:
         leaf = frozen.opened(session, row_of(service, proposal["id"]))
-    assert leaf["effect_sha256"] == opened["effect_sha256"] == proposal["effect_sha256"]
+        assert leaf["effect_sha256"] == opened["effect_sha256"] == proposal["effect_sha256"]
+        for changes in ({}, {"collective_id": "col_elsewhere"}, {"electorate_root": "0" * 64}, {"policy_id": 10**9}, {"strike": b"{"}):
+            row = row_of(service, proposal["id"])
+            for name, value in changes.items():
+                setattr(row, name, value)
+            assert frozen.whole(session, service.runtime, row) == (not changes), changes
     pass_days(service, mine[0], proposal["id"], 7)
     file = mine[1].outcome(proposal["id"])
     assert json.loads(file["outcome"])["effect_sha256"] == leaf["effect_sha256"] and json.loads(b64decode(file["opened"])) == leaf
     assert any("are those of the leaf that opened the ballot" in line for line in recount.recount(file))
 
 
+@pytest.mark.parametrize("leaf", ["its own", "one that names no effect"])
 def test_a_lab_that_was_put_in_the_place_of_another_is_not_said_to_be_refused(
-    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch, leaf: str
 ) -> None:
+    """Nor gets it what the other asked for: the row may name another leaf of the proposal's too, which has the same text."""
     on_one_backend(service)
     monkeypatch.setattr(queries, "FEWEST", 3)
     mine, other = deciding(service, platform, lab), service.lab()
@@ -88,7 +98,8 @@ def test_a_lab_that_was_put_in_the_place_of_another_is_not_said_to_be_refused(
     proposal = lab.sdk.threads(asked.id)[0]["thread"]
     assert pass_days(service, mine[0], proposal, 7)["state"] == "ballot"
     with write(service.runtime.engine) as session:
-        changes = {"subject": other.id, "charter_n": 7}
+        told = session.exec(select(LogEntry.log_index).where(LogEntry.type == "request.put-to-vote", LogEntry.subject == proposal)).one()
+        changes = {"subject": other.id, **({"charter_n": 7} if leaf == "its own" else {"opened_index": told})}
         session.execute(sa.update(Proposal).where(Proposal.id == proposal).values(**changes))  # type: ignore[arg-type]
     service.clock.offset += timedelta(days=7)
     service.runtime.jobs.run("deadline", proposal)

@@ -19,7 +19,7 @@ _DUTY = {
 }  # fmt: skip
 _USE = {
     "model_openness": ("sayso:modelOpenness", "eq"), "territory": ("sayso:processingPlace", "eq"), "storage": ("sayso:storagePlace", "eq"),
-    "retention_days": ("odrl:elapsedTime", "lteq"), "ethics_review": ("sayso:ethicsReview", "eq"),
+    "retention_days": ("sayso:retention", "lteq"), "ethics_review": ("sayso:ethicsReview", "eq"),
 }  # fmt: skip
 
 
@@ -31,7 +31,8 @@ def offer(manifest: dict[str, Any], terms: dict[str, Any]) -> dict[str, Any]:
     limits = [_limit("odrl:purpose", "isAnyOf", [{"@id": purpose} for purpose in sorted(use["purposes"])])] if use["purposes"] else []
     for name in sorted(use.keys() - {"actions", "purposes", "accepts"}):
         if use[name] is not None:
-            value = f"P{use[name]}D" if name == "retention_days" else use[name]
+            # Of an approval the profile asks whether there is one; which it is stands beside it.
+            value = {"retention_days": f"P{use[name]}D", "ethics_review": "approved"}.get(name, use[name])
             limits.append(_limit(*_USE.get(name, (f"sayso:{name}", "eq")), value))
     found = {
         "@type": "odrl:Offer", "@id": f"{service}/v1/offers/{terms['id']}", "odrl:uid": terms["id"], "odrl:profile": {"@id": PROFILE},
@@ -48,7 +49,7 @@ def offer(manifest: dict[str, Any], terms: dict[str, Any]) -> dict[str, Any]:
         "sayso:accepts": sorted(use.get("accepts", ())), "sayso:mode": terms.get("mode"), "sayso:until": terms.get("until"),
         "sayso:selection": [f"{name} {_told(value)}" for name, value in sorted(terms.get("selection", {}).items()) if value],
         "sayso:policy": [{"@id": f"{service}/v1/policies/{digest}"} for digest in manifest["policies"]],
-        "sayso:dissent": manifest["dissent"],
+        "sayso:dissent": manifest["dissent"], "sayso:approval": use.get("ethics_review"),
     }  # fmt: skip
     return {name: value for name, value in found.items() if value is not None}
 

@@ -149,7 +149,8 @@ class Lab(Account):
         if offer.terms.get("lab", {}).get("key") != self.key.thumbprint:
             raise errors.KeyFileError("the offer was made to another key than this one: sign with that, or ask anew with this")
         if confirm is not None:
-            told = offer.told(self.dissent(offer.id) if offer.terms.get("dissent") else None)
+            # By the bytes that are signed, and not by the object beside them.
+            told = offer.told(self.dissent(offer.id) if proofs.parse(offer.raw, "the offer").get("dissent") else None)
             if confirm("\n".join(map(visible, told))) is not True:  # what forgets to answer, or answers later, has not agreed
                 raise errors.NotAgreed("these terms were not agreed to: nothing was signed")
         acceptance = self.key.sign("sayso-acceptance+jws", offer.raw)
