@@ -24,6 +24,7 @@ from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_b
 
 
 def test_I7_an_effect_that_changed_after_the_freeze_voids_the_ballot(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
     mine = union_of(service, platform, 2, asks=50, load=100)
 
     def put(kind: str, **what: Any) -> str:
@@ -66,6 +67,7 @@ def test_I7_an_effect_that_changed_after_the_freeze_voids_the_ballot(service: Se
 
 
 def test_members_work_out_what_they_vote_on_and_find_it_in_the_log(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
     mine = union_of(service, platform, 2)
     charter = {**CHARTER, "aim": "More."}
     proposal = mine[0].propose("charter.amend", "More.", charter=charter)
