@@ -363,6 +363,11 @@ def use_of(session: Session, agreement: Agreement) -> Use:
     return parse_use(session.get_one(UseRow, agreement.use_id).body["use"])
 
 
+def touches(session: Session, agreement: Agreement, purpose: str) -> bool:
+    """Whether the use of an agreement has to do with a purpose, or could have."""
+    return selection.touches(purpose, use_of(session, agreement))
+
+
 def terms_of(session: Session, agreement: Agreement) -> tuple[Offer, dict[str, Any]]:
     """The signed offer and what it says."""
     offer = session.get_one(Offer, agreement.offer_id)

@@ -96,7 +96,7 @@ def struck(session: Session, agreement: Agreement, outcomes: Iterable[str], agai
     """Whether people act together against an agreement's lab or use: of a collective whose decision is relied on, or of a public one."""
     decided_by = set(session.exec(select(Proposal.collective_id).where(Proposal.id.in_(list(outcomes)))))  # type: ignore[attr-defined]
     counted = [one for one in against if one.counts_for(decided_by)]
-    return any(one.lab == agreement.lab_id if one.purpose is None else _is_for(session, agreement, one.purpose) for one in counted)
+    return any(one.lab == agreement.lab_id if one.purpose is None else agreements.touches(session, agreement, one.purpose) for one in counted)
 
 
 def _resting(session: Session, lab: str | None, purpose: str | None) -> Any:
@@ -110,10 +110,6 @@ def _resting(session: Session, lab: str | None, purpose: str | None) -> Any:
         meant = meant.where(Agreement.use_id.in_(uses))  # type: ignore[attr-defined]
     decided = sa.select(ReleaseOutcome.release_id).where(ReleaseOutcome.outcome.in_(sa.select(OutcomeRow.proposal_id)))  # type: ignore[call-overload,attr-defined]
     return sa.select(Release.id).where(Release.agreement_id.in_(meant), Release.id.in_(decided))  # type: ignore[call-overload,attr-defined]
-
-
-def _is_for(session: Session, agreement: Agreement, purpose: str) -> bool:
-    return selection.touches(purpose, agreements.use_of(session, agreement))
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:

@@ -134,7 +134,7 @@ def withdraw(
         if asked.purpose not in words.PURPOSES:
             raise Invalid("policy_unknown_term", "Use a purpose listed in `known`.", known=sorted(words.PURPOSES))
         body["purpose"] = asked.purpose
-        reaches = lambda agreement: touches(session, agreement, asked.purpose or "")  # noqa: E731
+        reaches = lambda agreement: agreements.touches(session, agreement, asked.purpose or "")  # noqa: E731
     if asked.scope in ("lab", "purpose"):
         limits = [None] if asked.ids is None and holder.contribution is None else [r.id for r in rows]
         session.add_all(
@@ -309,7 +309,7 @@ def act_of(session: Session, contributor: str, act: str) -> ConsentAct:
 def _barred(session: Session, agreement: Agreement, only: str | None, but: dict[str, str]) -> bool:
     if only not in (None, agreement.lab_id) or agreement.lab_id == but.get("lab"):
         return True
-    return "purpose" in but and touches(session, agreement, but["purpose"])
+    return "purpose" in but and agreements.touches(session, agreement, but["purpose"])
 
 
 def _recall_where_denied(
@@ -389,10 +389,3 @@ def _layers(session: Session, ids: list[str]) -> list[Any]:
         query = sa.select(*columns, g.attested_by.label("attested_by")).select_from(g.joined).where(_C.c.id.in_(some))
         found += session.execute(query).all()
     return found
-
-
-def touches(session: Session, agreement: Agreement, purpose: str) -> bool:
-    """Whether the use of an agreement has to do with a purpose, or could have."""
-    use = agreements.use_of(session, agreement)
-    down = words.NARROWER["purpose"]
-    return not use.purposes or any(purpose in down[p] or p in down[purpose] for p in use.purposes)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.collectives import binding, campaigns, queries, strikes
 from app.collectives.models import Campaign
@@ -78,7 +79,7 @@ def _close(session: Session, row: CalledStrike, now: datetime) -> None:
     leaves = []
 
     def reaches(agreement: Agreement) -> bool:
-        return agreement.lab_id == row.lab_id if row.purpose is None else service.touches(session, agreement, row.purpose)
+        return agreement.lab_id == row.lab_id if row.purpose is None else agreements.touches(session, agreement, row.purpose)
 
     for one in close(session, list(people), reaches, now):
         events.tell(session, one.agreement.lab_id, "strike.called", one.agreement.id, row.id, now)
