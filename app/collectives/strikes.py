@@ -71,11 +71,9 @@ def _runs(row: Strike, now: datetime) -> bool:
     return row.ended_at is None and (row.until is None or row.until > now)
 
 
-def running_against(session: Session, collective: str | None, lab: str | None, purpose: str | None, now: datetime) -> bool:
-    """Whether a strike runs against exactly this lab, or this purpose; of one collective, or (None) of any."""
-    query = select(Strike).where(Strike.ended_at == None, Strike.lab_id == lab, Strike.purpose == purpose)
-    if collective is not None:
-        query = query.where(Strike.collective_id == collective)
+def running_against(session: Session, collective: str, lab: str | None, purpose: str | None, now: datetime) -> bool:
+    """Whether a strike of a collective runs against exactly this lab, or this purpose."""
+    query = select(Strike).where(Strike.collective_id == collective, Strike.ended_at == None, Strike.lab_id == lab, Strike.purpose == purpose)
     return any(_runs(row, now) for row in session.exec(query))
 
 
