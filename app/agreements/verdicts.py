@@ -6,7 +6,6 @@ are its key (facts are part of the use's row); the day and the version stand in 
 
 from collections.abc import Hashable, Iterable
 from datetime import date
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -217,12 +216,7 @@ class _Answers:
         return [(start, end, bool(parts), parts, *said) for start, end, parts in ends]
 
     def _day(self, text: bytes) -> Any:
-        return text.decode() if self._direct.sqlite else _date(text)  # as the driver writes a day: SQLite has no type for it
-
-
-@lru_cache(maxsize=10_000)
-def _date(text: bytes) -> date:
-    return date.fromisoformat(text.decode())
+        return text.decode() if self._direct.sqlite else date.fromisoformat(text.decode())  # as the driver writes a day: SQLite has no type for it
 
 
 def _decide(session: Session, book: PolicyBook, use_id: int, use: Use, facts: LabFacts, policies: list[int], today: date) -> None:
