@@ -88,6 +88,21 @@ def cut_of(service: Service, agreement: Any) -> Outcome:
     return outcome(service, cut.release)
 
 
+def rested_on(service: Service, mine: list[Collective], platform: PlatformParty, lab: Any) -> tuple[str, str]:
+    """(proposal, release): a policy that all of them decided without a voice against it, the second having mandated, and what the lab got
+    under it, with no label yet."""
+    mandated(service, mine[1])
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    narrow = mine[0].propose("policy.narrow", "As before.", policy={"template": "evaluation-only"})["id"]
+    opened = pass_days(service, mine[0], narrow, 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    pass_days(service, mine[0], narrow, 7)
+    release = cut_of(service, lab.agree(platform)).release
+    assert lab.sdk.labels(release) == []
+    return narrow, release
+
+
 def relied_on(service: Service, release: str) -> dict[str, set[str]]:
     """contribution -> the outcomes that are kept with its row of a release."""
     query = "SELECT i.contribution_id, i.terms, r.terms FROM release_item i JOIN release r ON r.id = i.release_id WHERE r.id = :r"

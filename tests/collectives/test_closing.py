@@ -14,7 +14,7 @@ from app.collectives.thread_models import NoteAppeal
 from app.kit.db import read, write
 from app.log.models import LogEntry
 from app.releases.models import LabelTurn, ReleaseLabel
-from tests.collectives.members import cut_of, founded, in_force, mandated, pass_days, people, refuses, steward
+from tests.collectives.members import founded, in_force, pass_days, people, refuses, rested_on, steward
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.kit.refusals import accepted, get
 from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
@@ -86,23 +86,15 @@ def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too_until_th
     service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path
 ) -> None:
     mine = union_of(service, platform, 4)
-    mandated(service, mine[1])
-    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
-    narrow = mine[0].propose("policy.narrow", "As before.", policy={"template": "evaluation-only"})
-    opened = pass_days(service, mine[0], narrow["id"], 7)
-    for one in mine:
-        one.vote(opened, "yes")
-    pass_days(service, mine[0], narrow["id"], 7)
-    cut = cut_of(service, lab.agree(platform)).release
-    assert lab.sdk.labels(cut) == []
-    mine[1].close(narrow["id"], "Nobody argued.", None)
-    mine[2].appeal_note(narrow["id"], "argument-missing", "I did.")
+    narrow, cut = rested_on(service, mine, platform, lab)
+    mine[1].close(narrow, "Nobody argued.", None)
+    mine[2].appeal_note(narrow, "argument-missing", "I did.")
     assert [(one["label"], one["lifted_at"]) for one in until(lambda: lab.sdk.labels(cut))] == [("contested", None)]
     public, contested = f"/collectives/{mine[0].id}", "It rests on a vote that is contested."
     page = get(service, public).text
     assert cut in page and contested in page
     steward(service, mine[3])
-    mine[3].decide_appeal(narrow["id"], False)
+    mine[3].decide_appeal(narrow, False)
     [lifted] = until(lambda: (found := lab.sdk.labels(cut)) and found[0]["lifted_at"] and found)
     page = get(service, public).text
     assert cut in page and contested not in page, "all read what holds now"
@@ -114,11 +106,11 @@ def test_an_outcome_whose_note_is_appealed_is_contested_in_releases_too_until_th
     labels.keep(tmp_path, cut, [lifted])
     assert labels.codes(tmp_path, cut) == [] and '"lifted_at"' in (tmp_path / labels.NAME).read_text()
     with write(service.runtime.engine) as session:  # as another appeal of it does
-        appeal = session.exec(select(NoteAppeal).where(NoteAppeal.proposal_id == narrow["id"])).one()
+        appeal = session.exec(select(NoteAppeal).where(NoteAppeal.proposal_id == narrow)).one()
         appeal.state = "open"
         session.add(appeal)
     for _ in range(2):
-        service.runtime.jobs.run("label", narrow["id"])
+        service.runtime.jobs.run("label", narrow)
     [again] = lab.sdk.labels(cut)
     assert (again["label"], again["lifted_at"]) == ("contested", None) and again["log_index"] > lifted["lifted_index"]
     for table in (ReleaseLabel, LabelTurn):

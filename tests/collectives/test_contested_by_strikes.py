@@ -10,7 +10,7 @@ from app.collectives.queries import collective_of
 from app.kit.db import write
 from app.kit.ids import random_id
 from app.releases import labels
-from tests.collectives.members import cut_of, founded, joined, mandated, pass_days, people
+from tests.collectives.members import founded, joined, people, rested_on
 from tests.collectives.test_deciding import union_of
 from tests.collectives.test_strikes import struck
 from tests.support import LabParty, PlatformParty, Service, on_one_backend, until
@@ -21,15 +21,8 @@ PURPOSE = "dpv:ScientificResearch"
 def resting(service: Service, platform: PlatformParty, lab: LabParty) -> tuple[list[Collective], str]:
     """Three members, and a release to the lab that rests on what they decided without a voice against it."""
     mine = union_of(service, platform, 3)
-    mandated(service, mine[1])
-    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
-    narrow = mine[0].propose("policy.narrow", "As before.", policy={"template": "evaluation-only"})
-    opened = pass_days(service, mine[0], narrow["id"], 7)
-    for one in mine:
-        one.vote(opened, "yes")
-    pass_days(service, mine[0], narrow["id"], 7)
-    release = cut_of(service, lab.agree(platform)).release
-    service.runtime.jobs.run("label", narrow["id"])
+    narrow, release = rested_on(service, mine, platform, lab)
+    service.runtime.jobs.run("label", narrow)
     assert lab.sdk.labels(release) == []
     return mine, release
 
