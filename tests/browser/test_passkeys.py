@@ -35,7 +35,7 @@ SEVERAL = """(fields) => {
 
 def test_a_passkey_keeps_the_platform_from_acting_for_a_person(backend: str, opened: Callable[..., Page]) -> None:
     if backend != "sqlite":
-        pytest.skip("a journey in the browser is played once; what is kept of passkeys, and refused without one, is tried on both databases in tests/parties")
+        pytest.skip("a journey is played once; what is kept of passkeys is tried on both databases (tests/parties)")
     with tempfile.TemporaryDirectory() as directory:
         port = free_port()
         with serving(test_settings(Path(directory), public_url=f"http://localhost:{port}"), backend) as service:
