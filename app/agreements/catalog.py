@@ -140,14 +140,16 @@ class Quote:
     left: int
 
 
-def quote(session: Session, runtime: Runtime, lab: Lab, asked: dict[str, Any], chosen: dict[str, Any], seen: Snapshot, *, now: datetime) -> Quote:
-    """Count a use and its relaxations in a snapshot, and note the dry run. `chosen` is a selection of a request.
+def quote(runtime: Runtime, lab: Lab, asked: dict[str, Any], chosen: dict[str, Any], seen: Snapshot, *, now: datetime) -> Quote:
+    """Note a dry run, and then count a use and its relaxations in a snapshot: nobody who writes waits for the counting. `chosen` is a
+    selection of a request.
 
     Exclusions that people made of a lab or a purpose are not in the snapshot: an offer can hold fewer. Raises Invalid (use_invalid,
     policy_unknown_term) or TooMany (dry_runs_spent).
     """
     use = service.parse(asked)
-    left = _spend(session, lab, use, chosen, now)
+    with write(runtime.engine) as session:
+        left = _spend(session, lab, use, chosen, now)
     matching = _most(group for group in seen.groups if _matches(group, chosen))
     book: PolicyBook = runtime.parts["policies"]
     stored = book.by_ids({policy for group in matching for policy in group.policies})

@@ -53,11 +53,11 @@ def read_catalog(runtime: RuntimeDep, lab: WritingLab) -> CatalogOut:
 
 
 @router.post("/quotes", response_model=QuoteOut, summary="How many would a use get, and what would add more?")
-def quote(asked: QuoteIn, runtime: RuntimeDep, session: SessionDep, lab: WritingLab) -> QuoteOut:
+def quote(asked: QuoteIn, runtime: RuntimeDep, lab: WritingLab) -> QuoteOut:
     """A dry run, kept in the private audit and in no log: fifty a day. Counts are of the day's snapshot, rounded to ten; of a
     stretch of time it counts the whole months in it, and of several models the one with most."""
-    seen = catalog.today(runtime)  # in a transaction of its own, before the request's begins
-    found = catalog.quote(session, runtime, lab, asked.use, asked.selection.chosen(), seen, now=runtime.clock.now())
+    seen = catalog.today(runtime)
+    found = catalog.quote(runtime, lab, asked.use, asked.selection.chosen(), seen, now=runtime.clock.now())
     relaxations = [RelaxationOut(member=member, value=value, adds=more - more % 10) for member, value, more in found.relaxations]
     return QuoteOut(day=found.day, records=service.rounded(found.records), relaxations=relaxations, left=found.left)
 
