@@ -195,7 +195,7 @@ class Listed:
 
 def voided(session: Session, row: Proposal, listed: Listed | None = None) -> VoidedOut | None:
     """By what an outcome was made void, where it was; `listed` where it is told of with others."""
-    found = (listed or Listed(session, [row])).voided.get(row.id)
+    found = session.get(OutcomeVoid, row.id) if listed is None else listed.voided.get(row.id)
     if found is None:
         return None
     by = session.get(Proposal, found.voided_by)  # not there where it was done from the journal after a restore
