@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -36,8 +37,16 @@ def test_a_release_of_more_than_are_held_is_the_same(
     agreement = lab.agree(platform)
     monkeypatch.setattr(sorting, "HELD", 4)
     monkeypatch.setattr("app.releases.items.CHUNK", 5)
-    cut = queued(service, agreement)
+    cut, written = queued(service, agreement), list[tuple[int, bytes]]()
+    insert = cut._insert
+
+    def noted(items: Any) -> None:
+        written.extend((item[1], item[2]) for item in items)
+        insert(items)
+
+    monkeypatch.setattr(cut, "_insert", noted)
     cut.run()
+    assert len(written) == 23 and written == sorted(written), "all over the release in the order of the key, and not as they were read"
     found = outcome(service, cut.release)
     assert found.contributions == given
     with read(service.runtime.engine) as session:
