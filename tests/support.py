@@ -24,6 +24,7 @@ import sqlalchemy as sa
 import uvicorn
 import zstandard
 from sayso.contributor import Contributor
+from sayso.http import CONNECTIONS
 from sayso.jws import PrivateKey
 from sayso.lab import Lab
 from sayso.models import Agreement, Consent, Release
@@ -143,7 +144,7 @@ class Service:
     backend: str
     runtime: Runtime
     clock: ShiftedClock
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, limits=CONNECTIONS))
 
     def platform(self) -> PlatformParty:
         with write(self.runtime.engine) as session:

@@ -23,6 +23,13 @@ LONGEST_WAIT = 60.0
 """Seconds; a service that asks for more is not waited for."""
 TOKEN_MARGIN = 30.0
 
+CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=5)
+"""As many connections as threads ask at once, and none closed because there are many.
+
+httpcore closes an idle connection over its limits of 20 and 100 though it has just been handed to a waiting thread
+(its issue 1110): that request then hangs until its read times out, or fails.
+"""
+
 Body = bytes | Callable[[], bytes]
 _SOON = ("awaiting_checkpoint", "idempotency_in_flight")
 """What is waited for here comes within a fraction of the second that Retry-After can say at least."""
@@ -48,7 +55,9 @@ class Transport:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self.client = client or httpx.Client(timeout=httpx.Timeout(30, connect=10), verify=_certificates())
+        self.client = client or httpx.Client(
+            timeout=httpx.Timeout(30, connect=10), verify=_certificates(), limits=CONNECTIONS
+        )
         self.sleep = sleep
         self.now = now
 
