@@ -8,7 +8,7 @@ import pytest
 from sayso import package
 
 from tests.client.desk import Desk
-from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent
+from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent, on_one_backend
 
 NASTY = 'Ada\n---\n|<b>"\x1b[2J `x`'
 
@@ -84,6 +84,7 @@ def limits(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_who_takes_a_record_back_is_named_no_more(credited: Desk) -> None:
+    on_one_backend(credited.service, "about files on the lab's disk: looked at once, on SQLite")
     assert credited.pull() == 0
     notice = (credited.folder / "NOTICE").read_text()
     assert "- Ben (1)" in notice
@@ -135,6 +136,7 @@ def columns(desk: Desk) -> tuple[list[str], list[str]]:
 
 
 def test_each_form_is_described_by_the_columns_that_it_has(credited: Desk) -> None:
+    on_one_backend(credited.service, "about files on the lab's disk: looked at once, on SQLite")
     import pyarrow.parquet as pq
 
     assert credited.pull("--format", "parquet") == 0

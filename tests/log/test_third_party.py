@@ -46,8 +46,9 @@ def read(client: Path, vkey: str, bases: list[str]) -> list[str]:
 def test_a_third_party_client_accepts_the_log_at_every_size(client: Path, backend: str, database_url: str, tmp_path: Path) -> None:
     with serving(test_settings(tmp_path, database_url), backend) as service:
         base, vkey = service.base + "/v1/log", httpx.get(service.base + "/v1/log/key").json()["vkey"]
-        # The tiles are the same files whatever the database: the large sizes are read once.
-        sizes = SIZES if backend == "sqlite" else SIZES[:6]
+        # The tiles are the same files whatever the database: large sizes are read once, and those beside a full one by the checker of
+        # transparency-dev, which asks for what differs and not for everything.
+        sizes = [size for size in SIZES if size not in (65_535, 65_537)] if backend == "sqlite" else SIZES[:6]
         for size in sizes:
             grow(service.runtime, size)
             (said,) = read(client, vkey, [base])

@@ -15,7 +15,7 @@ from sayso.package import COLUMNS
 from tests.client.desk import Desk
 from tests.client.test_package import validated
 from tests.kit.refusals import lab_token, refused
-from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent, rows_of
+from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent, on_one_backend, rows_of
 
 ODD = [b'{"a": 1.50,  "b":12345678901234567890}', b'"\\u0000 \\ud83d\\ude00"', '"é\u2028"'.encode(), b"[1e400, -0]", b" [ ] ", b'{"a":1,"b":{"a":2}}']
 
@@ -73,6 +73,7 @@ def test_a_successor_keeps_the_format_and_unchanged_shards_their_digest(desk: De
 
 
 def test_sync_rewrites_parquet_too(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    on_one_backend(desk.service, "about files on the lab's disk: looked at once, on SQLite")
     assert desk.pull("--format", "parquet") == 0
     before = {row["record_id"]: row for row in parquet_rows(desk.folder)}
     gone = desk.withdraw()

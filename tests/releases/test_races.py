@@ -31,9 +31,9 @@ from tests.support import LabParty, PlatformParty, Service, consent, shards_of
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 WORKERS = 50
-CROWDED = int(os.environ.get("SAYSO_TEST_CROWDED", "10000" if SOAK else "300"))
+CROWDED = int(os.environ.get("SAYSO_TEST_CROWDED", "10000" if SOAK else "200"))
 """Trials of the crowd: acts that race a cut, fifty at a time."""
-TRIALS = int(os.environ.get("SAYSO_TEST_RACES", "2000" if SOAK else "25"))
+TRIALS = int(os.environ.get("SAYSO_TEST_RACES", "2000" if SOAK else "15"))
 
 
 # -- cuts beside cuts -------------------------------------------------------------------------------------------------
