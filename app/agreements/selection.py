@@ -182,8 +182,8 @@ def eligible(
     use_id: int, use: Use, lab: str, selection: dict[str, Any], now: datetime, recorded_until: datetime | None,
     agreement: str | None, there: Present = EVERYTHING, dissent: Sequence[str] = (),
 ) -> Any:  # fmt: skip
-    """A select of (id, contributor_id, platform_id, kind, parts, base, standing, floor, basis, attested_by, in_terms, bound); the last
-    is what `binding.split` reads, empty where no collective is mandated.
+    """A select of (id, contributor_id, platform_id, kind, parts, base, standing, floor, basis, attested_by, in_terms, reply, bound).
+    `reply` says whether the record has a parent; `bound` is what `binding.split` reads, empty where no collective is mandated.
 
     Every row is permitted by every layer now, for a record of its age. `in_terms` says whether all its policies stand in the
     agreement's signed offer, and the digests of all minority reports on what its collectives decided among the offer's `dissent`.
@@ -232,7 +232,7 @@ def eligible(
         sa.select(
             _C.c.id, _C.c.contributor_id, _C.c.platform_id, _C.c.kind, parts.label("parts"), base.label("base"), standing.label("standing"),
             floor.label("floor"), g.basis.label("basis"), g.attested_by.label("attested_by"), in_terms.label("in_terms"),
-            (sa.literal("") if bounds is None else bounds.policies).label("bound"),
+            _C.c.parent_id.is_not(None).label("reply"), (sa.literal("") if bounds is None else bounds.policies).label("bound"),
         )
         .select_from(joined)
         .where(*conditions)

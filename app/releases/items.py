@@ -60,6 +60,8 @@ class Filling(ABC):
     terms: list[Terms]
     needs_new_terms: int
     _terms_at: dict[Any, int]
+    _replies: bool
+    """Whether a record that was selected has a parent."""
     _labels: dict[tuple[str, ...], tuple[str, ...]]
     """Of the outcomes that were met so far."""
     _against: list[strikes.Executed] | None = None
@@ -116,21 +118,25 @@ class Filling(ABC):
             session.execute(sa.update(Release).where(Release.id == self.release).values(as_of=self.as_of))  # type: ignore[arg-type]
             session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
             self._decide(session, now)
-        self.needs_new_terms = 0
+        self.needs_new_terms, self._replies = 0, False
         with closing(Sorter(self._work / f"{self.release}-items")) as found:
             with read(runtime.engine) as session:
                 query = self._eligible(now, selection.present(session, self.use_id, now))
-                self._choose_bits(session, query)
                 met: dict[str, bytes] = {}
                 for part in rows_of(session, query, CHUNK):
                     found.add(self._items(part, met))
+            self._choose_bits(found.size)
             # Nothing is read any more: on SQLite what is written can be checkpointed as it comes.
             for items in found.sorted(CHUNK):
                 self._insert(items)
         with write(runtime.engine) as session:
-            together.drop_small_groups(session, self.release)
+            self._drop_small_groups(session)
             self._add_tombstones(session.connection())
         return True
+
+    def _drop_small_groups(self, session: Session) -> set[int]:
+        # Looking through all items for one that asks is what a cut of a million need not wait for where no terms ask.
+        return together.drop_small_groups(session, self.release) if any(t.group_size for t in self.terms) else set()
 
     def _decide(self, session: Session, now: datetime, policies: Iterable[int] | None = None) -> None:
         book: PolicyBook = self.runtime.parts["policies"]
@@ -153,29 +159,21 @@ class Filling(ABC):
             self.offered["dissent"],
         )
 
-    def _choose_bits(self, session: Session, query: Any) -> None:
-        """Shards by leading bits, chosen at the agreement's first cut and kept for its life."""
-        if self.agreement.shard_bits is None:
-            total = session.execute(sa.select(sa.func.count()).select_from(query.subquery())).scalar_one()
-            p = ContributionPayload.__table__  # type: ignore[attr-defined]
-            length = sum(
-                sa.func.coalesce(sa.func.length(p.c[name]), 0) for name in ("text", "judgment", "context", "profile")
-            )
-            sample = sa.select(length.label("n")).limit(1000).subquery()  # type: ignore[attr-defined]
+    def _choose_bits(self, total: int) -> None:
+        """Shards by leading bits, chosen at the agreement's first cut, of `total` records, and kept for its life."""
+        if self.agreement.shard_bits is not None:
+            self.bits = self.agreement.shard_bits
+            return
+        p = ContributionPayload.__table__  # type: ignore[attr-defined]
+        length = sum(sa.func.coalesce(sa.func.length(p.c[name]), 0) for name in ("text", "judgment", "context", "profile"))
+        sample = sa.select(length.label("n")).limit(1000).subquery()  # type: ignore[attr-defined]
+        with write(self.runtime.engine) as session:
             average = float(session.execute(sa.select(sa.func.avg(sample.c.n))).scalar_one() or 0)
             # Text of this kind compresses about threefold; the aim is a size, not a promise.
-            self.bits = shard_bits(total, average / 3 + 100, self.runtime.settings.shard_bytes)
-            with write(self.runtime.engine) as writing:
-                writing.execute(
-                    sa.update(Agreement)
-                    .where(Agreement.id == self.agreement.id, Agreement.shard_bits == None)  # type: ignore[arg-type]
-                    .values(shard_bits=self.bits)
-                )
-                self.bits = int(
-                    writing.exec(select(Agreement.shard_bits).where(Agreement.id == self.agreement.id)).one() or 0
-                )
-        else:
-            self.bits = self.agreement.shard_bits
+            bits = shard_bits(total, average / 3 + 100, self.runtime.settings.shard_bytes)
+            mine = Agreement.id == self.agreement.id
+            session.execute(sa.update(Agreement).where(mine, Agreement.shard_bits == None).values(shard_bits=bits))  # type: ignore[arg-type]
+            self.bits = int(session.exec(select(Agreement.shard_bits).where(mine)).one() or 0)
 
     def _items(self, rows: Sequence[Any], known: dict[str, bytes]) -> list[Item]:
         """Items of eligible rows. `known` are rid keys of people who were met before, and takes those who are met here."""
@@ -186,8 +184,8 @@ class Filling(ABC):
                 found = load(session.connection(), self.runtime.keys, strangers)
             known |= {contributor: person.rid_key for contributor, person in found.items()}
         items = []
-        agreement, release, bits = self.agreement.id, self.release, self.bits
-        for contribution, contributor, _, _, parts, base, standing, floor, basis, attested_by, in_terms, bound in rows:
+        agreement, release = self.agreement.id, self.release
+        for contribution, contributor, _, _, parts, base, standing, floor, basis, attested_by, in_terms, reply, bound in rows:
             key = known.get(contributor)
             if not in_terms:
                 self.needs_new_terms += 1
@@ -195,13 +193,17 @@ class Filling(ABC):
                 rid = record_id(agreement, rid_seed(key, contribution))
                 terms = self._terms_of((base, standing, floor, basis, attested_by, bound))
                 asks = self.terms[terms]
-                items.append((release, shard_of(rid, bits), rid, contribution, parts, terms, asks.group_size, asks.keep))
+                items.append((release, rid, contribution, parts, terms, asks.group_size, asks.keep))
+                if reply:
+                    self._replies = True
         return items
 
     def _insert(self, items: Sequence[Item]) -> None:
-        """Write items that are in the order of their key: they are random otherwise."""
+        """Write items that are in the order of their key: they are random otherwise. A shard is where a record id begins."""
+        bits = self.bits
+        rows = [(release, shard_of(rid, bits), rid, *rest) for release, rid, *rest in items]
         with self._writing() as session:
-            Direct.under(session).load(_ITEM, _ITEM_COLUMNS, items)
+            Direct.under(session).load(_ITEM, _ITEM_COLUMNS, rows)
 
     def _terms_of(self, key: tuple[Any, ...]) -> int:
         at = self._terms_at.get(key)
@@ -244,7 +246,8 @@ class Filling(ABC):
         """What is withheld and keeps a place stands as a tombstone: an id and a kind, no more."""
         connection.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release, _ITEM.c.parts == 0))
         until = self.looked_at if self.recorded_until is None else self.recorded_until
-        missing = together.withheld(connection, self.release, until)
+        keeps = {t.keep for t in self.terms}
+        missing = together.withheld(connection, self.release, until, keeps, replies=self._replies)
         people = load(connection, self.runtime.keys, {contributor for _, contributor, _ in missing})
         items = []
         for contribution, contributor, bits in missing:
@@ -278,7 +281,7 @@ class Filling(ABC):
         self._insert(sorted(self._items(rows, {})))
         with self._writing() as session:
             # Who left makes groups smaller for the others, all over the release.
-            shards |= together.drop_small_groups(session, self.release)
+            shards |= self._drop_small_groups(session)
             self._add_tombstones(session.connection())
             shards |= {i.shard for i in self._tombstones(session)}
             # A reply names its parent's record id, so replies to what left are written again too.

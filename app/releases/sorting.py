@@ -17,16 +17,19 @@ HELD = 40_000
 
 
 class Sorter:
-    """Tuples of plain values by their first three, each list of them once. `place` is a file that is not there; `close` deletes it."""
+    """Tuples of plain values by their first two, each list of them once. `place` is a file that is not there; `close` deletes it."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
         self._held: list[Item] = []
+        self.size = 0
+        """Items that were added."""
         self._aside: sqlite3.Connection | None = None
 
     def add(self, items: list[Item]) -> None:
         """More of them, in any order."""
         self._held += items
+        self.size += len(items)
         if len(self._held) > HELD:
             self._put_aside()
 
@@ -51,7 +54,7 @@ class Sorter:
         else:
             if self._held:
                 self._put_aside()
-            rest = self._aside.execute("SELECT * FROM item ORDER BY c0, c1, c2")
+            rest = self._aside.execute("SELECT * FROM item ORDER BY c0, c1")
         while some := list(islice(rest, size)):
             yield some
 

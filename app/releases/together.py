@@ -83,16 +83,20 @@ def drop_small_groups(session: Session, release: str) -> set[int]:
     return shards
 
 
-def withheld(connection: sa.Connection, release: str, until: datetime) -> list[tuple[str, str, int]]:
+def withheld(
+    connection: sa.Connection, release: str, until: datetime, keeps: Iterable[int], *, replies: bool
+) -> list[tuple[str, str, int]]:  # fmt: skip
     """What is to stand as a tombstone: (contribution, contributor, bits), each contribution once.
 
     Always the withheld parent of a released reply, so that the reply keeps its place; and always what speaks against a judgment that
     is released, or against the same item, since numbers alone would hide it. Where terms ask for it also everything withheld in
     the record's thread, or all that speaks against it. All but parents as far as it was recorded by `until`.
+
+    `keeps` are the bits that the release's terms ask for, and `replies` says whether anything in it has a parent: what cannot find
+    anything is not looked for.
     """
     found: dict[str, tuple[str, str, int]] = {}
-    asked = sa.select(_ITEM.c.keep).where(_ITEM.c.release_id == release, _ITEM.c.parts > 0, _ITEM.c.keep > 0)
-    keeps = set(connection.execute(asked.distinct()).scalars())
+    keeps = set(keeps)
     if any(bits & THREAD for bits in keeps):
         for row in connection.execute(_absent(_thread(release), release, until)):
             found[row.id] = (row.id, row.contributor_id, ATTACHED)
@@ -102,7 +106,7 @@ def withheld(connection: sa.Connection, release: str, until: datetime) -> list[t
     if connection.execute(_some_dissent()).first() is not None:
         for row in connection.execute(_absent(_beside_judgments(release), release, until)):
             found[row.id] = (row.id, row.contributor_id, ATTACHED)
-    for row in connection.execute(_absent(_parents(release), release, None)):
+    for row in connection.execute(_absent(_parents(release), release, None)) if replies else ():
         found.setdefault(row.id, (row.id, row.contributor_id, 0))
     return list(found.values())
 
