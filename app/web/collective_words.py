@@ -71,7 +71,7 @@ def charter(body: dict[str, Any]) -> list[Said]:
     if body["dimension"] is not None:
         told.append(say("Members may say which of these they are: %(parts)s.", parts=listed(body["dimension"]["values"])))
     for name, key in keys_of(body):
-        told.append(say("<bdi>%(name)s</bdi> can count our votes anew, and then sees each vote, but no name.", name=plain(name)))
+        told.append(say("<bdi>%(name)s</bdi> can count our votes again, and then sees each vote, but no name.", name=plain(name)))
         told.append(say("The votes are sealed to this key: <code>%(key)s</code>.", key=key))
     return told
 

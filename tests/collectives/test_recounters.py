@@ -67,11 +67,11 @@ def test_a_recounter_counts_anew_what_was_sealed_to_them(
     mine = union_of(service, platform, 4, recounters=named(key, second))
     page = window(service, mine[3]._person.receipt)
     assert mine[0].read()["charter"]["recounters"][0] == {"name": "Office 0", "key": key.public_jwk}
-    said = "Office 0 can count our votes anew, and then sees each vote, but no name. The votes are sealed to this key: " + key.thumbprint
+    said = "Office 0 can count our votes again, and then sees each vote, but no name. The votes are sealed to this key: " + key.thumbprint
     assert said in words(page.get(f"/r/collectives/{mine[0].id}"))
     opened = put_to_vote(service, mine)
     here = f"/r/collectives/{mine[0].id}/proposals/{opened['id']}"
-    assert "These can count the votes anew: Office 0, Office 1. They see each vote, but no name." in words(page.get(here))
+    assert "These can count the votes again: Office 0, Office 1. They see each vote, but no name." in words(page.get(here))
     assert kept(service, opened["id"]) == []
     pass_days(service, mine[0], opened["id"], 7)
     mine[2]._person.erase()  # a vote that was counted stays, and nothing of it says whose it is
@@ -126,7 +126,7 @@ def test_who_is_named_after_the_proposal_does_not_get_its_ballots(service: Servi
     refuses("recounter_key", lambda: mine[0].propose("charter.amend", "x", charter={**CHARTER, "recounters": [{"name": "x", "key": {"kty": "EC"}}]}))
     amend = mine[0].propose("charter.amend", "An office counts.", charter={**CHARTER, "recounters": named(key)})
     page = words(window(service, mine[1]._person.receipt).get(f"/r/collectives/{mine[0].id}/proposals/{amend['id']}"))
-    assert "Office 0 can count our votes anew" in page
+    assert "Office 0 can count our votes again" in page
     before = put_to_vote(service, mine, "yy")["id"]
     body = charter_bytes(CharterIn(**CHARTER, recounters=named(key)))  # type: ignore[arg-type]
     with write(service.runtime.engine) as session:  # as the amendment does, without the weeks until then
