@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import defer
 from sqlmodel import Session, select
 
 from app.collectives.models import Proposal
@@ -78,8 +79,9 @@ def openings_file(proposal: str, counted: Sequence[tuple[int, bytes]]) -> bytes:
 
 
 def of(session: Session, proposal: str) -> list[SealedOpenings]:
-    """To whom the openings of an outcome were sealed."""
-    return list(session.exec(select(SealedOpenings).where(SealedOpenings.proposal_id == proposal).order_by(SealedOpenings.key)))
+    """To whom the openings of an outcome were sealed; the file itself, which may be large, is not read."""
+    query = select(SealedOpenings).where(SealedOpenings.proposal_id == proposal).order_by(SealedOpenings.recounter, SealedOpenings.key)
+    return list(session.exec(query.options(defer(SealedOpenings.sealed, raiseload=True))))  # type: ignore[arg-type]
 
 
 def hand_over(session: Session, ticket: str, now: datetime) -> SealedOpenings:
