@@ -221,8 +221,8 @@ def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFi
     found = proposals.outcome(session, row.id)
     return OutcomeFile(
         v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), opened=b64encode(frozen.opened_leaf(session, row)).decode(),
-        minority_reports=proposals.reports(session, [row.id]),
-        labels=closing.labels(session, row, runtime.clock.now()), openings=sealed_to(session, row), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
+        minority_reports=proposals.reports(session, [row.id]), labels=closing.labels(session, row, runtime.clock.now()),
+        openings=sealed_to(session, row), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ Anybody can check: that electorate, text and effect are those of the leaf by whi
 electors' and lies before the close, that the last one of each counts, and that the verdict follows from rules, electorate and tally. That
 the two leaves are in the log is not looked at here: the file's tlog-proof shows it of the outcome's, and whoever follows the log finds the
 other. An elector gives `--mine` (what the service answered to the ballot) and sees that it was counted. Whom the charter names as a
-recounter counts anew: `sayso recount --key` opens what was sealed to them, `--openings` takes what is opened already. Exit codes: 0 it holds; 1 it does not; 2 a file cannot be read.
+recounter counts anew: `sayso recount --key` opens what was sealed to them, `--openings` takes what is opened already.
+Exit codes: 0 it holds; 1 it does not; 2 a file cannot be read.
 """
 
 import argparse
