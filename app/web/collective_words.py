@@ -10,8 +10,7 @@ from app.collectives.recounting import keys_of
 from app.collectives.threads import last_statement
 from app.core.electing import parse_rules
 from app.core.thread import REASONS
-from app.web.rendering import plain
-from app.web.saying import Said, day, listed, minute, say, say_many
+from app.web.saying import Said, day, listed, minute, plain, say, say_many
 
 TYPES = {
     "policy.adopt": say("Take on terms for all of us"), "policy.narrow": say("Allow less than now"), "charter.amend": say("Change our rules"),

@@ -57,7 +57,8 @@ def test_what_was_altered_or_sealed_to_another_is_found(tmp_path: Path) -> None:
     key = key_of(tmp_path / "key.json")
     file, made_openings, sealed = sealed_outcome(key)
     lie = json.loads(json.dumps(made_openings))
-    lie["openings"][0]["act"] = lie["openings"][0]["act"].replace('"yes"', '"no"') if '"yes"' in lie["openings"][0]["act"] else "{}"
+    act = json.loads(lie["openings"][-1]["act"])
+    lie["openings"][-1]["act"] = json.dumps({**act, "choice": "block" if act["choice"] != "block" else "yes"})
     with pytest.raises(recount.Wrong, match="is not the one that the outcome names"):
         openings(file, seal_to(public_part(key.described), FILE, json.dumps(lie).encode()), key)
     lying, _, bent = sealed_outcome(key, lie)  # sealed so from the first
