@@ -26,7 +26,7 @@ from app.core.thread import REASONS
 from app.kit.db import read, write
 from app.kit.ids import random_id
 from app.log.models import LogEntry
-from tests.collectives.members import CHARTER, pass_days, people, refuses
+from tests.collectives.members import CHARTER, founded, joined, pass_days, people, refuses
 from tests.collectives.test_deciding import NARROW, row_of, union_of
 from tests.kit.refusals import call, refused
 from tests.support import PlatformParty, Service, on_one_backend
@@ -74,7 +74,7 @@ def test_a_recounter_counts_anew_what_was_sealed_to_them(
     assert "These can count the votes again: Office 0, Office 1. They see each vote, but no name." in words(page.get(here))
     assert kept(service, opened["id"]) == []
     pass_days(service, mine[0], opened["id"], 7)
-    mine[2]._person.erase()  # a vote that was counted stays, and nothing of it says whose it is
+    mine[2]._person.erase("all")  # a vote that was counted stays, and nothing of it says whose it is
     file = mine[1].outcome(opened["id"])
     outcome, leaf = json.loads(file["outcome"]), json.loads(b64decode(file["leaf"]))
     assert [one["key"] for one in outcome["openings"]] == [one["key"] for one in leaf["openings"]] == [key.thumbprint, second.thumbprint]
@@ -103,7 +103,9 @@ def test_a_recounter_counts_anew_what_was_sealed_to_them(
 def test_it_is_handed_to_who_holds_the_key_until_the_appeal_is_over(service: Service, platform: PlatformParty) -> None:
     on_one_backend(service)
     key = RecounterKey.generate()
-    mine = union_of(service, platform, 2, listed=False, recounters=named(key))
+    (founder, _), (other, _) = people(service, platform, 2)
+    union = founded(founder, listed=False, recounters=named(key))
+    mine = [union, joined(union, other, invitation=union.read()["invitation"])]
     proposal = put_to_vote(service, mine, "yy")["id"]
     pass_days(service, mine[0], proposal, 7)
     [row] = kept(service, proposal)
