@@ -304,7 +304,8 @@ class BallotIn(In):
 
 
 class BallotOut(Out):
-    """Keep it: `sayso recount --mine` finds it in the outcome. It proves that a ballot was cast, and not which."""
+    """Keep it: `sayso recount --mine` finds it in the outcome. It proves that a ballot was cast, and not which; to a recounter, who opens
+    ballots, it proves that too."""
 
     proposal: str
     tag: str

@@ -15,7 +15,7 @@ from sayso.jws import b64u
 from sayso.recounter import RecounterKey, fetch, openings
 from sqlmodel import select
 
-from app.collectives import recounting, voting
+from app.collectives import queries, recounting, voting
 from app.collectives.models import CharterVersion, Proposal
 from app.collectives.models import Collective as Row
 from app.collectives.recount_models import SealedOpenings
@@ -107,7 +107,14 @@ def test_it_is_handed_to_who_holds_the_key_until_the_appeal_is_over(service: Ser
     union = founded(founder, listed=False, recounters=named(key))
     mine = [union, joined(union, other, invitation=union.read()["invitation"])]
     proposal = put_to_vote(service, mine, "yy")["id"]
-    pass_days(service, mine[0], proposal, 7)
+    service.clock.offset += timedelta(days=7, seconds=1)
+    with pytest.raises(KeyboardInterrupt), write(service.runtime.engine) as session:  # a count that dies with all done but its end
+        ballot = queries.proposal(session, union.id, proposal, lock=True)
+        voting._count(session, service.runtime, queries.collective_of(session, union.id, lock=True), ballot, service.clock.now())
+        assert len(recounting.of(session, proposal)) == 1
+        raise KeyboardInterrupt
+    assert kept(service, proposal) == [] and row_of(service, proposal).state == "ballot"
+    pass_days(service, mine[0], proposal, 0)
     [row] = kept(service, proposal)
     assert leaves(service, proposal, "outcome.decided")[0]["openings"] == [{"key": None, "sha256": row.sha256}], "one that is not public names no key"
     for body in ({"ticket": "A" * 43}, {"ticket": row.ticket_sha256[:43]}):  # type: ignore[index]
