@@ -7,7 +7,7 @@ import json
 import os
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 
 from sayso import proofs, recount
 from sayso.errors import KeyFileError, SaysoError
-from sayso.http import Transport
 from sayso.jws import b64u, write_private
+
+if TYPE_CHECKING:
+    from sayso.http import Transport
 
 FILE, TICKET = "sayso-openings", "sayso-openings-ticket"
 
@@ -111,7 +113,7 @@ def openings(file: dict[str, Any], sealed: str, key: RecounterKey) -> dict[str, 
     return found
 
 
-def fetch(file: dict[str, Any], key: RecounterKey, transport: Transport) -> str:
+def fetch(file: dict[str, Any], key: RecounterKey, transport: "Transport") -> str:
     """Ask the service for what was sealed to this key, by the ticket in the outcome's file. Raises SaysoError, also once that is over."""
     ticket = _named(file.get("openings", []), key)["ticket"]
     if ticket is None:
@@ -152,6 +154,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _sealed(arguments: argparse.Namespace, file: dict[str, Any], key: RecounterKey) -> str:
     if arguments.service is None:
         return str(arguments.sealed.read_text("ascii").strip())
+    from sayso.http import Transport  # to count needs no network
+
     sealed = fetch(file, key, Transport(arguments.service))
     if arguments.sealed:
         try:
