@@ -4,6 +4,7 @@ from sqlmodel import SQLModel
 
 from app.agreements import models as agreements
 from app.collectives import models as collectives
+from app.collectives import recount_models as recounts
 from app.collectives import thread_models as threads
 from app.consents import models as consents
 from app.contributions import hook_models as hooks
@@ -28,6 +29,7 @@ __all__ = [
     "log",
     "metadata",
     "parties",
+    "recounts",
     "releases",
     "revocations",
     "threads",

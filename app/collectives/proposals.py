@@ -51,7 +51,7 @@ def propose(
 ) -> str:
     """Put a text to decision; gives the proposal's id. Any member with a voice can, and a steward.
 
-    Raises NotFound, Forbidden (no_voice_yet), TooMany (load_spent) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid,
+    Raises NotFound, Forbidden (no_voice_yet), TooMany (load_spent) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid, recounter_key,
     strike_invalid, not_urgent, person_named) or Conflict (renewal_late, outcome_final).
     """
     person = acting(session, runtime, who)

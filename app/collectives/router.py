@@ -285,7 +285,7 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal, listed: telling
 
 @router.post("/collectives/{collective}/proposals/{proposal}/ballots", status_code=201, response_model=BallotOut, summary="Cast a ballot")
 def vote(collective: str, proposal: str, given: BallotIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> BallotOut:
-    """The last one counts. The answer proves that a ballot was cast, and to nobody which."""
+    """The last one counts. The answer proves that a ballot was cast, and which to nobody but a recounter of the charter, if it names one."""
     cast = voting.vote(session, runtime, Acting.of(receipt), collective, proposal, given, now=runtime.clock.now())
     return BallotOut(proposal=proposal, tag=cast.tag, at=cast.log_index, commitment=cast.commitment)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from app.collectives.recount_schemas import SealedTo
 from app.consents.schemas import Day, LanguageTag, PolicyChoice
 from app.kit.body import Id, In, Out, Time
 
@@ -20,6 +21,13 @@ class DimensionIn(In):
 
     name: Word
     values: list[Word] = Field(min_length=2, max_length=20)
+
+
+class RecounterIn(In):
+    """Who may count ballots anew: `name` says who that is, `key` is their public X25519 key as a JWK, as `sayso keygen --alg X25519` prints it."""
+
+    name: Short
+    key: dict[str, Any] = Field(max_length=10)
 
 
 class CharterIn(In):
@@ -46,6 +54,8 @@ class CharterIn(In):
     which of the two is fixed when it is founded."""
     asks: Annotated[int, Field(ge=1, le=50)] = 5
     """The most that one member asks of the others in seven days: proposals and amendments."""
+    recounters: list[RecounterIn] = Field(default_factory=list, max_length=3)
+    """Each gets, with the count of what is put up under this charter, the openings of the ballots that counted, sealed to their key."""
 
 
 class FoundIn(In):
@@ -294,7 +304,8 @@ class BallotIn(In):
 
 
 class BallotOut(Out):
-    """Keep it: `sayso recount --mine` finds it in the outcome. It proves that a ballot was cast, and not which."""
+    """Keep it: `sayso recount --mine` finds it in the outcome. It proves that a ballot was cast, and not which; to a recounter, who opens
+    ballots, it proves that too."""
 
     proposal: str
     tag: str
@@ -317,6 +328,7 @@ class OutcomeFile(Out):
     """Digests, sorted: what an offer that rests on this outcome lists."""
     labels: list[str]
     """`voided`, `unanswered`, `no-closure-note`, `closed-from-outside`, `appealed`, `note-struck`: as of now."""
+    openings: list[SealedTo]
 
 
 class ReportIn(In):

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
-from app.collectives import eligibility, pledging, queries, terms, weighing
+from app.collectives import eligibility, pledging, queries, recounting, terms, weighing
 from app.collectives.models import (
     CharterVersion,
     Collective,
@@ -61,15 +61,17 @@ def signed(session: Session, runtime: Runtime, who: Acting, kind: str, act: dict
 
 
 def charter_bytes(given: CharterIn) -> bytes:
-    """A charter's canonical bytes, with every rule written out. Raises Invalid (charter_invalid)."""
+    """A charter's canonical bytes, with every rule written out. Raises Invalid (charter_invalid, recounter_key)."""
+    named = recounting.recounters(given.recounters)
     try:
-        return canonical({**given.model_dump(mode="json"), "v": 1, "decisions": decisions(given.decisions)})
+        return canonical({**given.model_dump(mode="json"), "v": 1, "decisions": decisions(given.decisions), "recounters": named})
     except RuleError as error:
         raise Invalid("charter_invalid", str(error)[:1].upper() + str(error)[1:] + ".") from None
 
 
 def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, policy: StoredPolicy | None, *, now: datetime) -> str:
-    """Found a collective; its founder is its first member and steward. Gives its id. Raises Invalid (charter_invalid)."""
+    """Found a collective; its founder is its first member and steward. Gives its id. Raises Invalid (charter_invalid,
+    recounter_key)."""
     person = acting(session, runtime, who)
     body = charter_bytes(given.charter)
     if given.charter.requests == "decide" and not given.listed:

@@ -9,9 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import closing, frozen, licensing, moderating, proposals, queries, threads, weighing
+from app.collectives import closing, frozen, licensing, moderating, proposals, queries, recounting, threads, weighing
 from app.collectives.models import CharterVersion, OutcomeVoid, Proposal
 from app.collectives.queries import Acting
+from app.collectives.recount_schemas import SealedTo
 from app.collectives.schemas import OutcomeFile, VoidedOut
 from app.collectives.thread_models import (
     Amendment,
@@ -220,6 +221,16 @@ def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFi
     found = proposals.outcome(session, row.id)
     return OutcomeFile(
         v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), opened=b64encode(frozen.opened_leaf(session, row)).decode(),
-        minority_reports=proposals.reports(session, [row.id]),
-        labels=closing.labels(session, row, runtime.clock.now()), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
+        minority_reports=proposals.reports(session, [row.id]), labels=closing.labels(session, row, runtime.clock.now()),
+        openings=sealed_to(session, row), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def sealed_to(session: Session, row: Proposal) -> list[SealedTo]:
+    """To whom the openings of an outcome were sealed, and what became of it."""
+    return [
+        SealedTo(
+            recounter=one.recounter, key=one.key, sha256=one.sha256, at=one.at, until=row.appeal_until, ticket=one.ticket, handed_at=one.handed_at
+        )
+        for one in recounting.of(session, row.id)
+    ]

@@ -21,6 +21,7 @@ from app.collectives import (
     petitioning,
     proposals,
     queries,
+    recounting,
     refusals,
     strikes,
     terms,
@@ -219,9 +220,12 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     size = log.lock_head(session)
     standing = queries.standing_objections(session, row.id)
     snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row, now))
-    said = [_said(session, runtime, row, b) for b in cast]
+    opened = [_opened(session, runtime, row, b) for b in cast]
+    said = [_said(row, b, one) for b, one in zip(cast, opened, strict=True)]
     found = decide(rules, snapshot, [Ballot(b.tag, one["choice"], b.log_index) for b, one in zip(cast, said, strict=True)])
     last = {b.tag: (one["choice"], one.get("reasons", ())) for b, one in zip(cast, said, strict=True)}  # in the order of the log
+    counted = {b.tag: (b.log_index, one) for b, one in zip(cast, opened, strict=True)}
+    sealed = recounting.seal(session, row, charter, list(counted.values()), now)
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
         "text_sha256": row.text_sha256, "effect_sha256": frozen.opened(session, row).get("effect_sha256"),
@@ -231,13 +235,14 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         "reasons": reasons_by_choice(last.values()),
         "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": snapshot.struck},
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
-        "opened_index": row.opened_index, "closed_index": size,
+        "opened_index": row.opened_index, "closed_index": size, "openings": sealed,
     }  # fmt: skip
     body = canonical(outcome)
     leaf = {
         "collective": collective.id, "name": collective.name if collective.listed else None, "decision": row.type, "verdict": found.verdict,
         "contested": found.contested, "outcome_sha256": sha256_hex(body), "electorate_root": row.electorate_root,
         "electorate": log.bucket(len(electors)), "turnout": log.bucket(found.turnout),
+        "openings": [{"key": one["key"] if collective.listed else None, "sha256": one["sha256"]} for one in sealed],
     }  # fmt: skip
     refuses = row.type in REFUSALS
     row.closed_index = size
@@ -279,10 +284,14 @@ def _void(session: Session, runtime: Runtime, collective: Collective, row: Propo
         runtime.jobs.enqueue(session, "asked", row.id)
 
 
-def _said(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> dict[str, Any]:
-    """What a ballot says, opened."""
+def _opened(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> bytes:
+    """A ballot's opening: salt (32) || act."""
     entry = session.get_one(LogEntry, cast.log_index)
-    opened = Sealer(ballot_key(runtime, row)).open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))
+    return Sealer(ballot_key(runtime, row)).open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))
+
+
+def _said(row: Proposal, cast: BallotRow, opened: bytes) -> dict[str, Any]:
+    """What a ballot says."""
     body: dict[str, Any] = json.loads(opened[32:])
     if not hmac.compare_digest(str(body["tag"]), cast.tag) or body["text_sha256"] != row.text_sha256:
         raise ValueError("a ballot that is not what its leaf says")
@@ -367,10 +376,11 @@ def _lapse(session: Session, runtime: Runtime, collective: Collective, row: Prop
 
 
 def _forget(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
-    """The appeal is over: the ballot key is destroyed, and the openings with it."""
+    """The appeal is over: the ballot key is destroyed, and the openings with it, also those sealed to recounters."""
     if row.ballot_key is None or row.appeal_until > now:
         return
     indices = sa.select(BallotRow.log_index).where(BallotRow.proposal_id == row.id)  # type: ignore[call-overload]
     session.execute(sa.update(_ENTRY).where(_ENTRY.c.log_index.in_(indices)).values(sealed=GONE))
+    recounting.forget(session, row.id)
     row.ballot_key = None
     session.add(row)

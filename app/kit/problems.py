@@ -182,6 +182,7 @@ CODES: dict[str, str] = {
     "passkeys_too_many": "So many passkeys are here already that no further one is added.",
     # collectives
     "charter_invalid": "The charter cannot be used; `errors` or the sentence says why.",
+    "recounter_key": "The key of a recounter is not one that can be sealed to.",
     "group_unknown": "The charter has no such group to declare.",
     "eligibility_missing": "The collective takes members with an eligibility code only.",
     "eligibility_invalid": "The eligibility code cannot be used here.",

@@ -6,10 +6,11 @@ from typing import Any
 from app.collectives.deliberating import ASKS
 from app.collectives.models import Proposal
 from app.collectives.queries import rules_of
+from app.collectives.recounting import keys_of
 from app.collectives.threads import last_statement
 from app.core.electing import parse_rules
 from app.core.thread import REASONS
-from app.web.saying import Said, day, listed, minute, say, say_many
+from app.web.saying import Said, day, listed, minute, plain, say, say_many
 
 TYPES = {
     "policy.adopt": say("Take on terms for all of us"), "policy.narrow": say("Allow less than now"), "charter.amend": say("Change our rules"),
@@ -68,6 +69,9 @@ def charter(body: dict[str, Any]) -> list[Said]:
         told.append(say("We vote on each new use that a lab asks for."))
     if body["dimension"] is not None:
         told.append(say("Members may say which of these they are: %(parts)s.", parts=listed(body["dimension"]["values"])))
+    for name, key in keys_of(body):
+        told.append(say("<bdi>%(name)s</bdi> can count our votes again, and then sees each vote, but no name.", name=plain(name)))
+        told.append(say("The votes are sealed to this key: <code>%(key)s</code>.", key=key))
     return told
 
 

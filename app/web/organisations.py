@@ -29,6 +29,7 @@ ACTS: dict[str, Said] = {
     "collective.founded": say("collective founded"), "collective.charter-amended": say("collective charter amended"),
     "collective.policy-set": say("collective policy set"), "collective.lab-refused": say("collective lab refused"),
     "collective.lab-readmitted": say("collective lab readmitted"), "ballot.opened": say("ballot opened"), "outcome.decided": say("outcome decided"),
+    "openings.handed-over": say("opened votes handed to who counts again"),
     "collective.strike-called": say("collective strike called"), "collective.strike-ended": say("collective strike ended"),
     "collective.term-ended": say("collective term of a steward ended"), "petition.failed": say("petition failed"),
     "strike.told": say("holders told of a strike"), "campaign.reached": say("campaign reached"), "campaign.not-reached": say("campaign not reached"),

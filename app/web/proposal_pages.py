@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Request as LabRequest
 from app.agreements.models import Use as UseRow
-from app.collectives import closing, licensing, proposals, queries, strikes, telling, voiding, voting
+from app.collectives import closing, licensing, proposals, queries, recounting, strikes, telling, voiding, voting
 from app.collectives.electorate import tag_of
 from app.collectives.models import (
     BallotRow,
@@ -74,6 +74,7 @@ def read_proposal(
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
         outcome=None if found is None else json.loads(bytes(found.body)), counts=_shows_counts(here, row), verdicts=told.VERDICTS, words=thread_words,
         **({} if found is None else _closed(session, runtime, here, row, now)), voided=telling.voided(session, row),
+        recounters=recounting.keys_of(here.charter), sealed=telling.sealed_to(session, row), open_until=row.appeal_until > now,
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
         petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]

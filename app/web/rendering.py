@@ -1,7 +1,6 @@
 """Pages as HTML: the templates, the headers of a private page, and what makes foreign text harmless to read."""
 
 import json
-import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import date
@@ -22,7 +21,7 @@ from app.kit.runtime import Runtime
 from app.kit.shown import FIELD, SHOWN
 from app.web import ledger_words, organisations, saying
 from app.web.languages import ENGLISH, LANGUAGES, READER, Language, Reader, current
-from app.web.saying import say
+from app.web.saying import plain, say
 
 HERE = Path(__file__).parent
 SIGNED = {
@@ -60,15 +59,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-# What turns the direction of the text that follows, and what no font shows: a name could pass for another by them.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff]")
-
 _LETTERS = 90
-
-
-def plain(text: Any) -> Any:
-    """Text with its invisible and direction-turning characters as visible signs, such as [U+202E]. What is ours stays as it is."""
-    return text if isinstance(text, saying.Said) else _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
 
 
 def short(text: str) -> str:

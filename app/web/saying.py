@@ -23,6 +23,8 @@ from app.web.languages import ENGLISH, Language, current
 
 _TAGS = re.compile(r"</?(?!bdi\b|code\b|data\b)[a-z][^>]*>")
 """Links and the like, which the English beside a text does not have a second time."""
+# What turns the direction of the text that follows, and what no font shows: a name could pass for another by them.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 def _ours(html: str) -> Markup:
@@ -62,6 +64,11 @@ class Said:
         here = current()
         both = [here] if self.reviewed(here) else [here, ENGLISH]
         return "\n".join(self.within(language).unescape() for language in both)
+
+
+def plain(text: Any) -> Any:
+    """Text with its invisible and direction-turning characters as visible signs, such as [U+202E]. What is ours stays as it is."""
+    return text if isinstance(text, Said) else _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", str(text))
 
 
 def say(message: str, /, **values: Any) -> Said:

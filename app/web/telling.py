@@ -19,8 +19,7 @@ from app.parties.models import Lab, Platform
 from app.revocations import whereabouts
 from app.revocations.models import CompensationLine
 from app.revocations.timeline import Event
-from app.web.rendering import plain
-from app.web.saying import Said, begun, deed_language, listed, money, phrase, say, say_many
+from app.web.saying import Said, begun, deed_language, listed, money, phrase, plain, say, say_many
 
 LANGUAGES = ("en", "es", "sw", "hi", "ar", "fr", "pt", "tl", "de", "zh", "ja", "id", "bn", "ru", "tr", "vi")
 """Offered where somebody says in which language they write; any other tag can be typed."""

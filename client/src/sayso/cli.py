@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sayso import holding, lab_cli, logcheck, proofs, recount, verify, witness, witnessing
+from sayso import holding, lab_cli, logcheck, proofs, recount, recounter, verify, witness, witnessing
 from sayso.errors import SaysoError
 from sayso.jws import PrivateKey
 from sayso.report import Report, load_bytes, plain
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "witness":
             return witness.serve(arguments)
         if arguments.command == "recount":
-            return recount.run(arguments)
+            return recounter.run(arguments)
         if arguments.command in lab_cli.COMMANDS:
             return lab_cli.COMMANDS[arguments.command](arguments)
         return _keygen(arguments)
@@ -72,8 +72,10 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--receipt", type=Path, help="your receipt, to check that the proof speaks of your record")
     keygen = commands.add_parser("keygen", help="make a key; prints its public half")
     keygen.add_argument("file", type=Path, help="where to write the private key (it must not exist)")
-    keygen.add_argument("--alg", choices=["Ed25519", "ES256"], default="Ed25519")
-    recount.add_arguments(commands.add_parser("recount", help="check whether a collective's outcome follows from its ballots"))
+    keygen.add_argument("--alg", choices=["Ed25519", "ES256", "X25519"], default="Ed25519", help="X25519: a recounter's, to be sealed to")
+    recounting = commands.add_parser("recount", help="check whether a collective's outcome follows from its ballots")
+    recount.add_arguments(recounting)
+    recounter.add_arguments(recounting)
     lab_cli.add_arguments(commands)
     witness.add_arguments(commands.add_parser("witness", help="watch logs: cosign what only grew (C2SP tlog-witness)"))
     return parser
@@ -124,6 +126,11 @@ def _policy(path: Path) -> witnessing.Policy:
 
 
 def _keygen(arguments: argparse.Namespace) -> int:
+    if arguments.alg == "X25519":
+        sealed_to = recounter.RecounterKey.generate()
+        sealed_to.save(arguments.file)
+        print(json.dumps(sealed_to.described))
+        return 0
     key = PrivateKey.generate(arguments.alg)
     key.save(arguments.file)
     print(json.dumps({**key.public_jwk, "kid": key.thumbprint, "alg": key.alg, "use": "sig"}))

@@ -23,6 +23,17 @@ def b64u(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def write_private(path: str | Path, jwk: dict[str, str]) -> None:
+    """Write a private JWK to a new file that its owner alone can read. Raises KeyFileError if there is one."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be made: {error.strerror}") from error
+    with os.fdopen(handle, "w") as file:
+        json.dump(jwk, file, indent=1)
+        file.write("\n")
+
+
 class PrivateKey:
     """A signing key: Ed25519 or P-256. Its repr and str never show the private part."""
 
@@ -92,13 +103,7 @@ class PrivateKey:
 
     def save(self, path: str | Path) -> None:
         """Write the private JWK to a new file that its owner alone can read. Raises KeyFileError if there is one."""
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise KeyFileError(f"{path} cannot be made: {error.strerror}") from error
-        with os.fdopen(handle, "w") as file:
-            json.dump(self.private_jwk, file, indent=1)
-            file.write("\n")
+        write_private(path, self.private_jwk)
 
     def sign_bytes(self, message: bytes) -> bytes:
         """The bare Ed25519 signature (64 bytes), for texts with a form of their own. Raises KeyFileError for other keys."""

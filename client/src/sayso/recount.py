@@ -3,8 +3,9 @@
 Anybody can check: that electorate, text and effect are those of the leaf by which the ballot was opened, that every ballot is one of its
 electors' and lies before the close, that the last one of each counts, and that the verdict follows from rules, electorate and tally. That
 the two leaves are in the log is not looked at here: the file's tlog-proof shows it of the outcome's, and whoever follows the log finds the
-other. An elector gives `--mine` (what the service answered to the ballot) and sees that it was counted. Whoever had the openings could
-count anew with `--openings`; the service hands them to nobody yet. Exit codes: 0 it holds; 1 it does not; 2 a file cannot be read.
+other. An elector gives `--mine` (what the service answered to the ballot) and sees that it was counted. Whom the charter names as a
+recounter counts anew: `sayso recount --key` opens what was sealed to them, `--openings` takes what is opened already.
+Exit codes: 0 it holds; 1 it does not; 2 a file cannot be read.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import json
 import sys
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
@@ -69,6 +70,8 @@ def recount(file: dict[str, Any], mine: dict[str, Any] | None = None, openings: 
         _insist(counted["at"] >= mine["at"], "an older ballot of yours was counted")
         again = counted["at"] == mine["at"] and counted["commitment"] == mine["commitment"]
         done.append("your ballot was counted" if again else "a later ballot of yours was counted instead of this one")
+    for one in outcome.get("openings", []):
+        done.append(f"its openings were sealed to {_shown(one['recounter'])}, under the key {_shown(one['key'])}, who can count it anew")
     if openings is not None:
         done.append(_count_anew(outcome, last, openings))
     judged = judge(outcome)
@@ -168,6 +171,10 @@ def _count_anew(outcome: dict[str, Any], last: dict[str, dict[str, Any]], openin
     return f"{len(last)} opened ballots add up to the tally"
 
 
+def _shown(text: Any) -> str:
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
 def _votes(tally: dict[str, int]) -> int:
     return tally["yes"] + tally["no"] + tally["block"]
 
@@ -191,12 +198,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--openings", type=Path, help="the openings that a recounter was given")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Check the files of the command line; gives the exit code."""
+def run(arguments: argparse.Namespace, opened: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> int:
+    """Check the files of the command line; `opened` gives the openings for the outcome's file, where they are in none. Gives the exit code."""
     try:
         file = json.loads(arguments.file.read_bytes())
-        beside = [json.loads(p.read_bytes()) if p else None for p in (arguments.mine, arguments.openings)]
-        for n, sentence in enumerate(recount(file, *beside), 1):
+        mine, openings = (json.loads(p.read_bytes()) if p else None for p in (arguments.mine, arguments.openings))
+        for n, sentence in enumerate(recount(file, mine, openings if opened is None else opened(file)), 1):
             print(f"{n} ok      {sentence}")
         print("This outcome holds.")
         return 0
