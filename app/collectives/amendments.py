@@ -1,20 +1,24 @@
-"""Another text for a proposal: its author accepts it, or it becomes a proposal of its own, an alternative that is decided by itself.
+"""Another text for a proposal, and other terms or rules where it brings such: its author accepts it, or it becomes a proposal of its own, an
+alternative that is decided by itself.
 
 What is still open when the text is to be frozen becomes an alternative too: nobody sits an amendment out. What is hidden then stays open, and
 becomes one when it is restored: nobody hides an amendment for good either.
 """
 
+import json
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlmodel import Session, select
 
-from app.collectives import deliberating, queries, threads, voiding
+from app.collectives import deliberating, frozen, proposals, queries, reviewing, threads, voiding
 from app.collectives.models import Collective, Proposal
-from app.collectives.proposals import replace_text
 from app.collectives.service import Acting, keep_act, signed
 from app.collectives.thread_models import Amendment
-from app.core.canonical import sha256_hex
-from app.kit.errors import Conflict, Forbidden, NotFound
+from app.collectives.thread_schemas import AmendmentIn
+from app.consents.policies import PolicyBook, StoredPolicy
+from app.core.canonical import canonical, sha256_hex
+from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -23,33 +27,66 @@ MOST = 20
 """Amendments to one proposal that wait for an answer."""
 
 
-def amend(
-    session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, text: str, base_sha256: str, *, now: datetime
-) -> str:
-    """Propose another text, while it is discussed; gives the amendment's id.
+class Meant(NamedTuple):
+    """What an amendment would make of a proposal."""
 
-    Raises NotFound, Forbidden (no_voice_yet, not_proposer), Conflict (thread_frozen, text_changed, thread_full), Invalid (person_named) or
-    TooMany (load_spent).
+    text: str
+    policy: StoredPolicy | None
+    charter: bytes | None
+
+
+def changeable(row: Proposal) -> set[str]:
+    """What an amendment can change of what a yes would bring about: terms, or rules. Whom it is about stays, and so does what a lab asks for,
+    what a strike is and what was measured: who was heard and who may vote on it hang on that."""
+    return {"policy", "charter"} & proposals.TAKES.get(row.type, set())
+
+
+def place(amendment: str) -> str:
+    """Where the terms or rules lie that an amendment would bring, beside its words."""
+    return f"{amendment}/effect"
+
+
+def amend(
+    session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, given: AmendmentIn, policy: StoredPolicy | None, *,
+    now: datetime,
+) -> str:  # fmt: skip
+    """Propose another text, while it is discussed, or other terms or rules that it would bring; gives the amendment's id.
+
+    Raises NotFound, Forbidden (no_voice_yet, not_proposer), Conflict (thread_frozen, text_changed, thread_full, charter_overdue), Invalid
+    (effect_fixed, policy_not_narrower, charter_invalid, person_named) or TooMany (load_spent).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     threads.still_open(at.row, now)
+    text, brought = given.text, {name for name in ("policy", "charter") if getattr(given, name) is not None}
+    if not brought <= changeable(at.row):
+        raise Invalid("effect_fixed", "Change the text alone here. To have something else decided on, open a proposal of its own.")
     if at.row.request_id is not None:
         raise Forbidden("not_proposer", "A lab's request is answered and not amended: say in a statement what it lacks.")
-    if base_sha256 != at.row.text_sha256 or sha256_hex(text.encode()) == base_sha256:
-        raise Conflict("text_changed", "Read the text again, send the digest of what you read, and another text than that.")
+    meant = _meant(session, runtime, at.row, given, policy, now)
+    before, after = frozen.effect_sha256(session, runtime, at.row), _sha256(session, runtime, at.row, meant)
+    fresh = given.base_sha256 == at.row.text_sha256 and given.base_effect_sha256 in ((before,) if brought else (None, before))
+    if not fresh or (text, after) == (at.row.text, before):
+        raise Conflict("text_changed", "Read the proposal again, send the digests of what you read, and something else than that.")
     if at.row.type == "outcome.void":
         voiding.names_nobody(session, collective, text)  # it becomes a proposal's text, which nobody can hide
     deliberating.may_ask(session, who, collective, queries.charter(session, collective, at.row.charter_n), now)
     if len(waiting(session, proposal)) >= MOST:
         raise Conflict("thread_full", f"At most {MOST} amendments wait at a time; open a proposal instead.")
     made = random_id("amendment")
-    digest = threads.keep(session, at.person.sealer, who.contributor, made, text)
+    digest, effect_digest = threads.keep(session, at.person.sealer, who.contributor, made, text), None
+    if changeable(at.row):  # all of it, also what stays: an alternative is to bring what its author read, whatever the other brings by then
+        brings = {"policy": meant.policy and meant.policy.digest, "charter": meant.charter and json.loads(meant.charter)}
+        effect_digest = threads.keep(session, at.person.sealer, who.contributor, place(made), canonical(brings).decode())
     row = Amendment(
-        id=made, proposal_id=proposal, author=at.mine.member, base_sha256=base_sha256, digest=digest, state="open", log_index=-1, at=now
-    )
+        id=made, proposal_id=proposal, author=at.mine.member, base_sha256=given.base_sha256, base_effect_sha256=before, digest=digest,
+        effect_digest=effect_digest, state="open", log_index=-1, at=now,
+    )  # fmt: skip
     session.add(row)
     session.flush()
-    said = {"collective": collective, "proposal": proposal, "text_sha256": sha256_hex(text.encode()), "base_sha256": base_sha256}
+    said = {
+        "collective": collective, "proposal": proposal, "text_sha256": sha256_hex(text.encode()), "base_sha256": given.base_sha256,
+        "effect_sha256": after, "base_effect_sha256": before,
+    }  # fmt: skip
     body = {"amendment": made, "digest": digest, **signed(session, runtime, who, "amendment.filed", said, now)}
     row.log_index = log.append(session, [log.personal("amendment.filed", made, body, at.person.sealer, now)], now)
     return keep_act(session, who, collective, made, "amendment.filed", row.log_index, now)
@@ -58,9 +95,11 @@ def amend(
 def settle(
     session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, amendment: str, accept: bool, *, now: datetime
 ) -> None:
-    """Accept an amendment, which replaces the text, or leave it to become an alternative: the proposal's author.
+    """Accept an amendment, which replaces the text and what a yes would bring about, or leave it to become an alternative: the proposal's
+    author.
 
-    Raises NotFound, Forbidden (not_proposer) or Conflict (thread_frozen, text_changed, amendment_settled, item_hidden).
+    Raises NotFound, Forbidden (not_proposer), Conflict (thread_frozen, text_changed, amendment_settled, item_hidden) or Invalid
+    (policy_not_narrower).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     row = session.get(Amendment, amendment, populate_existing=True)
@@ -79,20 +118,71 @@ def settle(
         raise Conflict("item_hidden", "It is hidden; appeal that first.")
     leaves = []
     if accept:
-        found = threads.words_of(session, runtime, [row.id]).get(row.id)
-        if found is None or row.base_sha256 != at.row.text_sha256:
+        meant = meant_by(session, runtime, at.row, row)
+        if meant is None or not fits(session, runtime, at.row, row):
             raise Conflict("text_changed", "It was written for another text, or its author was erased; it can become an alternative.")
+        if meant.policy is not None and meant.policy.id != at.row.policy_id:  # another may be in force by now than when it was filed
+            proposals.brings(runtime, queries.collective_of(session, collective), at.row.type, meant.policy, None)
         row.state = "accepted"
-        replace_text(session, at.row, found[1])
+        proposals.replace(session, at.row, meant.text, None if meant.policy is None else meant.policy.id, meant.charter)
     else:
         leaves = become(session, runtime, queries.collective_of(session, collective), at.row, row, now)
     session.add(row)
     session.flush()
     kind, act = ("amendment.accepted" if accept else "amendment.declined"), random_id("act")
-    said = {"collective": collective, "proposal": proposal, "amendment": amendment, "text_sha256": at.row.text_sha256}
+    said = {
+        "collective": collective, "proposal": proposal, "amendment": amendment, "text_sha256": at.row.text_sha256,
+        "effect_sha256": frozen.effect_sha256(session, runtime, at.row),
+    }  # fmt: skip
     body = signed(session, runtime, who, kind, said, now)
     index = log.append(session, [log.personal(kind, act, body, at.person.sealer, now), *leaves], now)
     keep_act(session, who, collective, act, kind, index, now)
+
+
+def _meant(session: Session, runtime: Runtime, row: Proposal, given: AmendmentIn, policy: StoredPolicy | None, now: datetime) -> Meant:
+    """What is proposed, looked at as a proposal's own is. Raises Conflict (charter_overdue) or Invalid (policy_not_narrower,
+    charter_invalid)."""
+    charter = None
+    if policy is not None or given.charter is not None:
+        group = queries.collective_of(session, row.collective_id)
+        reviewing.must_be_done(session, group, row.type, now)
+        charter = proposals.brings(runtime, group, row.type, policy, given.charter)
+    present = _present(runtime, row)
+    return Meant(given.text, policy or present.policy, charter or present.charter)
+
+
+def _present(runtime: Runtime, row: Proposal, *, first: bool = False) -> Meant:
+    """What a proposal is now; or (`first`) what it would have brought when it was put up."""
+    book: PolicyBook = runtime.parts["policies"]
+    policy = row.first_policy_id if first and row.first_policy_id is not None else row.policy_id
+    charter = row.first_charter if first and row.first_charter is not None else row.charter
+    return Meant(row.text, None if policy is None else book.by_ids([policy])[policy], None if charter is None else bytes(charter))
+
+
+def _sha256(session: Session, runtime: Runtime, row: Proposal, meant: Meant) -> str:
+    return frozen.amended_sha256(session, runtime, row, None if meant.policy is None else meant.policy.digest, meant.charter)
+
+
+def fits(session: Session, runtime: Runtime, row: Proposal, one: Amendment) -> bool:
+    """Whether a proposal is still what an amendment was written for; one of before effects could be changed says so of the text alone."""
+    if one.base_sha256 != row.text_sha256:
+        return False
+    return one.base_effect_sha256 == frozen.effect_sha256(session, runtime, row) if one.base_effect_sha256 else row.amended_index <= one.log_index
+
+
+def meant_by(session: Session, runtime: Runtime, row: Proposal, one: Amendment) -> Meant | None:
+    """What an amendment would make of a proposal; None where its author was erased."""
+    places = [one.id] if one.effect_digest is None else [one.id, place(one.id)]
+    found = threads.words_of(session, runtime, places)
+    if len(found) < len(places):
+        return None
+    text = found[one.id][1]
+    if one.effect_digest is None:
+        return _present(runtime, row, first=True)._replace(text=text)
+    brings = json.loads(found[place(one.id)][1])
+    book: PolicyBook = runtime.parts["policies"]
+    policy = None if brings["policy"] is None else book.by_digest(brings["policy"])
+    return Meant(text, policy, None if brings["charter"] is None else canonical(brings["charter"]))
 
 
 def waiting(session: Session, proposal: str) -> list[Amendment]:
@@ -118,24 +208,28 @@ def settle_all(session: Session, runtime: Runtime, collective: Collective, row: 
 
 
 def become(session: Session, runtime: Runtime, collective: Collective, row: Proposal, one: Amendment, now: datetime) -> list[log.Leaf]:
-    """A proposal of its own, with the same subject and another text. Of what is erased there is nothing to be decided."""
+    """A proposal of its own, with the same subject, another text, and the terms or rules that were read with it, or that it would bring. Of
+    what is erased there is nothing to be decided."""
     one.state = "alternative"
     session.add(one)
-    found = threads.words_of(session, runtime, [one.id]).get(one.id)
-    if found is None:
+    meant = meant_by(session, runtime, row, one)
+    if meant is None:
         return []
     charter = queries.charter(session, collective.id, collective.charter_n)
     freeze = queries.planned_freeze(charter, row.type, now)
     close = freeze + timedelta(days=charter["ballot_days"])
     made = Proposal(
-        id=random_id("proposal"), collective_id=collective.id, type=row.type, author=one.author, charter_n=collective.charter_n, text=found[1],
-        text_sha256=sha256_hex(found[1].encode()), policy_id=row.policy_id, charter=row.charter, subject=row.subject, measured=row.measured,
-        strike=row.strike, about=row.about, ballots=row.ballots, alternative_to=row.id, state="discussion",
-        opened_at=now, freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
+        id=random_id("proposal"), collective_id=collective.id, type=row.type, author=one.author, charter_n=collective.charter_n, text=meant.text,
+        text_sha256=sha256_hex(meant.text.encode()), policy_id=None if meant.policy is None else meant.policy.id, charter=meant.charter,
+        subject=row.subject, measured=row.measured, strike=row.strike, about=row.about, ballots=row.ballots, alternative_to=row.id,
+        state="discussion", opened_at=now, freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
     )  # fmt: skip
     session.add(made)
     session.flush()
     one.alternative_id = made.id
     runtime.jobs.enqueue(session, "deadline", made.id, key="freeze", delay=(freeze - now).total_seconds())
-    body = {"collective": collective.id, "decision": row.type, "text_sha256": made.text_sha256, "alternative_to": row.id}
+    body = {
+        "collective": collective.id, "decision": row.type, "text_sha256": made.text_sha256, "alternative_to": row.id,
+        "effect_sha256": frozen.effect_sha256(session, runtime, made),
+    }  # fmt: skip
     return [log.institutional("alternative.opened", made.id, body, now)]

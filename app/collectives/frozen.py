@@ -35,6 +35,12 @@ def effect_sha256(session: Session, runtime: Runtime, row: Proposal) -> str:
     return sha256_hex(canonical(effect(session, runtime, row)))
 
 
+def amended_sha256(session: Session, runtime: Runtime, row: Proposal, policy: str | None, charter: bytes | None) -> str:
+    """The same of a proposal with other terms, by their digest, and other rules."""
+    found = {**effect(session, runtime, row), "policy": policy, "charter_sha256": None if charter is None else sha256_hex(charter)}
+    return sha256_hex(canonical(found))
+
+
 def opened_leaf(session: Session, row: Proposal) -> bytes:
     """The leaf by which the ballot on a proposal was opened."""
     return bytes(session.get_one(LogEntry, row.opened_index).leaf)

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import binding, deliberating, queries, threads
+from app.collectives import binding, deliberating, queries, reviewing, threads
 from app.collectives.models import Collective, LabRefusal, LabUse, Proposal
 from app.collectives.thread_models import Comment, Statement
 from app.collectives.thread_schemas import CommentIn
@@ -43,7 +43,8 @@ def ask(
     *, now: datetime,
 ) -> list[str]:  # fmt: skip
     """Open a proposal in each collective that is to decide, or join the one that is open; gives them. Where fewer than ten people are
-    concerned nothing is opened: the lab would learn whose records they are. Nor where the lab has asked enough this week.
+    concerned nothing is opened: the lab would learn whose records they are. Nor where the lab has asked enough this
+    week, or the charter's review is overdue.
 
     `matching` says which records there are, and nothing of what the lab chose of them but platforms: whoever could slide a day, or leave a
     language out, would see ten become nine.
@@ -73,6 +74,8 @@ def ask(
 def _open(
     session: Session, runtime: Runtime, collective: Collective, lab: Lab, request: str, use: dict[str, Any], now: datetime
 ) -> str | None:
+    if reviewing.stops(session, collective, "licence.use", now):
+        return None
     charter = queries.charter(session, collective.id, collective.charter_n)
     lately = sa.select(sa.func.count()).select_from(Proposal).where(
         Proposal.collective_id == collective.id, Proposal.subject == lab.id, Proposal.type == "licence.use",  # type: ignore[arg-type]

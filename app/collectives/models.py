@@ -148,10 +148,12 @@ class Proposal(SQLModel, table=True):
     charter_n: int
     text: str
     first_text: str | None = None
-    """The text as it was put up, once it was changed: what people began to discuss."""
+    """The text as it was put up, once it was changed: what people began to discuss; so too the two `first_` below."""
     text_sha256: str
     policy_id: int | None = Field(default=None, foreign_key="policy.id")
     charter: bytes | None = None
+    first_policy_id: int | None = None
+    first_charter: bytes | None = None
     subject: str | None = Field(default=None, sa_type=IdType)
     alternative_to: str | None = Field(default=None, sa_type=IdType)
     """The proposal whose author did not accept this text."""
@@ -349,6 +351,9 @@ class Strike(SQLModel, table=True):
     kind: str
     lab_id: str | None = Field(default=None, sa_type=IdType, foreign_key="lab.id")
     purpose: str | None = None
+    public: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """Whether the collective was public, and of ten members or more, when it was called: what is told of it in the open, and makes contested
+    what others decided, hangs on that and on nothing since."""
     since: datetime = Field(sa_type=Instant)
     until: datetime | None = Field(default=None, sa_type=Instant)
     campaign_id: str | None = Field(default=None, sa_type=IdType)

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import deliberating, electorate, licensing, queries, strikes, terms, voiding
+from app.collectives import deliberating, electorate, licensing, queries, reviewing, strikes, terms, voiding
 from app.collectives.binding import upheld
 from app.collectives.models import (
     Collective,
@@ -19,7 +19,7 @@ from app.collectives.models import (
     OutcomeRow,
     Proposal,
 )  # fmt: skip
-from app.collectives.schemas import ProposeIn
+from app.collectives.schemas import CharterIn, ProposeIn
 from app.collectives.service import Acting, acting, charter_bytes, keep_act, proof
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.canonical import canonical, sha256_hex
@@ -52,7 +52,7 @@ def propose(
     """Put a text to decision; gives the proposal's id. Any member with a voice can, and a steward.
 
     Raises NotFound, Forbidden (no_voice_yet), TooMany (load_spent) or Invalid (proposal_invalid, policy_not_narrower, charter_invalid, recounter_key,
-    strike_invalid, not_urgent, person_named) or Conflict (renewal_late, outcome_final).
+    strike_invalid, not_urgent, person_named) or Conflict (charter_overdue, renewal_late, outcome_final).
     """
     person = acting(session, runtime, who)
     row, mine = queries.member(session, collective, who, lock=True)
@@ -60,8 +60,8 @@ def propose(
     brought = {name for name in ("policy", "charter", "subject", "strike", "measured", "ballots") if getattr(given, name) is not None}
     if brought != TAKES[given.type]:
         raise Invalid("proposal_invalid", "Give what `takes` lists, and nothing else.", takes=sorted(TAKES[given.type]))
-    if given.type == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
-        raise Invalid("policy_not_narrower", "Propose it as policy.adopt, which asks for more votes.")
+    reviewing.must_be_done(session, row, given.type, now)
+    new_charter = brings(runtime, row, given.type, policy, given.charter)
     if given.type == "steward.remove" and steward(session, collective, given.subject, now, lock=False) is None:
         raise Invalid("proposal_invalid", "Give the pseudonym of a steward as `subject`.", takes=["subject"])
     meant = current(session, collective, given.subject, lock=False) if given.type == "steward.elect" else None
@@ -73,8 +73,6 @@ def propose(
     if given.type in ("licence.grant", "licence.recall") and not _about_a_lab(session, collective, given.type, given.subject):
         raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
     disputed = None if given.measured is None else _lab_reporting(session, row, given.measured.report)
-    if given.charter is not None and (given.charter.requests == "decide") != row.decides:
-        raise Invalid("charter_invalid", "Who answers labs' requests is fixed when a collective is founded; found another.")
     charter = queries.charter(session, collective, row.charter_n)
     deliberating.may_ask(session, who, collective, charter, now)
     urgent = None if given.urgent_hours is None else timedelta(hours=given.urgent_hours)
@@ -94,7 +92,6 @@ def propose(
         target = voiding.to_void(session, collective, given.subject, given.ballots, now)
         about, subject = target.id, target.subject
     text_sha256 = sha256_hex(given.text.encode())
-    new_charter = None if given.charter is None else charter_bytes(given.charter)
     measured = None if given.measured is None else canonical(given.measured.model_dump(by_alias=True))
     said = {
         "collective": collective, "text_sha256": text_sha256, "policy": None if policy is None else policy.digest,
@@ -118,6 +115,20 @@ def propose(
     index = log.append(session, [log.personal("proposal.opened", proposal.id, body, person.sealer, now)], now)
     keep_act(session, who, collective, proposal.id, "proposal.opened", index, now)
     return proposal.id
+
+
+def brings(runtime: Runtime, row: Collective, kind: str, policy: StoredPolicy | None, charter: CharterIn | None) -> bytes | None:
+    """The rules that a proposal of that type would bring, by itself or by an amendment, looked at as its terms are.
+
+    Raises Invalid (policy_not_narrower, charter_invalid).
+    """
+    if kind == "policy.narrow" and (policy is None or not is_narrower(runtime, row, policy)):
+        raise Invalid("policy_not_narrower", "Propose it as policy.adopt, which asks for more votes.")
+    if charter is None:
+        return None
+    if (charter.requests == "decide") != row.decides:
+        raise Invalid("charter_invalid", "Who answers labs' requests is fixed when a collective is founded; found another.")
+    return charter_bytes(charter)
 
 
 def _long_in_office(meant: Membership, now: datetime) -> bool:
@@ -151,7 +162,7 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
         raise Forbidden("receipt_scope", "Only its author changes a proposal; open another.")
     if row.state != "discussion" or row.freeze_at <= now:
         raise Conflict("proposal_state", "Its text is frozen; open another proposal.", state=row.state)
-    replace_text(session, row, text)
+    replace(session, row, text, row.policy_id, row.charter)
     body: dict[str, Any] = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256}
     body |= {"round": row.rounds, **proof(session, runtime, who, "proposal.amended", body, now)}
     act = random_id("act")
@@ -160,16 +171,23 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
     return row.id
 
 
-def replace_text(session: Session, row: Proposal, text: str) -> None:
-    """Change the text of a proposal whose row is held. A round is an answer to an objection that stands: whoever could count empty ones
-    would soon outvote every objection. Raises Invalid (person_named)."""
+def replace(session: Session, row: Proposal, text: str, policy_id: int | None, charter: bytes | None) -> None:
+    """Change the text of a proposal whose row is held, and the terms or rules that it would bring. A round is an answer to an objection that
+    stands: whoever could count empty ones would soon outvote every objection. Raises Invalid (person_named)."""
     if row.type == "outcome.void":
         voiding.names_nobody(session, row.collective_id, text)
-    digest = sha256_hex(text.encode())
-    if digest != row.text_sha256:
+    if (text, policy_id, charter) != (row.text, row.policy_id, row.charter):
         row.rounds += queries.unanswered(session, row)
+        row.amended_index = log.size(session)
+    if text != row.text:
         row.first_text = row.text if row.first_text is None else row.first_text
-        row.text, row.text_sha256, row.amended_index = text, digest, log.size(session)
+        row.text, row.text_sha256 = text, sha256_hex(text.encode())
+    if policy_id != row.policy_id:
+        row.first_policy_id = row.policy_id if row.first_policy_id is None else row.first_policy_id
+        row.policy_id = policy_id
+    if charter != row.charter:
+        row.first_charter = row.charter if row.first_charter is None else row.first_charter
+        row.charter = charter
     session.add(row)
     session.flush()
 

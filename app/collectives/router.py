@@ -14,6 +14,7 @@ from app.collectives import (
     petitioning,
     proposals,
     queries,
+    reviewing,
     service,
     strikes,
     telling,
@@ -124,6 +125,7 @@ def _collective(session: Session, runtime: Runtime, row: Collective) -> Collecti
     return CollectiveOut(
         id=row.id, name=row.name, kind=row.kind, listed=row.listed, members=log.bucket(queries.members(session, row.id)),
         charter=queries.charter(session, row.id, row.charter_n), charter_sha256=charter.sha256, policy=policy,
+        review_by=charter.review_by, review=reviewing.stage(session, row, runtime.clock.now().date()),
         policy_until=None if policy is None else row.policy_until, created_at=row.created_at,
         invitation=None if row.listed else queries.invitation(runtime, row.id),
     )  # fmt: skip

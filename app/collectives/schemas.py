@@ -101,6 +101,10 @@ class CollectiveOut(Out):
     members: str
     charter: dict[str, Any]
     charter_sha256: str
+    review_by: date
+    """By when the charter is to be reviewed: by a charter.amend, with other rules or the same ones again."""
+    review: Literal["later", "due", "overdue"]
+    """`due` in the last thirty days. Once it is overdue no ballot begins that would allow more."""
     policy: str | None
     policy_until: date | None
     created_at: Time

@@ -78,7 +78,8 @@ def running_against(session: Session, collective: str, lab: str | None, purpose:
 
 
 class Executed(NamedTuple):
-    """That people of a collective act together against a lab, or against a purpose; `public` where they are ten or more of a public one."""
+    """That people of a collective act together against a lab, or against a purpose; `public` where they are ten or more of a public one,
+    of a strike when it was called."""
 
     collective: str
     lab: str | None
@@ -92,10 +93,9 @@ class Executed(NamedTuple):
 
 def executed(session: Session, now: datetime, lab: str | None = None) -> list[Executed]:
     """The strikes that run and the campaigns that were reached, of all collectives; against everybody and everything, or one `lab`."""
-    query = select(Strike, Collective).join(Collective, sa.and_(Collective.id == Strike.collective_id)).where(Strike.ended_at == None)
+    query = select(Strike).where(Strike.ended_at == None)
     running = session.exec(query if lab is None else query.where(Strike.lab_id == lab)).all()
-    named_ = {row.id: named(session, row) is not None for row in {row.id: row for _, row in running}.values()}
-    found = [Executed(row.id, one.lab_id, one.purpose, named_[row.id]) for one, row in running if _runs(one, now)]
+    found = [Executed(one.collective_id, one.lab_id, one.purpose, one.public) for one in running if _runs(one, now)]
     reached = select(Campaign, Collective.listed).join(Collective, sa.and_(Collective.id == Campaign.collective_id))
     reached = reached.where(Campaign.state == "reached")
     for one, listed in session.exec(reached if lab is None else reached.where(Campaign.lab_id == lab)):
@@ -105,15 +105,16 @@ def executed(session: Session, now: datetime, lab: str | None = None) -> list[Ex
 
 def call(
     session: Session, runtime: Runtime, row: Collective, strike: str, terms: dict[str, Any], *, now: datetime, since: datetime | None = None,
-    act: str | None = None,
+    act: str | None = None, public: bool | None = None,
 ) -> None:  # fmt: skip
-    """Call a strike, the collective held; it is in force with its leaf. `strike` is the proposal that was passed, and `since` is given
-    where a call of before is done again."""
+    """Call a strike, the collective held; it is in force with its leaf. `strike` is the proposal that was passed, and `since` and `public` are
+    given where a call of before is done again: whether all are told whose strike it is, is looked at once."""
     if session.get(Strike, strike) is not None:
         return  # done from its line in the journal, after a crash between that and the commit
     until, begun = terms["until"], since or now
     made = Strike(
         id=strike, collective_id=row.id, kind=terms["kind"], lab_id=terms["lab"], purpose=terms["purpose"], since=begun,
+        public=_is_public(session, row) if public is None else public,
         until=None if until is None else datetime.fromisoformat(until), campaign_id=terms["campaign"],
     )  # fmt: skip
     session.add(made)
@@ -124,7 +125,7 @@ def call(
     if made.until is not None:
         runtime.jobs.enqueue(session, "label", strike, key="over", delay=max(0.0, (made.until - now).total_seconds()) + 1)
     leaf = log.institutional("collective.strike-called", strike, {**_told(session, row, made), "until": until}, now)
-    line = {"collective": row.id, "strike": strike, "terms": terms, "since": rfc3339(begun)}
+    line = {"collective": row.id, "strike": strike, "terms": terms, "since": rfc3339(begun), "public": made.public}
     index = log.append_narrowing(session, leaf, act or random_id("act"), "strike", now, **line)
     session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
 
@@ -146,16 +147,16 @@ def end(session: Session, runtime: Runtime, row: Collective, strike: str, outcom
     return True
 
 
-def named(session: Session, row: Collective) -> str | None:
-    """A collective's name where its strikes are told of in the open: of one that is public, and not of a few people."""
-    return row.name if row.listed and queries.members(session, row.id) >= queries.FEWEST else None
+def _is_public(session: Session, row: Collective) -> bool:
+    """Whether a strike that is called now is told of in the open: of a collective that is public, and not of a few people."""
+    return row.listed and queries.members(session, row.id) >= queries.FEWEST
 
 
 def _told(session: Session, row: Collective, found: Strike) -> dict[str, Any]:
     lab = None if found.lab_id is None else session.get_one(Lab, found.lab_id)
     return {
-        "collective": row.id, "name": named(session, row), "kind": found.kind, "lab": None if lab is None else lab.legal_name,
-        "lab_id": found.lab_id, "purpose": found.purpose,
+        "collective": row.id, "name": (row.name or None) if found.public else None, "kind": found.kind,
+        "lab": None if lab is None else lab.legal_name, "lab_id": found.lab_id, "purpose": found.purpose,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.collectives import amendments as amending
 from app.collectives import closing, frozen, licensing, moderating, proposals, queries, recounting, threads, weighing
 from app.collectives.models import CharterVersion, OutcomeVoid, Proposal
 from app.collectives.queries import Acting
@@ -27,6 +28,7 @@ from app.collectives.thread_schemas import (
     AmendmentOut,
     ClosureOut,
     CommentOut,
+    EffectOut,
     ModerationOut,
     NoteAppealOut,
     StatementOut,
@@ -114,14 +116,17 @@ def comments(session: Session, runtime: Runtime, collective: str, rows: list[Com
 
 def amendments(session: Session, runtime: Runtime, collective: str, rows: list[Amendment], receipt: Receipt) -> list[AmendmentOut]:
     """Amendments, in the order in which they are given."""
-    words = _Words(session, runtime, collective, receipt, [one.id for one in rows])
+    words = _Words(session, runtime, collective, receipt, [place for one in rows for place in (one.id, amending.place(one.id))])
     out = []
     for one in rows:
         salt, text = words.of(one.id, one.hidden)
+        effect_salt, effect = words.of(amending.place(one.id), one.hidden)
         out.append(
             AmendmentOut(
                 id=one.id, author=one.author, text=text, hidden=one.hidden, state=one.state, base_sha256=one.base_sha256,
-                alternative=one.alternative_id, digest=one.digest, salt=salt, log_index=one.log_index,
+                base_effect_sha256=one.base_effect_sha256, alternative=one.alternative_id, digest=one.digest, salt=salt,
+                effect=None if effect is None else EffectOut(**json.loads(effect)), effect_digest=one.effect_digest, effect_salt=effect_salt,
+                log_index=one.log_index,
             )
         )  # fmt: skip
     return out

@@ -121,13 +121,17 @@ class Moderation(SQLModel, table=True):
 
 
 class Amendment(SQLModel, table=True):
-    """Another text for a proposal: open, accepted, or an alternative with a proposal of its own."""
+    """Another text for a proposal, or other terms or rules that it would bring: open, accepted, or an alternative with a proposal of its own."""
 
     id: str = Field(primary_key=True, sa_type=IdType)
     proposal_id: str = Field(sa_type=IdType, foreign_key="proposal.id", index=True)
     author: str | None = Field(default=None, sa_type=IdType)
     base_sha256: str
+    base_effect_sha256: str | None = None
+    """What a yes would have brought about when it was filed: it is not taken into a proposal that would bring about something else since."""
     digest: str
+    effect_digest: str | None = None
+    """Of the salted terms or rules that it would bring, which are sealed as its words are; of a type that brings neither there are none."""
     state: str
     hidden: str | None = None
     alternative_id: str | None = Field(default=None, sa_type=IdType)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from sqlmodel import select
 
 from app.collectives import amendments, closing, deliberating, moderating, queries, telling, threads
-from app.collectives.router import Member, Reader, _done, once_for
+from app.collectives.router import Member, Reader, _done, once_for, policy_of
 from app.collectives.schemas import ActDoneOut
 from app.collectives.service import Acting
 from app.collectives.thread_models import (
@@ -40,6 +40,7 @@ from app.collectives.thread_schemas import (
     WeighedOut,
     WeighIn,
 )
+from app.consents.policies import StoredPolicy
 from app.core.canonical import sha256_hex
 from app.core.thread import counted_reasons
 from app.kit.body import StrictRoute
@@ -190,16 +191,17 @@ def decide_moderation(
 
 
 # -- amendments -------------------------------------------------------------------------------------------------------
-@router.post(_HERE + "/amendments", status_code=201, response_model=AmendmentOut, summary="Propose another text")
+@router.post(_HERE + "/amendments", status_code=201, response_model=AmendmentOut, summary="Propose another text, or another effect")
 def amend(
     collective: str, proposal: str, given: AmendmentIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
-    idempotency_key: IdempotencyHeader = None,
+    policy: Annotated[StoredPolicy | None, policy_of(AmendmentIn)], idempotency_key: IdempotencyHeader = None,
 ) -> AmendmentOut:  # fmt: skip
-    """The proposal's author accepts it, or it becomes a proposal of its own; as such a text it outlasts its author's erasure, as nobody's."""
+    """Another text, and where the proposal brings terms or rules others of these. Its author accepts it, or it becomes a proposal of its own;
+    as such a text it outlasts its author's erasure, as nobody's."""
     now = runtime.clock.now()
     made = once_for(
         receipt, f"amendments/{proposal}", idempotency_key, given, session, runtime,
-        lambda: amendments.amend(session, runtime, Acting.of(receipt), collective, proposal, given.text, given.base_sha256, now=now),
+        lambda: amendments.amend(session, runtime, Acting.of(receipt), collective, proposal, given, policy, now=now),
     )  # fmt: skip
     return telling.amendments(session, runtime, collective, [session.get_one(Amendment, made)], receipt)[0]
 

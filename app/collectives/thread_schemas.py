@@ -1,10 +1,11 @@
 """API shapes of what is said around a proposal."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from app.collectives.schemas import Text, Word
+from app.collectives.schemas import CharterIn, Text, Word
+from app.consents.schemas import PolicyChoice
 from app.kit.body import Id, In, Out, Time
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -145,14 +146,26 @@ class DecideIn(In):
 
 
 class AmendmentIn(In):
-    """`base_sha256`: the text that it is to replace, as it was read."""
+    """`base_sha256`: the text that it is to replace, as it was read. `policy` for policy.adopt and policy.narrow, or `charter` for
+    charter.amend: what a yes is to bring about in place of what it would; left out it stays. `base_effect_sha256` is the proposal's
+    `effect_sha256` as it was read, and is needed with either."""
 
     text: Text
     base_sha256: Sha256
+    policy: PolicyChoice | None = None
+    charter: CharterIn | None = None
+    base_effect_sha256: Sha256 | None = None
+
+
+class EffectOut(Out):
+    policy: str | None
+    charter: dict[str, Any] | None
 
 
 class AmendmentOut(Out):
-    """`state`: open, accepted, or alternative, with a proposal of its own (`alternative`)."""
+    """`state`: open, accepted, or alternative, with a proposal of its own (`alternative`). `effect`: the `policy`, by its digest, or the
+    `charter` that a yes would bring; null where such a proposal brings neither, and where the words are gone or hidden. `effect_digest` is
+    SHA-256 of `effect_salt` (hex) and this as canonical JSON. `base_effect_sha256`: what a yes would have brought about when it was filed."""
 
     id: str
     author: str | None
@@ -160,9 +173,13 @@ class AmendmentOut(Out):
     hidden: str | None
     state: str
     base_sha256: str
+    base_effect_sha256: str | None
     alternative: str | None
     digest: str
     salt: str | None
+    effect: EffectOut | None
+    effect_digest: str | None
+    effect_salt: str | None
     log_index: int
 
 

@@ -278,7 +278,12 @@ def as_bytes(session: Session, row: Proposal, counted: Mapping[str, Totals], una
              "reasons": reasons(one), "lab": one.lab_id}
             for one in comments
         ],
-        [{"id": one.id, "digest": one.digest, "hidden": one.hidden, "state": one.state} for one in amendments], unanswered,
+        [
+            {"id": one.id, "digest": one.digest, "hidden": one.hidden, "state": one.state,
+             **({} if one.effect_digest is None else {"effect": one.effect_digest})}
+            for one in amendments
+        ],
+        unanswered,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from app.collectives import (
     queries,
     recounting,
     refusals,
+    reviewing,
     strikes,
     terms,
     threads,
@@ -143,6 +144,9 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     petitioned = petitioning.carries(session, runtime, row, [member for member, _ in voices])
     if row.type == "steward.remove" and not petitioned:
         _drop(session, runtime, row, charter, now)
+        return
+    if reviewing.stops(session, collective, row.type, now):
+        _put_off(session, runtime, row, now)
         return
     if full and row.type not in REFUSALS and not petitioned:  # what takes away does not wait, also for its ballot
         _put_off(session, runtime, row, now)

@@ -281,7 +281,7 @@ def _strike(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy
     if session.get(CalledStrike, line["strike"]) is not None or (lab is not None and session.get(Lab, lab) is None):
         return False
     since = datetime.fromisoformat(line["since"])
-    strikes.call(session, runtime, row, line["strike"], line["terms"], now=now, since=since, act=line["act"])
+    strikes.call(session, runtime, row, line["strike"], line["terms"], now=now, since=since, act=line["act"], public=line.get("public"))
     return True
 
 

@@ -46,7 +46,7 @@ from app.web.collective_pages import (
     turn_away,
     words,
 )
-from app.web.collective_public_pages import facts
+from app.web.collective_public_pages import facts, review
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
 
@@ -78,8 +78,9 @@ def calls_to(session: Session, runtime: Runtime, receipt: Receipt, at: int = 1) 
 def mine(request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: Word = None) -> Response:
     """Those I belong to, calls, and the ways to join or found one."""
     receipt = person(request, session)
+    groups = queries.groups_of(session, Acting.of(receipt))
     return page(
-        "collectives_mine.html", groups=queries.groups_of(session, Acting.of(receipt)), done=TOLD.get(done or ""),
+        "collectives_mine.html", groups=groups, reviews={row.id: review(session, runtime, row) for row, _ in groups}, done=TOLD.get(done or ""),
         **calls_to(session, runtime, receipt),
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlmodel import Session, select
 
-from app.collectives import queries, service
+from app.collectives import queries, reviewing, service
 from app.collectives.models import Collective, LabRefusal, Membership, OutcomeRow, Proposal
 from app.consents.policies import PolicyBook
 from app.core.deed import Line, beside
@@ -69,7 +69,13 @@ def facts(session: Session, runtime: Runtime, row: Collective, charter: dict[str
     return {
         "collective": row, "members": log.bucket(queries.members(session, row.id)), "charter": body, "rules": told.charter(body),
         "decided": told.decided(body), "digest": digest, "policy": _deed(runtime, digest), "policy_until": row.policy_until,
+        "review": review(session, runtime, row),
     }  # fmt: skip
+
+
+def review(session: Session, runtime: Runtime, row: Collective) -> dict[str, Any]:
+    """By which day the charter is to be reviewed, and how near that is."""
+    return {"day": reviewing.day(session, row), "stage": reviewing.stage(session, row, runtime.clock.now().date())}
 
 
 def policy_now(runtime: Runtime, row: Collective) -> tuple[Line, ...] | None:

@@ -1,5 +1,6 @@
 """What collectives are and do, as the words of a page: charters, rules, the stages of a proposal, its outcome. Nothing is decided here."""
 
+from collections.abc import Callable, Hashable
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from app.collectives.recounting import keys_of
 from app.collectives.threads import last_statement
 from app.core.electing import parse_rules
 from app.core.thread import REASONS
+from app.web.comparing import by_line, by_sentence
 from app.web.saying import Said, day, listed, minute, plain, say, say_many
 
 TYPES = {
@@ -82,6 +84,21 @@ def decided(body: dict[str, Any]) -> list[tuple[list[Said], list[Said]]]:
         needs = rules(body, kind)
         found.setdefault(tuple(map(str, needs)), ([], needs))[0].append(told)
     return list(found.values())
+
+
+def turned(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What of a charter is another: its aim by the sentence, the rules of the house by the line, and how each kind of thing is decided."""
+    return {
+        "aim": by_sentence(before["aim"], after["aim"]),
+        "rules": _turned(charter(before), charter(after), str),
+        "decided": _turned(decided(before), decided(after), lambda one: tuple(tuple(map(str, part)) for part in one)),
+    }  # fmt: skip
+
+
+def _turned(old: list[Any], new: list[Any], key: Callable[[Any], Hashable]) -> list[tuple[str, Any]]:
+    """Lines as `by_line` tells them apart, which are alike where their keys are."""
+    known = {key(one): one for one in (*old, *new)}
+    return [(what, known[line]) for what, line in by_line([key(one) for one in old], [key(one) for one in new])]
 
 
 def rules(body: dict[str, Any], kind: str) -> list[Said]:

@@ -10,7 +10,18 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Request as LabRequest
 from app.agreements.models import Use as UseRow
-from app.collectives import closing, licensing, proposals, queries, recounting, strikes, telling, voiding, voting
+from app.collectives import (
+    closing,
+    licensing,
+    proposals,
+    queries,
+    recounting,
+    reviewing,
+    strikes,
+    telling,
+    voiding,
+    voting,
+)
 from app.collectives.electorate import tag_of
 from app.collectives.models import (
     BallotRow,
@@ -26,7 +37,7 @@ from app.collectives.models import (
 from app.collectives.schemas import BallotIn, ProposeIn, ReportIn
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
-from app.core.deed import beside
+from app.core.deed import Line, beside
 from app.core.evaluation import parse_use
 from app.kit.access import BY_RECEIPT
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -38,8 +49,8 @@ from app.web import strike_pages, thread_words
 from app.web.campaign_pages import end_of
 from app.web.collective_home_pages import charter_of, policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, labs, member, once, perform, reader, words
-from app.web.collective_public_pages import policy_now
-from app.web.comparing import by_sentence
+from app.web.collective_public_pages import policy_now, review
+from app.web.comparing import by_line, by_sentence
 from app.web.note_pages import cited, may
 from app.web.receipt_pages import file_of
 from app.web.rendering import PageRoute, page
@@ -70,12 +81,15 @@ def read_proposal(
     return page(
         "proposal.html", here=here, row=row, mine=None if here.mine is None else here.mine.member, done=TOLD.get(done), once=fresh_key(),
         type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,
-        effect=_effect(session, runtime, here, row), rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
+        turned=_turned(runtime, row), effect=_effect(session, runtime, here, row),
+        rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
         outcome=None if found is None else json.loads(bytes(found.body)), counts=_shows_counts(here, row), verdicts=told.VERDICTS, words=thread_words,
         **({} if found is None else _closed(session, runtime, here, row, now)), voided=telling.voided(session, row),
         recounters=recounting.keys_of(here.charter), sealed=telling.sealed_to(session, row), open_until=row.appeal_until > now,
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
+        late=review(session, runtime, here.collective)
+        if row.state == "discussion" and reviewing.stops(session, here.collective, row.type, now) else None,
         petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
     )  # fmt: skip
@@ -143,6 +157,23 @@ def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> di
         effect["measured"] = json.loads(row.measured)
         effect["answers"] = None if row.subject is None else session.get(Lab, row.subject)
     return effect
+
+
+def _turned(runtime: Runtime, row: Proposal) -> dict[str, Any]:
+    """What was changed of terms or rules since it was put up: each line of before and after. Nothing where nothing was."""
+    book: PolicyBook = runtime.parts["policies"]
+    turned: dict[str, Any] = {}
+    if row.first_policy_id is not None and row.policy_id is not None and row.first_policy_id != row.policy_id:
+        both = book.by_ids([row.first_policy_id, row.policy_id])
+        turned["policy"] = policy_turned(both[row.first_policy_id], both[row.policy_id])
+    if row.first_charter is not None and row.charter is not None and row.first_charter != row.charter:
+        turned["charter"] = told.turned(json.loads(bytes(row.first_charter)), json.loads(bytes(row.charter)))
+    return turned
+
+
+def policy_turned(before: StoredPolicy, after: StoredPolicy) -> list[tuple[str, Line]]:
+    """The lines of two deeds, as `by_line` tells them apart."""
+    return by_line(beside(before.terms, deed_language()), beside(after.terms, deed_language()))
 
 
 def _with_day(terms: dict[str, Any]) -> dict[str, Any]:
@@ -245,6 +276,7 @@ def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session:
         voice=queries.has_voice(here.mine, runtime.clock.now()), charter=here.charter, labs=_labs(session, here, kind),
         stewards=_stewards(session, here, runtime.clock.now()) if kind == "steward.remove" else [], offered=with_deeds(book) if terms else [],
         policy=policy_now(runtime, here.collective) if terms else None, rules=told.rules(here.charter, kind) if kind else [],
+        review=review(session, runtime, here.collective), waits=kind in reviewing.WIDENING,
         **_striking(session, here, kind, runtime.clock.now()), given=_given(session, here, kind, runtime.clock.now()),
     )  # fmt: skip
 

@@ -3,13 +3,16 @@
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from sayso.collective import Collective
 
 from app.collectives import queries, strikes
+from app.collectives.models import Strike
 from app.collectives.queries import collective_of
 from app.kit.db import write
 from app.kit.ids import random_id
 from app.releases import labels
+from app.revocations import replay
 from tests.collectives.members import founded, joined, people, rested_on
 from tests.collectives.test_deciding import union_of
 from tests.collectives.test_strikes import struck
@@ -74,4 +77,15 @@ def test_others_make_it_contested_where_they_are_many_and_public(
     assert lab.sdk.labels(release) == []
     monkeypatch.setattr(queries, "FEWEST", 2)  # as if two were ten
     service.runtime.jobs.run("label", strike)
-    assert holds(lab, release) == [("contested", True)]
+    assert lab.sdk.labels(release) == [], "whoever grew since makes nothing more of a call of before"
+    later = against(service, alone.id, PURPOSE)
+    monkeypatch.setattr(queries, "FEWEST", 10)
+    service.runtime.jobs.run("label", later)
+    assert holds(lab, release) == [("contested", True)], "nor less of one by who shrank"
+    line = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "strike")
+    assert line["strike"] == later
+    with write(service.runtime.engine) as session:  # as in a database that was set back
+        session.execute(sa.delete(Strike).where(Strike.id == later))  # type: ignore[arg-type]
+    replay.again(service.runtime, {**line, "act": random_id("act")})
+    with write(service.runtime.engine) as session:
+        assert session.get_one(Strike, later).public, "nor does it, done again, hang on how many there are by then"

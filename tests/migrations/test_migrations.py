@@ -172,6 +172,27 @@ def test_a_dispute_keeps_its_words_who_was_told_of_an_end_is_told_once_and_a_ref
         assert dict(connection.execute(sa.select(old)).mappings().one()) == {**dispute, "hidden": None}
 
 
+def test_whether_all_are_told_of_a_strike_is_taken_from_the_leaf_of_its_call(empty: str, engine: sa.Engine) -> None:
+    upgrade(empty)
+    downgrade(empty, "2026_11_30_0030")
+    there = sa.MetaData()
+    there.reflect(engine)
+    with engine.begin() as connection:
+        named, unnamed, lost = (row_in(connection, there.tables["strike"])["id"] for _ in range(3))
+        leaves = [(named, "collective.strike-called", "Union"), (unnamed, "collective.strike-called", None), (lost, "another", "Union")]
+        connection.execute(
+            sa.insert(there.tables["log_entry"]),
+            [
+                {"log_index": 90 + n, "type": kind, "subject": strike, "at": 1, "leaf": json.dumps({"name": name}).encode()}
+                for n, (strike, kind, name) in enumerate(leaves)
+            ],
+        )  # fmt: skip
+    upgrade(empty)
+    with engine.connect() as connection:
+        found = connection.execute(sa.text("SELECT id FROM strike WHERE public")).scalars().all()
+    assert found == [named]
+
+
 def test_two_processes_that_migrate_at_once_both_succeed(empty: str, engine: sa.Engine) -> None:
     code = "import sys; from app.kit.migrate import upgrade; upgrade(sys.argv[1])"
     env = {k: v for k, v in os.environ.items() if not k.startswith("SAYSO_")}

@@ -40,7 +40,7 @@ def every_talk_page(service: Service, platform: PlatformParty, lab: LabParty, **
     one.members[3].comment(one.proposal["id"], "Words.", ["question"], parent=said)
     look("reply", 1, f"/comments?to={said}")
     look("on", 1, f"/comments?on={put}")
-    one.members[1].amend(one.proposal, "Let us allow nothing.")
+    one.members[1].amend(one.proposal, "Let us allow nothing.", policy={"template": "evaluation-only"})
     look("to settle", 3, "/amendments")
     look("hide", 0, f"/hide/{rude}")
     hidden = send("hidden", 0, f"/hide/{rude}", reason="spam").url.path

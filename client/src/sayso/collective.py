@@ -179,9 +179,11 @@ class Collective:
         """Decide such an appeal, as a steward who has no part in it."""
         return self._do("PUT", f"/moderations/{quote(moderation_id, safe='')}/decision", {"restore": restore})
 
-    def amend(self, proposal: dict[str, Any], text: str) -> dict[str, Any]:
-        """Propose another text for a proposal as it was read. Once it is a proposal's text, an erasure takes your name from it and not the words."""
-        return self._on(proposal["id"], "POST", "/amendments", {"text": text, "base_sha256": proposal["text_sha256"]})
+    def amend(self, proposal: dict[str, Any], text: str | None = None, **brings: Any) -> dict[str, Any]:
+        """Propose another text for a proposal as it was read, or (`policy`, `charter`) other terms or rules that it is to bring; without a text
+        the words stay. Once it is a proposal's text, an erasure takes your name from it and not the words."""
+        base = {"base_sha256": proposal["text_sha256"], "base_effect_sha256": proposal["effect_sha256"]}
+        return self._on(proposal["id"], "POST", "/amendments", {"text": proposal["text"] if text is None else text, **base, **brings})
 
     def amendments(self, proposal_id: str) -> Any:
         """Amendments to a proposal, the oldest first."""
