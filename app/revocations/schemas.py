@@ -238,6 +238,12 @@ class AttestationIn(In):
     attestation: Annotated[str, StringConstraints(min_length=20, max_length=20_000)]
 
 
+class DeletionIn(In):
+    """A compact JWS by a key of the lab, `typ` sayso-deletion+jws; see `app/revocations/deleting.py` for what it says."""
+
+    attestation: Annotated[str, StringConstraints(min_length=20, max_length=20_000)]
+
+
 class HoldingOut(Out):
     """Whether a release holds a contribution, and what shows it: the record itself, or the neighbours of its empty place."""
 
@@ -252,6 +258,9 @@ class HoldingOut(Out):
     tombstone: bool
     shard_state: str | None
     recall: str | None
+    deletion: str | None
+    """Where its terms let nobody keep the release beyond a period: owed, attested (the lab says that it deleted every copy) or
+    cannot_remove."""
     tree: TreeOut | None
     shown: list[ShownOut]
     leaf: str
