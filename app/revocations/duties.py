@@ -60,10 +60,8 @@ def _deletions(session: Session, agreement: Agreement, obligations: list[dict[st
         return []
     duty = min(signed, key=lambda one: period_days(one["within"]))
     rows = session.exec(select(ReleaseDeletion).where(ReleaseDeletion.agreement_id == agreement.id))
-    return [
-        _dated("delete", row.release_id, row.delete_by, now, duty) if row.state == "owed" else Task("delete", row.release_id, row.delete_by, "done", duty)
-        for row in rows
-    ]
+    tasks = [(_dated("delete", row.release_id, row.delete_by, now, duty), row.state) for row in rows]
+    return [task if state == "owed" else task._replace(state="done") for task, state in tasks]
 
 
 def _held(session: Session, agreement: Agreement) -> bool:

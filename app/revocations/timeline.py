@@ -114,7 +114,8 @@ def _recalls(session: Session, receipt: Receipt, outs: list[whereabouts.Out]) ->
 def _answered(session: Session, outs: list[whereabouts.Out]) -> list[Event]:
     """What labs said became of releases whose period was over."""
     kept = whereabouts.deletions(session, [out.id for out in outs])
-    names = dict(session.execute(sa.select(_A.c.id, _L.c.legal_name).join(_L, _L.c.id == _A.c.lab_id).where(_A.c.id.in_({o.agreement_id for o in outs}))).all())
+    named = sa.select(_A.c.id, _L.c.legal_name).select_from(_A.join(_L, _L.c.id == _A.c.lab_id))
+    names = dict(session.execute(named.where(_A.c.id.in_({row.agreement_id for row in kept.values()}))).all())
     return [
         Event(row.closed_at, row.state, names[out.agreement_id], out.count)
         for out in outs

@@ -189,7 +189,8 @@ def release_page(release: str, request: Request, runtime: RuntimeDep, session: R
     shards = session.exec(select(Shard).where(Shard.release_id == row.id)).all()
     return page(
         "lab_release.html", lab=lab, row=row, progress=releases.progress(session, runtime, row), why=WHY.get(row.reason, UNKNOWN),
-        successor=releases.successor(session, row), owed=deletion_of(session, row.id), now=runtime.clock.now(), rows=sum(shard.rows for shard in shards), size=sum(shard.bytes for shard in shards),
+        successor=releases.successor(session, row), owed=deletion_of(session, row.id), now=runtime.clock.now(),
+        rows=sum(shard.rows for shard in shards), size=sum(shard.bytes for shard in shards),
         shards=len(shards), gone=sum(shard.state != "live" for shard in shards), base=runtime.settings.public_url,
     )  # fmt: skip
 

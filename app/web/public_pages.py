@@ -22,8 +22,8 @@ from app.log.ledger import Chosen
 from app.log.publisher import Publisher, last_checkpoint
 from app.parties.models import Lab
 from app.releases import shares
-from app.releases.models import Recall
-from app.releases.queries import late, stopped
+from app.releases.models import Recall, ReleaseDeletion
+from app.releases.queries import late, stopped, undeleted
 from app.web import organisations
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
