@@ -6,14 +6,14 @@ from sqlmodel import Session
 from app.collectives import amendments, telling
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import AcceptIn, AmendmentIn
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.web.collective_pages import built, once, perform, words
 from app.web.comparing import by_word
 from app.web.rendering import PageRoute, page
 from app.web.thread_pages import PROPOSAL, around, base_of, yes
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 
 
 @router.get(PROPOSAL + "/amendments")

@@ -21,7 +21,7 @@ from app.agreements import signing
 from app.agreements.models import Agreement, Offer
 from app.core.deed import beside
 from app.core.policy import parse_policy
-from app.kit.access import BY_LAB, BY_LINK
+from app.kit.access import BY_DESK, BY_LINK
 from app.kit.body import Out, StrictRoute, Time, form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -52,7 +52,7 @@ WHY = {
 """By `REASONS` why a cut gave no release, and what to do."""
 UNKNOWN = ("Why was not kept.", "Ask for another.")
 console = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
-router = APIRouter(include_in_schema=False, route_class=StaffRoute, dependencies=[BY_LAB])
+router = APIRouter(include_in_schema=False, route_class=StaffRoute, dependencies=[BY_DESK])
 
 
 class ConsoleOut(Out):

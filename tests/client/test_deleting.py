@@ -52,7 +52,7 @@ def test_it_shows_asks_deletes_says_so_and_keeps_the_papers(
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     assert delete(desk) == 1
     asked = capsys.readouterr().err
-    assert release in asked and "must be deleted by" in asked and str(pairs) in asked and "every copy of it" in asked and "Nothing was deleted." in asked
+    assert all(said in asked for said in (release, "must be deleted by", str(pairs), "every copy of it", "Nothing was deleted.")), asked
     assert before <= everything(desk) and desk.lab.sdk.release(release).deletion.state == "owed"  # type: ignore[union-attr]
     pairs.write_text("changed")
     assert delete(desk, "--yes") == 2 and before <= everything(desk) and pairs.exists()

@@ -94,7 +94,8 @@ def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) ->
         queued = connection.execute(sa.text(f"SELECT workflow_uuid FROM {table} WHERE workflow_uuid LIKE 'deletion:{kept.release.id}%'")).scalars()
         assert {one.rpartition(":")[2] for one in queued} == {"before", "after"}
     kept.after(4)
-    waiting = {jti: json.loads(check(token, kept.service.runtime.keys.service.public_jwk, "secevent+jwt")[1]) for jti, token in kept.lab.sdk.poll().sets.items()}  # fmt: skip
+    jwk = kept.service.runtime.keys.service.public_jwk
+    waiting = {jti: json.loads(check(token, jwk, "secevent+jwt")[1]) for jti, token in kept.lab.sdk.poll().sets.items()}
     assert kinds(waiting) == [("deletion.reminder", "delete")] and kept.leaves() == []
     [told] = [told for one in waiting.values() for told in one["events"].values()]
     assert (told["release"], told["delete_by"]) == (kept.release.id, rfc3339(due))
