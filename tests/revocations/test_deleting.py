@@ -121,7 +121,7 @@ def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) ->
     refused(kept.said(kept.statement("cannot_remove", ("Model-1",))), 409, "deletion_state")
     assert kept.duties() == [(kept.release.id, "done")]
     assert "that it deleted its copy." in kept.page("/r") and "The lab is late." not in kept.page("/r")
-    assert f"{kept.lab.name}</bdi> said that it deleted 2 things." in kept.page("/r/timeline")
+    assert f"{kept.lab.name}</bdi> said that it deleted one thing." in kept.page("/r/timeline")
     # It is handed over no more, and a new one may be cut: its days begin anew.
     [shard, *_] = shards_of(kept.service, kept.release.id)
     refused(get(kept.service, f"/v1/releases/{kept.release.id}/shards/{shard.sha256}", ticket.ticket), 401, "ticket_invalid")
