@@ -160,6 +160,7 @@ async def take_back(collective: str, campaign: str, request: Request, runtime: R
     """Pressed again it leads to the page again, which shows no pledge."""
 
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        queries.member(session, collective, who)  # to who is no member nothing is there, also nothing to press again
         row = campaigns.find(session, collective, campaign)
         if row.state != "open" or campaigns.own(session, runtime, row, who) is not None:
             campaigns.take_back(session, runtime, who, collective, campaign, now=runtime.clock.now())

@@ -12,9 +12,9 @@ from sayso.jws import check
 
 from app.core import vocabulary as words
 from app.kit.clock import rfc3339
-from app.kit.db import read
+from app.kit.db import read, write
 from app.log.models import LogEntry
-from app.releases.models import Release
+from app.releases.models import LedgerDay, Release
 from app.revocations import deadlines
 from tests.agreements.test_catalog import timely
 from tests.core.policy_cases import owed, rule
@@ -35,6 +35,8 @@ def brief(service: Service, platform: PlatformParty, days: int = 10) -> Any:
 def today(service: Service) -> Iterator[None]:
     yield
     service.clock.offset = timedelta()
+    with write(service.runtime.engine) as session:  # the ledger of a day that others will look at
+        session.execute(sa.delete(LedgerDay))
 
 
 class Kept:
