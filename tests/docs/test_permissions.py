@@ -91,7 +91,9 @@ FORMS: dict[str, dict[str, str]] = {
     THREAD + "/amendments": {"text": "x", "base": "0" * 64}, THREAD + "/amendments/{amendment}/decision": {"accept": "yes"},
     THREAD + "/closing": {"text": "x"}, THREAD + "/closing/closer": {"closer": "col_" + "0" * 26},
     THREAD + "/closing/appeal": {"grounds": "note-misleading", "text": "x"}, THREAD + "/closing/decision": {"restore": "yes"},
-    HOME + "/campaigns": {"demand": "x", "action": "withdraw", "mode": "instant", "against": "purpose:dpv:ScientificResearch", "deadline": "2027-01-01"},
+    HOME + "/campaigns": {
+        "demand": "x", "action": "withdraw", "mode": "instant", "against": "purpose:dpv:ScientificResearch", "deadline": "2027-01-01",
+    },
     HOME + "/campaigns/{campaign}/pledge": {"threshold": "1", "terms": "0" * 64},
     HOME + "/propose": {"type": "policy.adopt", "words": "x", "choose": "nothing-new"},
 }  # fmt: skip
@@ -176,7 +178,8 @@ class World:
             amount=1, currency="EUR", state="due", due=now,
         )  # fmt: skip
         with write(service.runtime.engine) as session:
-            session.add(PlatformEvent(id=made["platform_event"], platform_id=platform.id, type="contribution.availability_changed", contributions=[], at=now))
+            changed = "contribution.availability_changed"
+            session.add(PlatformEvent(id=made["platform_event"], platform_id=platform.id, type=changed, contributions=[], at=now))
             session.add(RefusedLine(id=made["refused_line"], platform_id=platform.id, key_id="x", received_at=now, code="x", detail="x", size=1))
             session.add(Call(id=made["call"], contributor_id=person, release_id=release.id, opened_at=now, expires_on=now.date() + timedelta(days=9)))
             session.add(Refusal(proposal_id=talked, collective_id=mine.id, lab_id=lab.id, at=now, log_index=0))

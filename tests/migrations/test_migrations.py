@@ -177,14 +177,16 @@ def test_what_was_handed_over_before_is_owed_its_deletion_by_the_day_that_was_si
     downgrade(empty, "2026_11_30_0030")
     there, day = sa.MetaData(), 86_400_000_000
     there.reflect(engine)
-    owed = [{"kind": "delete", "event": event, "within": within} for event, within in (("release", "P20D"), ("release", "P9D"), ("withdrawal", "P1D"))]
+    periods = (("release", "P20D"), ("release", "P9D"), ("withdrawal", "P1D"))
+    owed = [{"kind": "delete", "event": event, "within": within} for event, within in periods]
     with engine.begin() as connection:
         rows = {name: row_in(connection, there.tables["delivery"]) for name in ("owing", "free")}
         unseen = row_in(connection, there.tables["release"])
         release, agreement, offer = (there.tables[name] for name in ("release", "agreement", "offer"))
         connection.execute(sa.update(release).values(cut_at=5 * day))
         connection.execute(sa.update(offer).values(body=json.dumps({"obligations": owed}).encode()))
-        free = sa.select(agreement.c.offer_id).join(release, release.c.agreement_id == agreement.c.id).where(release.c.id == rows["free"]["release_id"])
+        free = sa.select(agreement.c.offer_id).join(release, release.c.agreement_id == agreement.c.id)
+        free = free.where(release.c.id == rows["free"]["release_id"])
         connection.execute(sa.update(offer).where(offer.c.id.in_(free)).values(body=json.dumps({"obligations": owed[2:]}).encode()))
     assert unseen["id"] not in {row["release_id"] for row in rows.values()}
     upgrade(empty)
