@@ -86,16 +86,8 @@ def kill(*_: Any, **__: Any) -> None:
 
 def test_a_kill_between_deletion_and_sending_is_gone_on_from(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     release = held(desk)
-    real, unlinked = Path.unlink, list[str]()
-
-    def unlink(self: Path, missing_ok: bool = False) -> None:
-        if unlinked:
-            raise Killed
-        unlinked.append(self.name)
-        real(self, missing_ok)
-
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "unlink", unlink)
+        patched.setattr(Path, "unlink", kill)
         with pytest.raises(Killed):
             delete(desk, "--yes")
     assert list(desk.folder.glob("*.zst")), "some of it is still here"
