@@ -115,6 +115,7 @@ def test_what_was_trained_with_it_and_a_release_that_is_not_on_this_machine(desk
     assert cli.main(["verify", str(desk.folder)]) == 0 and "model-7" in capsys.readouterr().out
     assert delete(desk, "--yes", what=first) == 0
     assert desk.lab.sdk.release(first).deletion.state == "attested"  # type: ignore[union-attr]
+    assert desk.pull() == 0 and held(desk) not in (first, second), "what was deleted is not fetched again: another is cut"
 
 
 def test_where_nothing_asks_for_it_nothing_is_deleted(service: Service, platform: PlatformParty, lab: LabParty, tmp_path: Path) -> None:
