@@ -29,7 +29,7 @@ from app.parties.links import OPERATOR as ADMIN
 from app.revocations.models import Call, CompensationLine, PlatformEvent
 from tests.collectives.members import founded, joined, mandated, people
 from tests.consents.widget import Widget
-from tests.kit.refusals import call, lab_token, refused
+from tests.kit.refusals import call, lab_token, record, refused
 from tests.support import SHOWN, Service, on_one_backend, shards_of, test_settings, until
 from tests.web.test_operator_pages import waiting
 
@@ -315,4 +315,35 @@ def test_and_what_is_ones_own_is_read(service: Service, worlds: tuple[World, Wor
             answer = ask(service, method, route, ids_for(route, mine), mine.credentials[who])
             if answer.status_code not in (200, 303, 409, 410) and (route.path, answer.status_code) not in NOT_HERE:
                 wrong.append((method, route.path, who, answer.status_code, answer.text[:150]))
+    assert wrong == [], "\n".join(map(str, wrong))
+
+
+NAMED: list[tuple[str, str, str, dict[str, Any] | None, str]] = [
+    (LAB, "GET", "/v1/releases/{release}/delta?since=OTHER", None, "release"),
+    (LAB, "POST", "/v1/agreements/{agreement}/compensation/payments", {"release": "OTHER", "evidence": "x" * 3}, "release"),
+    (LAB, "POST", "/v1/agreements/{agreement}/compensation/payments", {"lines": ["OTHER"], "evidence": "x" * 3}, "line"),
+    (PERSON, "POST", "/v1/calls", {"text": "x", "release": "OTHER"}, "release"),
+    (PERSON, "POST", "/v1/calls", {"text": "x", "collective": "OTHER"}, "collective"),
+    (PERSON, "POST", "/v1/revocations", {"scope": "contribution", "ids": ["OTHER"]}, "contribution"),
+    (PERSON, "POST", "/v1" + THREAD[2:] + "/comments", {"text": "x", "reasons": ["aim"], "statement": "OTHER"}, "statement"),
+    (PERSON, "POST", "/v1" + THREAD[2:] + "/comments", {"text": "x", "reasons": ["aim"], "parent": "OTHER"}, "item"),
+    (PERSON, "POST", "/v1" + THREAD[2:] + "/moderations", {"item": "OTHER", "reason": "spam"}, "item"),
+    (PERSON, "POST", "/v1" + THREAD[2:] + "/closer", {"collective": "OTHER"}, "collective"),
+    (PLATFORM, "POST", "/v1/platforms/me/guard", {"ids": ["OTHER"], "actions": ["evaluate"]}, "contribution"),
+    (PLATFORM, "POST", "/v1/contributions", {**record(), "parent": "OTHER"}, "contribution"),
+]  # fmt: skip
+"""(who, method, address, body, what of another's it names)."""
+
+
+def test_and_so_it_is_where_a_body_or_a_query_names_it(service: Service, worlds: tuple[World, World]) -> None:
+    here, there = worlds
+    wrong = []
+    for who, method, path, said, name in NAMED:
+        answers = []
+        for other in (there.ids[name], unknown(there.ids)[name]):
+            content = None if said is None else json.dumps(said).replace("OTHER", other).encode()
+            answer = call(service, method, path.format_map(here.ids).replace("OTHER", other), None, content, **here.credentials[who])
+            answers.append((answer.status_code, answer.text.replace(other, "OTHER")))
+        if answers[0] != answers[1] or answers[0][0] >= 500 or (answers[0][0] < 400 and not path.endswith("guard")):
+            wrong.append((who, path, name, *answers))
     assert wrong == [], "\n".join(map(str, wrong))
