@@ -89,6 +89,7 @@ from app.revocations import (
 )  # fmt: skip
 from app.revocations.call_routes import router as calls
 from app.revocations.compensation_routes import router as compensation_routes
+from app.revocations.deletion_routes import router as deletion_routes
 from app.revocations.objection_routes import router as objections
 from app.revocations.push_routes import router as push
 from app.revocations.report_routes import router as reports
@@ -125,9 +126,9 @@ from app.web.widget_pages import widget_pages
 
 ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
-    recounts, agreements, lab_threads, refusal_routes, release_routes, revocations, calls, objections, reports, compensation_routes, push,
-    webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything, recovery_pages,
-    pay_pages, passkey_pages, collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, amendment_pages,
+    recounts, agreements, lab_threads, refusal_routes, release_routes, deletion_routes, revocations, calls, objections, reports,
+    compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything,
+    recovery_pages, pay_pages, passkey_pages, collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, amendment_pages,
     note_pages, campaign_pages, strike_pages, call_pages, receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages,
     operator_pages,
 )  # fmt: skip
@@ -181,6 +182,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     )
     runtime.jobs.handle("recall", lambda agreement: recalls.open_batch(runtime, agreement))
     runtime.jobs.handle("overdue", lambda recall: deadlines.look(runtime, recall))
+    runtime.jobs.handle("deletion", lambda release: deadlines.look_at_deletion(runtime, release))
     runtime.jobs.handle("report", lambda agreement: deadlines.look_at_report(runtime, agreement))
     runtime.jobs.handle("review", lambda request: review.lapse(runtime, request))
     runtime.jobs.handle("amend", lambda agreement: amending.amend(runtime, agreement))

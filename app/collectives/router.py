@@ -51,7 +51,7 @@ from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions import receipts
 from app.contributions.schemas import ReceiptFile
 from app.core.canonical import canonical, sha256_hex
-from app.kit.access import PERSON, VISITOR, admits
+from app.kit.access import PERSON, VISITOR, admits, naming
 from app.kit.body import StrictRoute
 from app.kit.db import read
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
@@ -67,7 +67,7 @@ from app.parties.models import Receipt
 router = APIRouter(prefix="/v1", tags=["collectives"], route_class=StrictRoute)
 
 
-@admits(PERSON)
+@admits(PERSON, hides=True)
 def _member(request: Request, sayso_passkey: PasskeyHeader = None) -> Receipt:
     turn_away(request)
     runtime: Runtime = request.app.state.runtime
@@ -75,7 +75,7 @@ def _member(request: Request, sayso_passkey: PasskeyHeader = None) -> Receipt:
         return receipt_from(request, session)
 
 
-@admits(VISITOR)
+@admits(VISITOR, hides=True)
 def _anybody(request: Request) -> Receipt | None:
     turn_away(request)
     return _member(request) if "authorization" in request.headers else None
@@ -113,7 +113,9 @@ def found(
     return _collective(session, runtime, queries.collective_of(session, made))
 
 
-@router.get("/collectives/{collective}", response_model=CollectiveOut, summary="A collective's charter and policy")
+@router.get(
+    "/collectives/{collective}", dependencies=[naming("collective")], response_model=CollectiveOut, summary="A collective's charter and policy"
+)
 def read_collective(collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Reader) -> CollectiveOut:
     """A public one for everybody, another for its members."""
     return _collective(session, runtime, queries.readable(session, collective, None if receipt is None else Acting.of(receipt)))
@@ -131,7 +133,9 @@ def _collective(session: Session, runtime: Runtime, row: Collective) -> Collecti
     )  # fmt: skip
 
 
-@router.post("/collectives/{collective}/members", status_code=201, response_model=MemberOut, summary="Join a collective")
+@router.post(
+    "/collectives/{collective}/members", dependencies=[naming("collective")], status_code=201, response_model=MemberOut, summary="Join a collective"
+)
 def join(
     collective: str, given: JoinIn, runtime: RuntimeDep, session: SessionDep, receipt: Member, idempotency_key: IdempotencyHeader = None
 ) -> MemberOut:

@@ -124,10 +124,10 @@ def join(session: Session, runtime: Runtime, who: Acting, collective: str, given
     """Become a member; gives the act. Raises NotFound, Invalid (group_unknown, eligibility_missing, eligibility_invalid) or
     Conflict (already_member)."""
     person = acting(session, runtime, who)
-    row = queries.collective_of(session, collective)
-    wanted = queries.invitation(runtime, collective)
-    if not row.listed and not hmac.compare_digest((given.invitation or "").encode("utf-8", "replace"), wanted.encode()):
-        raise NotFound("not_found", "Ask a member for the invitation, and look at the id.")
+    row, wanted = session.get(Collective, collective), queries.invitation(runtime, collective)
+    # One that is not public is answered, without its invitation, as one that is not there.
+    if row is None or not (row.listed or hmac.compare_digest((given.invitation or "").encode("utf-8", "replace"), wanted.encode())):
+        raise NotFound("not_found", "Look at the id; into a collective that is not public a member invites you.")
     charter = queries.charter(session, collective, row.charter_n)
     if queries.membership_of(session, collective, who) is not None:
         raise Conflict("already_member", "Nothing more is needed; read your membership.")

@@ -43,6 +43,7 @@ from app.collectives.thread_schemas import (
 from app.consents.policies import StoredPolicy
 from app.core.canonical import sha256_hex
 from app.core.thread import counted_reasons
+from app.kit.access import naming
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.pagination import PAGE, Cursors
@@ -151,7 +152,10 @@ def hide(
     return telling.moderations(session, runtime, collective, [session.get_one(Moderation, made)], receipt)[0]
 
 
-@router.get("/collectives/{collective}/moderations", response_model=ModerationLog, summary="A collective's moderation log")
+@router.get(
+    "/collectives/{collective}/moderations", dependencies=[naming("collective")], response_model=ModerationLog,
+    summary="A collective's moderation log",
+)  # fmt: skip
 def list_moderations(
     collective: str, runtime: RuntimeDep, session: ReadSessionDep, receipt: Reader, cursor: Cursor = None
 ) -> ModerationLog:

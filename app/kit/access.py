@@ -1,5 +1,11 @@
-"""Who may call a route: declared by what the route depends on, so that a route without a word about it does not start."""
+"""Who may call a route, and whose things its address may name: declared by what the route depends on, so that a route without a word about
+it does not start.
 
+What stands in an address in braces is somebody's own, if nothing else is said: to all others it is answered as what is not there. It is
+a secret, or anybody's, on routes for who has the address or for anybody. `tests/docs/test_permissions.py` holds every route to this.
+"""
+
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -8,50 +14,70 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 PLATFORM, LAB, PERSON, VISITOR, TICKET, LINK, ANYBODY = "platform", "lab", "person", "visitor", "ticket", "link", "anybody"
-OPERATOR = "operator"
+OPERATOR, DESK = "operator", "desk"
 CALLERS = {
     PLATFORM: "a platform's access token", LAB: "a lab's access token", PERSON: "a receipt, as Bearer or as the pages' cookie",
     VISITOR: "a receipt or no credential at all; to platforms and labs nothing is there", TICKET: "a delivery's ticket",
-    OPERATOR: "the cookie of the operator's pages",
+    OPERATOR: "the cookie of the operator's pages, who may name everybody's things", DESK: "the cookie of a lab's pages",
     LINK: "whoever has the address, which holds a secret", ANYBODY: "anybody; a credential is not looked at",
 }  # fmt: skip
 
 Check = TypeVar("Check", bound=Callable[..., Any])
 
 
-def admits(*callers: str) -> Callable[[Check], Check]:
-    """Mark a dependency as letting in these callers and no others."""
+def admits(*callers: str, hides: bool = False, names: Iterable[str] = ()) -> Callable[[Check], Check]:
+    """Mark a dependency as letting in these callers and no others. With `hides` there is nothing at the address for platforms and labs.
+    `names` are what its address names and is not its caller's own: words, and things that anybody may name."""
     assert set(callers) <= set(CALLERS)
 
     def mark(check: Check) -> Check:
-        check.admits = frozenset(callers)  # type: ignore[attr-defined]
+        check.admits, check.hides, check.names = frozenset(callers), hides, frozenset(names)  # type: ignore[attr-defined]
         return check
 
     return mark
 
 
-def _says(caller: str) -> Any:
+def _says(*callers: str, hides: bool = False, names: Iterable[str] = ()) -> Any:
     # Asynchronous, so that saying it costs no thread.
     async def said() -> None: ...
 
-    return Depends(admits(caller)(said))
+    return Depends(admits(*callers, hides=hides, names=names)(said))
+
+
+def naming(*names: str) -> Any:
+    """For a route whose address names these, which are words, or which anybody may name: to name another's is no trespass."""
+    return _says(names=names)
 
 
 FOR_ANYBODY, BY_LINK, BY_TICKET = _says(ANYBODY), _says(LINK), _says(TICKET)
-BY_RECEIPT, BY_LAB, BY_PLATFORM, BY_OPERATOR = _says(PERSON), _says(LAB), _says(PLATFORM), _says(OPERATOR)
+BY_RECEIPT, BY_DESK, BY_PLATFORM, BY_OPERATOR = _says(PERSON), _says(DESK), _says(PLATFORM), _says(OPERATOR)
+BY_MEMBER = _says(PERSON, hides=True)
 """For routes that look at the caller themselves, as pages do at their cookie and the hot path at its header."""
 
 
 def callers(route: APIRoute) -> frozenset[str]:
     """Whom the route lets in; empty where it does not say."""
-    found: frozenset[str] = frozenset().union(*_marks(route.dependant))
+    found: frozenset[str] = frozenset().union(*(getattr(check, "admits", frozenset()) for check in _checks(route.dependant)))
     return found
 
 
-def _marks(dependant: Dependant) -> Iterator[frozenset[str]]:
+def hidden(route: APIRoute) -> bool:
+    """Whether there is nothing at its address for platforms and labs."""
+    return any(getattr(check, "hides", False) for check in _checks(route.dependant))
+
+
+def owned(route: APIRoute) -> list[str]:
+    """What the route's address names that must be its caller's own, in its order."""
+    if callers(route) & {ANYBODY, LINK} or callers(route) == {OPERATOR}:
+        return []
+    others = frozenset().union(*(getattr(check, "names", frozenset()) for check in _checks(route.dependant)))
+    return [name for name in re.findall(r"{([a-z0-9_]+)", route.path) if name not in others]
+
+
+def _checks(dependant: Dependant) -> Iterator[Any]:
     for inner in dependant.dependencies:
-        yield getattr(inner.call, "admits", frozenset())
-        yield from _marks(inner)
+        yield inner.call
+        yield from _checks(inner)
 
 
 def insist(routes: Iterable[Any]) -> None:

@@ -105,6 +105,25 @@ class Recall(SQLModel, table=True):
     log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
 
 
+class ReleaseDeletion(SQLModel, table=True):
+    """The duty to delete a release a period after its cut, where the signed terms ask for it: from its first delivery on. States: owed,
+    attested, cannot_remove."""
+
+    __tablename__ = "release_deletion"
+
+    release_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="release.id")
+    agreement_id: str = Field(foreign_key="agreement.id", index=True, sa_type=IdType)
+    state: str
+    delete_by: datetime = Field(sa_type=Instant)
+    closed_at: datetime | None = Field(default=None, sa_type=Instant)
+    attestation: str | None = None
+    """The lab's signed statement, as it came: a compact JWS by one of its keys."""
+    models: list[Any] = Field(default_factory=list, sa_type=sa.JSON, sa_column_kwargs={"server_default": "[]"})
+    """Where it cannot be removed: the models that were trained with it, as the lab signed."""
+    log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+    """Of the lab's answer."""
+
+
 class LedgerDay(SQLModel, table=True):
     """Who got what share of all that was released, as the ledger tells it for one day (UTC): see `app/releases/shares.py`."""
 

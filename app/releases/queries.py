@@ -11,7 +11,7 @@ from app.core.canonical import unb64u
 from app.core.strictjson import parse
 from app.parties import service as parties
 from app.parties.models import Lab
-from app.releases.models import Delivery, Recall, Release
+from app.releases.models import Delivery, Recall, Release, ReleaseDeletion
 
 GRACE = timedelta(days=30)
 """How long after its day a use report may be missing before nothing new goes to the lab (it is public from the first day)."""
@@ -42,12 +42,26 @@ def is_late(recall: Recall, now: datetime) -> bool:
     )
 
 
+def undeleted(now: datetime) -> sa.ColumnElement[bool]:
+    """The condition on a release's deletion that is overdue: nothing was said of it by its day."""
+    d = ReleaseDeletion.__table__.c  # type: ignore[attr-defined]
+    return sa.and_(d.state == "owed", d.delete_by < now)
+
+
+def deletion_of(session: Session, release: str) -> ReleaseDeletion | None:
+    """The duty to delete a release after its period; None where the terms ask for none, or before it was handed over."""
+    return session.get(ReleaseDeletion, release)
+
+
 def stopped(session: Session, lab: Lab, now: datetime) -> bool:
-    """Whether nothing new may go to the lab: blocked, its verification lapsed, a recall overdue, or a report long overdue."""
+    """Whether nothing new may go to the lab: blocked, its verification lapsed, a recall or a release's deletion overdue, or a report long
+    overdue."""
     overdue = sa.select(Recall.id).join(Agreement, sa.and_(Agreement.id == Recall.agreement_id))  # type: ignore[call-overload,arg-type]
     overdue = overdue.where(Agreement.lab_id == lab.id, late(now))
     silent = sa.select(Agreement.id).where(Agreement.lab_id == lab.id, unreported(now - GRACE))  # type: ignore[call-overload]
-    return parties.releases_stopped(lab, now) or any(session.execute(query.limit(1)).first() is not None for query in (overdue, silent))
+    kept = sa.select(ReleaseDeletion.release_id).join(Agreement, sa.and_(Agreement.id == ReleaseDeletion.agreement_id))  # type: ignore[call-overload]
+    kept = kept.where(Agreement.lab_id == lab.id, undeleted(now))
+    return parties.releases_stopped(lab, now) or any(session.execute(query.limit(1)).first() is not None for query in (overdue, kept, silent))
 
 
 def unreported(since: datetime) -> sa.ColumnElement[bool]:

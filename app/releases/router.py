@@ -22,11 +22,13 @@ from app.log import proofs
 from app.parties.auth import ReadingLab, WritingLab, bearer
 from app.releases import delta, labels, service, shares
 from app.releases.cutting import blob_name
-from app.releases.models import JSONL, PARQUET, Delivery, Release, Shard
+from app.releases.models import JSONL, PARQUET, Delivery, Release, ReleaseDeletion, Shard
+from app.releases.queries import deletion_of
 from app.releases.schemas import (
     BesideOut,
     BesidePage,
     CutIn,
+    DeletionOut,
     DeliveryOut,
     DeltaOut,
     HeldBack,
@@ -142,7 +144,16 @@ def _read(session: Session, runtime: Runtime, row: Release) -> ReleaseOut:
         held_back=HeldBack(needs_new_terms="0" if row.needs_new_terms == 0 else rounded(row.needs_new_terms)) if done else None,
         progress=None if made is None else Progress(done=made[0], of=made[1]),
         reason=row.reason if row.state in ("failed", "cancelled") else None,
+        deletion=None if (owed := deletion_of(session, row.id)) is None else deletion_out(owed),
         shards=[ShardOut(sha256=s.sha256, bytes=s.bytes, rows=s.rows, state=s.state) for s in shards],
+    )  # fmt: skip
+
+
+def deletion_out(row: ReleaseDeletion) -> DeletionOut:
+    """How the deletion of a release stands."""
+    return DeletionOut(
+        release=row.release_id, state=row.state, delete_by=row.delete_by, closed_at=row.closed_at, models=row.models, attestation=row.attestation,
+        log_index=row.log_index,
     )  # fmt: skip
 
 

@@ -32,6 +32,20 @@ class Progress(Out):
     of: int
 
 
+class DeletionOut(Out):
+    """The duty to delete a release a period after its cut: owed, attested or cannot_remove. The last two are the lab's answer."""
+
+    release: str
+    state: str
+    delete_by: Time
+    closed_at: Time | None
+    models: list[str]
+    """Where it cannot be removed: what was trained with it."""
+    attestation: str | None
+    """What the lab signed."""
+    log_index: int | None
+
+
 class ReleaseOut(Out):
     id: str
     agreement: str
@@ -48,6 +62,8 @@ class ReleaseOut(Out):
     reason: str | None
     """Why there is no release, of a cut that failed or was cancelled: `lab` (you gave it up), `agreement` (not in force any more),
     `stopped` (nothing new may go to you), `storage`, `log`, `service` (the operator has to look). Null in cuts of before it was kept."""
+    deletion: DeletionOut | None
+    """Once it was handed over, where the terms ask for its deletion a period after the cut."""
     shards: list[ShardOut]
 
 

@@ -21,6 +21,7 @@ from app.log import proofs
 from app.log import service as log
 from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
+from app.releases import keeping
 from app.releases.cutting import Cut, blob_name
 from app.releases.models import JSONL, Delivery, Release, Shard
 from app.releases.queries import expired, stopped
@@ -170,7 +171,7 @@ def deliver(session: Session, runtime: Runtime, lab: Lab, release_id: str, *, no
     """Log a delivery and open a ticket for it; gives the delivery's id. No receipt, no key: the acceptance and the cut must
     stand under a published checkpoint.
 
-    Raises Conflict (release_not_published, agreement_not_in_force), Gone (release_expired),
+    Raises Conflict (release_not_published, agreement_not_in_force), Gone (release_expired, release_deleted),
     Unavailable (awaiting_checkpoint) or Forbidden (lab_blocked).
     """
     log_is_sound(runtime)
@@ -182,11 +183,14 @@ def deliver(session: Session, runtime: Runtime, lab: Lab, release_id: str, *, no
         raise Conflict("agreement_not_in_force", "Ask again for a new offer.")
     if expired(release, now.date()):
         raise Gone("release_expired", "Ask for a new cut: it holds what is permitted now.")
+    keeping.not_deleted(session, release)
     if stopped(session, lab, now):
         raise Forbidden("lab_blocked", "Settle what is overdue, or ask the operator: the lab may have to be verified again.")
     if not proofs.covered(session, agreement.log_index, release.log_index):
         raise Unavailable("awaiting_checkpoint", "Try again in a second.", retry_after=1)
-    if any(duty["kind"] == "compensate" for duty in agreements.terms_of(session, agreement)[1]["obligations"]):
+    _, terms = agreements.terms_of(session, agreement)
+    keeping.owe(session, runtime, release, terms, now)
+    if any(duty["kind"] == "compensate" for duty in terms["obligations"]):
         runtime.jobs.enqueue(session, "compensate", release.id)  # once, however often it is handed over
     delivery = random_id("delivery")
     secret = ticket(runtime, delivery)

@@ -16,12 +16,13 @@ from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.models import Lab
-from app.releases.models import Recall
+from app.releases import keeping
+from app.releases.models import Recall, ReleaseDeletion
 from app.releases.queries import unreported
 from app.revocations import events
 from app.revocations.models import Overdue
 
-AHEAD = {"acknowledge": timedelta(days=2), "delete": timedelta(days=7), "report": timedelta(days=14)}
+AHEAD = {"acknowledge": timedelta(days=2), "delete": keeping.AHEAD, "report": timedelta(days=14)}
 """How long before its day a lab is reminded."""
 
 
@@ -51,22 +52,43 @@ def look(runtime: Runtime, recall_id: str) -> None:
         if recall is None:
             return
         agreement = session.get_one(Agreement, recall.agreement_id)
-        lab = session.get_one(Lab, agreement.lab_id)
-        leaves = []
-        for what, due in owed(recall):
-            if now <= due:
-                if due - AHEAD[what] <= now:
-                    events.tell(session, lab.id, "recall.reminder", recall.id, what, now)
-                continue
-            if session.get(Overdue, (recall.id, what)) is not None:
-                continue
-            session.add(Overdue(subject=recall.id, what=what, agreement_id=agreement.id, at=now))
-            events.tell(session, lab.id, "recall.overdue", recall.id, what, now)
-            body = {"agreement": agreement.id, "lab": lab.legal_name, "lab_id": lab.id, "owed": what, "due": rfc3339(due)}
-            leaves.append(log.institutional("recall.overdue", recall.id, body, now))
+        leaves = [leaf for what, due in owed(recall) for leaf in _tell(session, agreement, "recall", recall.id, what, due, AHEAD[what], now)]
         session.flush()
         if leaves:
             log.append(session, leaves, now)
+
+
+def look_at_deletion(runtime: Runtime, release_id: str) -> None:
+    """The same for a release that must be deleted a period after its cut."""
+    with write(runtime.engine) as session:
+        now = runtime.clock.now()
+        row = session.exec(for_update(select(ReleaseDeletion).where(ReleaseDeletion.release_id == release_id), session)).first()
+        if row is None or row.state != "owed":
+            return
+        agreement = session.get_one(Agreement, row.agreement_id)
+        leaves = _tell(session, agreement, "deletion", release_id, "delete", row.delete_by, AHEAD["delete"], now)
+        session.flush()
+        if leaves:
+            log.append(session, leaves, now)
+
+
+def _tell(
+    session: Session, agreement: Agreement, kind: str, subject: str, what: str, due: datetime, ahead: timedelta, now: datetime
+) -> list[log.Leaf]:  # fmt: skip
+    """Remind the lab of what is due soon; tell it of what is overdue, once, and give the leaf that tells the public."""
+    lab = session.get_one(Lab, agreement.lab_id)
+    if now <= due:
+        if due - ahead <= now:
+            events.tell(session, lab.id, f"{kind}.reminder", subject, what, now)
+        return []
+    if session.get(Overdue, (subject, what)) is not None:
+        return []
+    session.add(Overdue(subject=subject, what=what, agreement_id=agreement.id, at=now))
+    events.tell(session, lab.id, f"{kind}.overdue", subject, what, now)
+    body = {"lab": lab.legal_name, "lab_id": lab.id, "owed": what.partition(" ")[0], "due": rfc3339(due)}
+    if subject != agreement.id:
+        body["agreement"] = agreement.id
+    return [log.institutional(f"{kind}.overdue", subject, body, now)]
 
 
 def look_at_report(runtime: Runtime, agreement_id: str) -> None:
@@ -76,24 +98,18 @@ def look_at_report(runtime: Runtime, agreement_id: str) -> None:
         agreement = session.exec(for_update(select(Agreement).where(Agreement.id == agreement_id), session)).first()
         if agreement is None or agreement.report_due is None or agreement.state != "in_force":
             return
-        due, lab = agreement.report_due, session.get_one(Lab, agreement.lab_id)
-        what = f"report {due.date().isoformat()}"
-        if now <= due:
-            if due - AHEAD["report"] <= now:
-                events.tell(session, lab.id, "report.reminder", agreement.id, what, now)
+        due = agreement.report_due
+        if now > due and session.execute(sa.select(Agreement.id).where(Agreement.id == agreement_id, unreported(now))).first() is None:  # type: ignore[call-overload]
             return
-        given = session.execute(sa.select(Agreement.id).where(Agreement.id == agreement_id, unreported(now))).first()  # type: ignore[call-overload]
-        if given is None or session.get(Overdue, (agreement.id, what)) is not None:
-            return
-        session.add(Overdue(subject=agreement.id, what=what, agreement_id=agreement.id, at=now))
-        events.tell(session, lab.id, "report.overdue", agreement.id, what, now)
+        leaves = _tell(session, agreement, "report", agreement.id, f"report {due.date().isoformat()}", due, AHEAD["report"], now)
         session.flush()
-        body = {"lab": lab.legal_name, "lab_id": lab.id, "owed": "report", "due": rfc3339(due)}
-        log.append(session, [log.institutional("report.overdue", agreement.id, body, now)], now)
+        if leaves:
+            log.append(session, leaves, now)
 
 
 def look_for_forgotten(runtime: Runtime, now: datetime) -> None:
-    """A chore: look at every recall and report with a day that has come, should its job have been given up or the clock have jumped."""
+    """A chore: look at every recall, deletion and report with a day that has come, should its job have been given up or the clock have
+    jumped."""
     r = Recall.__table__.c  # type: ignore[attr-defined]
     told = sa.select(Overdue.subject).where(Overdue.subject == r.id)  # type: ignore[call-overload]
     coming = sa.or_(
@@ -102,9 +118,15 @@ def look_for_forgotten(runtime: Runtime, now: datetime) -> None:
     )
     with read(runtime.engine) as session:
         found = list(session.execute(sa.select(r.id).where(coming).order_by(r.id)).scalars())
+        d = ReleaseDeletion.__table__.c  # type: ignore[attr-defined]
+        kept = sa.select(Overdue.subject).where(Overdue.subject == d.release_id)  # type: ignore[call-overload]
+        ending = sa.select(d.release_id).where(d.state == "owed", d.delete_by < now + AHEAD["delete"], ~sa.exists(kept))
+        deletions = list(session.execute(ending.order_by(d.release_id)).scalars())
         due = sa.and_(Agreement.report_due < now + AHEAD["report"], Agreement.state == "in_force")  # type: ignore[arg-type,operator]
         reports = list(session.execute(sa.select(Agreement.id).where(due).order_by(Agreement.id)).scalars())  # type: ignore[call-overload]
     for recall in found:
         look(runtime, recall)
+    for release in deletions:
+        look_at_deletion(runtime, release)
     for agreement in reports:
         look_at_report(runtime, agreement)

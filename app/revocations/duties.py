@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.core.constraints import period_days
-from app.releases.models import Delivery, Recall, Release
+from app.releases.models import Delivery, Recall, Release, ReleaseDeletion
 from app.revocations import compensation
 from app.revocations.models import CompensationLine
 
@@ -30,9 +30,9 @@ class Task(NamedTuple):
 
     @property
     def public(self) -> bool:
-        """Whether all can see that it is late: a recall's day and a report's go into the ledger (deadlines.py). Of a late payment, or a
-        deletion after release, nobody is told."""
-        return self.task in ("acknowledge", "reportBack") or (self.task == "delete" and self.obligation.get("event") != "release")
+        """Whether all can see that it is late: days for deleting and reporting go into the ledger (deadlines.py). Of a late payment nobody
+        is told."""
+        return self.task in ("acknowledge", "reportBack", "delete")
 
 
 def of_agreement(session: Session, agreement: Agreement, *, now: datetime) -> list[Task]:
@@ -44,26 +44,30 @@ def of_agreement(session: Session, agreement: Agreement, *, now: datetime) -> li
             tasks.append(Task(duty["kind"], None, None, "standing", duty))
         elif duty["kind"] == "compensate":
             tasks += _payments(session, agreement, duty, now) or [Task("compensate", None, None, "standing", duty)]
-        elif duty["kind"] == "delete" and duty["event"] == "release":
-            period = timedelta(days=period_days(duty["within"]))
-            tasks += [_dated("delete", release, cut + period, now, duty) for release, cut in _held(session, agreement)]
         elif duty["kind"] == "reportBack":
             tasks.append(_report(session, agreement, duty, now))
+    tasks += _deletions(session, agreement, terms["obligations"], now)
     withdrawal = next((d for d in terms["obligations"] if d["kind"] == "delete" and d["event"] == "withdrawal"), {"kind": "delete"})
     for recall in session.exec(select(Recall).where(Recall.agreement_id == agreement.id).order_by(sa.asc(Recall.log_index))):  # type: ignore[arg-type]
         tasks += _of_recall(recall, withdrawal, now)
     return sorted(tasks, key=lambda t: (t.due is None, t.due.timestamp() if t.due else 0, t.task, t.of or ""))
 
 
-def _held(session: Session, agreement: Agreement) -> list[tuple[str, datetime]]:
-    """Releases that were handed over, with the time of the cut: the day from which a period after release counts."""
-    query = (
-        sa.select(Release.id, Release.cut_at)  # type: ignore[call-overload]
-        .join(Delivery, Delivery.release_id == Release.id)
-        .where(Release.agreement_id == agreement.id, Release.cut_at.is_not(None))  # type: ignore[union-attr]
-        .distinct()
-    )
-    return [(row.id, row.cut_at) for row in session.execute(query)]
+def _deletions(session: Session, agreement: Agreement, obligations: list[dict[str, str]], now: datetime) -> list[Task]:
+    """Each release that was handed over, by the day on which it must be deleted: under the shortest period of those that were signed."""
+    signed = [duty for duty in obligations if duty["kind"] == "delete" and duty["event"] == "release"]
+    if not signed:
+        return []
+    duty = min(signed, key=lambda one: period_days(one["within"]))
+    rows = session.exec(select(ReleaseDeletion).where(ReleaseDeletion.agreement_id == agreement.id))
+    tasks = [(_dated("delete", row.release_id, row.delete_by, now, duty), row.state) for row in rows]
+    return [task if state == "owed" else task._replace(state="done") for task, state in tasks]
+
+
+def _held(session: Session, agreement: Agreement) -> bool:
+    """Whether anything was handed over."""
+    query = sa.select(Delivery.id).join(Release, Release.id == Delivery.release_id).where(Release.agreement_id == agreement.id)  # type: ignore[call-overload,arg-type]
+    return session.execute(query.limit(1)).first() is not None
 
 
 def _payments(session: Session, agreement: Agreement, duty: dict[str, str], now: datetime) -> list[Task]:

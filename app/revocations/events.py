@@ -19,7 +19,7 @@ from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.models import Lab
-from app.releases.models import Recall
+from app.releases.models import Recall, ReleaseDeletion
 from app.revocations.models import SecurityEvent
 
 TYP = "secevent+jwt"
@@ -54,6 +54,12 @@ def token(session: Session, runtime: Runtime, row: SecurityEvent) -> str:
         agreement = recall.agreement_id
         told |= {"address": f"{runtime.settings.public_url}/v1/recalls/{recall.id}", "recall": recall.id}
         told |= {name: rfc3339(at) for name, at in (("due", recall.due), ("delete_by", recall.delete_by)) if at is not None}
+    elif row.type.startswith("deletion."):
+        held = session.get_one(ReleaseDeletion, row.subject)
+        agreement = held.agreement_id
+        told |= {
+            "address": f"{runtime.settings.public_url}/v1/releases/{row.subject}", "release": row.subject, "delete_by": rfc3339(held.delete_by),
+        }  # fmt: skip
     elif row.type == "offer.amended":
         told = {"address": f"{runtime.settings.public_url}/v1/offers/{row.what}", "offer": row.what}
     elif row.type.startswith("strike."):

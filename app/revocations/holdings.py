@@ -23,7 +23,7 @@ from app.log import proofs
 from app.parties import contributors
 from app.parties.models import Lab
 from app.releases.models import Recall, RecallItem, Release, ReleaseItem, Shard
-from app.releases.queries import tree_of
+from app.releases.queries import deletion_of, tree_of
 from app.releases.tree import RecordTree
 from app.revocations.schemas import HoldingOut, ShownOut, TreeOut
 
@@ -78,6 +78,7 @@ def _holding(session: Session, runtime: Runtime, release: Release, lab: str, rec
         record_id=record.hex(), present=present, tombstone=item is not None and item[0] == 0,
         shard_state=item[1] if present and item is not None else None,
         recall=_recall(session, release.agreement_id, record),
+        deletion=None if (kept := deletion_of(session, release.id)) is None else kept.state,
         tree=None if tree is None else TreeOut(**tree), shown=[ShownOut(**one) for one in shown],
         **proofs.evidence(session, runtime, release.log_index),  # type: ignore[arg-type]
     )  # fmt: skip

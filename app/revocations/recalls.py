@@ -127,7 +127,8 @@ def answer(
         .join(Agreement, sa.and_(Agreement.id == Recall.agreement_id))
         .where(Recall.id == recall_id, Agreement.lab_id == lab.id)
     )  # type: ignore[arg-type]
-    recall = session.exec(for_update(query, session)).first()
+    # As it is under its lock, also where this transaction has read it before: of two answers at once one came first.
+    recall = session.exec(for_update(query, session).execution_options(populate_existing=True)).first()
     if recall is None:
         raise NotFound("not_found", "Look at the id; it must be one of yours.")
     if recall.state == state:

@@ -42,7 +42,7 @@ from app.releases import tree
 from app.releases.models import Recall, RecallItem, Release, ReleaseItem
 from app.releases.queries import tree_of
 from app.releases.tree import RecordTree
-from app.revocations import disputing
+from app.revocations import disputing, whereabouts
 from app.revocations.attesting import ModelName
 from app.revocations.disputing import Disputed
 from app.revocations.models import UseReport
@@ -273,4 +273,8 @@ def learned(session: Session, runtime: Runtime, row: Contribution) -> list[Learn
             at = recall.closed_at
             assert at is not None
             told += [Learned(agreement, name, None, model, None, [], "L1", "yes", at) for model in recall.models]
+    for row in whereabouts.deletions(session, sorted(holding)).values():
+        if row.closed_at is not None:
+            name = names[row.agreement_id]
+            told += [Learned(row.agreement_id, name, None, model, None, [], "L1", "maybe", row.closed_at) for model in row.models]
     return sorted(told, key=lambda one: (one.at, one.model), reverse=True)

@@ -73,7 +73,7 @@ class SetError(In):
 
 
 class RecallItemOut(Out):
-    """What a lab must delete."""
+    """What a lab must delete. `models`, where it cannot be removed: those that the lab says were trained with it."""
 
     id: str
     state: str
@@ -84,7 +84,6 @@ class RecallItemOut(Out):
     log_index: int
     records: list[str]
     models: list[str]
-    """Where it cannot be removed: the models that the lab says were trained with it."""
 
 
 class PollIn(In):
@@ -233,14 +232,14 @@ class LearnedPage(Out):
 
 
 class AttestationIn(In):
-    """A compact JWS by a key of the lab, `typ` sayso-attestation+jws; see `app/revocations/attesting.py` for what it says."""
+    """A compact JWS by a key of the lab: `app/revocations/attesting.py` says what it says of a recall, `deleting.py` there of a release."""
 
     attestation: Annotated[str, StringConstraints(min_length=20, max_length=20_000)]
 
 
 class HoldingOut(Out):
-    """Whether a release holds a contribution, and what shows it: the record itself, or the neighbours of its empty place."""
-
+    """Whether a release holds a contribution, and what shows it: the record itself, or the neighbours of its empty place. `deletion` where
+    nobody may keep the release beyond a period: owed, attested (every copy was deleted, says the lab) or cannot_remove."""
     v: int
     type: str
     release: str
@@ -252,6 +251,7 @@ class HoldingOut(Out):
     tombstone: bool
     shard_state: str | None
     recall: str | None
+    deletion: str | None
     tree: TreeOut | None
     shown: list[ShownOut]
     leaf: str

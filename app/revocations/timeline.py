@@ -81,6 +81,7 @@ def events(session: Session, runtime: Runtime, receipt: Receipt) -> tuple[list[E
         found.append(Event(one.at, "released", one.lab, one.count))
         if one.fetched is not None:
             found.append(Event(one.fetched, "fetched", one.lab, one.count))
+    found += _answered(session, outs)
     found.sort(key=lambda event: event.at, reverse=True)
     return found[:MOST], len(found) <= MOST
 
@@ -108,6 +109,18 @@ def _recalls(session: Session, receipt: Receipt, outs: list[whereabouts.Out]) ->
             if at is not None:
                 told.append(Event(at, what, lab, counts[row.id]))
     return told
+
+
+def _answered(session: Session, outs: list[whereabouts.Out]) -> list[Event]:
+    """What labs said became of releases whose period was over."""
+    kept = whereabouts.deletions(session, [out.id for out in outs])
+    named = sa.select(_A.c.id, _L.c.legal_name).select_from(_A.join(_L, _L.c.id == _A.c.lab_id))
+    names = dict(session.execute(named.where(_A.c.id.in_({row.agreement_id for row in kept.values()}))).all())
+    return [
+        Event(row.closed_at, row.state, names[out.agreement_id], out.count)
+        for out in outs
+        if (row := kept.get(out.id)) is not None and row.closed_at is not None
+    ]
 
 
 def _erasures(session: Session, receipt: Receipt) -> list[Event]:

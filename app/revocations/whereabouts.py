@@ -21,9 +21,9 @@ from app.contributions.models import Contribution
 from app.core.evaluation import LabFacts, Use, basis_allows, evaluate, parse_use
 from app.kit.runtime import Runtime
 from app.parties.models import Lab
-from app.releases.models import Recall, RecallItem, Release, ReleaseItem, Shard
+from app.releases.models import Recall, RecallItem, Release, ReleaseDeletion, ReleaseItem, Shard
 from app.releases.queries import is_late
-from app.revocations.acting import OUT
+from app.revocations.acting import OUT, chunks
 
 _ONE_BY_ONE = 1_000
 """As many record ids are looked up by themselves."""
@@ -31,14 +31,14 @@ _LOOKED_AT = 200
 """How many of the newest requests are looked through for refusals."""
 _A, _L, _R = Agreement.__table__, Lab.__table__, Release.__table__  # type: ignore[attr-defined]
 _I, _S, _C = ReleaseItem.__table__, Shard.__table__, Contribution.__table__  # type: ignore[attr-defined]
-_RI = RecallItem.__table__  # type: ignore[attr-defined]
+_RI, _D = RecallItem.__table__, ReleaseDeletion.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """A lab that got it under one agreement. `until` is the first day on which nobody may get it any more, None where no day was
     set; `recalled` says of how many of the contributions it must delete its copy; `deletion` is None while nothing was asked,
-    `waiting` before the lab is told, else the recall's state."""
+    `waiting` before the lab is told, else the recall's state; `late` that it should have deleted something, or answered, by now."""
 
     lab_id: str
     lab: str
@@ -52,6 +52,8 @@ class Held:
     deletion: str | None
     recall: Recall | None
     late: bool
+    ended: ReleaseDeletion | None = None
+    """What the lab said of the newest release, where it said of each of them what became of it after its period."""
 
 
 def held(session: Session, contributor: str, contribution: str | list[str] | None, now: datetime) -> list[Held]:
@@ -66,6 +68,7 @@ def held(session: Session, contributor: str, contribution: str | list[str] | Non
     recalls: dict[str, list[tuple[bytes, str | None]]] = {}
     for agreement, record, recall in asked(session, mine, [out for outs in releases.values() for out in outs]):
         recalls.setdefault(agreement, []).append((record, recall))
+    owed = deletions(session, [out.id for outs in releases.values() for out in outs])
     query = sa.select(_A.c.id, _A.c.lab_id, _L.c.legal_name, UseRow.body).select_from(_A.join(_L, _L.c.id == _A.c.lab_id))  # type: ignore[call-overload]
     query = query.join(UseRow, UseRow.id == _A.c.use_id).where(_A.c.id.in_(list(releases)))
     told = []
@@ -74,20 +77,34 @@ def held(session: Session, contributor: str, contribution: str | list[str] | Non
         recalled = recalls.get(agreement, [])
         told_of = {recall for _, recall in recalled if recall is not None}
         waiting, latest = any(recall is None for _, recall in recalled), _latest(session, told_of)
+        kept = [owed[out.id] for out in outs if out.id in owed]
+        answered = [one for one in kept if one.state != "owed"]
         ends = [out.open_until for out in outs if out.open_until is not None]
         told.append(
             Held(
                 lab_id, lab, agreement, parse_use(body["use"]), counts[agreement], min(out.cut_at for out in outs),
                 max(ends) if len(ends) == len(outs) else None, any(out.served for out in outs), len({record for record, _ in recalled}),
-                "waiting" if waiting else latest and latest.state, latest, latest is not None and is_late(latest, now),
+                "waiting" if waiting else latest and latest.state, latest,
+                (latest is not None and is_late(latest, now)) or any(one.state == "owed" and one.delete_by < now for one in kept),
+                max(answered, key=lambda one: one.delete_by) if len(answered) == len(outs) else None,
             )
         )  # fmt: skip
     return told
 
 
+def deletions(session: Session, releases: list[str]) -> dict[str, ReleaseDeletion]:
+    """Of these releases those that must be deleted a period after their cut, and how that stands."""
+    found: dict[str, ReleaseDeletion] = {}
+    for some in chunks(releases):
+        query = select(ReleaseDeletion).where(ReleaseDeletion.release_id.in_(some))  # type: ignore[attr-defined]
+        found |= {row.release_id: row for row in session.exec(query)}
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Out:
-    """A release that was published with some of it: `count` contributions, `served` while one of their shards is open."""
+    """A release that was published with some of it: `count` contributions, `served` while one of their shards is open, and the lab did
+    not say that it deleted the release."""
 
     id: str
     agreement_id: str
@@ -105,8 +122,10 @@ def released(session: Session, mine: Any) -> list[Out]:
     shard = sa.and_(_S.c.release_id == per.c.release_id, _S.c.shard == per.c.shard)
     live = sa.func.max(sa.case((_S.c.state == "live", 1), else_=0))
     what = (_R.c.id, _R.c.agreement_id, _R.c.cut_at, _R.c.open_until)
-    query = sa.select(*what, sa.func.sum(per.c.n), live).select_from(per.join(_R, _R.c.id == per.c.release_id).join(_S, shard))
-    return [Out(*row[:4], int(row[4]), bool(row[5])) for row in session.execute(query.where(_R.c.state.in_(OUT)).group_by(*what)).all()]
+    said = sa.select(_D.c.release_id).where(_D.c.release_id == _R.c.id, _D.c.state != "owed")
+    query = sa.select(*what, sa.func.sum(per.c.n), live, sa.exists(said)).select_from(per.join(_R, _R.c.id == per.c.release_id).join(_S, shard))
+    rows = session.execute(query.where(_R.c.state.in_(OUT)).group_by(*what)).all()
+    return [Out(*row[:4], int(row[4]), bool(row[5]) and not row[6]) for row in rows]
 
 
 def _counted(session: Session, mine: Any, releases: dict[str, list[Out]]) -> dict[str, int]:

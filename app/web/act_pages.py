@@ -18,7 +18,7 @@ from app.core.deed import CATALOGS, beside
 from app.core.policy import Policy
 from app.core.preview import table
 from app.core.templates import render_template
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_RECEIPT, naming
 from app.kit.body import form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -67,7 +67,7 @@ def ask_withdraw(target: str, request: Request, runtime: RuntimeDep, session: Re
     return page("ask_withdraw.html", **values)
 
 
-@router.get("/r/of/{target}/lab/{lab}")
+@router.get("/r/of/{target}/lab/{lab}", dependencies=[naming("lab")])
 def ask_lab(target: str, lab: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     values = _values(session, runtime, request, target)
     row = _lab(session, lab)
@@ -245,7 +245,7 @@ def _erase(session: Session, runtime: Runtime, receipt: Receipt, target: str, fo
 ACTS = ("withdraw", "lab", "purpose", "terms", "credit", "erase")
 
 
-@router.post("/r/of/{target}/{which}")
+@router.post("/r/of/{target}/{which}", dependencies=[naming("which")])
 async def act(target: str, which: str, request: Request, runtime: RuntimeDep) -> Response:
     """Do what the page asked about. Answers with the page that says that it is done."""
     if which not in ACTS:

@@ -11,7 +11,7 @@ from app.collectives.models import Proposal
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import AcceptIn, AmendmentIn, AmendmentOut
 from app.consents.policies import PolicyBook, StoredPolicy
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.web import collective_words as told
 from app.web.collective_home_pages import charter_of, policy_of, with_deeds
@@ -21,7 +21,7 @@ from app.web.proposal_pages import policy_turned
 from app.web.rendering import PageRoute, page
 from app.web.thread_pages import PROPOSAL, around, base_of, yes
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 
 
 @router.get(PROPOSAL + "/amendments")

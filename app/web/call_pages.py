@@ -8,7 +8,7 @@ from sqlmodel import Session
 from app.collectives import queries
 from app.collectives.models import Collective, Membership
 from app.collectives.service import Acting
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
 from app.revocations import convening, timeline
@@ -19,7 +19,7 @@ from app.web.collective_pages import built, fresh_key, once, perform, person, wo
 from app.web.rendering import PageRoute, page
 from app.web.saying import say
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 MOST_RELEASES = 20
 TOLD = {
     "opened": say("Your call is out. It stands for 30 days."), "ended": say("Your call is over. Its words are gone."),

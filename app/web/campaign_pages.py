@@ -17,7 +17,7 @@ from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
 from app.core.deed import beside
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Invalid
 from app.kit.runtime import Runtime
@@ -30,7 +30,7 @@ from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language
 from app.web.thread_pages import Word
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 HERE = "/r/collectives/{collective}/campaigns"
 MOST = 100
 """Campaigns on a page, the newest."""
@@ -160,6 +160,7 @@ async def take_back(collective: str, campaign: str, request: Request, runtime: R
     """Pressed again it leads to the page again, which shows no pledge."""
 
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        queries.member(session, collective, who)  # to who is no member nothing is there, also nothing to press again
         row = campaigns.find(session, collective, campaign)
         if row.state != "open" or campaigns.own(session, runtime, row, who) is not None:
             campaigns.take_back(session, runtime, who, collective, campaign, now=runtime.clock.now())

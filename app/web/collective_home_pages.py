@@ -17,7 +17,7 @@ from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.deed import beside
 from app.core.electing import carried
 from app.core.templates import render_template
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER, naming
 from app.kit.body import form_of
 from app.kit.db import read
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -50,7 +50,7 @@ from app.web.collective_public_pages import facts, review
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 DAYS = (30, 90, 182, 365)
 """For how long a mandate can be given on the page."""
 MOST = 30
@@ -157,7 +157,7 @@ def _look(request: Request, runtime: Runtime, collective: str, invitation: str) 
         return page("collective_join.html", **facts(session, runtime, row), invitation=invitation)
 
 
-@router.post("/r/collectives/{collective}/join")
+@router.post("/r/collectives/{collective}/join", dependencies=[naming("collective")])
 async def join(collective: str, request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
         given = built(

@@ -11,7 +11,7 @@ from app.collectives import queries, reviewing, service
 from app.collectives.models import Collective, LabRefusal, Membership, OutcomeRow, Proposal
 from app.consents.policies import PolicyBook
 from app.core.deed import Line, beside
-from app.kit.access import VISITOR, admits
+from app.kit.access import VISITOR, admits, naming
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
 from app.kit.ids import is_id
@@ -30,7 +30,7 @@ from app.web.saying import Said, deed_language
 MOST = 50
 
 
-@admits(VISITOR)
+@admits(VISITOR, hides=True)
 def _visitor(request: Request) -> None:
     turn_away(request)
 
@@ -46,7 +46,7 @@ def about(id: Annotated[str, Query(max_length=80)] = "") -> Response:
     return page("collectives.html", missed=bool(id.strip()))
 
 
-@router.get("/collectives/{collective}")
+@router.get("/collectives/{collective}", dependencies=[naming("collective")])
 def public(collective: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """A public collective."""
     row = session.get(Collective, collective)

@@ -19,7 +19,7 @@ from app.collectives.thread_schemas import (
     StatementOut,
 )
 from app.core.thread import COMMENTS
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
 from app.kit.ids import is_id
@@ -32,7 +32,7 @@ from app.web.collective_pages import Here, built, chosen, member, once, perform,
 from app.web.rendering import PageRoute, page
 from app.web.thread_pages import PROPOSAL, SHOWN, Number, Word, around, base_of, yes
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 LOG = "/r/collectives/{collective}/moderations"
 
 

@@ -21,7 +21,7 @@ from app.agreements import signing
 from app.agreements.models import Agreement, Offer
 from app.core.deed import beside
 from app.core.policy import parse_policy
-from app.kit.access import BY_LAB, BY_LINK
+from app.kit.access import BY_DESK, BY_LINK
 from app.kit.body import Out, StrictRoute, Time, form_of
 from app.kit.db import read, write
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -32,7 +32,7 @@ from app.parties.links import Links
 from app.parties.models import Lab
 from app.releases import service as releases
 from app.releases.models import Recall, Release, Shard
-from app.releases.queries import stopped
+from app.releases.queries import deletion_of, stopped
 from app.revocations import duties
 from app.web import telling
 from app.web.consoles import Console
@@ -52,7 +52,7 @@ WHY = {
 """By `REASONS` why a cut gave no release, and what to do."""
 UNKNOWN = ("Why was not kept.", "Ask for another.")
 console = APIRouter(prefix="/v1", tags=["parties"], route_class=StrictRoute)
-router = APIRouter(include_in_schema=False, route_class=StaffRoute, dependencies=[BY_LAB])
+router = APIRouter(include_in_schema=False, route_class=StaffRoute, dependencies=[BY_DESK])
 
 
 class ConsoleOut(Out):
@@ -189,7 +189,8 @@ def release_page(release: str, request: Request, runtime: RuntimeDep, session: R
     shards = session.exec(select(Shard).where(Shard.release_id == row.id)).all()
     return page(
         "lab_release.html", lab=lab, row=row, progress=releases.progress(session, runtime, row), why=WHY.get(row.reason, UNKNOWN),
-        successor=releases.successor(session, row), rows=sum(shard.rows for shard in shards), size=sum(shard.bytes for shard in shards),
+        successor=releases.successor(session, row), owed=deletion_of(session, row.id), now=runtime.clock.now(),
+        rows=sum(shard.rows for shard in shards), size=sum(shard.bytes for shard in shards),
         shards=len(shards), gone=sum(shard.state != "live" for shard in shards), base=runtime.settings.public_url,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from app.collectives.models import Collective, DissentText, MinorityReport, Outc
 from app.collectives.service import Acting
 from app.collectives.thread_models import Comment
 from app.collectives.thread_schemas import CloserIn, ClosureIn, DecideIn, NoteAppealIn
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import DomainError
 from app.kit.runtime import Runtime
@@ -22,7 +22,7 @@ from app.web.rendering import PageRoute, page
 from app.web.saying import say
 from app.web.thread_pages import PROPOSAL, around, base_of, yes
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 MOST_CITED = 300
 """Arguments that can be chosen from on the page; a longer thread's others are cited through the API."""
 UNREAD = say("Its words are for members alone.")

@@ -24,8 +24,8 @@ from app.log import service as log
 from app.parties import applying
 from app.parties.auth import same_origin
 from app.parties.models import Lab
-from app.releases.models import Recall
-from app.releases.queries import late
+from app.releases.models import Recall, ReleaseDeletion
+from app.releases.queries import late, undeleted
 from app.web import telling
 from app.web.consoles import Console
 from app.web.rendering import StaffRoute, page
@@ -62,9 +62,19 @@ def home(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Resp
         .order_by(Recall.delete_by)
         .limit(MOST)  # type: ignore[arg-type]
     ).all()
+    undone = session.execute(
+        select(ReleaseDeletion, Lab)
+        .join(Agreement, sa.and_(Agreement.id == ReleaseDeletion.agreement_id))
+        .join(Lab, sa.and_(Lab.id == Agreement.lab_id))
+        .where(undeleted(now))
+        .order_by(ReleaseDeletion.delete_by)
+        .limit(MOST)  # type: ignore[arg-type]
+    ).all()
     lapsing = session.exec(select(Lab).where(Lab.verified_until < now + SOON).order_by(Lab.verified_until).limit(MOST)).all()  # type: ignore[arg-type]
     asking = [{"row": row, "said": applying.said(row)} for row in applying.waiting(session)[:MOST]]
-    return page("operator.html", asking=asking, reviews=reviews, overdue=overdue, lapsing=lapsing, now=now, health=_health(session, runtime))
+    return page(
+        "operator.html", asking=asking, reviews=reviews, overdue=overdue, undone=undone, lapsing=lapsing, now=now, health=_health(session, runtime)
+    )  # fmt: skip
 
 
 def _health(session: Session, runtime: Runtime) -> dict[str, Any]:

@@ -13,6 +13,8 @@ RECALLS = {
     "cannot_remove": say("Recalls: cannot remove"),
 }  # fmt: skip
 """By state."""
+DELETIONS = {"attested": say("Releases deleted after their time"), "cannot_remove": say("Releases that it cannot delete")}
+"""By what the lab said of them."""
 ACTS: dict[str, Said] = {
     "agreement.signed": say("agreement signed"), "release.cut": say("release cut"), "release.delivered": say("release delivered"),
     "label.added": say("label added"), "label.lifted": say("label lifted"), "refusal.replied": say("lab replied to a refusal"),
@@ -23,7 +25,8 @@ ACTS: dict[str, Said] = {
     "request.offered": say("request offered"), "request.refused": say("request refused"),
     "request.in-review": say("request in review"), "offer.amended": say("offer amended"),
     "recall.opened": say("recall opened"), "recall.acknowledged": say("recall acknowledged"), "recall.attested": say("recall attested"),
-    "recall.cannot-remove": say("recall cannot remove"), "recall.overdue": say("recall overdue"), "use.reported": say("use reported"),
+    "recall.cannot-remove": say("recall cannot remove"), "recall.overdue": say("recall overdue"), "deletion.attested": say("deletion attested"),
+    "deletion.cannot-remove": say("deletion cannot remove"), "deletion.overdue": say("deletion overdue"), "use.reported": say("use reported"),
     "use.breached": say("use breached"), "report.overdue": say("report overdue"), "compensation.due": say("compensation due"),
     "compensation.paid": say("compensation paid"),
     "collective.founded": say("collective founded"), "collective.charter-amended": say("collective charter amended"),

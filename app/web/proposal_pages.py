@@ -39,7 +39,7 @@ from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.deed import Line, beside
 from app.core.evaluation import parse_use
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
 from app.kit.runtime import Runtime
@@ -57,7 +57,7 @@ from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
 from app.web.telling import purposes, used
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 TOLD = {
     "proposed": say("Your proposal is there."), "voted": say("Your vote is in. You can vote again until the vote ends: the last one counts."),
     "objection": say("Your objection is there. It stands until you take it back."), "report": say("Your words stand with the outcome from now on."),

@@ -22,8 +22,8 @@ from app.log.ledger import Chosen
 from app.log.publisher import Publisher, last_checkpoint
 from app.parties.models import Lab
 from app.releases import shares
-from app.releases.models import Recall
-from app.releases.queries import late, stopped
+from app.releases.models import Recall, ReleaseDeletion
+from app.releases.queries import late, stopped, undeleted
 from app.web import organisations
 from app.web.rendering import PageRoute, page
 from app.web.saying import deed_language, say
@@ -82,12 +82,17 @@ def lab_page(lab: str, runtime: RuntimeDep, session: ReadSessionDep) -> Response
         sa.select(Recall.state, sa.func.count()).where(Recall.agreement_id.in_(mine)).group_by(Recall.state)  # type: ignore[call-overload,attr-defined]
     ).all()
     overdue = session.exec(select(sa.func.count()).select_from(Recall).where(Recall.agreement_id.in_(mine), late(now))).one()  # type: ignore[attr-defined]
+    kept = ReleaseDeletion.agreement_id.in_(mine)  # type: ignore[attr-defined]
+    ended = session.execute(
+        sa.select(ReleaseDeletion.state, sa.func.count()).where(kept, ReleaseDeletion.state != "owed").group_by(ReleaseDeletion.state)  # type: ignore[call-overload]
+    ).all()
+    undone = session.exec(select(sa.func.count()).select_from(ReleaseDeletion).where(kept, undeleted(now))).one()
     return _public(
         page(
             "lab_public.html", lab=row, now=now, lab_kinds=organisations.KINDS, recall_states=organisations.RECALLS,
             blocked=_why(session, runtime, row), stopped=stopped(session, row, now),
             agreements=session.exec(select(sa.func.count()).select_from(Agreement).where(Agreement.lab_id == row.id)).one(),
-            recalls=dict(states), overdue=overdue,
+            recalls=dict(states), overdue=overdue, ended=dict(ended), undone=undone, ended_states=organisations.DELETIONS,
             shares=[share for share in shares.today(runtime)[1] if share.lab_id == row.id],
             acts=ledger.latest(session, runtime, Chosen((row.id, row.legal_name)), MOST),
         )

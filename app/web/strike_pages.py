@@ -11,7 +11,7 @@ from app.collectives import petitioning, strikes
 from app.collectives.models import Campaign, Proposal, Strike
 from app.collectives.service import Acting
 from app.collectives.thread_models import ProposalThread
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER
 from app.kit.deps import RuntimeDep
 from app.kit.errors import Invalid
 from app.kit.ids import is_id
@@ -22,7 +22,7 @@ from app.web.collective_pages import Here, against, perform
 from app.web.rendering import PageRoute
 from app.web.saying import say
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 KINDS = {
     "refuse_new": (say("Nothing new"), say("No lab it is about gets what we make from the call on. What we gave before stays as it is.")),
     "pause": (say("A break"), say("No lab it is about gets anything of ours, until a day or until we end it. It can keep its copies.")),

@@ -195,7 +195,7 @@ def labs(held: list[whereabouts.Held], taken: frozenset[str | None] = frozenset(
         entry["open"] = entry["open"] or (h.recalled < h.contributions and h.lab_id not in taken)
         entry["uses"].append(
             {"told": used(h.use), "since": h.since, "until": h.until, "days": h.use.retention_days, "deletion": h.deletion,
-             "recall": h.recall, "late": h.late, "contributions": h.contributions, "recalled": h.recalled}
+             "recall": h.recall, "late": h.late, "ended": h.ended, "contributions": h.contributions, "recalled": h.recalled}
         )  # fmt: skip
     return list(found.values())
 

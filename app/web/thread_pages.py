@@ -15,7 +15,7 @@ from app.collectives.service import Acting
 from app.collectives.thread_schemas import AnswerIn, PolisFiles, StatementIn, StatementOut, WeighIn
 from app.core import mirror
 from app.core.thread import STATEMENTS
-from app.kit.access import BY_RECEIPT
+from app.kit.access import BY_MEMBER, naming
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import NotFound
 from app.kit.ids import is_id
@@ -24,7 +24,7 @@ from app.web import thread_words
 from app.web.collective_pages import built, fresh_key, member, once, perform, reader, words
 from app.web.rendering import HEADERS, PageRoute, page
 
-router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_RECEIPT])
+router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 PROPOSAL = "/r/collectives/{collective}/proposals/{proposal}"
 SHOWN = 25
 """Statements, or comments with their replies, on one page."""
@@ -165,7 +165,7 @@ def show_polis(collective: str, proposal: str, request: Request, runtime: Runtim
     return page("polis.html", imported=imported, **values)
 
 
-@router.get(PROPOSAL + "/statements/polis/{name}")
+@router.get(PROPOSAL + "/statements/polis/{name}", dependencies=[naming("name")])
 def save_polis(collective: str, proposal: str, name: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """`comments.csv` and `votes.csv`, once the thread is frozen."""
     member(request, session, collective)

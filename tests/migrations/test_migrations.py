@@ -193,6 +193,29 @@ def test_whether_all_are_told_of_a_strike_is_taken_from_the_leaf_of_its_call(emp
     assert found == [named]
 
 
+def test_what_was_handed_over_before_is_owed_its_deletion_by_the_day_that_was_signed(empty: str, engine: sa.Engine) -> None:
+    upgrade(empty)
+    downgrade(empty, "2026_11_30_0030")
+    there, day = sa.MetaData(), 86_400_000_000
+    there.reflect(engine)
+    periods = (("release", "P20D"), ("release", "P9D"), ("withdrawal", "P1D"))
+    owed = [{"kind": "delete", "event": event, "within": within} for event, within in periods]
+    with engine.begin() as connection:
+        rows = {name: row_in(connection, there.tables["delivery"]) for name in ("owing", "free")}
+        unseen = row_in(connection, there.tables["release"])
+        release, agreement, offer = (there.tables[name] for name in ("release", "agreement", "offer"))
+        connection.execute(sa.update(release).values(cut_at=5 * day))
+        connection.execute(sa.update(offer).values(body=json.dumps({"obligations": owed}).encode()))
+        free = sa.select(agreement.c.offer_id).join(release, release.c.agreement_id == agreement.c.id)
+        free = free.where(release.c.id == rows["free"]["release_id"])
+        connection.execute(sa.update(offer).where(offer.c.id.in_(free)).values(body=json.dumps({"obligations": owed[2:]}).encode()))
+    assert unseen["id"] not in {row["release_id"] for row in rows.values()}
+    upgrade(empty)
+    with engine.connect() as connection:
+        found = connection.execute(sa.text("SELECT release_id, state, delete_by FROM release_deletion")).tuples().all()
+    assert found == [(rows["owing"]["release_id"], "owed", 14 * day)]
+
+
 def test_two_processes_that_migrate_at_once_both_succeed(empty: str, engine: sa.Engine) -> None:
     code = "import sys; from app.kit.migrate import upgrade; upgrade(sys.argv[1])"
     env = {k: v for k, v in os.environ.items() if not k.startswith("SAYSO_")}

@@ -291,6 +291,12 @@ def test_a_recall_may_be_answered_at_once_with_cannot_remove_and_stays_so(held: 
     assert leaves_of(held, recall.id) == ["recall.opened", "recall.cannot-remove"]
 
 
+def test_of_two_answers_at_once_one_counts(held: Held) -> None:
+    recall = recalled(held)
+    found = at_once(2, lambda n: answer(held, recall, ("deleted", "cannot_remove")[n]).status_code)
+    assert sorted(found) == [200, 409] and len(leaves_of(held, recall.id)) == 2
+
+
 def test_an_attestation_is_the_labs_own_signature_over_that_very_recall(held: Held) -> None:
     recall, typ, key = recalled(held), "sayso-attestation+jws", held.lab.key
     good = statement(held, recall.id, recall.records)

@@ -11,7 +11,9 @@ from app.kit.clock import rfc3339
 from app.kit.db import read
 from app.releases.models import Recall, Release
 from app.revocations import duties, recalls
+from tests.core.policy_cases import owed, rule
 from tests.kit.refusals import get, lab_token, refused
+from tests.releases.test_sets import terms
 from tests.support import LabParty, PlatformParty, Service, consent, until
 
 REPORTING = {
@@ -74,24 +76,18 @@ def test_reports_and_deletions_have_their_days(service: Service, platform: Platf
 
 
 def test_a_period_after_release_counts_from_each_cut_that_was_delivered(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    from app.agreements import service as agreements
-
-    platform.give(2)
-    agreement = lab.agree(platform)
+    """The shortest of those that were signed, once for each release."""
+    for days in (20, 10):
+        platform.give(1, consent=terms(service, platform, rule("evaluate"), obligation=[owed("delete", ("release", f"P{days}D"))]))
+    agreement = lab.agree(platform, {**REPORTING, "actions": ["evaluate"], "retention_days": 10})
     held, unseen = (lab.sdk.cut(agreement, poll=0.05) for _ in range(2))
     for _ in range(2):
         lab.sdk.deliver(held)
     with read(service.runtime.engine) as session:
-        row, cut = session.get_one(Agreement, agreement.id), session.get_one(Release, held.id).cut_at
-        offer, terms = agreements.terms_of(session, row)
-        duty = {"kind": "delete", "event": "release", "within": "P10D"}
-        real = agreements.terms_of
-        agreements.terms_of = lambda *_: (offer, {**terms, "obligations": [duty]})  # type: ignore[assignment]
-        try:
-            found = [duties.of_agreement(session, row, now=service.clock.now() + timedelta(days=days)) for days in (9, 11)]
-        finally:
-            agreements.terms_of = real
+        cut = session.get_one(Release, held.id).cut_at
     assert cut is not None
+    found = [[t for t in later(service, agreement.id, days) if t.obligation.get("event") == "release"] for days in (9, 11)]
+    duty = {"kind": "delete", "event": "release", "within": "P10D"}
     assert found[0] == [duties.Task("delete", held.id, cut + timedelta(days=10), "open", duty)]
     assert found[1][0].state == "overdue" and unseen.id not in {t.of for t in found[1]}
 

@@ -17,6 +17,7 @@ from app.agreements.models import Agreement
 from app.core.canonical import b64u
 from app.kit.db import write
 from app.kit.problems import CODES
+from app.parties.links import OPERATOR
 from app.parties.models import Lab
 from app.releases import cutting
 from app.releases import service as releases
@@ -26,8 +27,9 @@ from app.web.lab_pages import WHY
 from tests.faults.cuts import queued
 from tests.kit.refusals import accepted, lab_token, refused
 from tests.revocations.test_compensation import ALL, handed_over, paying
+from tests.revocations.test_deleting import USE, brief
 from tests.revocations.test_duties import REPORTING
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, consent, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, consent, on_one_backend, until
 
 
 @pytest.fixture
@@ -101,6 +103,31 @@ def test_what_is_late_is_said_to_be_seen_or_to_stop_only_where_it_is(service: Se
         home = at_a_later_time(service, lab, timedelta(days=days)).get("/lab").text
         told.append((home.count("1 late."), home.count("All can see this."), home.count(WHY["stopped"][0])))
     assert told == [(0, 0, 0), (1, 0, 0), (2, 1, 0), (2, 1, 1)]
+
+
+def test_a_release_whose_time_is_over_is_told_with_its_command(
+    service: Service, platform: PlatformParty, lab: LabParty, window: httpx.Client
+) -> None:
+    on_one_backend(service)
+    platform.give(1, consent=brief(service, platform))
+    agreement = lab.agree(platform, USE)
+    release = lab.sdk.cut(agreement, poll=0.05)
+    assert "sayso delete" not in window.get(f"/lab/agreements/{agreement.id}").text + window.get(f"/lab/releases/{release.id}").text
+    lab.sdk.deliver(release)
+    for path in (f"/lab/agreements/{agreement.id}", f"/lab/releases/{release.id}"):
+        assert "sayso delete data" in window.get(path).text and "late</strong>" not in window.get(path).text
+        later = at_a_later_time(service, lab, timedelta(days=11)).get(path).text
+        assert "sayso delete data" in later and "late</strong>" in later
+        service.clock.offset = timedelta()
+    assert "late. All can see this" in at_a_later_time(service, lab, timedelta(days=11)).get("/lab").text
+    operator = httpx.Client(base_url=service.base, follow_redirects=True)
+    shown = operator.get("/operator/open/" + service.runtime.parts["operator_links"].code(OPERATOR, service.clock.now())).text
+    assert release.id in shown and "Its time is over." in shown
+    service.clock.offset = timedelta()
+    lab.sdk.attest_deletion(release.id, lab.sdk.deletion_statement(lab.sdk.release_file(release.id), "cannot_remove", ["<b>Model</b>"]))
+    shown = window.get(f"/lab/releases/{release.id}").text
+    assert "it cannot be taken out of <bdi>&lt;b&gt;Model&lt;/b&gt;</bdi>" in shown and "sayso delete" not in shown
+    assert "sayso delete" not in window.get(f"/lab/agreements/{agreement.id}").text
 
 
 def words_of(page: httpx.Response) -> str:

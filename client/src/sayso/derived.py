@@ -126,6 +126,11 @@ def _part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
+def files(path: Path) -> list[Path]:
+    """Where a view lies, and all that is written beside it."""
+    return [path, _about(path), _part(path)]
+
+
 def _about(path: Path) -> Path:
     return path.with_name(path.name + ".about.json")
 

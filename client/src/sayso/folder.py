@@ -132,6 +132,8 @@ class Folder:
         for release in self.lab.releases(self.agreement):
             if wanted not in (None, release.format):
                 continue
+            if release.deletion is not None and release.deletion.state != "owed":
+                continue  # it was deleted after its period, and is handed over no more
             if release.state == "published" and (all(s.get("state") == "live" for s in release.shards) or self._is_of(release.id)):
                 return release
         return None
@@ -169,20 +171,36 @@ class Folder:
         told, since = self._feed()
         for recall in told:
             self._keep(recall)
-        self._apply([r for r in told if _concerns(r, manifest)], release, shards, here, done)
+        gone = self._forgotten(release)
+        if not gone:
+            self._apply([r for r in told if _concerns(r, manifest)], release, shards, here, done)
         if done.missing:  # the records may be in what was not fetched: nothing is attested, and the recalls come again
             return done
         views = self._views()
         done.written, done.stale = views.written, views.stale
         for recall in told:
             done.answered[recall.id] = self._answer(recall, attest and not done.stale, outcome, models)
-        self._dissent()
+        if not gone:
+            self._dissent()
         done.labels = self._labels(release)
-        self._describe()
+        if not gone:
+            self._describe()
         self._refresh()
         if not done.stale:
             self._note(since=since)
         return done
+
+    def forget(self, release: str) -> None:
+        """Note that the release here is one no more: whatever is left of it goes (`sayso.deleting`)."""
+        self._note(deleted=release)
+
+    def _forgotten(self, release: str) -> bool:
+        """Whether the release here was deleted after its period. Raises errors.Damaged where that was begun and some of it is left."""
+        if self._state.get("deleted") != release:
+            return False
+        if left := [name for name in self.files() if (self.path / name).exists()]:
+            raise errors.Damaged(f"{left[0]} is still here, though the release was to be deleted: run `sayso delete {self.path}` again")
+        return True
 
     def recalls(self) -> list[Recall]:
         """Recalls that concern the release here and were not followed yet. Raises SaysoError."""
@@ -335,7 +353,9 @@ class Folder:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row that is here, in the order of record ids. Raises errors.Damaged."""
-        _, _, shards, here = self._whole()
+        release, _, shards, here = self._whole()
+        if self._state.get("deleted") == release:
+            raise errors.Damaged(f"{release} was deleted from {self.path}, since its time was over: pull anew, where the agreement is in force")
         for shard in shards:
             path = self.path / shard.name(here[shard.sha256].sha256 if shard.sha256 in here else None)
             try:

@@ -27,7 +27,7 @@ CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=None,
 """As many connections as threads ask at once, and none closed because there are many.
 
 httpcore closes an idle connection over its limits of 20 and 100 though it has just been handed to a waiting thread
-(its issue 1110): that request then hangs until its read times out, or fails.
+(encode/httpcore, number 1110): that request then hangs until its read times out, or fails.
 """
 
 Body = bytes | Callable[[], bytes]

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import httpx
 
 from sayso import errors, proofs, terms
-from sayso.account import Account, name_in_path
+from sayso.account import name_in_path
+from sayso.attesting import Attesting
 from sayso.download import Download
 from sayso.http import read
 from sayso.models import (
@@ -66,7 +67,7 @@ class Offer:
             raise errors.TransportError(f"the offer could not be read: {error}") from error
 
 
-class Lab(Account):
+class Lab(Attesting):
     """What a lab does, under its own key. `key` is a PrivateKey or a private JWK."""
 
     def request(
@@ -338,34 +339,6 @@ class Lab(Account):
         you have stored in the next call's `ack`; for a recall that acknowledges it. Raises SaysoError."""
         asked: dict[str, Any] = {"ack": list(ack), "returnImmediately": True} | ({} if most is None else {"maxEvents": most})
         return self._transport.post(Events, "/v1/events/poll", self._auth, asked)
-
-    def recall_file(self, recall_id: str) -> bytes:
-        """A recall as a file to keep; check it with `sayso verify recall`."""
-        return self._get(f"/v1/recalls/{name_in_path(recall_id)}").content
-
-    def acknowledge(self, recall_id: str) -> None:
-        """Say that the recall was read and is being followed. Raises SaysoError."""
-        self._transport.request("POST", f"/v1/recalls/{name_in_path(recall_id)}/acknowledgement", auth=self._auth, content=b"{}")
-
-    def attest(
-        self, recall_id: str, outcome: Literal["deleted", "cannot_remove"] = "deleted", models: Sequence[str] = ()
-    ) -> str:
-        """State for the record, under the lab's key, that what was recalled is deleted, or that it cannot be removed: then
-        `models` names what was trained with it. Gives the signed statement (a compact JWS). Raises SaysoError."""
-        if (outcome == "cannot_remove") != bool(models):
-            raise ValueError("name `models` where records cannot be removed because those were trained with them, and only there")
-        try:
-            file = proofs.parse(self.recall_file(recall_id), "the recall")
-            records = proofs.texts(file, "records")
-            said = {"recall": proofs.get(file, "id", str), "agreement": proofs.get(file, "agreement", str), "outcome": outcome}
-        except proofs.Failed as error:
-            raise errors.TransportError(f"the recall could not be read: {error}") from error
-        digest = hashlib.sha256("\n".join(records).encode()).hexdigest()
-        at = datetime.fromtimestamp(self._transport.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        statement = {"v": 1, "type": "sayso-attestation", **said, "records_sha256": digest, "models": list(models), "at": at}
-        token = self.key.sign("sayso-attestation+jws", json.dumps(statement, sort_keys=True).encode())
-        self._transport.post(Answer, f"/v1/recalls/{name_in_path(recall_id)}/attestation", self._auth, {"attestation": token})
-        return token
 
     def report(
         self, agreement: Agreement | str, *, model: str | None = None, version: str | None = None, stages: Sequence[str] = (),

@@ -1,4 +1,4 @@
-"""`sayso request`, `sign`, `console`, `pull`, `cancel`, `view`, `sync`, `check`: what a lab does at a shell.
+"""`sayso request`, `sign`, `console`, `pull`, `cancel`, `view`, `sync`, `check`, `delete`: what a lab does at a shell.
 
 Who is calling comes from --service, --client-id and --key, or SAYSO_SERVICE, SAYSO_CLIENT_ID and SAYSO_KEY; a directory that was
 pulled into knows all of it but the key. The HTTP library is imported only by commands that need the network.
@@ -82,6 +82,11 @@ def add_arguments(commands: Any) -> None:
     sync.add_argument("--trained", action="append", default=[], metavar="MODEL", help="it cannot be removed from this model, trained with it")
     sync.add_argument("--json", action="store_true", help="print what was done as JSON")
     _who(sync)
+    delete = commands.add_parser("delete", help="delete a release whose time is over, and say so under your key")
+    delete.add_argument("what", metavar="DIR|RELEASE", help="where it was pulled; or its id (rel_…), where nothing of it is on this machine")
+    delete.add_argument("--trained", action="append", default=[], metavar="MODEL", help="it cannot be taken out of this model, trained with it")
+    delete.add_argument("--yes", action="store_true", help="do not ask before anything is deleted")
+    _who(delete)
     check = commands.add_parser("check", help="may I do this with what is in a directory? Record by record")
     check.add_argument("directory", type=Path)
     check.add_argument("--use", required=True, help="actions, with commas between them (fineTune,benchmark); or a JSON file with a whole use")
@@ -107,7 +112,8 @@ def _lab(arguments: argparse.Namespace) -> "Lab":
     from sayso.folder import notes
     from sayso.lab import Lab
 
-    known = notes(arguments.directory) if hasattr(arguments, "directory") else {}
+    directory = getattr(arguments, "directory", None)
+    known = {} if directory is None else notes(directory)
     service = arguments.service or os.environ.get(VARIABLES[0]) or known.get("service")
     client = arguments.client_id or os.environ.get(VARIABLES[1]) or known.get("client_id")
     if not service or not client:
@@ -169,13 +175,13 @@ def _sign_fetched(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _agreed(arguments: argparse.Namespace) -> bool:
+def _agreed(arguments: argparse.Namespace, question: str = "Sign these terms?", otherwise: str = "Nothing was signed.") -> bool:
     if arguments.yes:
         return True
-    print("Sign these terms? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True
-    print("Nothing was signed.", file=sys.stderr)
+    print(otherwise, file=sys.stderr)
     return False
 
 
@@ -290,6 +296,25 @@ def sync(arguments: argparse.Namespace) -> int:
     return 1 if done.missing or done.stale else 0
 
 
+def delete(arguments: argparse.Namespace) -> int:
+    """Show what goes and why, ask, delete it, say so; 1 where nobody said yes."""
+    from sayso import deleting
+    from sayso.folder import Folder
+
+    named = arguments.what.startswith("rel_") and not Path(arguments.what).exists()
+    arguments.directory = None if named else Path(arguments.what)
+    lab = _lab(arguments)
+    found = deleting.of_release(lab, arguments.what) if named else deleting.of_directory(Folder(lab, arguments.directory))
+    outcome: Literal["deleted", "cannot_remove"] = "cannot_remove" if arguments.trained else "deleted"
+    if found.owed.state == "owed" or found.files:
+        _show(found.told(arguments.trained))
+        if not _agreed(arguments, "Delete this and say so?", "Nothing was deleted."):
+            return 1
+    done = deleting.delete(lab, found, outcome, arguments.trained)
+    print(f"{done.release} is {'deleted' if done.state == 'attested' else done.state}; the service has your word for it.")
+    return 0
+
+
 def view(arguments: argparse.Namespace) -> int:
     """Write a view of what was pulled; prints how many rows, and what is not in them."""
     from sayso import derived
@@ -335,5 +360,5 @@ def _use(arguments: argparse.Namespace) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "request": request, "sign": sign, "console": console, "apply": apply, "delegate": delegate, "pull": pull, "cancel": cancel, "view": view,
-    "sync": sync, "check": check,
+    "sync": sync, "check": check, "delete": delete,
 }  # fmt: skip

@@ -211,6 +211,18 @@ class Agreement(Answer):
     amended_offer: str | None = None
 
 
+class Deletion(Answer):
+    """The duty to delete a release by a day: owed, attested (deleted) or cannot_remove, with the `models` that were trained with it."""
+
+    release: str
+    state: str
+    delete_by: str
+    closed_at: str | None = None
+    models: list[str] = []
+    attestation: str | None = None
+    """What the lab stated, as it signed it."""
+
+
 class Release(Answer):
     """A release in the service; `state` is cutting, published, superseded, cancelled or failed."""
 
@@ -225,6 +237,8 @@ class Release(Answer):
     """While it is cut: how many shards are `done`, `of` how many."""
     reason: str | None = None
     """Why there is no release: `lab`, `agreement`, `stopped`, `storage`, `log` or `service`; see the API's description."""
+    deletion: Deletion | None = None
+    """Once it was handed over, where the terms ask for its deletion a period after the cut."""
 
 
 class ReleasePage(Answer):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sayso import cose, dissent, local, passkey, proofs
+from sayso import cose, dissent, ended, local, passkey, proofs
 from sayso import rows as rows_of
 from sayso.proofs import Failed, as_object, get, parse, same, sha256, texts
 from sayso.report import FAILED, PENDING, UNREADABLE, VERIFIED, Report, Step, Unreadable, load, run
@@ -199,8 +199,14 @@ def _agreement(report: Report, file: dict[str, Any], trust: Trust) -> dict[str, 
 
 
 def _directory(report: Report, folder: Path, file: dict[str, Any], agreement: dict[str, Any], trust: Trust) -> None:
-    # First to last: what `_release` checks, with every recall that lies here and not those of local.json alone.
-    _release(report, file, agreement, folder, trust, whole=True)
+    # First to last: what `_release` checks, with every recall that lies here and not those of local.json alone. Of a release that was
+    # deleted after its period the papers are left.
+    stated = ended.statement(folder, get(file, "id", str))
+    _release(report, file, agreement, None if stated else folder, trust, whole=True)
+    if stated:
+        with report.step("its files were deleted") as step:
+            step.detail = ended.check(folder, stated, file, agreement)
+        return
 
     # Then: no file of another release, or of before a recall was applied, which a reader of the whole directory would take in.
     with report.step("nothing else is here") as step:

@@ -1,0 +1,40 @@
+"""How long a release may be kept: where the signed terms ask for its deletion a period after the cut, who got it owes that from then on."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import Session, select
+
+from app.core.constraints import period_days
+from app.kit.db import for_update, insert_or_ignore
+from app.kit.errors import Gone
+from app.kit.runtime import Runtime
+from app.releases.models import Release, ReleaseDeletion
+
+AHEAD = timedelta(days=7)
+"""How long before its day a lab is reminded."""
+
+
+def period(terms: dict[str, Any]) -> timedelta | None:
+    """The shortest period after a release that signed terms give; None where they give none."""
+    days = [period_days(o["within"]) for o in terms["obligations"] if o["kind"] == "delete" and o["event"] == "release"]
+    return timedelta(days=min(days)) if days else None
+
+
+def not_deleted(session: Session, release: Release) -> None:
+    """What the lab answered of a release, held for a delivery of it. Raises Gone (release_deleted)."""
+    held = session.exec(for_update(select(ReleaseDeletion).where(ReleaseDeletion.release_id == release.id), session)).first()
+    if held is not None and held.state != "owed":
+        raise Gone("release_deleted", "You said what became of it. Ask for a new cut, where the agreement is in force.", state=held.state)
+
+
+def owe(session: Session, runtime: Runtime, release: Release, terms: dict[str, Any], now: datetime) -> None:
+    """Note at a delivery, once, by when the release must be deleted, and queue a look at it for that day."""
+    within = period(terms)
+    if within is None or release.cut_at is None or session.get(ReleaseDeletion, release.id) is not None:
+        return
+    due = release.cut_at + within
+    row = {"release_id": release.id, "agreement_id": release.agreement_id, "state": "owed", "delete_by": due, "models": []}
+    insert_or_ignore(session, ReleaseDeletion.__table__, row)  # type: ignore[attr-defined]
+    for name, at in (("before", due - AHEAD), ("after", due + timedelta(seconds=1))):
+        runtime.jobs.enqueue(session, "deletion", release.id, key=name, delay=max(0.0, (at - now).total_seconds()))

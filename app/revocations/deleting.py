@@ -1,0 +1,65 @@
+"""A release whose period is over: what its lab states, under its own key, that became of it.
+
+The statement is a JSON object, signed as a compact JWS, as a recall's attestation is: {v: 1, type: "sayso-deletion", release, agreement,
+manifest_sha256, outcome: "deleted" or "cannot_remove", models, at}. `deleted` speaks of every copy of the release; `cannot_remove` says
+that models were trained with it, and names them. Once it is answered the release is handed over no more.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlmodel import Session, select
+
+from app.core.canonical import sha256_hex, unb64u
+from app.kit.db import for_update
+from app.kit.errors import Conflict, Invalid
+from app.log import service as log
+from app.parties.models import Lab
+from app.releases import service as releases
+from app.releases.models import Delivery, Release, ReleaseDeletion
+from app.revocations import attesting
+
+TYP = "sayso-deletion+jws"
+
+
+class DeletionStatement(attesting.Statement):
+    type: Literal["sayso-deletion"]
+    release: str
+    manifest_sha256: str
+
+
+def attest(session: Session, lab: Lab, release_id: str, token: str, *, now: datetime) -> ReleaseDeletion:
+    """Take a lab's signed statement on a release that it must delete; its digest is logged, and tickets for it end. The same outcome
+    again keeps the first statement.
+
+    Raises NotFound (not_found), Invalid (signature_invalid, signature_wrong_key, signature_wrong_payload) or
+    Conflict (deletion_not_owed, deletion_state).
+    """
+    release = releases.own_release(session, lab.id, release_id)
+    row = session.exec(for_update(select(ReleaseDeletion).where(ReleaseDeletion.release_id == release.id), session)).first()
+    if row is None:
+        raise Conflict("deletion_not_owed", "Look at what you owe: this release has no day by which it must be deleted.")
+    statement, leaf = attesting.opened(session, lab, token, TYP, DeletionStatement, now)
+    if (statement.release, statement.agreement, statement.manifest_sha256) != (release.id, release.agreement_id, manifest_digest(release)):
+        raise Invalid("signature_wrong_payload", "Sign the release's id, its agreement and the digest of its manifest as its file has them.")
+    state = attesting.STATES[statement.outcome]
+    if row.state == state:
+        return row
+    if row.state != "owed":
+        raise Conflict("deletion_state", "You answered it already, and otherwise.", state=row.state)
+    row.state, row.closed_at, row.attestation, row.models = state, now, token, list(statement.models)
+    session.add(row)
+    open_ = sa.update(Delivery).where(Delivery.release_id == release.id, Delivery.revoked_at == None, Delivery.expires_at > now)  # type: ignore[arg-type]
+    session.execute(open_.values(revoked_at=now))
+    body = {"agreement": release.agreement_id, "lab": lab.legal_name, "lab_id": lab.id, **leaf}
+    session.flush()
+    index = log.append(session, [log.institutional(f"deletion.{state.replace('_', '-')}", release.id, body, now)], now)
+    session.execute(sa.update(ReleaseDeletion).where(ReleaseDeletion.release_id == release.id).values(log_index=index))  # type: ignore[arg-type]
+    session.refresh(row)
+    return row
+
+
+def manifest_digest(release: Release) -> str:
+    """SHA-256 (hex) of a published release's manifest, as the leaf of its cut names it."""
+    return sha256_hex(unb64u(str(release.manifest).split(".")[1]))

@@ -1,0 +1,130 @@
+"""A release whose period is over: its files go from the lab's disk, and the lab says so under its key.
+
+`pull.json` first notes that the directory holds its release no more, then the files go, then the statement is signed, kept and sent: what
+is killed in between is done by calling it again. What stays are the papers: release.json, agreement.json, the recalls and attestations.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sayso import beside, derived, disk, dissent, ended, errors, local, package, proofs
+from sayso.attesting import Outcome
+from sayso.folder import Folder
+from sayso.jws import check
+from sayso.lab import Lab
+from sayso.models import Deletion
+
+_SHOWING = (*(name for name in package.NAMES if name != "manifest.json"), beside.NAME)
+"""Files of a directory that show what is in the rows: names for credit, numbers, what people say of their records."""
+_SHOWN = 20
+"""Files that are named one by one."""
+
+
+class NotOwed(errors.SaysoError):
+    """Nothing asks for the deletion of this release after a period."""
+
+
+@dataclass
+class Ending:
+    """A release to delete: the duty as the service has it, and what of the release lies in a directory."""
+
+    release: str
+    agreement: str
+    paper: bytes
+    """The release file."""
+    owed: Deletion
+    files: list[Path] = field(default_factory=list)
+    bytes: int = 0
+    changed: list[str] = field(default_factory=list)
+    """Files of views that somebody changed: nothing is deleted or said while they are there."""
+    folder: Folder | None = None
+
+    def told(self, models: Sequence[str] = ()) -> list[str]:
+        """Why it goes, what goes and stays, and what will be said, in lines."""
+        lines = [f"{self.release}, under {self.agreement}, must be deleted by {self.owed.delete_by[:10]}: the terms that you signed say so."]
+        if self.owed.state != "owed":
+            lines = [f"{self.release}, under {self.agreement}: you said what became of it on {str(self.owed.closed_at)[:10]}, and it is here."]
+        if self.folder is not None:
+            lines.append(f"{len(self.files)} files go, {self.bytes / 1e6:.1f} MB:")
+            lines += [f"  {path}" for path in self.files[:_SHOWN]]
+            lines += [f"  and {len(self.files) - _SHOWN} more"] if len(self.files) > _SHOWN else []
+            lines.append(f"Papers stay in {self.folder.path}: release.json, agreement.json, the recalls and what you stated.")
+        if self.owed.state == "owed" and models:
+            lines.append(f"You will say under your key, in public, that it cannot be taken out of models trained with it: {', '.join(models)}.")
+        elif self.owed.state == "owed":
+            lines.append("You will say under your key, in public, that every copy of it is deleted: those that you made elsewhere too.")
+        return lines
+
+
+def of_directory(folder: Folder) -> Ending:
+    """The release in a directory. Raises NotOwed, errors.Damaged, SaysoError."""
+    manifest = folder.manifest()
+    found = _of(folder.lab, str(manifest["release"]), folder.agreement, (folder.path / "release.json").read_bytes())
+    found.folder = folder
+    for one in derived.load(folder.path):
+        path = Path(one.path)
+        if path.exists() and one.sha256 and local.digest_of(path) != one.sha256:
+            found.changed.append(one.path)
+        found.files += [other for other in derived.files(path) if other.exists()]
+    found.files += [path for path in sorted(folder.path.iterdir()) if local.DIGEST.fullmatch(path.name.partition(".")[0]) or path.name in _SHOWING]
+    found.files += sorted((folder.path / dissent.FOLDER).glob("*"))
+    found.bytes = sum(path.stat().st_size for path in found.files)
+    return found
+
+
+def of_release(lab: Lab, release: str) -> Ending:
+    """A release by its id, of which no directory of this machine holds anything. Raises NotOwed, SaysoError."""
+    raw = lab.release_file(release)
+    try:
+        agreement = proofs.get(local.manifest_of(proofs.parse(raw, "the release file")), "agreement", str)
+    except proofs.Failed as error:
+        raise errors.Damaged(f"the release file does not hold: {error}") from error
+    return _of(lab, release, agreement, raw)
+
+
+def _of(lab: Lab, release: str, agreement: str, raw: bytes) -> Ending:
+    owed = lab.release(release).deletion
+    if owed is None:
+        raise NotOwed(f"no terms ask for the deletion of {release} after a time, so nothing was deleted and there is nothing to say")
+    return Ending(release, agreement, raw, owed)
+
+
+def delete(lab: Lab, ending: Ending, outcome: Outcome = "deleted", models: Sequence[str] = ()) -> Deletion:
+    """Delete the files and say what became of the release; where that was said before, delete them and keep what was said. Gives the duty
+    as it then stands. Raises SaysoError."""
+    if ending.changed:
+        raise errors.Damaged(f"{ending.changed[0]} was changed by somebody, so it stays: delete it, then say so again")
+    folder = ending.folder
+    if folder is not None:
+        folder.forget(ending.release)
+        for path in ending.files:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder.path / dissent.FOLDER, ignore_errors=True)
+        (folder.path / derived.NAME).unlink(missing_ok=True)
+        disk.settle(folder.path)
+    said = ending.owed
+    if said.state == "owed":
+        statement = _kept(lab, ending, outcome, models) or lab.deletion_statement(ending.paper, outcome, models)
+        _keep(folder, ending.release, statement)  # before it is sent: whoever goes on after a kill sends the same one
+        said = lab.attest_deletion(ending.release, statement)
+    _keep(folder, ending.release, said.attestation)
+    return said
+
+
+def _keep(folder: Folder | None, release: str, statement: str | None) -> None:
+    if folder is not None and statement is not None:
+        path = ended.place(folder.path, release)
+        path.parent.mkdir(exist_ok=True)
+        disk.write(path, statement.encode() + b"\n")
+
+
+def _kept(lab: Lab, ending: Ending, outcome: Outcome, models: Sequence[str]) -> str | None:
+    """The statement that a run of before signed and may not have sent, where it says the same under the same key."""
+    token = None if ending.folder is None else ended.statement(ending.folder.path, ending.release)
+    try:
+        said = {} if token is None else proofs.parse(check(token, lab.key.public_jwk, ended.TYP)[1], "the statement")
+    except (errors.SaysoError, proofs.Failed):
+        return None
+    return token if (said.get("release"), said.get("outcome"), said.get("models")) == (ending.release, outcome, list(models)) else None

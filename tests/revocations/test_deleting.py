@@ -1,0 +1,180 @@
+"""A release that must go a period after its cut: owed from its first delivery, reminded, late in public, and closed by the lab's word."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sayso.jws import check
+
+from app.core import vocabulary as words
+from app.kit.clock import rfc3339
+from app.kit.db import read, write
+from app.log.models import LogEntry
+from app.releases.models import LedgerDay, Release
+from app.revocations import deadlines
+from tests.agreements.test_catalog import timely
+from tests.core.policy_cases import owed, rule
+from tests.kit.refusals import accepted, at_once, get, lab_token, refused
+from tests.releases.test_sets import terms
+from tests.revocations.test_deadlines import fast_lab, kinds  # noqa: F401
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shards_of
+
+USE = {**EVALUATION, "accepts": sorted(words.OBLIGATIONS), "retention_days": 10}
+
+
+def brief(service: Service, platform: PlatformParty, days: int = 10) -> Any:
+    """Terms that want a release deleted so many days after its cut."""
+    return terms(service, platform, rule("evaluate"), obligation=[owed("delete", ("release", f"P{days}D"))])
+
+
+@pytest.fixture(autouse=True)
+def today(service: Service) -> Iterator[None]:
+    yield
+    service.clock.offset = timedelta()
+    with write(service.runtime.engine) as session:  # the ledger of a day that others will look at
+        session.execute(sa.delete(LedgerDay))
+
+
+class Kept:
+    """A lab that holds a release that it may keep for ten days."""
+
+    def __init__(self, service: Service, platform: PlatformParty) -> None:
+        self.service, self.lab = service, timely(service)
+        self.given = platform.give(2, consent=brief(service, platform), contributor="one person")
+        self.agreement = self.lab.agree(platform, USE)
+        self.release = self.lab.sdk.cut(self.agreement, poll=0)
+
+    @property
+    def token(self) -> str:
+        return self.lab.sdk._auth.header().removeprefix("Bearer ")
+
+    def after(self, days: float) -> None:
+        """So many days later, with the hourly chores done."""
+        self.service.clock.offset = timedelta(days=days)
+        deadlines.look_for_forgotten(self.service.runtime, self.service.clock.now())
+
+    def duties(self) -> list[tuple[str | None, str]]:
+        return [(d.of, d.state) for d in self.lab.sdk.duties(self.agreement) if d.task == "delete" and d.obligation.get("event") == "release"]
+
+    def leaves(self) -> list[dict[str, Any]]:
+        with read(self.service.runtime.engine) as session:
+            query = sa.select(LogEntry.leaf).where(LogEntry.subject == self.release.id, LogEntry.type.startswith("deletion."))  # type: ignore[call-overload,attr-defined]
+            return [json.loads(leaf) for leaf in session.execute(query.order_by(LogEntry.log_index)).scalars()]
+
+    def statement(self, outcome: Any = "deleted", models: tuple[str, ...] = (), of: str | None = None) -> str:
+        return self.lab.sdk.deletion_statement(self.lab.sdk.release_file(of or self.release.id), outcome, models)
+
+    def said(self, statement: str, token: str | None = None) -> Any:
+        return self.service.post(f"/v1/releases/{self.release.id}/attestation", {"attestation": statement}, token or self.token)
+
+    def page(self, path: str) -> str:
+        person = self.service.claim(self.given[0]) if not hasattr(self, "person") else self.person
+        self.person = person
+        return self.service.http.get(self.service.base + path, headers={"Cookie": f"sayso_receipt={person._auth.header()[7:]}"}).text
+
+
+@pytest.fixture
+def kept(service: Service, platform: PlatformParty, fast_lab: None) -> Kept:  # noqa: F811
+    return Kept(service, platform)
+
+
+def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) -> None:
+    assert kept.duties() == [] and kept.lab.sdk.release(kept.release.id).deletion is None
+    ticket = [kept.lab.sdk.deliver(kept.release) for _ in range(2)][-1]
+    with read(kept.service.runtime.engine) as session:
+        cut_at = session.get_one(Release, kept.release.id).cut_at
+    assert cut_at is not None
+    due = cut_at + timedelta(days=10)
+    [task] = [d for d in kept.lab.sdk.duties(kept.agreement) if d.task == "delete"]
+    assert (task.of, task.due, task.state) == (kept.release.id, rfc3339(due), "open")
+    with kept.service.runtime.engine.connect() as connection:
+        table = "workflow_status" if kept.service.backend == "sqlite" else "dbos.workflow_status"
+        queued = connection.execute(sa.text(f"SELECT workflow_uuid FROM {table} WHERE workflow_uuid LIKE 'deletion:{kept.release.id}%'")).scalars()
+        assert {one.rpartition(":")[2] for one in queued} == {"before", "after"}
+    kept.after(4)
+    jwk = kept.service.runtime.keys.service.public_jwk
+    waiting = {jti: json.loads(check(token, jwk, "secevent+jwt")[1]) for jti, token in kept.lab.sdk.poll().sets.items()}
+    assert kinds(waiting) == [("deletion.reminder", "delete")] and kept.leaves() == []
+    [told] = [told for one in waiting.values() for told in one["events"].values()]
+    assert (told["release"], told["delete_by"]) == (kept.release.id, rfc3339(due))
+    # Late: in public, once, and nothing new goes to the lab.
+    at_once(3, lambda _: kept.after(11))
+    [late] = kept.leaves()
+    assert (late["type"], late["owed"], late["agreement"], late["lab"]) == ("deletion.overdue", "delete", kept.agreement.id, kept.lab.name)
+    assert kept.duties() == [(kept.release.id, "overdue")]
+    refused(kept.service.post(f"/v1/agreements/{kept.agreement.id}/releases", {}, kept.token), 403, "lab_blocked")
+    refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 403, "lab_blocked")
+    assert "The lab is late." in kept.page("/r")
+    public = kept.service.http.get(f"{kept.service.base}/labs/{kept.lab.id}").text
+    assert "Releases that it should have deleted by now" in public and "deletion overdue" in public
+    items = accepted(get(kept.service, f"/v1/ledger?kind=recalls&lab={kept.lab.id}"))["items"]
+    assert [one["act"]["type"] for one in items] == ["deletion.overdue"]
+    # The lab's word, once however often it comes.
+    statement = kept.statement()
+    found = at_once(3, lambda _: accepted(kept.said(statement), 200))
+    assert {(one["state"], one["attestation"]) for one in found} == {("attested", statement)}
+    assert accepted(kept.said(kept.statement()))["attestation"] == statement  # the first one stays
+    leaf = kept.leaves()[1:]
+    assert [(one["type"], one["lab_key"]) for one in leaf] == [("deletion.attested", kept.lab.key.thumbprint)]
+    refused(kept.said(kept.statement("cannot_remove", ("Model-1",))), 409, "deletion_state")
+    assert kept.duties() == [(kept.release.id, "done")]
+    assert "that it deleted its copy." in kept.page("/r") and "The lab is late." not in kept.page("/r")
+    assert f"{kept.lab.name}</bdi> said that it deleted one thing." in kept.page("/r/timeline")
+    # It is handed over no more, and a new one may be cut: its days begin anew.
+    [shard, *_] = shards_of(kept.service, kept.release.id)
+    refused(get(kept.service, f"/v1/releases/{kept.release.id}/shards/{shard.sha256}", ticket.ticket), 401, "ticket_invalid")
+    refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 410, "release_deleted")
+    again = kept.lab.sdk.cut(kept.agreement, poll=0)
+    assert len(kept.lab.fetch(again, tmp_path)) == 2
+    assert dict(kept.duties()) == {kept.release.id: "done", again.id: "open"}
+    holding = {one["release"]: one["deletion"] for one in kept.person.releases(kept.given[0].id)}
+    assert holding == {kept.release.id: "attested", again.id: "owed"}
+
+
+def test_a_ticket_that_is_open_ends_with_the_labs_word(kept: Kept) -> None:
+    ticket = kept.lab.sdk.deliver(kept.release).ticket
+    [shard, *_] = shards_of(kept.service, kept.release.id)
+    path = f"/v1/releases/{kept.release.id}/shards/{shard.sha256}"
+    assert get(kept.service, path, ticket).status_code == 200
+    kept.lab.sdk.attest_deletion(kept.release.id, kept.statement())
+    refused(get(kept.service, path, ticket), 401, "ticket_invalid")
+
+
+def test_what_a_model_was_trained_with_is_an_answer_of_its_own_and_told_with_its_name(kept: Kept) -> None:
+    on_one_backend(kept.service)
+    kept.lab.sdk.deliver(kept.release)
+    with pytest.raises(ValueError, match="models"):
+        kept.statement("cannot_remove")
+    done = kept.lab.sdk.attest_deletion(kept.release.id, kept.statement("cannot_remove", ("Big <b>Model</b>-7",)))
+    [leaf] = kept.leaves()
+    assert (done.state, done.models, leaf["type"], leaf["models"]) == ("cannot_remove", done.models, "deletion.cannot-remove", ["Big <b>Model</b>-7"])
+    assert "It trained a model with it: <bdi>Big &lt;b&gt;Model&lt;/b&gt;-7</bdi>." in kept.page("/r")
+    page = kept.page(f"/r/of/{kept.given[0].id}")
+    assert "It cannot take it out again." in page and "Big &lt;b&gt;Model&lt;/b&gt;-7" in page
+    [model] = kept.person.models(kept.given[0].id)
+    assert (model["model"], model["used"], model["report"]) == ("Big <b>Model</b>-7", "maybe", None)
+    refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 410, "release_deleted")
+
+
+def test_nothing_but_the_labs_word_on_this_release_closes_it(kept: Kept, service: Service, lab: LabParty, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    kept.lab.sdk.deliver(kept.release)
+    other = kept.lab.sdk.cut(kept.agreement, poll=0)
+    refused(kept.said(kept.statement(of=other.id)), 422, "signature_wrong_payload")
+    path = f"/v1/releases/{other.id}/attestation"
+    refused(service.post(path, {"attestation": kept.statement(of=other.id)}, kept.token), 409, "deletion_not_owed")  # it was never handed over
+    refused(kept.said(kept.statement(), lab_token(service, lab)), 404, "not_found")
+    refused(kept.said(lab.key.sign("sayso-deletion+jws", b"{}")), 422, "signature_wrong_key")
+    sign = kept.lab.key.sign
+    said = json.loads(check(kept.statement(), kept.lab.key.public_jwk, "sayso-deletion+jws")[1])
+    refused(kept.said(sign("sayso-attestation+jws", json.dumps(said).encode())), 422, "signature_invalid")
+    for wrong in (
+        {"type": "sayso-attestation"}, {"agreement": "agr_" + "0" * 26}, {"manifest_sha256": "0" * 64}, {"more": 1}, {"outcome": "cannot_remove"},
+        {"models": ["Model-1"]}, {"outcome": "lost"}, {"at": "yesterday"},
+    ):  # fmt: skip
+        refused(kept.said(sign("sayso-deletion+jws", json.dumps({**said, **wrong}).encode())), 422, "signature_wrong_payload")
+    assert kept.leaves() == [] and kept.duties() == [(kept.release.id, "open")]
