@@ -127,10 +127,10 @@ from app.web.widget_pages import widget_pages
 ROUTERS = (
     parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
     recounts, agreements, lab_threads, refusal_routes, release_routes, deletion_routes, revocations, calls, objections, reports,
-    compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages, everything,
-    recovery_pages, pay_pages, passkey_pages, collective_public_pages, collective_home_pages, proposal_pages, thread_pages, comment_pages, amendment_pages,
-    note_pages, campaign_pages, strike_pages, call_pages, receipt_pages, intake_pages, testimony_pages, widget_pages, console, lab_pages,
-    operator_pages,
+    compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages,
+    everything, recovery_pages, pay_pages, passkey_pages, collective_public_pages, collective_home_pages, proposal_pages, thread_pages,
+    comment_pages, amendment_pages, note_pages, campaign_pages, strike_pages, call_pages, receipt_pages, intake_pages, testimony_pages,
+    widget_pages, console, lab_pages, operator_pages,
 )  # fmt: skip
 
 
