@@ -132,7 +132,7 @@ def register(labs: typer.Typer, perform: Perform) -> None:
         perform(lambda runtime, session, now: service.unblock_lab(session, lab, now=now))
         typer.echo("The lab is not blocked any more.")
 
-    @labs.command("revoke-key")
+    @labs.command("revoke-key", context_settings={"ignore_unknown_options": True})  # a thumbprint may begin with a dash
     def revoke_key(
         lab: Annotated[str, typer.Argument(help="The lab's client id.")],
         key: Annotated[str, typer.Argument(help="The key's thumbprint (RFC 7638).")],

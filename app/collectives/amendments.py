@@ -53,7 +53,7 @@ def amend(
     """Propose another text, while it is discussed, or other terms or rules that it would bring; gives the amendment's id.
 
     Raises NotFound, Forbidden (no_voice_yet, not_proposer), Conflict (thread_frozen, text_changed, thread_full, charter_overdue), Invalid
-    (effect_fixed, policy_not_narrower, charter_invalid, person_named) or TooMany (load_spent).
+    (effect_fixed, policy_not_narrower, charter_invalid, recounter_key, person_named) or TooMany (load_spent).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     threads.still_open(at.row, now)

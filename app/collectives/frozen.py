@@ -53,10 +53,13 @@ def opened(session: Session, row: Proposal) -> dict[str, Any]:
 
 
 def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
-    """Whether text, electorate and effect are still what was frozen: a ballot on another is no ballot."""
+    """Whether text, electorate, effect, and the rounds of amendments that a rule looks at, are still what was frozen: a ballot on another is
+    no ballot. A leaf of before says nothing of rounds."""
     if not same_effect(session, runtime, row):
         return False
     leaf = opened(session, row)
+    if leaf.get("rounds", row.rounds) != row.rounds:
+        return False
     return leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode()) and leaf["electorate_root"] == row.electorate_root
 
 

@@ -177,7 +177,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     body = {
         "collective": collective.id, "decision": row.type, "text_sha256": row.text_sha256, "electorate_root": row.electorate_root,
         "electorate": log.bucket(len(tags)), "closes": row.close_at.date().isoformat(), "thread_sha256": thread,
-        "effect_sha256": frozen.effect_sha256(session, runtime, row),
+        "effect_sha256": frozen.effect_sha256(session, runtime, row), "rounds": row.rounds,
     }  # fmt: skip
     index = log.append(session, [log.institutional("ballot.opened", row.id, body, now), *leaves], now)
     session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
@@ -221,15 +221,16 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
         proposals.steward(session, collective.id, row.subject, now)  # locked before the head, as everywhere
     elif row.type in ("licence.recall", "outcome.void"):
         voiding.hold(session, row)
+    # Nobody votes any more, who would need the proposal's row: what takes long with many ballots is done before the head is taken.
+    opened = [_opened(session, runtime, row, b) for b in cast]
+    said = [_said(row, b, one) for b, one in zip(cast, opened, strict=True)]
+    counted = {b.tag: (b.log_index, one) for b, one in zip(cast, opened, strict=True)}
+    sealed = recounting.seal(session, row, charter, list(counted.values()), now)
     size = log.lock_head(session)
     standing = queries.standing_objections(session, row.id)
     snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row, now))
-    opened = [_opened(session, runtime, row, b) for b in cast]
-    said = [_said(row, b, one) for b, one in zip(cast, opened, strict=True)]
     found = decide(rules, snapshot, [Ballot(b.tag, one["choice"], b.log_index) for b, one in zip(cast, said, strict=True)])
     last = {b.tag: (one["choice"], one.get("reasons", ())) for b, one in zip(cast, said, strict=True)}  # in the order of the log
-    counted = {b.tag: (b.log_index, one) for b, one in zip(cast, opened, strict=True)}
-    sealed = recounting.seal(session, row, charter, list(counted.values()), now)
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
         "text_sha256": row.text_sha256, "effect_sha256": frozen.opened(session, row).get("effect_sha256"),

@@ -182,7 +182,7 @@ CODES: dict[str, str] = {
     "passkeys_too_many": "So many passkeys are here already that no further one is added.",
     # collectives
     "effect_fixed": "An amendment cannot change what this kind of proposal would do.",
-    "charter_overdue": "The charter must be reviewed first: its day is over. Until then nothing that allows more is decided.",
+    "charter_overdue": "The charter must be reviewed first: its day is over. Until then no vote begins that would allow more.",
     "charter_invalid": "The charter cannot be used; `errors` or the sentence says why.",
     "recounter_key": "The key of a recounter is not one that can be sealed to.",
     "group_unknown": "The charter has no such group to declare.",

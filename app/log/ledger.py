@@ -21,7 +21,7 @@ from app.log.schemas import LedgerItem, LedgerPage
 KINDS = {
     "agreements": ("agreement.",), "releases": ("release.", "label."), "recalls": ("recall.", "deletion."), "requests": ("request.", "refusal."),
     "reports": ("report.", "use.", "compensation."),
-    "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal."),
+    "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal.", "openings."),
     "operator": ("admin.", "key."),
     "refusals": ("request.refused", "collective.lab-refused", "collective.use-refused", "collective.outcome-voided", "refusal."),
 }  # fmt: skip

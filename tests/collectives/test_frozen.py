@@ -39,7 +39,7 @@ def test_I7_an_effect_that_changed_after_the_freeze_voids_the_ballot(service: Se
         put("policy.narrow", **NARROW): {"policy_id": wide}, amend: {"charter": canonical({**CHARTER, "aim": "Less."})},
         recall: {"subject": other}, elect: {"type": "steward.remove"}, strike: {"strike": canonical({"kind": "pause", "lab": lab.id})},
         put("policy.narrow", **NARROW): {"ballots": 3}, put("policy.narrow", **NARROW): {"about": kept},
-        put("policy.narrow", **NARROW): {"measured": b"{}"},
+        put("policy.narrow", **NARROW): {"measured": b"{}"}, put("policy.narrow", **NARROW): {"rounds": 2},
     }  # fmt: skip
     service.clock.offset += timedelta(days=14)
     for one in (kept, adopt, *swapped):
@@ -77,7 +77,7 @@ def test_members_work_out_what_they_vote_on_and_find_it_in_the_log(service: Serv
     with read(service.runtime.engine) as session:
         leaf = frozen.opened(session, row_of(service, proposal["id"]))
         assert leaf["effect_sha256"] == opened["effect_sha256"] == proposal["effect_sha256"]
-        for changes in ({}, {"collective_id": "col_elsewhere"}, {"electorate_root": "0" * 64}, {"policy_id": 10**9}, {"strike": b"{"}):
+        for changes in ({}, {"collective_id": "col_elsewhere"}, {"electorate_root": "0" * 64}, {"rounds": 2}, {"policy_id": 10**9}, {"strike": b"{"}):
             row = row_of(service, proposal["id"])
             for name, value in changes.items():
                 setattr(row, name, value)
@@ -86,6 +86,10 @@ def test_members_work_out_what_they_vote_on_and_find_it_in_the_log(service: Serv
     file = mine[1].outcome(proposal["id"])
     assert json.loads(file["outcome"])["effect_sha256"] == leaf["effect_sha256"] and json.loads(b64decode(file["opened"])) == leaf
     assert any("are those of the leaf that opened the ballot" in line for line in recount.recount(file))
+    outcome = json.loads(file["outcome"])
+    recount._frozen(leaf, outcome)
+    with pytest.raises(recount.Wrong, match="rounds"):
+        recount._frozen(leaf, {**outcome, "around": {**outcome["around"], "rounds": 2}})
 
 
 @pytest.mark.parametrize("leaf", ["its own", "one that names no effect"])

@@ -84,6 +84,7 @@ def test_a_second_key_and_the_end_of_the_first(tmp_path: Path) -> None:
         assert run(["labs", "block", lab, "--why", "a test"]).exit_code == 2
         assert run(["labs", "unblock", lab]).stdout == "The lab is not blocked any more.\n"
         assert run(["labs", "revoke-key", lab, "nobody's"]).exit_code == 2
+        assert "no such key" in run(["labs", "revoke-key", lab, "-_hX" + "0" * 39]).output, "a thumbprint may begin with a dash"
         told = run(["labs", "revoke-key", lab, old.thumbprint])
         assert told.exit_code == 0, told.output
         assert run(["labs", "revoke-key", lab, old.thumbprint]).exit_code == 2, "it was revoked"

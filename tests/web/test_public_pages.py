@@ -18,7 +18,7 @@ from app.log import ledger
 from app.log.models import LogEntry
 from app.parties import service as parties
 from app.revocations import deadlines, striking
-from app.web import ledger_words
+from app.web import ledger_words, organisations
 from app.web.rendering import _detail as shown_detail
 from tests.collectives.members import pass_days
 from tests.collectives.test_deciding import union_of
@@ -197,3 +197,8 @@ def test_the_ledger_says_what_a_group_decided_and_did(service: Service, platform
     assert told == f"A vote: to refuse a lab. It passed. Decided by the group <bdi>{name}</bdi>."
     assert lab.name in words(service.http.get(service.base + "/ledger", params={"lab": lab.id, "kind": "refusals"}))
     assert [s for s in sentences(service.http.get(service.base + f"/ledger?kind=collectives&lab={lab.id}").text) if grade(s) > MOST] == []
+
+
+def test_every_act_that_pages_name_can_be_chosen_by_its_kind() -> None:
+    chosen = tuple(prefix for kind, prefixes in ledger.KINDS.items() for prefix in prefixes)
+    assert not [act for act in organisations.ACTS if not act.startswith(chosen)]

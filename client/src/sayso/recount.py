@@ -88,6 +88,8 @@ def _frozen(opened: dict[str, Any], outcome: dict[str, Any]) -> None:
     _insist(opened["electorate_root"] == outcome["electorate"]["root"], "the electorate is not the one that was fixed when the ballot opened")
     _insist(opened["text_sha256"] == outcome["text_sha256"], "the text is not the one that was fixed when the ballot opened")
     _insist(opened.get("effect_sha256") == outcome.get("effect_sha256"), "the effect is not the one that was fixed when the ballot opened")
+    rounds = outcome["around"]["rounds"]
+    _insist(opened.get("rounds", rounds) == rounds, "the rounds of amendments are not those that there were when the ballot opened")
 
 
 def judge(outcome: dict[str, Any]) -> dict[str, Any]:
