@@ -39,7 +39,7 @@ def recounters(given: Sequence[RecounterIn]) -> list[dict[str, Any]]:
         try:
             found.append({"name": one.name, "key": public_part(one.key)})
         except BadKey as error:
-            raise Invalid("recounter_key", f"The key of recounter {n + 1} is none to seal to: {error}. `sayso keygen --alg X25519` makes one.") from None
+            raise Invalid("recounter_key", f"Recounter {n + 1} has no key to seal to: {error}. `sayso keygen --alg X25519` makes one.") from None
     if len({one["key"]["x"] for one in found}) < len(found):
         raise Invalid("recounter_key", "Give each recounter a key of their own.")
     return found

@@ -19,7 +19,7 @@ from app.log.models import LogEntry
 from app.log.schemas import LedgerItem, LedgerPage
 
 KINDS = {
-    "agreements": ("agreement.",), "releases": ("release.", "label."), "recalls": ("recall.", "deletion."), "requests": ("request.", "refusal."),
+    "agreements": ("agreement.", "offer."), "releases": ("release.", "label."), "recalls": ("recall.", "deletion."), "requests": ("request.", "refusal."),
     "reports": ("report.", "use.", "compensation."),
     "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal.", "openings."),
     "operator": ("admin.", "key."),
