@@ -19,8 +19,8 @@ from app.log.models import LogEntry
 from app.log.schemas import LedgerItem, LedgerPage
 
 KINDS = {
-    "agreements": ("agreement.", "offer."), "releases": ("release.", "label."), "recalls": ("recall.", "deletion."), "requests": ("request.", "refusal."),
-    "reports": ("report.", "use.", "compensation."),
+    "agreements": ("agreement.", "offer."), "releases": ("release.", "label."), "recalls": ("recall.", "deletion."),
+    "requests": ("request.", "refusal."), "reports": ("report.", "use.", "compensation."),
     "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal.", "openings."),
     "operator": ("admin.", "key."),
     "refusals": ("request.refused", "collective.lab-refused", "collective.use-refused", "collective.outcome-voided", "refusal."),
