@@ -82,11 +82,12 @@ def test_a_file_for_a_spreadsheet_holds_no_formula(service: Service) -> None:
     assert rows and not any(str(cell)[:1] in "=+-@" for row in rows for cell in row.values() if cell)
 
 
-def test_pages_and_files_go_on_behind_what_was_looked_at(service: Service, active: LabParty, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_and_files_go_on_behind_what_was_looked_at(
+    service: Service, platform: PlatformParty, active: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However few of the acts between are chosen, or are organisations' at all."""
     asked = {"lab": active.name, "kind": "agreements"}
-    for _ in range(6):
-        service.lab()  # acts that are not chosen, before and behind
+    service.lab().agree(platform)  # another's act of the same kind, to go on behind
     whole = kinds(service, **asked)
     everything = [item["index"] for item in accepted(service.http.get(service.base + "/v1/ledger"))["items"]]
     monkeypatch.setattr(ledger, "_SCANNED", 1)
