@@ -21,20 +21,23 @@ def period(terms: dict[str, Any]) -> timedelta | None:
     return timedelta(days=min(days)) if days else None
 
 
-def not_deleted(session: Session, release: Release) -> None:
-    """What the lab answered of a release, held for a delivery of it. Raises Gone (release_deleted)."""
-    held = session.exec(for_update(select(ReleaseDeletion).where(ReleaseDeletion.release_id == release.id), session)).first()
-    if held is not None and held.state != "owed":
-        raise Gone("release_deleted", "You said what became of it. Ask for a new cut, where the agreement is in force.", state=held.state)
+def owe(session: Session, runtime: Runtime, release: Release, terms: dict[str, Any], now: datetime) -> datetime | None:
+    """Note at a delivery, once, by when the release must be deleted, and queue a look at it for that day; gives the day. What the lab
+    answers is held meanwhile: no delivery beside its word comes after it.
 
-
-def owe(session: Session, runtime: Runtime, release: Release, terms: dict[str, Any], now: datetime) -> None:
-    """Note at a delivery, once, by when the release must be deleted, and queue a look at it for that day."""
+    Raises Gone (release_deleted, or release_expired where its time was over before anybody got it).
+    """
     within = period(terms)
-    if within is None or release.cut_at is None or session.get(ReleaseDeletion, release.id) is not None:
-        return
+    if within is None or release.cut_at is None:
+        return None
     due = release.cut_at + within
+    if due <= now and session.get(ReleaseDeletion, release.id) is None:
+        raise Gone("release_expired", "Ask for a new cut: the time for which this one could be kept is over.")
     row = {"release_id": release.id, "agreement_id": release.agreement_id, "state": "owed", "delete_by": due, "models": []}
     insert_or_ignore(session, ReleaseDeletion.__table__, row)  # type: ignore[attr-defined]
+    held = session.exec(for_update(select(ReleaseDeletion.state).where(ReleaseDeletion.release_id == release.id), session)).one()
+    if held != "owed":
+        raise Gone("release_deleted", "You said what became of it. Ask for a new cut, where the agreement is in force.", state=held)
     for name, at in (("before", due - AHEAD), ("after", due + timedelta(seconds=1))):
         runtime.jobs.enqueue(session, "deletion", release.id, key=name, delay=max(0.0, (at - now).total_seconds()))
+    return due

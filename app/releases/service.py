@@ -183,13 +183,12 @@ def deliver(session: Session, runtime: Runtime, lab: Lab, release_id: str, *, no
         raise Conflict("agreement_not_in_force", "Ask again for a new offer.")
     if expired(release, now.date()):
         raise Gone("release_expired", "Ask for a new cut: it holds what is permitted now.")
-    keeping.not_deleted(session, release)
+    _, terms = agreements.terms_of(session, agreement)
+    due = keeping.owe(session, runtime, release, terms, now)
     if stopped(session, lab, now):
         raise Forbidden("lab_blocked", "Settle what is overdue, or ask the operator: the lab may have to be verified again.")
     if not proofs.covered(session, agreement.log_index, release.log_index):
         raise Unavailable("awaiting_checkpoint", "Try again in a second.", retry_after=1)
-    _, terms = agreements.terms_of(session, agreement)
-    keeping.owe(session, runtime, release, terms, now)
     if any(duty["kind"] == "compensate" for duty in terms["obligations"]):
         runtime.jobs.enqueue(session, "compensate", release.id)  # once, however often it is handed over
     delivery = random_id("delivery")
@@ -197,7 +196,7 @@ def deliver(session: Session, runtime: Runtime, lab: Lab, release_id: str, *, no
     session.add(
         Delivery(
             id=delivery, release_id=release.id, ticket_sha256=sha256(secret.encode()).hexdigest(), log_index=-1,
-            expires_at=_ticket_end(runtime, release, now),
+            expires_at=_ticket_end(runtime, release, due, now),
         )
     )  # fmt: skip
     session.flush()
@@ -207,12 +206,14 @@ def deliver(session: Session, runtime: Runtime, lab: Lab, release_id: str, *, no
     return delivery
 
 
-def _ticket_end(runtime: Runtime, release: Release, now: datetime) -> datetime:
-    """An hour from now, or the midnight at which a permission in the release ends."""
-    end = now + timedelta(minutes=runtime.settings.ticket_minutes)
-    if release.open_until is None:
-        return end
-    return min(end, datetime.combine(release.open_until, time(), UTC))
+def _ticket_end(runtime: Runtime, release: Release, due: datetime | None, now: datetime) -> datetime:
+    """An hour from now, the midnight at which a permission in the release ends, or when it is due to be deleted."""
+    ends = [now + timedelta(minutes=runtime.settings.ticket_minutes)]
+    if release.open_until is not None:
+        ends.append(datetime.combine(release.open_until, time(), UTC))
+    if due is not None and due > now:  # past it, who is late is stopped altogether
+        ends.append(due)
+    return min(ends)
 
 
 def ticket(runtime: Runtime, delivery: str) -> str:

@@ -3,6 +3,7 @@
 Reached by a link that `python -m app console` prints where the service's settings are, and open for a day's work.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,27 +50,18 @@ def _let_in(request: Request, runtime: Runtime) -> datetime:
     return runtime.clock.now()
 
 
+def _behind(session: Session, duty: type[Recall] | type[ReleaseDeletion], rule: Any) -> Sequence[Any]:
+    """(duty, lab) of duties to delete that a rule finds late, the oldest first."""
+    joined = select(duty, Lab).join(Agreement, sa.and_(Agreement.id == duty.agreement_id)).join(Lab, sa.and_(Lab.id == Agreement.lab_id))
+    return session.execute(joined.where(rule).order_by(duty.delete_by).limit(MOST)).all()  # type: ignore[arg-type]
+
+
 @router.get("/operator")
 def home(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """What waits, what is late, and whether all is well."""
     now = _let_in(request, runtime)
     reviews = [{"row": row, "lab": lab, "use": telling.used(use)} for row, lab, use in review.waiting(session, now)[:MOST]]
-    overdue = session.execute(
-        select(Recall, Lab)
-        .join(Agreement, sa.and_(Agreement.id == Recall.agreement_id))
-        .join(Lab, sa.and_(Lab.id == Agreement.lab_id))
-        .where(late(now))
-        .order_by(Recall.delete_by)
-        .limit(MOST)  # type: ignore[arg-type]
-    ).all()
-    undone = session.execute(
-        select(ReleaseDeletion, Lab)
-        .join(Agreement, sa.and_(Agreement.id == ReleaseDeletion.agreement_id))
-        .join(Lab, sa.and_(Lab.id == Agreement.lab_id))
-        .where(undeleted(now))
-        .order_by(ReleaseDeletion.delete_by)
-        .limit(MOST)  # type: ignore[arg-type]
-    ).all()
+    overdue, undone = (_behind(session, duty, rule) for duty, rule in ((Recall, late(now)), (ReleaseDeletion, undeleted(now))))
     lapsing = session.exec(select(Lab).where(Lab.verified_until < now + SOON).order_by(Lab.verified_until).limit(MOST)).all()  # type: ignore[arg-type]
     asking = [{"row": row, "said": applying.said(row)} for row in applying.waiting(session)[:MOST]]
     return page(

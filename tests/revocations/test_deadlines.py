@@ -17,7 +17,7 @@ from app.revocations import deadlines
 from app.revocations.models import SecurityEvent
 from tests.agreements.test_catalog import another_day, timely
 from tests.kit.refusals import accepted, at_once, get, refused
-from tests.support import EVALUATION, PlatformParty, Service, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, until
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,23 @@ def today(service: Service) -> Iterator[None]:
     service.clock.offset = timedelta()
 
 
-class Case:
+class Owing:
+    """A lab that owes something by a day."""
+
+    service: Service
+    lab: LabParty
+
+    @property
+    def token(self) -> str:
+        return self.lab.sdk._auth.header().removeprefix("Bearer ")
+
+    def after(self, days: float) -> None:
+        """So many days after it began, with the hourly chores done."""
+        self.service.clock.offset = timedelta(days=days)
+        deadlines.look_for_forgotten(self.service.runtime, self.service.clock.now())
+
+
+class Case(Owing):
     """A lab that holds a release, and a recall of one record of it."""
 
     def __init__(self, service: Service, platform: PlatformParty, records: int = 3) -> None:
@@ -40,15 +56,6 @@ class Case:
         self.person = service.claim(self.given[0])
         self.person.withdraw()
         self.recall = until(lambda: self.lab.sdk.recalls(self.agreement).items)[0].id
-
-    @property
-    def token(self) -> str:
-        return self.lab.sdk._auth.header().removeprefix("Bearer ")
-
-    def after(self, days: float) -> None:
-        """So many days after the withdrawal, with the hourly chores done."""
-        self.service.clock.offset = timedelta(days=days)
-        deadlines.look_for_forgotten(self.service.runtime, self.service.clock.now())
 
     def leaves(self) -> list[tuple[str, str | None]]:
         with read(self.service.runtime.engine) as session:

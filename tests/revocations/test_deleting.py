@@ -15,12 +15,11 @@ from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.log.models import LogEntry
 from app.releases.models import LedgerDay, Release
-from app.revocations import deadlines
 from tests.agreements.test_catalog import timely
 from tests.core.policy_cases import owed, rule
 from tests.kit.refusals import accepted, at_once, get, lab_token, refused
 from tests.releases.test_sets import terms
-from tests.revocations.test_deadlines import fast_lab, kinds  # noqa: F401
+from tests.revocations.test_deadlines import Owing, fast_lab, kinds  # noqa: F401
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shards_of
 
 USE = {**EVALUATION, "accepts": sorted(words.OBLIGATIONS), "retention_days": 10}
@@ -39,7 +38,7 @@ def today(service: Service) -> Iterator[None]:
         session.execute(sa.delete(LedgerDay))
 
 
-class Kept:
+class Kept(Owing):
     """A lab that holds a release that it may keep for ten days."""
 
     def __init__(self, service: Service, platform: PlatformParty) -> None:
@@ -47,15 +46,6 @@ class Kept:
         self.given = platform.give(2, consent=brief(service, platform), contributor="one person")
         self.agreement = self.lab.agree(platform, USE)
         self.release = self.lab.sdk.cut(self.agreement, poll=0)
-
-    @property
-    def token(self) -> str:
-        return self.lab.sdk._auth.header().removeprefix("Bearer ")
-
-    def after(self, days: float) -> None:
-        """So many days later, with the hourly chores done."""
-        self.service.clock.offset = timedelta(days=days)
-        deadlines.look_for_forgotten(self.service.runtime, self.service.clock.now())
 
     def duties(self) -> list[tuple[str | None, str]]:
         return [(d.of, d.state) for d in self.lab.sdk.duties(self.agreement) if d.task == "delete" and d.obligation.get("event") == "release"]
@@ -133,6 +123,20 @@ def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) ->
     assert dict(kept.duties()) == {kept.release.id: "done", again.id: "open"}
     holding = {one["release"]: one["deletion"] for one in kept.person.releases(kept.given[0].id)}
     assert holding == {kept.release.id: "attested", again.id: "owed"}
+
+
+def test_what_nobody_got_in_its_time_is_not_handed_over_and_makes_nobody_late(kept: Kept) -> None:
+    kept.after(10 - 1 / 48)
+    ends = kept.lab.sdk.deliver(kept.release).expires_at
+    [task] = [d for d in kept.lab.sdk.duties(kept.agreement) if d.task == "delete"]
+    assert ends == task.due, "a ticket of the last hour ends with the time of the release"
+    other = kept.lab.sdk.cut(kept.agreement, poll=0)
+    kept.said(kept.statement())
+    kept.after(21)
+    refused(kept.service.post(f"/v1/releases/{other.id}/deliveries", {}, kept.token), 410, "release_expired")
+    kept.after(22)
+    assert kept.duties() == [(kept.release.id, "done")] and kept.lab.sdk.release(other.id).deletion is None
+    assert kept.lab.sdk.cut(kept.agreement, poll=0).id
 
 
 def test_a_ticket_that_is_open_ends_with_the_labs_word(kept: Kept) -> None:
