@@ -76,6 +76,45 @@ def test_it_shows_asks_deletes_says_so_and_keeps_the_papers(
     assert cli.main(["verify", str(desk.folder)]) == 0
 
 
+def test_what_is_not_meant_not_known_or_no_file_stops_it_before_anything_goes(
+    desk: Desk, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, before = held(desk), everything(desk)
+
+    def stops(said: str, *more: str, what: str | None = None) -> None:
+        assert delete(desk, "--yes", *more, what=what) == 2 and said in capsys.readouterr().err, said
+        assert before <= everything(desk) and desk.lab.sdk.release(release).deletion.state == "owed"  # type: ignore[union-attr]
+
+    stops(f"holds {release}", "--release", "rel_" + "0" * 26)
+    for name in ("modèle", " m", "m" * 101):
+        stops("at most 20 models", "--trained", name)
+    shard = next(desk.folder.glob("*.zst"))
+    elsewhere = tmp_path / "elsewhere"
+    shard.rename(elsewhere)
+    shard.symlink_to(elsewhere)
+    stops("is no plain file")
+    shard.unlink()
+    elsewhere.rename(shard)
+    (desk.folder / ("ab" * 32)).mkdir()
+    stops("is no plain file")
+    (desk.folder / ("ab" * 32)).rmdir()
+    # A view that was begun and never finished: what lies there now may be somebody's own.
+    mine = tmp_path / "mine.jsonl"
+    with monkeypatch.context() as patched:
+        patched.setattr("sayso.derived._made", kill)
+        with pytest.raises(Killed):
+            cli.main(["view", str(desk.folder), "generic", "-o", str(mine)])
+    mine.write_text("somebody's")
+    stops("was changed by somebody")
+    mine.unlink()
+    # Where `sayso.load` keeps it.
+    monkeypatch.setenv("SAYSO_HOME", str(desk.folder.parent))
+    stops(f"{desk.folder} holds it", what=release)
+    (desk.folder / "NOTICE.part").write_text("names")
+    assert delete(desk, "--yes", "--release", release) == 0 and not (desk.folder / "NOTICE.part").exists()
+    assert delete(desk, "--yes", what=release) == 0, "what was deleted there is no more in the way"
+
+
 class Killed(BaseException):
     pass
 

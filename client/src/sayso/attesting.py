@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from sayso.account import Account, name_in_path
 from sayso.models import Answer, Deletion
 
 Outcome = Literal["deleted", "cannot_remove"]
+_MOST, _LONGEST, _NAME = 20, 100, re.compile("[!-~]([ -~]*[!-~])?")
+"""Names of models, as the service takes them."""
 
 
 class Attesting(Account):
@@ -27,7 +30,7 @@ class Attesting(Account):
     def attest(self, recall_id: str, outcome: Outcome = "deleted", models: Sequence[str] = ()) -> str:
         """State for the record, under the lab's key, that what was recalled is deleted, or that it cannot be removed: then
         `models` names what was trained with it. Gives the signed statement (a compact JWS). Raises SaysoError."""
-        _insist(outcome, models)
+        insist(outcome, models)
         try:
             file = proofs.parse(self.recall_file(recall_id), "the recall")
             records = proofs.texts(file, "records")
@@ -42,7 +45,7 @@ class Attesting(Account):
     def deletion_statement(self, file: bytes, outcome: Outcome = "deleted", models: Sequence[str] = ()) -> str:
         """Sign, and send nothing: that every copy of a release is deleted, or that it cannot be removed because `models` were trained
         with it. `file` is the release file, whose manifest it speaks of. Raises errors.Damaged."""
-        _insist(outcome, models)
+        insist(outcome, models)
         try:
             told = proofs.parse(file, "the release file")
             manifest = local.manifest_of(told)
@@ -64,6 +67,9 @@ class Attesting(Account):
         return self.key.sign(f"{kind}+jws", json.dumps(statement, sort_keys=True).encode())
 
 
-def _insist(outcome: Outcome, models: Sequence[str]) -> None:
+def insist(outcome: Outcome, models: Sequence[str]) -> None:
+    """Raises ValueError for models where all is deleted, or none where it is not, and SaysoError for names that the service would not take."""
     if (outcome == "cannot_remove") != bool(models):
         raise ValueError("name `models` where records cannot be removed because those were trained with them, and only there")
+    if len(models) > _MOST or not all(len(name) <= _LONGEST and _NAME.fullmatch(name) for name in models):
+        raise errors.SaysoError(f"at most {_MOST} models, each by at most {_LONGEST} characters of ASCII without spaces around them")

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sayso import beside, derived, disk, dissent, ended, errors, local, package, proofs
-from sayso.attesting import Outcome
+from sayso.attesting import Outcome, insist
 from sayso.folder import Folder
 from sayso.jws import check
 from sayso.lab import Lab
+from sayso.loading import home
 from sayso.models import Deletion
 
 _SHOWING = (*(name for name in package.NAMES if name != "manifest.json"), beside.NAME)
@@ -65,23 +66,40 @@ def of_directory(folder: Folder) -> Ending:
     found.folder = folder
     for one in derived.load(folder.path):
         path = Path(one.path)
-        if path.exists() and one.sha256 and local.digest_of(path) != one.sha256:
+        if path.exists() and (not one.sha256 or local.digest_of(path) != one.sha256):  # of one that was never finished nothing is known
             found.changed.append(one.path)
         found.files += [other for other in derived.files(path) if other.exists()]
-    found.files += [path for path in sorted(folder.path.iterdir()) if local.DIGEST.fullmatch(path.name.partition(".")[0]) or path.name in _SHOWING]
-    found.files += sorted((folder.path / dissent.FOLDER).glob("*"))
+    showing = {*_SHOWING, *(f"{name}.part" for name in _SHOWING)}  # what a kill left of them too
+    found.files += [path for path in sorted(folder.path.iterdir()) if local.DIGEST.fullmatch(path.name.partition(".")[0]) or path.name in showing]
+    words = folder.path / dissent.FOLDER
+    found.files += sorted(words.glob("*"))
+    for path in (words, *found.files):
+        # What it leads to would stay, or was never ours to delete.
+        if path.is_symlink() or not (path.is_file() or path == words):
+            raise errors.Damaged(f"{path} is no plain file, so nothing was deleted: look at it, and move or delete it yourself")
     found.bytes = sum(path.stat().st_size for path in found.files)
     return found
 
 
 def of_release(lab: Lab, release: str) -> Ending:
-    """A release by its id, of which no directory of this machine holds anything. Raises NotOwed, SaysoError."""
+    """A release by its id, of which no directory of this machine holds anything; where `sayso.load` puts what it pulls is looked through.
+    Raises NotOwed, SaysoError."""
+    for paper in sorted(home().glob("*/release.json")):
+        if _id_of(paper) == release and ended.statement(paper.parent, release) is None:
+            raise errors.SaysoError(f"{paper.parent} holds it: `sayso delete {paper.parent}`")
     raw = lab.release_file(release)
     try:
         agreement = proofs.get(local.manifest_of(proofs.parse(raw, "the release file")), "agreement", str)
     except proofs.Failed as error:
         raise errors.Damaged(f"the release file does not hold: {error}") from error
     return _of(lab, release, agreement, raw)
+
+
+def _id_of(paper: Path) -> str | None:
+    try:
+        return str(proofs.get(proofs.parse(paper.read_bytes(), "the release file"), "id", str))
+    except (OSError, proofs.Failed):
+        return None
 
 
 def _of(lab: Lab, release: str, agreement: str, raw: bytes) -> Ending:
@@ -94,6 +112,7 @@ def _of(lab: Lab, release: str, agreement: str, raw: bytes) -> Ending:
 def delete(lab: Lab, ending: Ending, outcome: Outcome = "deleted", models: Sequence[str] = ()) -> Deletion:
     """Delete the files and say what became of the release; where that was said before, delete them and keep what was said. Gives the duty
     as it then stands. Raises SaysoError."""
+    insist(outcome, models)  # before anything goes
     if ending.changed:
         raise errors.Damaged(f"{ending.changed[0]} was changed by somebody, so it stays: delete it, then say so again")
     folder = ending.folder

@@ -84,6 +84,7 @@ def add_arguments(commands: Any) -> None:
     _who(sync)
     delete = commands.add_parser("delete", help="delete a release whose time is over, and say so under your key")
     delete.add_argument("what", metavar="DIR|RELEASE", help="where it was pulled; or its id (rel_…), where nothing of it is on this machine")
+    delete.add_argument("--release", metavar="ID", help="the release that is meant: where the directory holds another, nothing is done")
     delete.add_argument("--trained", action="append", default=[], metavar="MODEL", help="it cannot be taken out of this model, trained with it")
     delete.add_argument("--yes", action="store_true", help="do not ask before anything is deleted")
     _who(delete)
@@ -305,6 +306,8 @@ def delete(arguments: argparse.Namespace) -> int:
     arguments.directory = None if named else Path(arguments.what)
     lab = _lab(arguments)
     found = deleting.of_release(lab, arguments.what) if named else deleting.of_directory(Folder(lab, arguments.directory))
+    if arguments.release not in (None, found.release):
+        raise SaysoError(f"{arguments.what} holds {found.release}, and not {arguments.release}: nothing was deleted")
     outcome: Literal["deleted", "cannot_remove"] = "cannot_remove" if arguments.trained else "deleted"
     if found.owed.state == "owed" or found.files:
         _show(found.told(arguments.trained))

@@ -98,9 +98,13 @@ def _feature(datasets: Any, kind: Any) -> Any:
     return datasets.Value(kind)
 
 
+def home() -> Path:
+    """Where `load` puts what it pulls, a directory each."""
+    return Path(os.environ.get(HOME) or Path.home() / ".cache/sayso")
+
+
 def _pulled(name: str, lab: Lab, directory: str | Path | None) -> Folder:
-    home = Path(os.environ.get(HOME) or Path.home() / ".cache/sayso")
-    path = Path(directory) if directory is not None else home / name
+    path = Path(directory) if directory is not None else home() / name
     release = lab.release(name) if name.startswith("rel_") else None
     agreement = name if release is None else release.agreement
     folder = Folder(lab, path, agreement)
