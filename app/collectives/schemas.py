@@ -299,11 +299,12 @@ class ProposalPage(Out):
 
 
 class BallotIn(In):
-    """`text_sha256`: the text that is voted on, as it was read. A no or a block gives its reasons, by the codes
-    that comments have too; the outcome tells those that five electors or more gave."""
+    """`text_sha256` and `effect_sha256`: the text that is voted on, and what a yes brings about, as they were read. A no or a block gives its
+    reasons, by the codes that comments have too; the outcome tells those that five electors or more gave."""
 
     choice: Literal["yes", "no", "abstain", "block"]
     text_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    effect_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     reasons: list[Word] = Field(default_factory=list, max_length=5)
 
 

@@ -72,8 +72,9 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     row = queries.proposal(session, collective, proposal_id, lock=True)
     if row.state != "ballot" or row.close_at <= now:
         raise Conflict("proposal_state", "Ballots are taken between the freeze and the close.", state=row.state)
-    if given.text_sha256 != row.text_sha256:
-        raise Conflict("text_changed", "Read the text again and send the digest of what you read.")
+    effect = frozen.opened(session, row).get("effect_sha256")
+    if given.text_sha256 != row.text_sha256 or given.effect_sha256 not in (None, effect):
+        raise Conflict("text_changed", "Read the proposal again, and send the digests of the text and the effect that you read.")
     if given.choice in ("no", "block") and not given.reasons:
         raise Invalid("reasons_missing", "Say why in `reasons`, by one code or several.")
     if set(given.reasons) - set(REASONS):
@@ -85,10 +86,10 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
         raise Forbidden("not_elector", "Who works for the lab that it is about has no vote on it.")
     body = {
         "collective": collective, "proposal": row.id, "tag": elector.tag, "group": elector.declared, "choice": given.choice,
-        "reasons": sorted(set(given.reasons)), "text_sha256": row.text_sha256,
+        "reasons": sorted(set(given.reasons)), "text_sha256": row.text_sha256, "effect_sha256": effect,
     }  # fmt: skip
     # What a passkey signed is looked at and not kept: nobody can be made to show how they voted.
-    signed = {"collective": collective, "proposal": row.id, "choice": given.choice, "reasons": body["reasons"], "text_sha256": row.text_sha256}
+    signed = {"collective": collective, **{name: body[name] for name in ("proposal", "choice", "reasons", "text_sha256", "effect_sha256")}}
     proof(session, runtime, who, "ballot.cast", signed, now)
     ballot = random_id("ballot")
     leaf = log.personal("ballot.cast", ballot, body, Sealer(ballot_key(runtime, row)), now)

@@ -12,6 +12,7 @@ from app.agreements.models import Request as LabRequest
 from app.agreements.models import Use as UseRow
 from app.collectives import (
     closing,
+    frozen,
     licensing,
     proposals,
     queries,
@@ -83,6 +84,7 @@ def read_proposal(
         type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,
         turned=_turned(runtime, row), effect=_effect(session, runtime, here, row),
         rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
+        binding=frozen.opened(session, row).get("effect_sha256") if open_now else None,
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
         outcome=None if found is None else json.loads(bytes(found.body)), counts=_shows_counts(here, row), verdicts=told.VERDICTS, words=thread_words,
         **({} if found is None else _closed(session, runtime, here, row, now)), voided=telling.voided(session, row),
@@ -212,7 +214,7 @@ async def vote(collective: str, proposal: str, request: Request, runtime: Runtim
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
         given = built(
             BallotIn, "Go back, choose one of the four, and at most five reasons.", choice=form.get("choice"), text_sha256=form.get("text"),
-            reasons=chosen(form, "why-"),
+            effect_sha256=form.get("effect"), reasons=chosen(form, "why-"),
         )  # fmt: skip
         voting.vote(session, runtime, who, collective, proposal, given, now=runtime.clock.now())
         return f"/r/collectives/{collective}/proposals/{proposal}?done=voted"

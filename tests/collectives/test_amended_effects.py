@@ -70,6 +70,7 @@ def test_other_terms_are_proposed_taken_frozen_voted_on_and_in_force(service: Se
 
     opened = pass_days(service, mine[0], proposal["id"], 14)
     assert leaf(service, "ballot.opened", proposal["id"])["effect_sha256"] == opened["effect_sha256"] == now["effect_sha256"]
+    refuses("text_changed", lambda: mine[2].vote(proposal, "yes"))  # the same text, and not what it would bring
     frozen_ = {one["id"]: one for one in json.loads(mine[0].thread(proposal["id"])["thread"])["amendments"]}
     assert frozen_[other["id"]]["effect"] == other["effect_digest"]
     alone = mine[0].proposal(next(one["alternative"] for one in mine[0].amendments(proposal["id"]) if one["id"] == words["id"]))

@@ -182,6 +182,7 @@ def test_the_length_of_what_is_sealed_tells_nothing_of_the_votes() -> None:
         body = {
             "v": 1, "type": "ballot.cast", "act": random_id("act"), "at": "2026-01-01T00:00:00.000000Z", "collective": random_id("collective"),
             "proposal": random_id("proposal"), "tag": "f" * 64, "group": group, "choice": choice, "reasons": reasons, "text_sha256": "f" * 64,
+            "effect_sha256": "f" * 64,
         }  # fmt: skip
         return at, salt + canonical(body)
 

@@ -140,6 +140,8 @@ def test_a_vote_is_cast_changed_and_counted_and_a_no_says_why(service: Service, 
     assert "A no or a block gives its reasons." in words(post(windows[1], here + "/ballot", choice="no", text=text))
     assert post(windows[1], here + "/ballot", choice="perhaps", text=text).status_code == 422
     assert post(windows[1], here + "/ballot", choice="yes", text="0" * 64).status_code == 409
+    assert hidden(opened, "effect") == mine[0].proposal(proposal)["effect_sha256"]
+    assert post(windows[1], here + "/ballot", choice="yes", text=text, effect="0" * 64).status_code == 409
     assert stored(service, BallotRow, proposal_id=proposal) == 0
     voted = post(windows[1], here + "/ballot", choice="no", text=text, **{"why-harm": "1", "why-cost": "1"})
     assert "Your vote is in." in words(voted) and "checked" not in voted.text, "how they voted is shown to nobody, them included"

@@ -73,8 +73,8 @@ class Collective:
         return self._do("GET", f"/proposals/{quote(proposal_id, safe='')}")
 
     def vote(self, proposal: dict[str, Any], choice: str, reasons: list[str] | None = None) -> dict[str, Any]:
-        """Vote on the text as it was read; the last ballot counts. Keep the answer for `sayso recount --mine`."""
-        body = {"choice": choice, "reasons": reasons or [], "text_sha256": proposal["text_sha256"]}
+        """Vote on text and effect as they were read; the last ballot counts. Keep the answer for `sayso recount --mine`."""
+        body = {"choice": choice, "reasons": reasons or [], **{name: proposal.get(name) for name in ("text_sha256", "effect_sha256")}}
         return self._do("POST", f"/proposals/{quote(proposal['id'], safe='')}/ballots", body)
 
     def outcome(self, proposal_id: str) -> dict[str, Any]:
