@@ -98,6 +98,15 @@ def test_up_down_and_up_again_ends_where_it_began(empty: str, engine: sa.Engine)
 NUMBERS = itertools.count(2)
 
 
+def set_back(empty: str, engine: sa.Engine, revision: str) -> sa.MetaData:
+    """The tables as they were at an earlier revision."""
+    upgrade(empty)
+    downgrade(empty, revision)
+    there = sa.MetaData()
+    there.reflect(engine)
+    return there
+
+
 def row_in(connection: sa.Connection, table: sa.Table) -> dict[str, Any]:
     """A row with something in each column that must have it, and the rows that it refers to."""
     row: dict[str, Any] = {}
@@ -136,10 +145,7 @@ def test_what_was_there_before_stays_and_is_taken_for_no_more(empty: str, engine
 
 
 def test_a_dispute_keeps_its_words_who_was_told_of_an_end_is_told_once_and_a_refusal_is_found_in_the_log(empty: str, engine: sa.Engine) -> None:
-    upgrade(empty)
-    downgrade(empty, "2026_11_29_1530")
-    there = sa.MetaData()
-    there.reflect(engine)
+    there = set_back(empty, engine, "2026_11_29_1530")
     with engine.begin() as connection:
         dispute = row_in(connection, there.tables["effect_dispute"])
         dispute["sha256"] = hashlib.sha256(dispute["measured"]).hexdigest()
@@ -173,10 +179,7 @@ def test_a_dispute_keeps_its_words_who_was_told_of_an_end_is_told_once_and_a_ref
 
 
 def test_whether_all_are_told_of_a_strike_is_taken_from_the_leaf_of_its_call(empty: str, engine: sa.Engine) -> None:
-    upgrade(empty)
-    downgrade(empty, "2026_11_30_0030")
-    there = sa.MetaData()
-    there.reflect(engine)
+    there = set_back(empty, engine, "2026_11_30_0030")
     with engine.begin() as connection:
         named, unnamed, lost = (row_in(connection, there.tables["strike"])["id"] for _ in range(3))
         leaves = [(named, "collective.strike-called", "Union"), (unnamed, "collective.strike-called", None), (lost, "another", "Union")]
@@ -194,10 +197,7 @@ def test_whether_all_are_told_of_a_strike_is_taken_from_the_leaf_of_its_call(emp
 
 
 def test_what_was_handed_over_before_is_owed_its_deletion_by_the_day_that_was_signed(empty: str, engine: sa.Engine) -> None:
-    upgrade(empty)
-    downgrade(empty, "2026_11_30_0030")
-    there, day = sa.MetaData(), 86_400_000_000
-    there.reflect(engine)
+    there, day = set_back(empty, engine, "2026_11_30_0030"), 86_400_000_000
     periods = (("release", "P20D"), ("release", "P9D"), ("withdrawal", "P1D"))
     owed = [{"kind": "delete", "event": event, "within": within} for event, within in periods]
     with engine.begin() as connection:
