@@ -5,7 +5,6 @@ job library takes what it finds, as it does at its next look anyhow; what anothe
 """
 
 import threading
-import time
 from typing import Any
 
 from dbos import _queue
@@ -14,30 +13,38 @@ from sqlalchemy import event
 from app.kit.jobs import Jobs
 
 _enqueue, _work_on = Jobs.enqueue, _queue.queue_worker_thread
-_queued = 0
-"""How often something was queued and committed."""
+_waiting: set[threading.Event] = set()
+"""What wakes each thread that pauses."""
 
 
 class _Pause:
     """The word to stop as the library's threads see it: the pause between two looks also ends when something is queued."""
 
     def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        self._known = _queued
+        self._stop, self._woken, stopping = stop, threading.Event(), stop.set
         self.is_set = stop.is_set
 
+        def stop_and_wake() -> None:
+            stopping()
+            self._woken.set()
+
+        stop.set = stop_and_wake  # type: ignore[method-assign]
+        _waiting.add(self._woken)
+
     def wait(self, timeout: float) -> bool:
-        end = time.monotonic() + timeout
-        while self._known == _queued and time.monotonic() < end:
-            if self._stop.wait(0.02):
-                return True
-        self._known = _queued
+        # What is queued while the thread works leaves the mark set, and its next pause is none.
+        if not self._stop.is_set():
+            self._woken.wait(4 * timeout)
+        self._woken.clear()
         return self._stop.is_set()
+
+    def end(self) -> None:
+        _waiting.discard(self._woken)
 
 
 def _committed(_: Any) -> None:
-    global _queued
-    _queued += 1
+    for woken in tuple(_waiting):
+        woken.set()
 
 
 def _enqueue_and_wake(self: Jobs, session: Any, *arguments: Any, **options: Any) -> None:
@@ -47,4 +54,14 @@ def _enqueue_and_wake(self: Jobs, session: Any, *arguments: Any, **options: Any)
 
 
 Jobs.enqueue = _enqueue_and_wake  # type: ignore[method-assign]
-_queue.queue_worker_thread = lambda stop, *rest: _work_on(_Pause(stop), *rest)  # type: ignore[assignment, arg-type]
+
+
+def _work(stop: threading.Event, *rest: Any) -> None:
+    pause = _Pause(stop)
+    try:
+        _work_on(pause, *rest)  # type: ignore[arg-type]
+    finally:
+        pause.end()
+
+
+_queue.queue_worker_thread = _work
