@@ -12,7 +12,7 @@ from app.collectives import proposals
 from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, MinorityReport, Proposal
 from app.kit.db import read
 from app.web import collective_pages, languages
-from app.web.collective_home_pages import charter_of
+from app.web.charter_forms import charter_of
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import CHARTER, founded, joined, mandated, pass_days, people, refuses, steward
 from tests.collectives.test_deciding import NARROW, union_of
