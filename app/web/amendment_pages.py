@@ -93,11 +93,11 @@ def _effects(session: Session, runtime: Runtime, row: Proposal, found: list[Amen
 
 
 def _turned(book: PolicyBook, before: EffectOut | None, after: EffectOut | None) -> dict[str, Any]:
-    """What an amendment changes of terms or rules: each line of before and after. Nothing where it leaves them; all that it brings where
-    nobody knows what was there before."""
+    """What an amendment changes of terms or rules: each line of before and after. Nothing where it leaves them; all that it brings,
+    and that it is `alone`, where the reader cannot be told what was there before."""
     if after is None:
         return {}
-    turned: dict[str, Any] = {}
+    turned: dict[str, Any] = {"alone": True} if before is None else {}
     if after.policy is not None and (before is None or after.policy != before.policy):
         new = book.by_digest(after.policy)
         turned["policy"] = policy_turned(new if before is None or before.policy is None else book.by_digest(before.policy), new)

@@ -204,6 +204,11 @@ def test_pages_show_what_is_changed_of_terms_and_rules_line_by_line(service: Ser
     page_of_it = other.get(f"/r/collectives/{mine[0].id}/proposals/{alone}").text.partition("What differs from that proposal")[2]
     for what in ("<del>New.</del>", "<ins>Newer.</ins>", "<del>Second aim.</del>", "<ins>Third aim.</ins>"):
         assert what in page_of_it
+    last = mine[1].amend(mine[0].proposal(rules["id"]), charter={**CHARTER, "aim": "Last aim.", "load": 10})
+    mine[0].settle_amendment(rules["id"], last["id"], True)
+    with write(service.runtime.engine) as session:  # who wrote what was there before is erased
+        session.delete(session.get_one(Words, f"{filed['id']}/effect"))
+    assert other.get(f"{base}/amendments").text.count("What was there before is gone, or hidden.") == 2
     opened = pass_days(service, mine[0], terms["id"], 14)
     page = other.get(f"/r/collectives/{mine[0].id}/proposals/{terms['id']}").text
     assert opened["state"] == "ballot" and "<details open><summary>What was changed" in page and page.count("<ins>") >= 1

@@ -18,10 +18,12 @@ from app.web import charter_forms
 from app.web.languages import ENGLISH
 from tests.collectives.members import CHARTER, people
 from tests.collectives.test_deciding import union_of
+from tests.core.test_deed import grade
 from tests.support import PlatformParty, Service, on_one_backend
 from tests.web.test_collective_pages import at
 from tests.web.test_further_receipts import window
 from tests.web.test_pages import post
+from tests.web.test_reading_ease import MOST, sentences
 from tests.web.test_receipt_page import words
 
 KEYS = [RecounterKey.generate() for _ in range(2)]
@@ -88,6 +90,7 @@ def test_a_group_is_founded_with_recounters_and_a_slip_loses_nothing(service: Se
     refused = post(browser, "/r/collectives/found", **said)
     told = "The key of School is not a key that votes can be sealed to. What you typed is still here."
     assert refused.status_code == 422 and told in words(refused)
+    assert grade(sentences(refused.text)) <= MOST
     again = fields(refused.text)
     assert {**again, "once": ""} == {**said, "once": ""}
     assert re.search(r'name="recounter-key-2"[^>]* aria-invalid="true" aria-describedby="refused"', refused.text)
@@ -134,6 +137,7 @@ def test_rules_that_were_changed_meanwhile_are_not_changed_back(service: Service
     mine[0].settle_amendment(proposal["id"], taken["id"], True)
     late = post(two, here, **text)
     assert late.status_code == 409 and "The rules were changed while you wrote." in words(late)
+    assert grade(sentences(late.text)) <= MOST
     again = fields(late.text)
     assert (again["text"], again["ballot_days"], again["recounter-name-1"]) == ("Nine days are enough.", "10", "")
     assert "What it changed when it was written:" in words(post(two, here, **again))
