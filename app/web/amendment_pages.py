@@ -9,52 +9,100 @@ from sqlmodel import Session
 from app.collectives import amendments, frozen, queries, telling
 from app.collectives.models import Proposal
 from app.collectives.service import Acting
-from app.collectives.thread_schemas import AcceptIn, AmendmentIn, AmendmentOut
+from app.collectives.thread_schemas import AcceptIn, AmendmentIn, AmendmentOut, EffectOut
 from app.consents.policies import PolicyBook, StoredPolicy
+from app.core.canonical import canonical
 from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
+from app.kit.errors import DomainError
+from app.kit.runtime import Runtime
+from app.web import charter_forms
 from app.web import collective_words as told
-from app.web.collective_home_pages import charter_of, policy_of, with_deeds
+from app.web.collective_home_pages import policy_of, with_deeds
 from app.web.collective_pages import built, once, perform, words
 from app.web.comparing import by_word
 from app.web.proposal_pages import policy_turned
 from app.web.rendering import PageRoute, page
+from app.web.saying import say
 from app.web.thread_pages import PROPOSAL, around, base_of, yes
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=[BY_MEMBER])
 
 
+_STALE = say("The text was changed while you wrote. You find it above yours. Look at both, then send it again.")
+_CHANGED = say("What it would bring was changed while you wrote. Look at it on the page of the proposal, then send it again.")
+_SAME = say("You changed nothing yet. Change the text, or what it brings, then send it.")
+
+
 @router.get(PROPOSAL + "/amendments")
 def show_amendments(collective: str, proposal: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """The oldest first, each with what it changes."""
+    return _shown(request, session, runtime, collective, proposal, {}, None)
+
+
+def _shown(
+    request: Request, session: Session, runtime: Runtime, collective: str, proposal: str, form: dict[str, str], error: DomainError | None
+) -> Response:
+    """The page, with what was typed in its form so far, and why that was not taken."""
     values = around(request, session, runtime, collective, proposal)
     here, row = values["here"], values["row"]
+    if error is not None and not (values["open"] and values["voice"]):
+        raise error  # there is no form any more
     rows = amendments.of(session, row.id)
     found = telling.amendments(session, runtime, collective, rows, here.receipt)
     book: PolicyBook = runtime.parts["policies"]
+    effects = _effects(session, runtime, row, found)
     shown = [
         (out, by_word(row.text, out.text) if out.state == "open" and out.text is not None and out.text != row.text else [],
-         _turned(book, row, out), amendments.fits(session, runtime, row, one))
+         _turned(book, _present(book, row) if out.state == "open" else effects.get(out.base_effect_sha256 or ""), out.effect),
+         amendments.fits(session, runtime, row, one))
         for out, one in zip(found, rows, strict=True)
     ]  # fmt: skip
     acts, changeable = values["open"] and values["voice"], amendments.changeable(row)
+    effect = frozen.effect_sha256(session, runtime, row)
+    charter = json.loads(bytes(row.charter)) if row.charter is not None and "charter" in changeable else None
+    newer = form.get("base", row.text_sha256) != row.text_sha256
+    more = [_STALE] if newer else []
+    if form.get("base_effect", effect) != effect:
+        more.append(_CHANGED if charter is None else charter_forms.STALE)
+    if error is not None and error.code == "text_changed" and not more:
+        more = [_SAME]
     return page(
-        "amendments.html", found=shown, settles=acts and here.mine.member == row.author, asked=row.request_id is not None,
-        effect=frozen.effect_sha256(session, runtime, row), offered=with_deeds(book) if acts and "policy" in changeable else [],
-        charter=json.loads(bytes(row.charter)) if row.charter is not None and "charter" in changeable else None, **values,
+        "amendments.html", found=shown, settles=acts and here.mine.member == row.author, asked=row.request_id is not None, typed=form, newer=newer,
+        effect=effect, offered=with_deeds(book) if acts and "policy" in changeable else [], refused=charter_forms.refused(error, *more),
+        house=None if charter is None else charter_forms.kept(form, charter), was=None if charter is None else charter_forms.fields_of(charter),
+        **values,
     )  # fmt: skip
 
 
-def _turned(book: PolicyBook, row: Proposal, one: AmendmentOut) -> dict[str, Any]:
-    """What an open amendment changes of terms or rules: each line of before and after. Nothing where it leaves them."""
-    if one.state != "open" or one.effect is None:
+def _present(book: PolicyBook, row: Proposal, *, first: bool = False) -> EffectOut:
+    """What a proposal brings now, or (`first`) what it brought when it was put up."""
+    policy = row.first_policy_id if first and row.first_policy_id is not None else row.policy_id
+    charter = row.first_charter if first and row.first_charter is not None else row.charter
+    digest = None if policy is None else book.by_ids([policy])[policy].digest
+    return EffectOut(policy=digest, charter=None if charter is None else json.loads(bytes(charter)))
+
+
+def _effects(session: Session, runtime: Runtime, row: Proposal, found: list[AmendmentOut]) -> dict[str, EffectOut]:
+    """By the digest that an amendment is written for: all that a proposal ever brought, as far as the reader may read it."""
+    book: PolicyBook = runtime.parts["policies"]
+    known = [_present(book, row, first=True), _present(book, row), *(one.effect for one in found if one.effect is not None)]
+    return {
+        frozen.amended_sha256(session, runtime, row, one.policy, None if one.charter is None else canonical(one.charter)): one for one in known
+    }
+
+
+def _turned(book: PolicyBook, before: EffectOut | None, after: EffectOut | None) -> dict[str, Any]:
+    """What an amendment changes of terms or rules: each line of before and after. Nothing where it leaves them; all that it brings,
+    and that it is `alone`, where the reader cannot be told what was there before."""
+    if after is None:
         return {}
-    turned: dict[str, Any] = {}
-    now = None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id]
-    if now is not None and one.effect.policy not in (None, now.digest):
-        turned["policy"] = policy_turned(now, book.by_digest(one.effect.policy))
-    if row.charter is not None and one.effect.charter not in (None, before := json.loads(bytes(row.charter))):
-        turned["charter"] = told.turned(before, one.effect.charter)
+    turned: dict[str, Any] = {"alone": True} if before is None else {}
+    if after.policy is not None and (before is None or after.policy != before.policy):
+        new = book.by_digest(after.policy)
+        turned["policy"] = policy_turned(new if before is None or before.policy is None else book.by_digest(before.policy), new)
+    if after.charter is not None and (before is None or after.charter != before.charter):
+        turned["charter"] = told.turned(after.charter if before is None or before.charter is None else before.charter, after.charter)
     return turned
 
 
@@ -64,10 +112,10 @@ async def amend(collective: str, proposal: str, request: Request, runtime: Runti
         queries.member(session, collective, who)
         row = queries.proposal(session, collective, proposal)
         fields: dict[str, Any] = {} if policy is None else {"policy": {"policy": policy.digest}}
-        if row.charter is not None and "aim" in form:
-            fields["charter"] = charter_of(form, json.loads(bytes(row.charter)))
+        if row.charter is not None and charter_forms.changed(form, before := json.loads(bytes(row.charter))):
+            fields["charter"] = charter_forms.charter_of(form, before)
         given = built(
-            AmendmentIn, "Go back and write the text as it should be, of at most 20000 letters.", text=words(form, "text"),
+            AmendmentIn, "Write the text as it should be, of at most 20000 letters.", text=words(form, "text"),
             base_sha256=form.get("base", ""), base_effect_sha256=form.get("base_effect") or None, **fields,
         )  # fmt: skip
         made = once(
@@ -76,7 +124,10 @@ async def amend(collective: str, proposal: str, request: Request, runtime: Runti
         )  # fmt: skip
         return f"{base_of(collective, proposal)}/amendments#{made}"
 
-    return await perform(request, runtime, deed, lambda form: policy_of(runtime, form))
+    return await perform(
+        request, runtime, deed, lambda form: policy_of(runtime, form),
+        lambda session, form, error: _shown(request, session, runtime, collective, proposal, form, error),
+    )  # fmt: skip
 
 
 @router.post(PROPOSAL + "/amendments/{amendment}/decision")

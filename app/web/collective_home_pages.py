@@ -15,7 +15,6 @@ from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, Manda
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.deed import beside
-from app.core.electing import carried
 from app.core.templates import render_template
 from app.kit.access import BY_MEMBER, naming
 from app.kit.body import form_of
@@ -29,8 +28,8 @@ from app.parties.auth import same_origin
 from app.parties.models import Lab, Receipt
 from app.revocations import convening
 from app.revocations.acting import holder_of
+from app.web import charter_forms, telling
 from app.web import collective_words as told
-from app.web import telling
 from app.web.act_pages import offered
 from app.web.collective_pages import (
     NO_STORE,
@@ -89,8 +88,16 @@ def mine(request: Request, runtime: RuntimeDep, session: ReadSessionDep, done: W
 @router.get("/r/collectives/found")
 def ask_found(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     person(request, session)
-    book: PolicyBook = runtime.parts["policies"]
-    return page("collective_found.html", offered=with_deeds(book), charter=CharterIn(aim="x").model_dump(mode="json"), once=fresh_key())
+    return _founding(runtime, {}, None)
+
+
+def _founding(runtime: Runtime, form: dict[str, str], error: DomainError | None) -> Response:
+    """The form to found one, with what was typed in it so far, and what was wrong with that."""
+    fresh = {**CharterIn(aim="x").model_dump(mode="json"), "aim": ""}
+    return page(
+        "collective_found.html", offered=with_deeds(runtime.parts["policies"]), house=charter_forms.kept(form, fresh), typed=form, once=fresh_key(),
+        refused=charter_forms.refused(error),
+    )  # fmt: skip
 
 
 def with_deeds(book: PolicyBook) -> list[dict[str, Any]]:
@@ -101,8 +108,8 @@ def with_deeds(book: PolicyBook) -> list[dict[str, Any]]:
 @router.post("/r/collectives/found")
 async def found(request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str], policy: StoredPolicy | None) -> str:
-        charter = charter_of(form, {"requests": form.get("requests", "policy")})
-        advice = "Go back and give the group a name of at most 200 letters."
+        charter = charter_forms.charter_of(form, {"requests": form.get("requests", "policy")})
+        advice = "Give the group a name of at most 200 letters, and say who can see it."
         given = built(FoundIn, advice, name=words(form, "name"), listed=form.get("listed") == "yes", charter=charter)
         made = once(
             session, runtime, who, "found", form,
@@ -110,28 +117,15 @@ async def found(request: Request, runtime: RuntimeDep) -> Response:
         )  # fmt: skip
         return f"/r/collectives/{made}?done=founded"
 
-    return await perform(request, runtime, deed, lambda form: policy_of(runtime, form))
+    return await perform(
+        request, runtime, deed, lambda form: policy_of(runtime, form), lambda session, form, error: _founding(runtime, form, error)
+    )
 
 
 def policy_of(runtime: Runtime, form: dict[str, str]) -> StoredPolicy | None:
     """The policy that a form chooses, stored; None where it chooses none. Raises NotFound (policy_unknown_template)."""
     book: PolicyBook = runtime.parts["policies"]
     return book.resolve(None, form["choose"], {}, runtime.clock.now()) if form.get("choose") else None
-
-
-def charter_of(form: dict[str, str], more: dict[str, Any]) -> CharterIn:
-    """The charter that a form says; what no form asks for is as in `more`, which is the present one or a part. Raises Invalid
-    (body_invalid)."""
-    advice = "Go back and look at the rules: what the group is for, and days that are whole numbers."
-    values = words(form, "values").split()
-    dimension = None if not values else {"name": words(form, "dimension") or "part", "values": values}
-    days = {name: form.get(name, "") for name in ("tenure_days", "discussion_days", "ballot_days", "appeal_days", "load")}
-    if not all(value.isdecimal() and len(value) < 4 for value in days.values()):
-        raise Invalid("body_invalid", advice)
-    said = {"aim": words(form, "aim"), "eligibility": form.get("eligibility", "open"), "dimension": dimension}
-    kept = {name: value for name, value in more.items() if name in CharterIn.model_fields}
-    kept |= {"decisions": carried(more["decisions"])} if "decisions" in more else {}
-    return built(CharterIn, advice, **{**kept, **said, **{name: int(value) for name, value in days.items()}})
 
 
 # -- join ------------------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from app.kit.deps import get_runtime
 from app.kit.errors import DomainError, Invalid
 from app.kit.idempotency import Once
 from app.kit.ids import random_id
+from app.kit.problems import STATUS
 from app.kit.runtime import Runtime
 from app.kit.shown import FIELD
 from app.parties.auth import receipt_from, same_origin, turn_away
@@ -37,6 +38,8 @@ Deed = Callable[..., str]
 """What a form does: given the write, who acts, the form, and what was stored before, if anything was. Gives the address to go on to, which is
 one of ours."""
 Before = Callable[[dict[str, str]], Any]
+Again = Callable[[Session, dict[str, str], DomainError], Response]
+"""Shows a form once more, with what was typed and why it was refused."""
 MOST_LABS = 500
 """Labs to choose from in one list."""
 
@@ -83,13 +86,29 @@ def reader(request: Request, session: Session, collective: str, proposal: str) -
     return Here(receipt, Acting.of(receipt), queries.collective_of(session, collective), charter, mine), row
 
 
-async def perform(request: Request, runtime: Runtime, deed: Deed, before: Before | None = None) -> Response:
+async def perform(request: Request, runtime: Runtime, deed: Deed, before: Before | None = None, again: Again | None = None) -> Response:
     """Do what a form asks in one transaction, and go on to where `deed` says. `before` is for what has a transaction of its own, such as to
-    store the policy that the form chooses: what it gives the deed is given too. Raises what `person` and the deed do, and Forbidden (csrf)."""
+    store the policy that the form chooses: what it gives the deed is given too. With `again` what is refused of what was typed is told at the
+    form. Raises what `person` and the deed do, and Forbidden (csrf)."""
     if "authorization" in request.headers:
         await run_in_threadpool(turn_away, request)  # before a word about the form
     form = await form_of(request)
-    return RedirectResponse(await run_in_threadpool(_perform, request, runtime, form, deed, before), 303, NO_STORE)
+    return await run_in_threadpool(_answer, request, runtime, form, deed, before, again)
+
+
+def _answer(request: Request, runtime: Runtime, form: dict[str, str], deed: Deed, before: Before | None, again: Again | None) -> Response:
+    try:
+        return RedirectResponse(_perform(request, runtime, form, deed, before), 303, NO_STORE)
+    except DomainError as error:
+        # A passkey is asked for by the route; who is not there, or may not, has no form to be shown.
+        if again is None or error.kind not in ("invalid", "conflict", "too_many") or error.code.startswith("passkey"):
+            raise
+        with read(runtime.engine) as session:
+            shown = again(session, form, error)
+        shown.status_code = STATUS[error.kind]
+        if "retry_after" in error.extra:
+            shown.headers["Retry-After"] = str(error.extra["retry_after"])
+        return shown
 
 
 ADVICE = {

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlmodel import Session, select
 
-from app.collectives import queries, reviewing, service
+from app.collectives import queries, recounting, reviewing, service
 from app.collectives.models import Collective, LabRefusal, Membership, OutcomeRow, Proposal
 from app.consents.policies import PolicyBook
 from app.core.deed import Line, beside
@@ -69,7 +69,7 @@ def facts(session: Session, runtime: Runtime, row: Collective, charter: dict[str
     return {
         "collective": row, "members": log.bucket(queries.members(session, row.id)), "charter": body, "rules": told.charter(body),
         "decided": told.decided(body), "digest": digest, "policy": _deed(runtime, digest), "policy_until": row.policy_until,
-        "review": review(session, runtime, row),
+        "review": review(session, runtime, row), "recounters": recounting.keys_of(body),
     }  # fmt: skip
 
 

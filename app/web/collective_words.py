@@ -70,7 +70,8 @@ def charter(body: dict[str, Any]) -> list[Said]:
     if body.get("requests", "policy") == "decide":
         told.append(say("We vote on each new use that a lab asks for."))
     if body["dimension"] is not None:
-        told.append(say("Members may say which of these they are: %(parts)s.", parts=listed(body["dimension"]["values"])))
+        name, parts = plain(body["dimension"]["name"]), listed(body["dimension"]["values"])
+        told.append(say("Members may say which of these they are (<bdi>%(name)s</bdi>): %(parts)s.", name=name, parts=parts))
     for name, key in keys_of(body):
         told.append(say("<bdi>%(name)s</bdi> can count our votes again, and then sees each vote, but no name.", name=plain(name)))
         told.append(say("The votes are sealed to this key: <code>%(key)s</code>.", key=key))

@@ -42,13 +42,13 @@ from app.core.deed import Line, beside
 from app.core.evaluation import parse_use
 from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
-from app.kit.errors import NotFound
+from app.kit.errors import Conflict, DomainError, NotFound
 from app.kit.runtime import Runtime
 from app.parties.models import Lab
+from app.web import charter_forms, strike_pages, thread_words
 from app.web import collective_words as told
-from app.web import strike_pages, thread_words
 from app.web.campaign_pages import end_of
-from app.web.collective_home_pages import charter_of, policy_of, with_deeds
+from app.web.collective_home_pages import policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, labs, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now, review
 from app.web.comparing import by_line, by_sentence
@@ -82,7 +82,7 @@ def read_proposal(
     return page(
         "proposal.html", here=here, row=row, mine=None if here.mine is None else here.mine.member, done=TOLD.get(done), once=fresh_key(),
         type=told.TYPES[row.type], state=told.STATES[row.state], stage=told.stage(row, here.charter, now), changed=changed,
-        turned=_turned(runtime, row), effect=_effect(session, runtime, here, row),
+        turned=_turned(runtime, row), other=_other(session, runtime, here, row), effect=_effect(session, runtime, here, row),
         rules=told.rules(here.charter, row.type), choices=told.CHOICES, why=told.WHY,
         binding=frozen.opened(session, row).get("effect_sha256") if open_now else None,
         voting=open_now, elector=elector, voted=None if elector is None else _voted(session, row, elector.tag),
@@ -163,13 +163,27 @@ def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> di
 
 def _turned(runtime: Runtime, row: Proposal) -> dict[str, Any]:
     """What was changed of terms or rules since it was put up: each line of before and after. Nothing where nothing was."""
+    return _between(runtime, (row.first_policy_id, row.first_charter), (row.policy_id, row.charter))
+
+
+def _other(session: Session, runtime: Runtime, here: Here, row: Proposal) -> dict[str, Any]:
+    """What is other in an alternative than in the proposal that it is one to: its words, terms or rules. For members."""
+    if row.alternative_to is None or here.mine is None:
+        return {}
+    first = session.get_one(Proposal, row.alternative_to)
+    text = {} if first.text == row.text else {"text": by_sentence(first.text, row.text)}
+    return text | _between(runtime, (first.policy_id, first.charter), (row.policy_id, row.charter))
+
+
+def _between(runtime: Runtime, before: tuple[int | None, bytes | None], after: tuple[int | None, bytes | None]) -> dict[str, Any]:
+    """The lines of terms and of rules where both are there, and are not the same."""
     book: PolicyBook = runtime.parts["policies"]
     turned: dict[str, Any] = {}
-    if row.first_policy_id is not None and row.policy_id is not None and row.first_policy_id != row.policy_id:
-        both = book.by_ids([row.first_policy_id, row.policy_id])
-        turned["policy"] = policy_turned(both[row.first_policy_id], both[row.policy_id])
-    if row.first_charter is not None and row.charter is not None and row.first_charter != row.charter:
-        turned["charter"] = told.turned(json.loads(bytes(row.first_charter)), json.loads(bytes(row.charter)))
+    if before[0] is not None and after[0] is not None and before[0] != after[0]:
+        both = book.by_ids([before[0], after[0]])
+        turned["policy"] = policy_turned(both[before[0]], both[after[0]])
+    if before[1] is not None and after[1] is not None and before[1] != after[1]:
+        turned["charter"] = told.turned(json.loads(bytes(before[1])), json.loads(bytes(after[1])))
     return turned
 
 
@@ -268,14 +282,22 @@ def outcome_download(collective: str, proposal: str, request: Request, runtime: 
 @router.get("/r/collectives/{collective}/propose")
 def ask_propose(collective: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, type: Word = "") -> Response:
     """First what it is about; then, with that chosen, the form."""
-    here = member(request, session, collective)
+    return _proposing(session, runtime, member(request, session, collective), type, {}, None)
+
+
+def _proposing(session: Session, runtime: Runtime, here: Here, type: str, form: dict[str, str], error: DomainError | None) -> Response:
+    """That form, with what was typed in it so far, and why it was not taken."""
     assert here.mine is not None
     book: PolicyBook = runtime.parts["policies"]
     kind = type if type in proposals.TAKES else None
     terms = kind in ("policy.adopt", "policy.narrow")
+    base = str(here.collective.charter_n)
+    stale = [charter_forms.STALE] if form.get("base", base) != base else []
     return page(
-        "propose.html", here=here, types={name: told.TYPES[name] for name in proposals.TAKES}, kind=kind, once=fresh_key(),
-        voice=queries.has_voice(here.mine, runtime.clock.now()), charter=here.charter, labs=_labs(session, here, kind),
+        "propose.html", here=here, typed=form, base=base, refused=charter_forms.refused(error, *stale),
+        house=charter_forms.kept(form, here.charter) if kind == "charter.amend" else None, was=charter_forms.fields_of(here.charter),
+        types={name: told.TYPES[name] for name in proposals.TAKES}, kind=kind, once=fresh_key(),
+        voice=queries.has_voice(here.mine, runtime.clock.now()), labs=_labs(session, here, kind),
         stewards=_stewards(session, here, runtime.clock.now()) if kind == "steward.remove" else [], offered=with_deeds(book) if terms else [],
         policy=policy_now(runtime, here.collective) if terms else None, rules=told.rules(here.charter, kind) if kind else [],
         review=review(session, runtime, here.collective), waits=kind in reviewing.WIDENING,
@@ -325,9 +347,11 @@ def _stewards(session: Session, here: Here, now: datetime) -> list[str]:
 async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str], policy: StoredPolicy | None) -> str:
         row, _ = queries.member(session, collective, who)
-        charter = None
+        charter, before = None, row.charter_n
         if form.get("type") == "charter.amend":
-            charter = charter_of(form, queries.charter(session, collective, row.charter_n))
+            charter = charter_forms.charter_of(form, queries.charter(session, collective, before))
+            if form.get("base", str(before)) != str(before):
+                raise Conflict("text_changed", "Look at the rules as they are now.")
         fields: dict[str, Any] = {"charter": charter, "subject": words(form, "subject") or None}
         if form.get("type") == "effect.dispute":
             n = words(form, "n")
@@ -345,10 +369,18 @@ async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Res
         if policy is not None:
             fields["policy"] = {"policy": policy.digest}
         given = built(ProposeIn, "Go back, write what you propose, and fill in the rest.", type=form.get("type"), text=words(form, "words"), **fields)
-        made = once(
-            session, runtime, who, f"propose/{collective}", form,
-            lambda: proposals.propose(session, runtime, who, collective, given, policy, now=runtime.clock.now()),
-        )  # fmt: skip
-        return f"/r/collectives/{collective}/proposals/{made}?done=proposed"
 
-    return await perform(request, runtime, deed, lambda form: policy_of(runtime, form))
+        def act() -> str:
+            made = proposals.propose(session, runtime, who, collective, given, policy, now=runtime.clock.now())
+            if charter is not None and session.get_one(Proposal, made).charter_n != before:  # the group is held only from here on
+                raise Conflict("text_changed", "Look at the rules as they are now.")
+            return made
+
+        return f"/r/collectives/{collective}/proposals/{once(session, runtime, who, f'propose/{collective}', form, act)}?done=proposed"
+
+    def again(session: Session, form: dict[str, str], error: DomainError) -> Response:
+        if form.get("type") != "charter.amend":
+            raise error
+        return _proposing(session, runtime, member(request, session, collective), "charter.amend", form, error)
+
+    return await perform(request, runtime, deed, lambda form: policy_of(runtime, form), again)

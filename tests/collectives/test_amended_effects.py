@@ -193,8 +193,22 @@ def test_pages_show_what_is_changed_of_terms_and_rules_line_by_line(service: Ser
         page = other.get(base).text
         assert "What was changed since it was put up" in page
         assert mine[0].proposal(proposal["id"])["effect_sha256"] != proposal["effect_sha256"]
+        page_of_all = other.get(f"{base}/amendments").text
+        assert "What it changed when it was written:" in page_of_all and "<del>" in page_of_all and "<ins>" in page_of_all, "also once it is taken"
     assert "<del>First aim.</del>" in page and "<ins>Second aim.</ins>" in page and "<del>At most 9 votes begin in 30 days.</del>" in page
     assert mine[0].proposal(rules["id"])["charter"]["load"] == 10
+    then = mine[1].amend(mine[0].proposal(rules["id"]), "Newer.", charter={**CHARTER, "aim": "Third aim. Same.", "load": 10})
+    alone = mine[0].settle_amendment(rules["id"], then["id"], False)["alternative"]
+    entry = other.get(f"{base}/amendments").text.partition(f'id="{then["id"]}"')[2]
+    assert "<del>Second aim.</del>" in entry and "First aim" not in entry, "beside what was there when it was written"
+    page_of_it = other.get(f"/r/collectives/{mine[0].id}/proposals/{alone}").text.partition("What differs from that proposal")[2]
+    for what in ("<del>New.</del>", "<ins>Newer.</ins>", "<del>Second aim.</del>", "<ins>Third aim.</ins>"):
+        assert what in page_of_it
+    last = mine[1].amend(mine[0].proposal(rules["id"]), charter={**CHARTER, "aim": "Last aim.", "load": 10})
+    mine[0].settle_amendment(rules["id"], last["id"], True)
+    with write(service.runtime.engine) as session:  # who wrote what was there before is erased
+        session.delete(session.get_one(Words, f"{filed['id']}/effect"))
+    assert other.get(f"{base}/amendments").text.count("What was there before is gone, or hidden.") == 2
     opened = pass_days(service, mine[0], terms["id"], 14)
     page = other.get(f"/r/collectives/{mine[0].id}/proposals/{terms['id']}").text
     assert opened["state"] == "ballot" and "<details open><summary>What was changed" in page and page.count("<ins>") >= 1

@@ -72,6 +72,7 @@ def test_a_recounter_counts_anew_what_was_sealed_to_them(
     opened = put_to_vote(service, mine)
     here = f"/r/collectives/{mine[0].id}/proposals/{opened['id']}"
     assert "These can count the votes again: Office 0, Office 1. They see each vote, but no name." in words(page.get(here))
+    assert second.thumbprint in page.get(here).text, "at the vote too"
     assert kept(service, opened["id"]) == []
     pass_days(service, mine[0], opened["id"], 7)
     mine[2]._person.erase("all")  # a vote that was counted stays, and nothing of it says whose it is

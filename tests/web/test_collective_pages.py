@@ -7,12 +7,13 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from sayso.collective import Collective
+from sayso.recounter import RecounterKey
 
 from app.collectives import proposals
 from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, MinorityReport, Proposal
 from app.kit.db import read
 from app.web import collective_pages, languages
-from app.web.collective_home_pages import charter_of
+from app.web.charter_forms import charter_of
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import CHARTER, founded, joined, mandated, pass_days, people, refuses, steward
 from tests.collectives.test_deciding import NARROW, union_of
@@ -247,7 +248,8 @@ def test_the_pages_are_easy_to_read_and_say_all_in_one_language(
 
 def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str], httpx.Response]:
     """Each page of collectives that a person meets, by a name for it and a language."""
-    mine = union_of(service, platform, 10, dimension={"name": "trade", "values": ["voters", "labellers"]})
+    counting = [{"name": "labellers", "key": RecounterKey.generate().described}]
+    mine = union_of(service, platform, 10, dimension={"name": "trade", "values": ["voters", "labellers"]}, recounters=counting)
     inside, outside = (window(service, one.receipt) for one in (mine[1]._person, people(service, platform, 1)[0][0]))
     found: dict[tuple[str, str], httpx.Response] = {}
 

@@ -1,0 +1,150 @@
+"""The form of a charter: it names recounters, says at the form what it does not take, and sends what was changed alone."""
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from sayso.recounter import RecounterKey
+
+from app.collectives.models import CharterVersion, Proposal
+from app.collectives.models import Collective as Row
+from app.collectives.schemas import CharterIn
+from app.collectives.service import charter_bytes
+from app.core.canonical import canonical, sha256_hex
+from app.kit.db import write
+from app.web import charter_forms
+from app.web.languages import ENGLISH
+from tests.collectives.members import CHARTER, people
+from tests.collectives.test_deciding import union_of
+from tests.core.test_deed import grade
+from tests.support import PlatformParty, Service, on_one_backend
+from tests.web.test_collective_pages import at
+from tests.web.test_further_receipts import window
+from tests.web.test_pages import post
+from tests.web.test_reading_ease import MOST, sentences
+from tests.web.test_receipt_page import words
+
+KEYS = [RecounterKey.generate() for _ in range(2)]
+LOW_ORDER = "A" * 43
+BASE = json.loads(charter_bytes(CharterIn(**CHARTER)))
+
+
+def fields(html: str) -> dict[str, str]:
+    """What a form of a page would send as it stands there, by field."""
+    found = {}
+    for tag in re.findall(r"<input [^>]*>", html[html.index("<main") :]):
+        said = {name: unescape(value) for name, value in re.findall(r'([a-z]+)="([^"]*)"', tag)}
+        if said.get("type") != "radio" or " checked" in tag:
+            found[said["name"]] = said.get("value", "")
+    areas = re.findall(r'<textarea [^>]*name="([a-z]+)"[^>]*>\n?(.*?)</textarea>', html, re.S)
+    return found | {name: unescape(text) for name, text in areas}
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({"recounter-key-1": "", "recounter-name-1": "Office"}, "Give the public key of Office too."),
+        ({"recounter-name-1": "", "recounter-key-1": KEYS[0].described["x"]}, "Say whose key number 1 is."),
+        ({"recounter-key-1": LOW_ORDER}, "The key of Office is not a key that votes can be sealed to."),
+        ({"recounter-key-1": '{"kty": "OKP",'}, "The key of Office is not a key that votes can be sealed to."),
+        ({"recounter-key-1": '{"kty": "EC"}'}, "The key of Office is not a key that votes can be sealed to."),
+        ({"recounter-name-2": "School", "recounter-key-2": json.dumps(KEYS[0].described)}, "Office and School have the same key."),
+        ({"recounter-name-1": "", "recounter-key-1": "", "recounter-name-4": "One more"}, "At most three can count the votes again."),
+        ({"recounter-key-1": json.dumps({**KEYS[0].described, "d": "secret"})}, "That is a private key."),
+    ],
+)
+def test_a_recounter_who_cannot_be_named_is_refused_in_plain_words(typed: dict[str, str], told: str) -> None:
+    form = {**charter_forms.fields_of(BASE), "recounter-name-1": "Office", "recounter-key-1": KEYS[0].described["x"], **typed}
+    with pytest.raises(charter_forms.Slip) as slip:
+        charter_forms.charter_of(form, BASE)
+    assert slip.value.code == "recounter_key" and told in slip.value.told.within(ENGLISH).striptags()
+    shown = charter_forms.kept(form, BASE)
+    assert "secret" not in json.dumps(shown), "a private key is shown to nobody"
+    assert all(shown.get(name) == value for name, value in typed.items() if "secret" not in value and name in shown), "and all else stays"
+
+
+def test_a_form_says_what_was_changed_in_it_and_nothing_else() -> None:
+    named = json.loads(charter_bytes(CharterIn(**CHARTER, recounters=[{"name": "Office", "key": KEYS[0].described}], load=9)))  # type: ignore[list-item]
+    shown = {f"was-{name}": value for name, value in charter_forms.fields_of(BASE).items()}
+    form = {**charter_forms.fields_of(BASE), **shown, "ballot_days": "8", "aim": CHARTER["aim"] + "\r\n"}
+    assert charter_forms.changed(form, named) == {"ballot_days": "8"}, "what the form showed is what counts, and not what it is by now"
+    kept = charter_forms.kept(form, named)
+    assert (kept["ballot_days"], kept["load"], kept["recounter-name-1"]) == ("8", "9", "Office")
+    meant = charter_forms.charter_of(form, named)
+    assert (meant.ballot_days, meant.load, [one.name for one in meant.recounters]) == (8, 9, ["Office"])
+    old = {name: value for name, value in named.items() if name not in ("recounters", "asks")}  # a charter of before them
+    assert charter_forms.changed(charter_forms.fields_of(old), old) == {}
+
+
+def test_a_group_is_founded_with_recounters_and_a_slip_loses_nothing(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    browser = window(service, people(service, platform, 1)[0][0].receipt)
+    empty = fields(browser.get("/r/collectives/found").text)
+    said = {
+        **empty, "name": 'Union "one"', "aim": "To decide.\nTogether.", "listed": "yes", "requests": "decide", "choose": "evaluation-only",
+        "ballot_days": "9", "values": "voters labellers", "dimension": "trade",
+        "recounter-name-1": "Office <1>", "recounter-key-1": json.dumps(KEYS[0].described), "recounter-name-2": "School", "recounter-key-2": "x",
+    }  # fmt: skip
+    refused = post(browser, "/r/collectives/found", **said)
+    told = "The key of School is not a key that votes can be sealed to. What you typed is still here."
+    assert refused.status_code == 422 and told in words(refused)
+    assert grade(sentences(refused.text)) <= MOST
+    again = fields(refused.text)
+    assert {**again, "once": ""} == {**said, "once": ""}
+    assert re.search(r'name="recounter-key-2"[^>]* aria-invalid="true" aria-describedby="refused"', refused.text)
+    short = post(browser, "/r/collectives/found", **{**again, "recounter-key-2": KEYS[1].described["x"], "ballot_days": "1"})
+    assert short.status_code == 422 and fields(short.text)["recounter-key-2"] == KEYS[1].described["x"]
+    made = post(browser, "/r/collectives/found", **{**again, "recounter-key-2": KEYS[1].described["x"]})
+    assert "Your group is there." in words(made), made.text
+    assert "These can count the votes again: Office <1>, School. They see each vote, but no name." in words(made)
+    assert KEYS[1].thumbprint in made.text and "Members may say which of these they are (trade): voters, labellers." in words(made)
+
+
+def renamed(service: Service, collective: str, **charter: Any) -> None:
+    """Another charter is in force, without the weeks until then."""
+    body = charter_bytes(CharterIn(**{**CHARTER, **charter}))
+    with write(service.runtime.engine) as session:
+        now, row = service.clock.now(), session.get_one(Row, collective)
+        row.charter_n += 1
+        session.add(CharterVersion(collective_id=collective, n=row.charter_n, body=body, sha256=sha256_hex(body), from_at=now, review_by=now.date()))
+        session.add(row)
+
+
+def test_rules_that_were_changed_meanwhile_are_not_changed_back(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 2)
+    one, two = (window(service, member._person.receipt) for member in mine)
+    # A new charter is proposed, and the charter of the group becomes another meanwhile.
+    form = {**fields(one.get(at(mine[0], "/propose?type=charter.amend")).text), "words": "Nine days.", "ballot_days": "9"}
+    renamed(service, mine[0].id, load=5)
+    late = post(one, at(mine[0], "/propose"), **form)
+    assert late.status_code == 409 and "The rules were changed while you wrote." in words(late)
+    again = fields(late.text)
+    assert (again["words"], again["ballot_days"], again["load"], again["was-load"]) == ("Nine days.", "9", "5", "5")
+    again |= {"recounter-name-1": "Office", "recounter-key-1": KEYS[0].described["x"]}
+    made = post(one, at(mine[0], "/propose"), **again)
+    assert "Your proposal is there." in words(made) and "Office can count our votes again" in words(made)
+    proposal = mine[0].proposal(str(made.url.path).rpartition("/")[2])
+    assert [proposal["charter"][name] for name in ("ballot_days", "load")] == [9, 5]
+    # An amendment of its words alone, while its rules become others.
+    here = at(mine[0], f"/proposals/{proposal['id']}/amendments")
+    text = {**fields(two.get(here).text), "text": "Nine days are enough."}
+    nothing = post(two, here, **{**text, "text": "Nine days."})
+    assert nothing.status_code == 409 and "You changed nothing yet." in words(nothing)
+    taken = mine[1].amend(proposal, charter={**CHARTER, "ballot_days": 10, "load": 5})
+    mine[0].settle_amendment(proposal["id"], taken["id"], True)
+    late = post(two, here, **text)
+    assert late.status_code == 409 and "The rules were changed while you wrote." in words(late)
+    assert grade(sentences(late.text)) <= MOST
+    again = fields(late.text)
+    assert (again["text"], again["ballot_days"], again["recounter-name-1"]) == ("Nine days are enough.", "10", "")
+    assert "What it changed when it was written:" in words(post(two, here, **again))
+    filed = mine[1].amendments(proposal["id"])[1]
+    assert filed["text"] == "Nine days are enough." and filed["effect"]["charter"] == taken["effect"]["charter"]
+    before = {name: value for name, value in taken["effect"]["charter"].items() if name not in ("recounters", "asks")}
+    with write(service.runtime.engine) as session:  # a proposal of before there were these: nothing is added to it
+        session.get_one(Proposal, proposal["id"]).charter = canonical(before)
+    post(two, here, **{**fields(two.get(here).text), "text": "Ten days."})
+    assert mine[1].amendments(proposal["id"])[2]["effect"]["charter"] == before
