@@ -148,6 +148,29 @@ def test_a_ticket_that_is_open_ends_with_the_labs_word(kept: Kept) -> None:
     refused(get(kept.service, path, ticket), 401, "ticket_invalid")
 
 
+def test_a_statement_from_before_a_copy_was_fetched_does_not_speak_of_it(kept: Kept) -> None:
+    kept.lab.sdk.deliver(kept.release)
+    old = kept.statement()
+    kept.service.clock.offset = timedelta(minutes=20)
+    told = refused(kept.said(old), 409, "deletion_outdated")  # the ticket of before was open since
+    kept.service.clock.offset = timedelta(days=2)
+    late = kept.statement()
+    kept.service.clock.offset = timedelta(days=2, minutes=1)
+    kept.lab.sdk.deliver(kept.release)
+    for statement in (old, late):
+        told = refused(kept.said(statement), 409, "deletion_outdated")
+    assert told["delivered_at"] > json.loads(check(late, kept.lab.key.public_jwk, "sayso-deletion+jws")[1])["at"]
+    kept.service.clock.offset = timedelta(days=3)
+    early = kept.statement()
+    kept.service.clock.offset = timedelta(days=2, minutes=2)
+    refused(kept.said(early), 422, "signature_wrong_payload")
+    assert kept.leaves() == [] and kept.duties() == [(kept.release.id, "open")]
+    now = kept.statement()
+    kept.service.clock.offset = timedelta(days=2, minutes=10)
+    accepted(kept.said(now), 200)
+    assert accepted(kept.said(old))["attestation"] == now and len(kept.leaves()) == 1
+
+
 def test_what_a_model_was_trained_with_is_an_answer_of_its_own_and_told_with_its_name(kept: Kept) -> None:
     on_one_backend(kept.service)
     kept.lab.sdk.deliver(kept.release)
