@@ -103,6 +103,9 @@ class Recall(SQLModel, table=True):
     models: list[Any] = Field(default_factory=list, sa_type=sa.JSON, sa_column_kwargs={"server_default": "[]"})
     """Where it cannot be removed: the models that were trained with it, as the lab signed."""
     log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+    answered_by: str | None = Field(default=None, sa_type=IdType)
+    """Where the lab had nothing of it any more when it was opened: the release of whose deletion it spoke last. It owes nothing then, and
+    `closed_at` is when it said so."""
 
 
 class ReleaseDeletion(SQLModel, table=True):

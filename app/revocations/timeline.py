@@ -106,7 +106,7 @@ def _recalls(session: Session, receipt: Receipt, outs: list[whereabouts.Out]) ->
     ).all()  # fmt: skip
     for row, lab in rows:
         for at, what in ((row.opened_at, "told"), (row.acknowledged_at, "acknowledged"), (row.closed_at, row.state)):
-            if at is not None:
+            if at is not None and row.answered_by is None:  # of a release's deletion `_answered` tells, once
                 told.append(Event(at, what, lab, counts[row.id]))
     return told
 

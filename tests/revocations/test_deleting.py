@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sayso.jws import check
+from sayso.verify import verify_recall
 
 from app.core import vocabulary as words
 from app.kit.clock import rfc3339
@@ -20,7 +21,7 @@ from tests.core.policy_cases import owed, rule
 from tests.kit.refusals import accepted, at_once, get, lab_token, refused
 from tests.releases.test_sets import terms
 from tests.revocations.test_deadlines import Owing, fast_lab, kinds  # noqa: F401
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shards_of
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shards_of, until
 
 USE = {**EVALUATION, "accepts": sorted(words.OBLIGATIONS), "retention_days": 10}
 
@@ -169,6 +170,40 @@ def test_a_statement_from_before_a_copy_was_fetched_does_not_speak_of_it(kept: K
     kept.service.clock.offset = timedelta(days=2, minutes=10)
     accepted(kept.said(now), 200)
     assert accepted(kept.said(old))["attestation"] == now and len(kept.leaves()) == 1
+
+
+def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for_no_more(kept: Kept, tmp_path: Path) -> None:
+    kept.lab.sdk.deliver(kept.release)
+    unseen = kept.lab.sdk.cut(kept.agreement, poll=0)  # nobody fetched it: the lab has nothing of it
+    said = kept.lab.sdk.attest_deletion(kept.release.id, kept.statement())
+    person = kept.service.claim(kept.given[0])
+    assert person.withdraw().recalls == 0, "no lab has a copy"
+    [recall] = until(lambda: kept.lab.sdk.recalls(kept.agreement).items)
+    assert (recall.state, recall.answered_by, len(recall.records), recall.overdue) == ("attested", kept.release.id, 1, False)
+    told = {kind: told for one in kept.lab.sdk.poll().sets.values() for kind, told in _events(kept, one)}
+    assert told["recall.opened"].keys() == {"address", "recall", "answered_by"}
+    with read(kept.service.runtime.engine) as session:
+        [leaf] = session.execute(sa.select(LogEntry.leaf).where(LogEntry.subject == recall.id)).scalars()  # type: ignore[call-overload]
+    assert json.loads(leaf)["answered_by"] == kept.release.id
+    assert verify_recall(json.loads(kept.lab.sdk.recall_file(recall.id))).exit_code == 0
+    kept.after(40)
+    assert not [d for d in kept.lab.sdk.duties(kept.agreement) if d.of == recall.id]
+    # What it holds of a release since then is asked for, with a day.
+    again = kept.lab.sdk.cut(kept.agreement, poll=0)
+    assert again.id != unseen.id and len(kept.lab.fetch(again, tmp_path)) == 1
+    assert kept.service.claim(kept.given[1]).withdraw().recalls == 1
+    [_, asked] = until(lambda: (found := kept.lab.sdk.recalls(kept.agreement).items) and len(found) == 2 and found)
+    assert (asked.state, asked.answered_by) == ("notified", None)
+    assert {d.task for d in kept.lab.sdk.duties(kept.agreement) if d.of == asked.id} == {"acknowledge", "delete"}
+    kept.person = person
+    page = kept.page(f"/r/of/{kept.given[0].id}")
+    day = datetime.fromisoformat(str(said.closed_at))
+    assert f"The lab said on {day.day} {day:%B} {day.year} that it deleted its copy." in page and "We told the lab" not in page and "The lab is late" not in page
+
+
+def _events(kept: Kept, token: str) -> list[tuple[str, Any]]:
+    claims = json.loads(check(token, kept.service.runtime.keys.service.public_jwk, "secevent+jwt")[1])
+    return [(uri.rpartition(":")[2], told) for uri, told in claims["events"].items()]
 
 
 def test_what_a_model_was_trained_with_is_an_answer_of_its_own_and_told_with_its_name(kept: Kept) -> None:
