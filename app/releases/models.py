@@ -104,8 +104,8 @@ class Recall(SQLModel, table=True):
     """Where it cannot be removed: the models that were trained with it, as the lab signed."""
     log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
     answered_by: str | None = Field(default=None, sa_type=IdType)
-    """Where the lab had nothing of it any more when it was opened: the release of whose deletion it spoke last. It owes nothing then, and
-    `closed_at` is when it said so."""
+    """Where the lab has nothing of it any more by its own word, and so owes nothing: the release of whose deletion it spoke last.
+    `closed_at` is when it said so, which may be before it was opened."""
 
 
 class ReleaseDeletion(SQLModel, table=True):

@@ -48,6 +48,11 @@ def undeleted(now: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(d.state == "owed", d.delete_by < now)
 
 
+def is_undeleted(row: ReleaseDeletion, now: datetime) -> bool:
+    """`undeleted` of one duty at hand."""
+    return row.state == "owed" and row.delete_by < now
+
+
 def deletion_of(session: Session, release: str) -> ReleaseDeletion | None:
     """The duty to delete a release after its period; None where the terms ask for none, or before it was handed over."""
     return session.get(ReleaseDeletion, release)

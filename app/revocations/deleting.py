@@ -13,6 +13,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.agreements.models import Agreement
 from app.core.canonical import sha256_hex, unb64u
 from app.kit.clock import rfc3339
 from app.kit.db import for_update
@@ -21,8 +22,9 @@ from app.log import service as log
 from app.log.models import LogEntry
 from app.parties.models import Lab
 from app.releases import service as releases
-from app.releases.models import Delivery, Release, ReleaseDeletion
-from app.revocations import attesting
+from app.releases.models import Delivery, Recall, Release, ReleaseDeletion
+from app.revocations import attesting, recalls
+from app.revocations.answered import answered
 
 TYP = "sayso-deletion+jws"
 ON_ITS_WAY = timedelta(minutes=15)
@@ -38,8 +40,8 @@ class DeletionStatement(attesting.Statement):
 
 
 def attest(session: Session, lab: Lab, release_id: str, token: str, *, now: datetime) -> ReleaseDeletion:
-    """Take a lab's signed statement on a release that it must delete; its digest is logged, and tickets for it end. The same outcome
-    again keeps the first statement.
+    """Take a lab's signed statement on a release that it must delete; its digest is logged, tickets for it end, and recalls of what it has
+    no more are answered by it. The same outcome again keeps the first statement.
 
     Raises NotFound (not_found), Invalid (signature_invalid, signature_wrong_key, signature_wrong_payload) or
     Conflict (deletion_not_owed, deletion_state, deletion_outdated).
@@ -63,10 +65,28 @@ def attest(session: Session, lab: Lab, release_id: str, token: str, *, now: date
     session.execute(open_.values(revoked_at=now))
     body = {"agreement": release.agreement_id, "lab": lab.legal_name, "lab_id": lab.id, **leaf}
     session.flush()
-    index = log.append(session, [log.institutional(f"deletion.{state.replace('_', '-')}", release.id, body, now)], now)
+    settled = _settled_with_it(session, lab, row, now) if state == "attested" else []
+    index = log.append(session, [log.institutional(f"deletion.{state.replace('_', '-')}", release.id, body, now), *settled], now)
     session.execute(sa.update(ReleaseDeletion).where(ReleaseDeletion.release_id == release.id).values(log_index=index))  # type: ignore[arg-type]
     session.refresh(row)
     return row
+
+
+def _settled_with_it(session: Session, lab: Lab, row: ReleaseDeletion, now: datetime) -> list[log.Leaf]:
+    """Open recalls of what the lab had in this release and others that it deleted: nothing is left that it could delete for them."""
+    agreement = session.get_one(Agreement, row.agreement_id)
+    query = select(Recall).where(Recall.agreement_id == agreement.id, Recall.state.in_(["notified", "acknowledged"])).order_by(Recall.id)  # type: ignore[attr-defined]
+    leaves = []
+    for recall in session.exec(for_update(query, session).execution_options(populate_existing=True)).all():
+        records = {bytes.fromhex(record) for record in recalls.records(session, recall.id)}
+        if answered(session, agreement, records).keys() != records:
+            continue
+        recall.state, recall.closed_at, recall.answered_by = "attested", now, row.release_id
+        session.add(recall)
+        body = {"agreement": agreement.id, "lab": lab.legal_name, "answered_by": row.release_id}
+        leaves.append(log.institutional("recall.attested", recall.id, body, now))
+    session.flush()
+    return leaves
 
 
 def _insist_on_time(session: Session, release: str, at: datetime, now: datetime) -> None:

@@ -75,6 +75,7 @@ def kept(service: Service, platform: PlatformParty, fast_lab: None) -> Kept:  # 
 
 def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) -> None:
     assert kept.duties() == [] and kept.lab.sdk.release(kept.release.id).deletion is None
+    assert "The lab did not get it yet." in kept.page("/r") and "<dt>Since</dt>" not in kept.page("/r")
     ticket = [kept.lab.sdk.deliver(kept.release) for _ in range(2)][-1]
     with read(kept.service.runtime.engine) as session:
         cut_at = session.get_one(Release, kept.release.id).cut_at
@@ -99,7 +100,7 @@ def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) ->
     assert kept.duties() == [(kept.release.id, "overdue")]
     refused(kept.service.post(f"/v1/agreements/{kept.agreement.id}/releases", {}, kept.token), 403, "lab_blocked")
     refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 403, "lab_blocked")
-    assert "The lab is late." in kept.page("/r")
+    assert "The lab had to delete its copy by" in kept.page("/r") and "The lab is late." in kept.page("/r")
     public = kept.service.http.get(f"{kept.service.base}/labs/{kept.lab.id}").text
     assert "Releases that it should have deleted by now" in public and "deletion overdue" in public
     items = accepted(get(kept.service, f"/v1/ledger?kind=recalls&lab={kept.lab.id}"))["items"]
@@ -120,7 +121,9 @@ def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) ->
     refused(get(kept.service, f"/v1/releases/{kept.release.id}/shards/{shard.sha256}", ticket.ticket), 401, "ticket_invalid")
     refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 410, "release_deleted")
     again = kept.lab.sdk.cut(kept.agreement, poll=0)
+    assert "that it deleted its copy." in kept.page("/r"), "what nobody fetched is no copy"
     assert len(kept.lab.fetch(again, tmp_path)) == 2
+    assert "that it deleted its copy." not in kept.page("/r")
     assert dict(kept.duties()) == {kept.release.id: "done", again.id: "open"}
     holding = {one["release"]: one["deletion"] for one in kept.person.releases(kept.given[0].id)}
     assert holding == {kept.release.id: "attested", again.id: "owed"}
@@ -195,10 +198,18 @@ def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for
     [_, asked] = until(lambda: (found := kept.lab.sdk.recalls(kept.agreement).items) and len(found) == 2 and found)
     assert (asked.state, asked.answered_by) == ("notified", None)
     assert {d.task for d in kept.lab.sdk.duties(kept.agreement) if d.of == asked.id} == {"acknowledge", "delete"}
+    # Its word on that release answers this too.
+    kept.lab.sdk.attest_deletion(again.id, kept.statement(of=again.id))
+    done = kept.lab.sdk.recalls(kept.agreement).items[1]
+    assert (done.id, done.state, done.answered_by) == (asked.id, "attested", again.id)
+    with read(kept.service.runtime.engine) as session:
+        leaves = session.execute(sa.select(LogEntry.type).where(LogEntry.subject == asked.id).order_by(LogEntry.log_index)).scalars()  # type: ignore[call-overload]
+        assert list(leaves) == ["recall.opened", "recall.attested"]
     kept.person = person
     page = kept.page(f"/r/of/{kept.given[0].id}")
     day = datetime.fromisoformat(str(said.closed_at))
-    assert f"The lab said on {day.day} {day:%B} {day.year} that it deleted its copy." in page and "We told the lab" not in page and "The lab is late" not in page
+    assert f"The lab said on {day.day} {day:%B} {day.year} that it deleted its copy." in page
+    assert "We told the lab" not in page and "The lab is late" not in page
 
 
 def _events(kept: Kept, token: str) -> list[tuple[str, Any]]:
