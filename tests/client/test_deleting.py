@@ -195,7 +195,8 @@ def once(real: Any) -> Any:
 def test_what_an_unfinished_pull_of_a_newer_release_brought_stays(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, anew = held(desk), ("--cut", "--format", "parquet")
+    first, anew = held(desk), ("--format", "parquet")
+    desk.lab.sdk.cut(desk.agreement, format="parquet", poll=0.05)
     with monkeypatch.context() as patched:
         patched.setattr(Folder, "_settled", kill)
         with pytest.raises(Killed):
@@ -209,7 +210,7 @@ def test_what_an_unfinished_pull_of_a_newer_release_brought_stays(
     assert (statement(desk, first)["release"], desk.lab.sdk.release(second).deletion.state) == (first, "owed")  # type: ignore[union-attr]
     assert not list(desk.folder.glob("*.zst")) and not (desk.folder / "NOTICE").exists()
     assert {path.name for path in desk.folder.glob("*.parquet")} == brought - {shard.name} and half.exists()
-    assert desk.pull(*anew[1:]) == 0 and held(desk) == second and not half.exists()
+    assert desk.pull(*anew) == 0 and held(desk) == second and not half.exists()
     assert cli.main(["verify", str(desk.folder)]) == 0
     assert delete(desk, "--yes", "--release", second) == 0, "finished, it is what the directory holds"
 
