@@ -118,6 +118,10 @@ class ReleaseDeletion(SQLModel, table=True):
     agreement_id: str = Field(foreign_key="agreement.id", index=True, sa_type=IdType)
     state: str
     delete_by: datetime = Field(sa_type=Instant)
+    """By the signed terms."""
+    late_from: datetime | None = Field(default=None, sa_type=Instant)
+    """From when the lab is late: `delete_by`, or some days after it was first told, where the duty was noted only after the delivery. Null
+    until it was told."""
     closed_at: datetime | None = Field(default=None, sa_type=Instant)
     attestation: str | None = None
     """The lab's signed statement, as it came: a compact JWS by one of its keys."""

@@ -13,6 +13,7 @@ from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.core.constraints import period_days
 from app.releases.models import Delivery, Recall, Release, ReleaseDeletion
+from app.releases.queries import is_undeleted
 from app.revocations import compensation
 from app.revocations.models import CompensationLine
 
@@ -65,8 +66,8 @@ def _deletions(session: Session, agreement: Agreement, obligations: list[dict[st
         return []
     duty = min(signed, key=lambda one: period_days(one["within"]))
     rows = session.exec(select(ReleaseDeletion).where(ReleaseDeletion.agreement_id == agreement.id))
-    tasks = [(_dated("delete", row.release_id, row.delete_by, now, duty), row.state) for row in rows]
-    return [task if state == "owed" else task._replace(state="done") for task, state in tasks]
+    tasks = [(Task("delete", row.release_id, row.late_from or row.delete_by, "overdue" if is_undeleted(row, now) else "open", duty), row) for row in rows]
+    return [task if row.state == "owed" else task._replace(state="done") for task, row in tasks]
 
 
 def _held(session: Session, agreement: Agreement) -> bool:

@@ -61,6 +61,7 @@ def token(session: Session, runtime: Runtime, row: SecurityEvent) -> str:
         agreement = held.agreement_id
         told |= {
             "address": f"{runtime.settings.public_url}/v1/releases/{row.subject}", "release": row.subject, "delete_by": rfc3339(held.delete_by),
+            **({"late_from": rfc3339(held.late_from)} if held.late_from not in (None, held.delete_by) else {}),
         }  # fmt: skip
     elif row.type == "offer.amended":
         told = {"address": f"{runtime.settings.public_url}/v1/offers/{row.what}", "offer": row.what}

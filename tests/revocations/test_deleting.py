@@ -15,7 +15,7 @@ from app.core import vocabulary as words
 from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from app.releases.models import LedgerDay, Release
+from app.releases.models import LedgerDay, Release, ReleaseDeletion
 from tests.agreements.test_catalog import timely
 from tests.core.policy_cases import owed, rule
 from tests.kit.refusals import accepted, at_once, get, lab_token, refused
@@ -173,6 +173,28 @@ def test_a_statement_from_before_a_copy_was_fetched_does_not_speak_of_it(kept: K
     kept.service.clock.offset = timedelta(days=2, minutes=10)
     accepted(kept.said(now), 200)
     assert accepted(kept.said(old))["attestation"] == now and len(kept.leaves()) == 1
+
+
+def test_who_was_never_told_is_reminded_first_and_has_as_long_as_others(kept: Kept) -> None:
+    """As a migration notes what was handed over before, whose day has passed."""
+    kept.lab.sdk.deliver(kept.release)
+    with write(kept.service.runtime.engine) as session:
+        session.execute(sa.update(ReleaseDeletion).where(ReleaseDeletion.release_id == kept.release.id).values(late_from=None))  # type: ignore[arg-type]
+    kept.service.clock.offset = timedelta(days=20)
+    [task] = [d for d in kept.lab.sdk.duties(kept.agreement) if d.task == "delete"]
+    assert task.state == "open" and kept.lab.sdk.cut(kept.agreement, poll=0).id
+    refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 410, "release_expired")
+    for day in (20, 26):
+        kept.after(day)
+        waiting = kept.lab.sdk.poll().sets.values()
+        [told] = [told for one in waiting for kind, told in _events(kept, one) if kind == "deletion.reminder"]
+        deletion = kept.lab.sdk.release(kept.release.id).deletion
+        assert deletion is not None and (told["delete_by"], told["late_from"]) == (deletion.delete_by, deletion.late_from)
+        assert kept.leaves() == [] and kept.duties() == [(kept.release.id, "open")] and "The lab is late." not in kept.page("/r")
+    kept.after(27.01)
+    [late] = kept.leaves()
+    assert (late["type"], late["due"]) == ("deletion.overdue", deletion.delete_by) and kept.duties() == [(kept.release.id, "overdue")]
+    refused(kept.service.post(f"/v1/agreements/{kept.agreement.id}/releases", {}, kept.token), 403, "lab_blocked")
 
 
 def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for_no_more(kept: Kept, tmp_path: Path) -> None:

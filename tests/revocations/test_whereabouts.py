@@ -69,7 +69,8 @@ def recall(state: str, due: int = 5) -> Recall:
 def duty(state: str, due: int = 5) -> ReleaseDeletion:
     """To delete a release so many days from now."""
     by = NOW + timedelta(days=due)
-    return ReleaseDeletion(release_id=state, agreement_id="a", state=state, delete_by=by, closed_at=None if state == "owed" else NOW)
+    closed = None if state == "owed" else NOW
+    return ReleaseDeletion(release_id=state, agreement_id="a", state=state, delete_by=by, late_from=by, closed_at=closed)
 
 
 @pytest.mark.parametrize(("recalls", "waiting", "kept", "recalled", "told"), [

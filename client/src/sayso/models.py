@@ -217,6 +217,8 @@ class Deletion(Answer):
     release: str
     state: str
     delete_by: str
+    late_from: str | None = None
+    """From when you are late, where you were first told of it after its day."""
     closed_at: str | None = None
     models: list[str] = []
     attestation: str | None = None
