@@ -66,8 +66,11 @@ def _deletions(session: Session, agreement: Agreement, obligations: list[dict[st
         return []
     duty = min(signed, key=lambda one: period_days(one["within"]))
     rows = session.exec(select(ReleaseDeletion).where(ReleaseDeletion.agreement_id == agreement.id))
-    tasks = [(Task("delete", row.release_id, row.late_from or row.delete_by, "overdue" if is_undeleted(row, now) else "open", duty), row) for row in rows]
-    return [task if row.state == "owed" else task._replace(state="done") for task, row in tasks]
+    tasks = []
+    for row in rows:
+        state = "done" if row.state != "owed" else "overdue" if is_undeleted(row, now) else "open"
+        tasks.append(Task("delete", row.release_id, row.late_from or row.delete_by, state, duty))
+    return tasks
 
 
 def _held(session: Session, agreement: Agreement) -> bool:
