@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sayso import beside, derived, disk, dissent, ended, errors, local, package, proofs
 from sayso.attesting import Outcome, insist
@@ -136,7 +137,7 @@ def of_release(lab: Lab, release: str) -> Ending:
     """A release by its id, of which no directory of this machine holds anything; where `sayso.load` puts what it pulls is looked through.
     Raises NotOwed, SaysoError."""
     for paper in sorted(home().glob("*/release.json")):
-        if release in (_id_of(paper), notes(paper.parent).get("release")) and ended.statement(paper.parent, release) is None:
+        if release in (_id_of(paper), _finished(paper.parent)) and ended.statement(paper.parent, release) is None:
             raise errors.SaysoError(f"{paper.parent} holds it: `sayso delete {paper.parent}`")
     raw = lab.release_file(release)
     try:
@@ -150,6 +151,14 @@ def _id_of(paper: Path) -> str | None:
     try:
         return str(proofs.get(proofs.parse(paper.read_bytes(), "the release file"), "id", str))
     except (OSError, proofs.Failed):
+        return None
+
+
+def _finished(folder: Path) -> Any:
+    """The release that a pull into a directory was finished of last."""
+    try:
+        return notes(folder).get("release")
+    except errors.Damaged:
         return None
 
 
