@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sayso.jws import check
-from sayso.verify import verify_recall
+from sayso.verify import FAILED, verify_recall
 
 from app.core import vocabulary as words
 from app.kit.clock import rfc3339
@@ -210,7 +210,7 @@ def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for
     with read(kept.service.runtime.engine) as session:
         [leaf] = session.execute(sa.select(LogEntry.leaf).where(LogEntry.subject == recall.id)).scalars()  # type: ignore[call-overload]
     assert json.loads(leaf)["answered_by"] == kept.release.id
-    assert verify_recall(json.loads(kept.lab.sdk.recall_file(recall.id))).exit_code == 0
+    assert verify_recall(json.loads(kept.lab.sdk.recall_file(recall.id))).exit_code != FAILED
     kept.after(40)
     assert not [d for d in kept.lab.sdk.duties(kept.agreement) if d.of == recall.id]
     # What it holds of a release since then is asked for, with a day.
@@ -232,6 +232,8 @@ def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for
     day = datetime.fromisoformat(str(said.closed_at))
     assert f"The lab said on {day.day} {day:%B} {day.year} that it deleted its copy." in page
     assert "We told the lab" not in page and "The lab is late" not in page
+    happened = kept.page("/r/timeline")
+    assert happened.count("said that it deleted one thing.") == 1 and "was told to delete" not in happened
 
 
 def _events(kept: Kept, token: str) -> list[tuple[str, Any]]:
