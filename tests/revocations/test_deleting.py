@@ -16,12 +16,13 @@ from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.log.models import LogEntry
 from app.releases.models import LedgerDay, Release, ReleaseDeletion
+from app.revocations import recalls
 from tests.agreements.test_catalog import timely
 from tests.core.policy_cases import owed, rule
 from tests.kit.refusals import accepted, at_once, get, lab_token, refused
 from tests.releases.test_sets import terms
 from tests.revocations.test_deadlines import Owing, fast_lab, kinds  # noqa: F401
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shards_of, until
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shards_of
 
 USE = {**EVALUATION, "accepts": sorted(words.OBLIGATIONS), "retention_days": 10}
 
@@ -203,7 +204,8 @@ def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for
     said = kept.lab.sdk.attest_deletion(kept.release.id, kept.statement())
     person = kept.service.claim(kept.given[0])
     assert person.withdraw().recalls == 0, "no lab has a copy"
-    [recall] = until(lambda: kept.lab.sdk.recalls(kept.agreement).items)
+    recalls.open_batch(kept.service.runtime, kept.agreement.id)
+    [recall] = kept.lab.sdk.recalls(kept.agreement).items
     assert (recall.state, recall.answered_by, len(recall.records), recall.overdue) == ("attested", kept.release.id, 1, False)
     told = {kind: told for one in kept.lab.sdk.poll().sets.values() for kind, told in _events(kept, one)}
     assert told["recall.opened"].keys() == {"address", "recall", "answered_by"}
@@ -217,7 +219,8 @@ def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for
     again = kept.lab.sdk.cut(kept.agreement, poll=0)
     assert again.id != unseen.id and len(kept.lab.fetch(again, tmp_path)) == 1
     assert kept.service.claim(kept.given[1]).withdraw().recalls == 1
-    [_, asked] = until(lambda: (found := kept.lab.sdk.recalls(kept.agreement).items) and len(found) == 2 and found)
+    recalls.open_batch(kept.service.runtime, kept.agreement.id)
+    [_, asked] = kept.lab.sdk.recalls(kept.agreement).items
     assert (asked.state, asked.answered_by) == ("notified", None)
     assert {d.task for d in kept.lab.sdk.duties(kept.agreement) if d.of == asked.id} == {"acknowledge", "delete"}
     # Its word on that release answers this too.
