@@ -254,6 +254,7 @@ CODES: dict[str, str] = {
     "release_deleted": "The lab said that it deleted this release, or that it cannot: it is handed over no more.",
     "deletion_not_owed": "Nothing asks for the deletion of this release after a period.",
     "deletion_state": "What became of the release was answered already, and otherwise.",
+    "deletion_outdated": "The statement is older than the newest copy that may have been fetched, so it does not speak of that.",
     "awaiting_checkpoint": "The cut is not yet under a published checkpoint.",
     "ticket_invalid": "The delivery ticket is unknown, expired, revoked or for another release.",
     "shard_gone": "A record in this shard was withdrawn; the shard is gone for good.",

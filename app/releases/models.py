@@ -103,6 +103,9 @@ class Recall(SQLModel, table=True):
     models: list[Any] = Field(default_factory=list, sa_type=sa.JSON, sa_column_kwargs={"server_default": "[]"})
     """Where it cannot be removed: the models that were trained with it, as the lab signed."""
     log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
+    answered_by: str | None = Field(default=None, sa_type=IdType)
+    """Where the lab has nothing of it any more by its own word, and so owes nothing: the release of whose deletion it spoke last.
+    `closed_at` is when it said so, which may be before it was opened."""
 
 
 class ReleaseDeletion(SQLModel, table=True):
@@ -115,6 +118,10 @@ class ReleaseDeletion(SQLModel, table=True):
     agreement_id: str = Field(foreign_key="agreement.id", index=True, sa_type=IdType)
     state: str
     delete_by: datetime = Field(sa_type=Instant)
+    """By the signed terms."""
+    late_from: datetime | None = Field(default=None, sa_type=Instant)
+    """From when the lab is late: `delete_by`, or some days after it was first told, where the duty was noted only after the delivery. Null
+    until it was told."""
     closed_at: datetime | None = Field(default=None, sa_type=Instant)
     attestation: str | None = None
     """The lab's signed statement, as it came: a compact JWS by one of its keys."""

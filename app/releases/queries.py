@@ -43,9 +43,14 @@ def is_late(recall: Recall, now: datetime) -> bool:
 
 
 def undeleted(now: datetime) -> sa.ColumnElement[bool]:
-    """The condition on a release's deletion that is overdue: nothing was said of it by its day."""
+    """The condition on a release's deletion that is overdue: nothing was said of it by its day, and the lab had been told of that."""
     d = ReleaseDeletion.__table__.c  # type: ignore[attr-defined]
-    return sa.and_(d.state == "owed", d.delete_by < now)
+    return sa.and_(d.state == "owed", d.late_from < now)
+
+
+def is_undeleted(row: ReleaseDeletion, now: datetime) -> bool:
+    """`undeleted` of one duty at hand."""
+    return row.state == "owed" and row.late_from is not None and row.late_from < now
 
 
 def deletion_of(session: Session, release: str) -> ReleaseDeletion | None:

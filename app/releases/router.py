@@ -152,8 +152,8 @@ def _read(session: Session, runtime: Runtime, row: Release) -> ReleaseOut:
 def deletion_out(row: ReleaseDeletion) -> DeletionOut:
     """How the deletion of a release stands."""
     return DeletionOut(
-        release=row.release_id, state=row.state, delete_by=row.delete_by, closed_at=row.closed_at, models=row.models, attestation=row.attestation,
-        log_index=row.log_index,
+        release=row.release_id, state=row.state, delete_by=row.delete_by, late_from=row.late_from, closed_at=row.closed_at, models=row.models,
+        attestation=row.attestation, log_index=row.log_index,
     )  # fmt: skip
 
 

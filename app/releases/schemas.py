@@ -38,6 +38,8 @@ class DeletionOut(Out):
     release: str
     state: str
     delete_by: Time
+    late_from: Time | None
+    """From when it is late: `delete_by`, or later where the lab was told of it late; null until then."""
     closed_at: Time | None
     models: list[str]
     """Where it cannot be removed: what was trained with it."""

@@ -26,6 +26,7 @@ from app.parties import contributors
 from app.parties.contributors import Person
 from app.parties.models import Receipt
 from app.releases.models import RecallItem, Release, ReleaseItem, Shard
+from app.revocations.answered import answered
 from app.revocations.models import ConsentAct
 
 _C = Contribution.__table__  # type: ignore[attr-defined]
@@ -197,25 +198,26 @@ def close(session: Session, ids: list[str], reaches: Callable[[Agreement], bool]
 def recall(
     session: Session, runtime: Runtime, ids: list[str], reaches: Callable[[Agreement], bool] | None, now: datetime
 ) -> int:
-    """Under the head lock: `close`, and note the recall."""
-    return sum(_note_recall(session, runtime, one.agreement.id, one.records, now) for one in close(session, ids, reaches, now))
+    """Under the head lock: `close`, and note the recall; gives how many copies labs are to delete."""
+    return sum(_note_recall(session, runtime, one.agreement, one.records, now) for one in close(session, ids, reaches, now))
 
 
 def recall_from(
     session: Session, runtime: Runtime, agreement: Agreement, ids: list[str], now: datetime
 ) -> int:
-    """`recall` for one agreement; gives how many records it names."""
+    """`recall` for one agreement; gives how many copies are to be deleted."""
     records = _close(session, _held(session, ids, [agreement.id]).get(agreement.id, []), now)
-    return _note_recall(session, runtime, agreement.id, records, now)
+    return _note_recall(session, runtime, agreement, records, now)
 
 
-def _note_recall(session: Session, runtime: Runtime, agreement: str, records: set[bytes], now: datetime) -> int:
+def _note_recall(session: Session, runtime: Runtime, agreement: Agreement, records: set[bytes], now: datetime) -> int:
+    """What the lab said that it deleted is told too, and is no copy of its."""
     if records:
-        session.execute(_RECALL_ITEM.insert(), [{"agreement_id": agreement, "record_id": r, "created_at": now} for r in sorted(records)])
+        session.execute(_RECALL_ITEM.insert(), [{"agreement_id": agreement.id, "record_id": r, "created_at": now} for r in sorted(records)])
         # Told at the next full batch, all agreements' acts together: who withdrew a minute ago is nobody's to work out.
-        runtime.jobs.enqueue_batched(session, "recall", agreement, runtime.settings.recall_batch_seconds, runtime.clock.now())
+        runtime.jobs.enqueue_batched(session, "recall", agreement.id, runtime.settings.recall_batch_seconds, runtime.clock.now())
         runtime.jobs.enqueue_batched(session, "sweep", "", min(60, runtime.settings.recall_batch_seconds), runtime.clock.now())
-    return len(records)
+    return len(records) - len(answered(session, agreement, records))
 
 
 def _held(session: Session, ids: list[str], agreements: list[str] | None = None) -> dict[str, list[Any]]:

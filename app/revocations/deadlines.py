@@ -66,16 +66,22 @@ def look_at_deletion(runtime: Runtime, release_id: str) -> None:
         if row is None or row.state != "owed":
             return
         agreement = session.get_one(Agreement, row.agreement_id)
-        leaves = _tell(session, agreement, "deletion", release_id, "delete", row.delete_by, AHEAD["delete"], now)
+        if row.late_from is None:
+            # Noted after the delivery, so that its lab may never have heard of it: from now on it has as long as from any reminder.
+            row.late_from = max(row.delete_by, now + AHEAD["delete"])
+            session.add(row)
+        leaves = _tell(session, agreement, "deletion", release_id, "delete", row.late_from, AHEAD["delete"], now, signed=row.delete_by)
         session.flush()
         if leaves:
             log.append(session, leaves, now)
 
 
 def _tell(
-    session: Session, agreement: Agreement, kind: str, subject: str, what: str, due: datetime, ahead: timedelta, now: datetime
+    session: Session, agreement: Agreement, kind: str, subject: str, what: str, due: datetime, ahead: timedelta, now: datetime,
+    signed: datetime | None = None,
 ) -> list[log.Leaf]:  # fmt: skip
-    """Remind the lab of what is due soon; tell it of what is overdue, once, and give the leaf that tells the public."""
+    """Remind the lab of what is due soon; tell it of what is overdue, once, and give the leaf that tells the public: `due`, or the day that
+    was `signed`, where it was given longer."""
     lab = session.get_one(Lab, agreement.lab_id)
     if now <= due:
         if due - ahead <= now:
@@ -85,7 +91,7 @@ def _tell(
         return []
     session.add(Overdue(subject=subject, what=what, agreement_id=agreement.id, at=now))
     events.tell(session, lab.id, f"{kind}.overdue", subject, what, now)
-    body = {"lab": lab.legal_name, "lab_id": lab.id, "owed": what.partition(" ")[0], "due": rfc3339(due)}
+    body = {"lab": lab.legal_name, "lab_id": lab.id, "owed": what.partition(" ")[0], "due": rfc3339(signed or due)}
     if subject != agreement.id:
         body["agreement"] = agreement.id
     return [log.institutional(f"{kind}.overdue", subject, body, now)]
@@ -120,7 +126,8 @@ def look_for_forgotten(runtime: Runtime, now: datetime) -> None:
         found = list(session.execute(sa.select(r.id).where(coming).order_by(r.id)).scalars())
         d = ReleaseDeletion.__table__.c  # type: ignore[attr-defined]
         kept = sa.select(Overdue.subject).where(Overdue.subject == d.release_id)  # type: ignore[call-overload]
-        ending = sa.select(d.release_id).where(d.state == "owed", d.delete_by < now + AHEAD["delete"], ~sa.exists(kept))
+        near = sa.or_(d.late_from == None, d.late_from < now + AHEAD["delete"])
+        ending = sa.select(d.release_id).where(d.state == "owed", near, ~sa.exists(kept))
         deletions = list(session.execute(ending.order_by(d.release_id)).scalars())
         due = sa.and_(Agreement.report_due < now + AHEAD["report"], Agreement.state == "in_force")  # type: ignore[arg-type,operator]
         reports = list(session.execute(sa.select(Agreement.id).where(due).order_by(Agreement.id)).scalars())  # type: ignore[call-overload]

@@ -4,7 +4,7 @@ Nothing here is stored: a task is done when what it asks for is in the log.
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -13,6 +13,7 @@ from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.core.constraints import period_days
 from app.releases.models import Delivery, Recall, Release, ReleaseDeletion
+from app.releases.queries import is_undeleted
 from app.revocations import compensation
 from app.revocations.models import CompensationLine
 
@@ -48,9 +49,14 @@ def of_agreement(session: Session, agreement: Agreement, *, now: datetime) -> li
             tasks.append(_report(session, agreement, duty, now))
     tasks += _deletions(session, agreement, terms["obligations"], now)
     withdrawal = next((d for d in terms["obligations"] if d["kind"] == "delete" and d["event"] == "withdrawal"), {"kind": "delete"})
-    for recall in session.exec(select(Recall).where(Recall.agreement_id == agreement.id).order_by(sa.asc(Recall.log_index))):  # type: ignore[arg-type]
+    for recall in session.exec(_owing(agreement)):
         tasks += _of_recall(recall, withdrawal, now)
     return sorted(tasks, key=lambda t: (t.due is None, t.due.timestamp() if t.due else 0, t.task, t.of or ""))
+
+
+def _owing(agreement: Agreement) -> Any:
+    """Its recalls that asked for anything, in log order."""
+    return select(Recall).where(Recall.agreement_id == agreement.id, Recall.answered_by == None).order_by(sa.asc(Recall.log_index))  # type: ignore[arg-type]
 
 
 def _deletions(session: Session, agreement: Agreement, obligations: list[dict[str, str]], now: datetime) -> list[Task]:
@@ -60,8 +66,11 @@ def _deletions(session: Session, agreement: Agreement, obligations: list[dict[st
         return []
     duty = min(signed, key=lambda one: period_days(one["within"]))
     rows = session.exec(select(ReleaseDeletion).where(ReleaseDeletion.agreement_id == agreement.id))
-    tasks = [(_dated("delete", row.release_id, row.delete_by, now, duty), row.state) for row in rows]
-    return [task if state == "owed" else task._replace(state="done") for task, state in tasks]
+    tasks = []
+    for row in rows:
+        state = "done" if row.state != "owed" else "overdue" if is_undeleted(row, now) else "open"
+        tasks.append(Task("delete", row.release_id, row.late_from or row.delete_by, state, duty))
+    return tasks
 
 
 def _held(session: Session, agreement: Agreement) -> bool:

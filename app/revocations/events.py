@@ -53,12 +53,15 @@ def token(session: Session, runtime: Runtime, row: SecurityEvent) -> str:
         recall = session.get_one(Recall, row.subject)
         agreement = recall.agreement_id
         told |= {"address": f"{runtime.settings.public_url}/v1/recalls/{recall.id}", "recall": recall.id}
-        told |= {name: rfc3339(at) for name, at in (("due", recall.due), ("delete_by", recall.delete_by)) if at is not None}
+        days = (("due", recall.due), ("delete_by", recall.delete_by)) if recall.answered_by is None else ()
+        told |= {name: rfc3339(at) for name, at in days if at is not None}
+        told |= {} if recall.answered_by is None else {"answered_by": recall.answered_by}
     elif row.type.startswith("deletion."):
         held = session.get_one(ReleaseDeletion, row.subject)
         agreement = held.agreement_id
         told |= {
             "address": f"{runtime.settings.public_url}/v1/releases/{row.subject}", "release": row.subject, "delete_by": rfc3339(held.delete_by),
+            **({"late_from": rfc3339(held.late_from)} if held.late_from not in (None, held.delete_by) else {}),
         }  # fmt: skip
     elif row.type == "offer.amended":
         told = {"address": f"{runtime.settings.public_url}/v1/offers/{row.what}", "offer": row.what}

@@ -20,6 +20,7 @@ from app.releases import service as releases
 from app.releases.models import Recall, RecallItem
 from app.releases.queries import stopped
 from app.revocations import deadlines, events
+from app.revocations.answered import answered
 
 DELETE_WITHIN = timedelta(days=30)
 _NEXT = {
@@ -30,7 +31,8 @@ _NEXT = {
 
 
 def open_batch(runtime: Runtime, agreement_id: str) -> None:
-    """The job: one recall for everything noted for an agreement since the last, and a successor release without it."""
+    """The job: one recall for everything noted for an agreement since the last, and a successor release without it. What the lab has said
+    that it deleted with a whole release is told in a recall of its own, which that word answers."""
     log.await_head(runtime.engine)
     with write(runtime.engine) as session:
         now = runtime.clock.now()
@@ -42,27 +44,46 @@ def open_batch(runtime: Runtime, agreement_id: str) -> None:
         ).all()
         if not waiting:
             return
-        recall = Recall(
-            id=random_id("recall"), agreement_id=agreement_id, state="notified", opened_at=now,
-            due=now + timedelta(days=runtime.settings.acknowledge_days), delete_by=now + _period(session, agreement),
-        )  # fmt: skip
-        session.add(recall)
+        said = answered(session, agreement, {bytes(item.record_id) for item in waiting})
+        parts: dict[str | None, list[RecallItem]] = {}
         for item in waiting:
-            item.recall_id = recall.id
-            session.add(item)
+            deletion = said.get(bytes(item.record_id))
+            parts.setdefault(deletion and deletion.release_id, []).append(item)
         lab = session.get_one(Lab, agreement.lab_id)
         if agreement.state == "in_force" and not stopped(session, lab, now) and not releases.cut_is_waiting(session, agreement_id):
             releases.queue_cut(session, runtime, agreement, now=now)
-        records = sorted({bytes(item.record_id).hex() for item in waiting})
-        body = {
-            "agreement": agreement_id, "lab": lab.legal_name, "records": log.bucket(len(records)),
-            "records_sha256": records_digest(records),
-        }  # fmt: skip
+        ends = {row.release_id: row.closed_at for row in said.values()}
+        opened = [
+            Recall(
+                id=random_id("recall"), agreement_id=agreement_id, state="notified" if by is None else "attested", opened_at=now,
+                due=now + timedelta(days=runtime.settings.acknowledge_days), delete_by=now + _period(session, agreement),
+                closed_at=None if by is None else ends[by], answered_by=by,
+            )
+            for by in sorted(parts, key=str)
+        ]  # fmt: skip
+        leaves = [_told(session, lab, recall, parts[recall.answered_by], now) for recall in opened]
         session.flush()
-        deadlines.plan(session, runtime, recall, now)
-        events.tell(session, lab.id, "recall.opened", recall.id, "", now)
-        index = log.append(session, [log.institutional("recall.opened", recall.id, body, now)], now)
-        session.execute(sa.update(Recall).where(Recall.id == recall.id).values(log_index=index))  # type: ignore[arg-type]
+        for recall in opened:
+            deadlines.plan(session, runtime, recall, now)
+            events.tell(session, lab.id, "recall.opened", recall.id, "", now)
+        index = log.append(session, leaves, now)
+        for place, recall in enumerate(opened):
+            session.execute(sa.update(Recall).where(Recall.id == recall.id).values(log_index=index + place))  # type: ignore[arg-type]
+
+
+def _told(session: Session, lab: Lab, recall: Recall, items: list[RecallItem], now: datetime) -> log.Leaf:
+    """Put the items into their recall; gives the leaf that tells it."""
+    session.add(recall)
+    for item in items:
+        item.recall_id = recall.id
+        session.add(item)
+    records = sorted({bytes(item.record_id).hex() for item in items})
+    body = {
+        "agreement": recall.agreement_id, "lab": lab.legal_name, "records": log.bucket(len(records)), "records_sha256": records_digest(records),
+    }  # fmt: skip
+    if recall.answered_by is not None:
+        body["answered_by"] = recall.answered_by
+    return log.institutional("recall.opened", recall.id, body, now)
 
 
 def open_forgotten(runtime: Runtime, now: datetime) -> None:

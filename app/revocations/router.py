@@ -235,7 +235,7 @@ def feed(
             RecallItemOut(
                 id=r.id, state=r.state, opened_at=r.opened_at, due=r.due, delete_by=r.delete_by, overdue=is_late(r, now),
                 log_index=r.log_index, records=recalls.records(session, r.id),
-                models=r.models,
+                models=r.models, answered_by=r.answered_by,
             )
         )  # fmt: skip
     following = cursors.make(listing, str(items[-1].log_index)) if items else since

@@ -73,7 +73,8 @@ class SetError(In):
 
 
 class RecallItemOut(Out):
-    """What a lab must delete. `models`, where it cannot be removed: those that the lab says were trained with it."""
+    """What a lab must delete. `models`, where it cannot be removed: those that the lab says were trained with it. `answered_by`, where it
+    owes nothing: the release that held it and that it said it deleted."""
 
     id: str
     state: str
@@ -84,6 +85,7 @@ class RecallItemOut(Out):
     log_index: int
     records: list[str]
     models: list[str]
+    answered_by: str | None
 
 
 class PollIn(In):

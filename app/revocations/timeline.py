@@ -106,9 +106,15 @@ def _recalls(session: Session, receipt: Receipt, outs: list[whereabouts.Out]) ->
     ).all()  # fmt: skip
     for row, lab in rows:
         for at, what in ((row.opened_at, "told"), (row.acknowledged_at, "acknowledged"), (row.closed_at, row.state)):
+            if row.answered_by is not None and (at is row.closed_at or _before(row)):
+                continue  # `_answered` tells of the release's deletion, and of a copy that was gone before there was nothing to ask
             if at is not None:
                 told.append(Event(at, what, lab, counts[row.id]))
     return told
+
+
+def _before(row: Recall) -> bool:
+    return row.closed_at is not None and row.opened_at is not None and row.closed_at < row.opened_at
 
 
 def _answered(session: Session, outs: list[whereabouts.Out]) -> list[Event]:

@@ -3,7 +3,7 @@
 For a claimed holder alone: labs are named here, which nobody else of the person's side of things is told.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -21,8 +21,8 @@ from app.contributions.models import Contribution
 from app.core.evaluation import LabFacts, Use, basis_allows, evaluate, parse_use
 from app.kit.runtime import Runtime
 from app.parties.models import Lab
-from app.releases.models import Recall, RecallItem, Release, ReleaseDeletion, ReleaseItem, Shard
-from app.releases.queries import is_late
+from app.releases.models import Delivery, Recall, RecallItem, Release, ReleaseDeletion, ReleaseItem, Shard
+from app.releases.queries import is_late, is_undeleted
 from app.revocations.acting import OUT, chunks
 
 _ONE_BY_ONE = 1_000
@@ -31,14 +31,17 @@ _LOOKED_AT = 200
 """How many of the newest requests are looked through for refusals."""
 _A, _L, _R = Agreement.__table__, Lab.__table__, Release.__table__  # type: ignore[attr-defined]
 _I, _S, _C = ReleaseItem.__table__, Shard.__table__, Contribution.__table__  # type: ignore[attr-defined]
-_RI, _D = RecallItem.__table__, ReleaseDeletion.__table__  # type: ignore[attr-defined]
+_RI, _D, _T = RecallItem.__table__, ReleaseDeletion.__table__, Delivery.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A lab that got it under one agreement. `until` is the first day on which nobody may get it any more, None where no day was
-    set; `recalled` says of how many of the contributions it must delete its copy; `deletion` is None while nothing was asked,
-    `waiting` before the lab is told, else the recall's state; `late` that it should have deleted something, or answered, by now."""
+    """A lab that got it under one agreement, or may get it: then `fetched` is False, and the rest is of what it may get. `until` is the first
+    day on which nobody may get it any more, None where no day was set; `served` that some of it is open to the lab; `recalled` says of how
+    many of the contributions it must delete its copy.
+
+    How that stands is one of these: `deletion` (`waiting` before the lab is told, else the state of `recall`), `ended`, `passed`, or
+    nothing was asked. `late` goes with the first, where the recall is late, and with the last."""
 
     lab_id: str
     lab: str
@@ -49,21 +52,28 @@ class Held:
     until: date | None
     served: bool
     recalled: int
-    deletion: str | None
-    recall: Recall | None
-    late: bool
+    fetched: bool
+    deletion: str | None = None
+    recall: Recall | None = None
+    late: bool = False
     ended: ReleaseDeletion | None = None
-    """What the lab said of the newest release, where it said of each of them what became of it after its period."""
+    """What the lab said of the newest release, where it said of each that it got what became of it after its period."""
+    passed: datetime | None = None
+    """The day by which it had to delete a release after its period, and did not say that it did."""
 
 
 def held(session: Session, contributor: str, contribution: str | list[str] | None, now: datetime) -> list[Held]:
-    """Who got one contribution, any of some, or (None) any of a contributor's: an item an agreement, by the lab's name."""
+    """Who got one contribution, any of some, or (None) any of a contributor's: an item an agreement, by the lab's name. Of several releases
+    those count that the lab got; where it got none, those that it may get."""
     mine: Any = [contribution] if isinstance(contribution, str) else contribution
     if contribution is None:
         mine = sa.select(_C.c.id).where(_C.c.contributor_id == contributor)
     releases: dict[str, list[Out]] = {}
     for out in released(session, mine):
         releases.setdefault(out.agreement_id, []).append(out)
+    open_ = {agreement for agreement, outs in releases.items() if any(out.served for out in outs)}
+    for agreement, outs in releases.items():
+        releases[agreement] = [out for out in outs if out.fetched] or outs
     counts = _counted(session, mine, releases)
     recalls: dict[str, list[tuple[bytes, str | None]]] = {}
     for agreement, record, recall in asked(session, mine, [out for outs in releases.values() for out in outs]):
@@ -73,23 +83,47 @@ def held(session: Session, contributor: str, contribution: str | list[str] | Non
     query = query.join(UseRow, UseRow.id == _A.c.use_id).where(_A.c.id.in_(list(releases)))
     told = []
     for agreement, lab_id, lab, body in session.execute(query.order_by(_L.c.legal_name, _A.c.id)).all():
-        outs = releases[agreement]
-        recalled = recalls.get(agreement, [])
-        told_of = {recall for _, recall in recalled if recall is not None}
-        waiting, latest = any(recall is None for _, recall in recalled), _latest(session, told_of)
-        kept = [owed[out.id] for out in outs if out.id in owed]
-        answered = [one for one in kept if one.state != "owed"]
+        outs, recalled = releases[agreement], recalls.get(agreement, [])
         ends = [out.open_until for out in outs if out.open_until is not None]
-        told.append(
-            Held(
-                lab_id, lab, agreement, parse_use(body["use"]), counts[agreement], min(out.cut_at for out in outs),
-                max(ends) if len(ends) == len(outs) else None, any(out.served for out in outs), len({record for record, _ in recalled}),
-                "waiting" if waiting else latest and latest.state, latest,
-                (latest is not None and is_late(latest, now)) or any(one.state == "owed" and one.delete_by < now for one in kept),
-                max(answered, key=lambda one: one.delete_by) if len(answered) == len(outs) else None,
-            )
+        one = Held(
+            lab_id, lab, agreement, parse_use(body["use"]), counts[agreement], min(out.cut_at for out in outs),
+            max(ends) if len(ends) == len(outs) else None, agreement in open_, len({record for record, _ in recalled}), outs[0].fetched,
         )  # fmt: skip
+        kept = [owed[out.id] for out in outs if out.id in owed]
+        told.append(_standing(one, _told(session, recalled), any(r is None for _, r in recalled), kept, len(outs), now))
     return told
+
+
+def _standing(one: Held, recalls: list[Recall], waiting: bool, kept: list[ReleaseDeletion], releases: int, now: datetime) -> Held:
+    """How the deletion stands: what the lab is late with before what it has time for, and that before what it said. `kept` are the duties to
+    delete whole releases, of which it got so many."""
+    unsettled = [recall for recall in recalls if recall.closed_at is None]
+    late = next((recall for recall in unsettled if is_late(recall, now)), None)
+    if late is not None:
+        return replace(one, deletion=late.state, recall=late, late=True)
+    # What it deleted one by one is in no copy of the release any more.
+    passed = [row.delete_by for row in kept if is_undeleted(row, now)]
+    if passed and (waiting or unsettled or one.recalled < one.contributions):
+        return replace(one, passed=min(passed), late=True)
+    answered = [row for row in kept if row.state != "owed"]
+    ended = max(answered, key=lambda row: row.delete_by) if len(answered) == releases else None
+    if waiting and (ended is None or any(row.state == "cannot_remove" for row in answered)):
+        return replace(one, deletion="waiting")
+    if unsettled:
+        return replace(one, deletion=unsettled[-1].state, recall=unsettled[-1])
+    # That it cannot be taken out of a model stays true, whatever else it said.
+    latest = next((recall for recall in reversed(recalls) if recall.state == "cannot_remove"), recalls[-1] if recalls else None)
+    if ended is not None and (latest is None or latest.state != "cannot_remove"):
+        return replace(one, ended=next((row for row in answered if row.state == "cannot_remove"), ended))
+    return replace(one, deletion=latest and latest.state, recall=latest)
+
+
+def _told(session: Session, recalled: list[tuple[bytes, str | None]]) -> list[Recall]:
+    """The recalls that the lab was told, in log order."""
+    found: list[Recall] = []
+    for some in chunks(sorted({recall for _, recall in recalled if recall is not None})):
+        found += session.exec(select(Recall).where(Recall.id.in_(some)))  # type: ignore[attr-defined]
+    return sorted(found, key=lambda recall: recall.log_index or 0)
 
 
 def deletions(session: Session, releases: list[str]) -> dict[str, ReleaseDeletion]:
@@ -104,7 +138,7 @@ def deletions(session: Session, releases: list[str]) -> dict[str, ReleaseDeletio
 @dataclass(frozen=True, slots=True)
 class Out:
     """A release that was published with some of it: `count` contributions, `served` while one of their shards is open, and the lab did
-    not say that it deleted the release."""
+    not say that it deleted the release; `fetched` where it was handed over."""
 
     id: str
     agreement_id: str
@@ -112,6 +146,7 @@ class Out:
     open_until: date | None
     count: int
     served: bool
+    fetched: bool
 
 
 def released(session: Session, mine: Any) -> list[Out]:
@@ -123,9 +158,11 @@ def released(session: Session, mine: Any) -> list[Out]:
     live = sa.func.max(sa.case((_S.c.state == "live", 1), else_=0))
     what = (_R.c.id, _R.c.agreement_id, _R.c.cut_at, _R.c.open_until)
     said = sa.select(_D.c.release_id).where(_D.c.release_id == _R.c.id, _D.c.state != "owed")
-    query = sa.select(*what, sa.func.sum(per.c.n), live, sa.exists(said)).select_from(per.join(_R, _R.c.id == per.c.release_id).join(_S, shard))
+    got = sa.select(_T.c.id).where(_T.c.release_id == _R.c.id)
+    joined = per.join(_R, _R.c.id == per.c.release_id).join(_S, shard)
+    query = sa.select(*what, sa.func.sum(per.c.n), live, sa.exists(said), sa.exists(got)).select_from(joined)
     rows = session.execute(query.where(_R.c.state.in_(OUT)).group_by(*what)).all()
-    return [Out(*row[:4], int(row[4]), bool(row[5]) and not row[6]) for row in rows]
+    return [Out(*row[:4], int(row[4]), bool(row[5]) and not row[6], bool(row[7])) for row in rows]
 
 
 def _counted(session: Session, mine: Any, releases: dict[str, list[Out]]) -> dict[str, int]:
@@ -137,12 +174,6 @@ def _counted(session: Session, mine: Any, releases: dict[str, list[Out]]) -> dic
         found = session.execute(query.where(_I.c.contribution_id.in_(mine), _I.c.parts > 0, _I.c.release_id.in_(several)).group_by(_R.c.agreement_id))
         counts |= dict(found.all())
     return counts
-
-
-def _latest(session: Session, recalls: set[str]) -> Recall | None:
-    """The last of these."""
-    query = select(Recall).where(Recall.id.in_(recalls)).order_by(sa.desc(Recall.log_index)).limit(1)  # type: ignore[attr-defined,arg-type]
-    return session.exec(query).first() if recalls else None
 
 
 def _is_less(lookups: int, items: int) -> bool:

@@ -87,6 +87,7 @@ def _campaign(act: dict[str, Any]) -> list[Said]:
 
 def _records(act: dict[str, Any]) -> list[Said]:
     said = [say("Records: <bdi>%(steps)s</bdi>.", steps=act["records"])] if act.get("records") else []
+    said += [say("The lab had said before that it deleted these.")] if act.get("answered_by") else []
     return said + ([say("In place of an older release.")] if act.get("supersedes") else [])
 
 

@@ -46,7 +46,7 @@ def _chosen(session: Session, receipt: Receipt, form: dict[str, str]) -> list[Co
 
 def _shown(session: Session, runtime: Runtime, receipt: Receipt, rows: list[Contribution]) -> dict[str, Any]:
     held = whereabouts.held(session, receipt.contributor_id, [row.id for row in rows], runtime.clock.now()) if rows else []
-    return {"items": telling.facts_of(session, runtime, rows), "labs": telling.labs(held)}
+    return {"items": telling.facts_of(session, runtime, rows), "labs": telling.labs([one for one in held if one.fetched])}
 
 
 # -- take them back ----------------------------------------------------------------------------------------------------

@@ -192,10 +192,11 @@ def labs(held: list[whereabouts.Held], taken: frozenset[str | None] = frozenset(
     found: dict[str, dict[str, Any]] = {}
     for h in held:
         entry = found.setdefault(h.lab_id, {"id": h.lab_id, "name": h.lab, "uses": [], "open": False})
-        entry["open"] = entry["open"] or (h.recalled < h.contributions and h.lab_id not in taken)
+        entry["open"] = entry["open"] or ((h.recalled < h.contributions or h.served) and h.lab_id not in taken)
         entry["uses"].append(
             {"told": used(h.use), "since": h.since, "until": h.until, "days": h.use.retention_days, "deletion": h.deletion,
-             "recall": h.recall, "late": h.late, "ended": h.ended, "contributions": h.contributions, "recalled": h.recalled}
+             "recall": h.recall, "late": h.late, "ended": h.ended, "passed": h.passed, "fetched": h.fetched, "contributions": h.contributions,
+             "recalled": h.recalled}
         )  # fmt: skip
     return list(found.values())
 

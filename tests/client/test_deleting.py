@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,76 @@ def test_a_kill_between_deletion_and_sending_is_gone_on_from(desk: Desk, monkeyp
     said = (desk.folder / "attestations" / f"{release}.jws").read_text()
     assert delete(desk, "--yes") == 0
     assert desk.lab.sdk.release(release).deletion.attestation == said.strip(), "the statement that was signed then"  # type: ignore[union-attr]
+
+
+def test_a_pull_sends_what_was_signed_and_not_sent_before_it_brings_a_new_release(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release = held(desk)
+    with monkeypatch.context() as patched:
+        patched.setattr(Lab, "deletion_statement", kill)
+        with pytest.raises(Killed):
+            delete(desk, "--yes")
+    assert desk.pull() == 2 and f"run `sayso delete {desk.folder}` again" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        patched.setattr(Lab, "attest_deletion", kill)  # as on a machine that is offline
+        patched.setattr("sayso.attesting.datetime", Earlier)
+        with pytest.raises(Killed):
+            delete(desk, "--yes")
+    said = (desk.folder / "attestations" / f"{release}.jws").read_text().strip()
+    # It was fetched since: what was signed does not speak of that copy, and is signed anew.
+    assert desk.pull() == 2 and "sign and send a statement of now" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        patched.setattr(Lab, "attest_deletion", once(Lab.attest_deletion))
+        with pytest.raises(Killed):
+            delete(desk, "--yes")
+    anew = (desk.folder / "attestations" / f"{release}.jws").read_text().strip()
+    assert anew != said and desk.lab.sdk.release(release).deletion.state == "owed"  # type: ignore[union-attr]
+    assert desk.pull() == 0 and held(desk) != release and len(desk.ids()) == 6
+    assert desk.lab.sdk.release(release).deletion.attestation == anew  # type: ignore[union-attr]
+    assert cli.main(["verify", str(desk.folder)]) == 0
+
+
+class Earlier(datetime):
+    """A minute before."""
+
+    @classmethod
+    def fromtimestamp(cls, at: float, tz: Any = None) -> Any:
+        return datetime.fromtimestamp(at - 60, tz)
+
+
+def once(real: Any) -> Any:
+    """Goes on once, and is killed then."""
+    calls: list[Any] = []
+
+    def called(*told: Any) -> Any:
+        calls.append(told)
+        return real(*told) if len(calls) == 1 else kill()
+
+    return called
+
+
+def test_what_an_unfinished_pull_of_a_newer_release_brought_stays(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, anew = held(desk), ("--format", "parquet")
+    desk.lab.sdk.cut(desk.agreement, format="parquet", poll=0.05)
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "_settled", kill)
+        with pytest.raises(Killed):
+            desk.pull(*anew)
+    second, brought = held(desk), {path.name for path in desk.folder.glob("*.parquet")}
+    assert second != first and brought and list(desk.folder.glob("*.zst"))
+    shard = desk.folder / min(brought)
+    half = shard.rename(desk.folder / f"{shard.name.partition('.')[0]}.part")
+    assert delete(desk, "--yes", "--release", second) == 2 and "whose pull was not finished" in capsys.readouterr().err
+    assert delete(desk, "--yes") == 0 and f"What a pull of {second} brought stays" in capsys.readouterr().err
+    assert (statement(desk, first)["release"], desk.lab.sdk.release(second).deletion.state) == (first, "owed")  # type: ignore[union-attr]
+    assert not list(desk.folder.glob("*.zst")) and not (desk.folder / "NOTICE").exists()
+    assert {path.name for path in desk.folder.glob("*.parquet")} == brought - {shard.name} and half.exists()
+    assert desk.pull(*anew) == 0 and held(desk) == second and not half.exists()
+    assert cli.main(["verify", str(desk.folder)]) == 0
+    assert delete(desk, "--yes", "--release", second) == 0, "finished, it is what the directory holds"
 
 
 def test_what_was_trained_with_it_and_a_release_that_is_not_on_this_machine(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

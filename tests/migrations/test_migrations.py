@@ -201,7 +201,13 @@ def test_what_was_handed_over_before_is_owed_its_deletion_by_the_day_that_was_si
     periods = (("release", "P20D"), ("release", "P9D"), ("withdrawal", "P1D"))
     owed = [{"kind": "delete", "event": event, "within": within} for event, within in periods]
     with engine.begin() as connection:
-        rows = {name: row_in(connection, there.tables["delivery"]) for name in ("owing", "free")}
+        rows = {name: row_in(connection, there.tables["delivery"]) for name in ("owing", "free", "reminded", "hurried")}
+        reminded = row_in(connection, there.tables["security_event"])["id"]
+        event, overdue = there.tables["security_event"], there.tables["overdue"]
+        told = {"type": "deletion.reminder", "subject": rows["reminded"]["release_id"]}
+        connection.execute(sa.update(event).where(event.c.id == reminded).values(**told))
+        row_in(connection, overdue)
+        connection.execute(sa.update(overdue).values(subject=rows["hurried"]["release_id"], what="delete", at=13 * day))
         unseen = row_in(connection, there.tables["release"])
         release, agreement, offer = (there.tables[name] for name in ("release", "agreement", "offer"))
         connection.execute(sa.update(release).values(cut_at=5 * day))
@@ -212,8 +218,10 @@ def test_what_was_handed_over_before_is_owed_its_deletion_by_the_day_that_was_si
     assert unseen["id"] not in {row["release_id"] for row in rows.values()}
     upgrade(empty)
     with engine.connect() as connection:
-        found = connection.execute(sa.text("SELECT release_id, state, delete_by FROM release_deletion")).tuples().all()
-    assert found == [(rows["owing"]["release_id"], "owed", 14 * day)]
+        found = connection.execute(sa.text("SELECT release_id, state, delete_by, late_from FROM release_deletion")).tuples().all()
+    # Nobody is late before they were told, and what they were told of as late already is late a reminder's days after that.
+    late = {"owing": None, "reminded": 14 * day, "hurried": 20 * day}
+    assert sorted(found) == sorted((rows[name]["release_id"], "owed", 14 * day, at) for name, at in late.items())
 
 
 def test_two_processes_that_migrate_at_once_both_succeed(empty: str, engine: sa.Engine) -> None:

@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sayso.jws import check
+from sayso.verify import FAILED, verify_recall
 
 from app.core import vocabulary as words
 from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.log.models import LogEntry
-from app.releases.models import LedgerDay, Release
+from app.releases.models import LedgerDay, Release, ReleaseDeletion
+from app.revocations import recalls
 from tests.agreements.test_catalog import timely
 from tests.core.policy_cases import owed, rule
 from tests.kit.refusals import accepted, at_once, get, lab_token, refused
@@ -74,6 +76,7 @@ def kept(service: Service, platform: PlatformParty, fast_lab: None) -> Kept:  # 
 
 def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) -> None:
     assert kept.duties() == [] and kept.lab.sdk.release(kept.release.id).deletion is None
+    assert "The lab did not get it yet." in kept.page("/r") and "<dt>Since</dt>" not in kept.page("/r")
     ticket = [kept.lab.sdk.deliver(kept.release) for _ in range(2)][-1]
     with read(kept.service.runtime.engine) as session:
         cut_at = session.get_one(Release, kept.release.id).cut_at
@@ -98,7 +101,7 @@ def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) ->
     assert kept.duties() == [(kept.release.id, "overdue")]
     refused(kept.service.post(f"/v1/agreements/{kept.agreement.id}/releases", {}, kept.token), 403, "lab_blocked")
     refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 403, "lab_blocked")
-    assert "The lab is late." in kept.page("/r")
+    assert "The lab had to delete its copy by" in kept.page("/r") and "The lab is late." in kept.page("/r")
     public = kept.service.http.get(f"{kept.service.base}/labs/{kept.lab.id}").text
     assert "Releases that it should have deleted by now" in public and "deletion overdue" in public
     items = accepted(get(kept.service, f"/v1/ledger?kind=recalls&lab={kept.lab.id}"))["items"]
@@ -119,7 +122,9 @@ def test_from_the_first_delivery_to_the_labs_word(kept: Kept, tmp_path: Path) ->
     refused(get(kept.service, f"/v1/releases/{kept.release.id}/shards/{shard.sha256}", ticket.ticket), 401, "ticket_invalid")
     refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 410, "release_deleted")
     again = kept.lab.sdk.cut(kept.agreement, poll=0)
+    assert "that it deleted its copy." in kept.page("/r"), "what nobody fetched is no copy"
     assert len(kept.lab.fetch(again, tmp_path)) == 2
+    assert "that it deleted its copy." not in kept.page("/r")
     assert dict(kept.duties()) == {kept.release.id: "done", again.id: "open"}
     holding = {one["release"]: one["deletion"] for one in kept.person.releases(kept.given[0].id)}
     assert holding == {kept.release.id: "attested", again.id: "owed"}
@@ -146,6 +151,97 @@ def test_a_ticket_that_is_open_ends_with_the_labs_word(kept: Kept) -> None:
     assert get(kept.service, path, ticket).status_code == 200
     kept.lab.sdk.attest_deletion(kept.release.id, kept.statement())
     refused(get(kept.service, path, ticket), 401, "ticket_invalid")
+
+
+def test_a_statement_from_before_a_copy_was_fetched_does_not_speak_of_it(kept: Kept) -> None:
+    kept.lab.sdk.deliver(kept.release)
+    old = kept.statement()
+    kept.service.clock.offset = timedelta(minutes=20)
+    told = refused(kept.said(old), 409, "deletion_outdated")  # the ticket of before was open since
+    kept.service.clock.offset = timedelta(days=2)
+    late = kept.statement()
+    kept.service.clock.offset = timedelta(days=2, minutes=1)
+    kept.lab.sdk.deliver(kept.release)
+    for statement in (old, late):
+        told = refused(kept.said(statement), 409, "deletion_outdated")
+    assert told["delivered_at"] > json.loads(check(late, kept.lab.key.public_jwk, "sayso-deletion+jws")[1])["at"]
+    kept.service.clock.offset = timedelta(days=3)
+    early = kept.statement()
+    kept.service.clock.offset = timedelta(days=2, minutes=2)
+    refused(kept.said(early), 422, "signature_wrong_payload")
+    assert kept.leaves() == [] and kept.duties() == [(kept.release.id, "open")]
+    now = kept.statement()
+    kept.service.clock.offset = timedelta(days=2, minutes=10)
+    accepted(kept.said(now), 200)
+    assert accepted(kept.said(old))["attestation"] == now and len(kept.leaves()) == 1
+
+
+def test_who_was_never_told_is_reminded_first_and_has_as_long_as_others(kept: Kept) -> None:
+    """As a migration notes what was handed over before, whose day has passed."""
+    kept.lab.sdk.deliver(kept.release)
+    with write(kept.service.runtime.engine) as session:
+        session.execute(sa.update(ReleaseDeletion).where(ReleaseDeletion.release_id == kept.release.id).values(late_from=None))  # type: ignore[arg-type]
+    kept.service.clock.offset = timedelta(days=20)
+    [task] = [d for d in kept.lab.sdk.duties(kept.agreement) if d.task == "delete"]
+    assert task.state == "open" and kept.lab.sdk.cut(kept.agreement, poll=0).id
+    refused(kept.service.post(f"/v1/releases/{kept.release.id}/deliveries", {}, kept.token), 410, "release_expired")
+    for day in (20, 26):
+        kept.after(day)
+        waiting = kept.lab.sdk.poll().sets.values()
+        [told] = [told for one in waiting for kind, told in _events(kept, one) if kind == "deletion.reminder"]
+        deletion = kept.lab.sdk.release(kept.release.id).deletion
+        assert deletion is not None and (told["delete_by"], told["late_from"]) == (deletion.delete_by, deletion.late_from)
+        assert kept.leaves() == [] and kept.duties() == [(kept.release.id, "open")] and "The lab is late." not in kept.page("/r")
+    kept.after(27.01)
+    [late] = kept.leaves()
+    assert (late["type"], late["due"]) == ("deletion.overdue", deletion.delete_by) and kept.duties() == [(kept.release.id, "overdue")]
+    refused(kept.service.post(f"/v1/agreements/{kept.agreement.id}/releases", {}, kept.token), 403, "lab_blocked")
+
+
+def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for_no_more(kept: Kept, tmp_path: Path) -> None:
+    kept.lab.sdk.deliver(kept.release)
+    unseen = kept.lab.sdk.cut(kept.agreement, poll=0)  # nobody fetched it: the lab has nothing of it
+    said = kept.lab.sdk.attest_deletion(kept.release.id, kept.statement())
+    person = kept.service.claim(kept.given[0])
+    assert person.withdraw().recalls == 0, "no lab has a copy"
+    recalls.open_batch(kept.service.runtime, kept.agreement.id)
+    [recall] = kept.lab.sdk.recalls(kept.agreement).items
+    assert (recall.state, recall.answered_by, len(recall.records), recall.overdue) == ("attested", kept.release.id, 1, False)
+    told = {kind: told for one in kept.lab.sdk.poll().sets.values() for kind, told in _events(kept, one)}
+    assert told["recall.opened"].keys() == {"address", "recall", "answered_by"}
+    with read(kept.service.runtime.engine) as session:
+        [leaf] = session.execute(sa.select(LogEntry.leaf).where(LogEntry.subject == recall.id)).scalars()  # type: ignore[call-overload]
+    assert json.loads(leaf)["answered_by"] == kept.release.id
+    assert verify_recall(json.loads(kept.lab.sdk.recall_file(recall.id))).exit_code != FAILED
+    kept.after(40)
+    assert not [d for d in kept.lab.sdk.duties(kept.agreement) if d.of == recall.id]
+    # What it holds of a release since then is asked for, with a day.
+    again = kept.lab.sdk.cut(kept.agreement, poll=0)
+    assert again.id != unseen.id and len(kept.lab.fetch(again, tmp_path)) == 1
+    assert kept.service.claim(kept.given[1]).withdraw().recalls == 1
+    recalls.open_batch(kept.service.runtime, kept.agreement.id)
+    [_, asked] = kept.lab.sdk.recalls(kept.agreement).items
+    assert (asked.state, asked.answered_by) == ("notified", None)
+    assert {d.task for d in kept.lab.sdk.duties(kept.agreement) if d.of == asked.id} == {"acknowledge", "delete"}
+    # Its word on that release answers this too.
+    kept.lab.sdk.attest_deletion(again.id, kept.statement(of=again.id))
+    done = kept.lab.sdk.recalls(kept.agreement).items[1]
+    assert (done.id, done.state, done.answered_by) == (asked.id, "attested", again.id)
+    with read(kept.service.runtime.engine) as session:
+        leaves = session.execute(sa.select(LogEntry.type).where(LogEntry.subject == asked.id).order_by(LogEntry.log_index)).scalars()  # type: ignore[call-overload]
+        assert list(leaves) == ["recall.opened", "recall.attested"]
+    kept.person = person
+    page = kept.page(f"/r/of/{kept.given[0].id}")
+    day = datetime.fromisoformat(str(said.closed_at))
+    assert f"The lab said on {day.day} {day:%B} {day.year} that it deleted its copy." in page
+    assert "We told the lab" not in page and "The lab is late" not in page
+    happened = kept.page("/r/timeline")
+    assert happened.count("said that it deleted one thing.") == 1 and "was told to delete" not in happened
+
+
+def _events(kept: Kept, token: str) -> list[tuple[str, Any]]:
+    claims = json.loads(check(token, kept.service.runtime.keys.service.public_jwk, "secevent+jwt")[1])
+    return [(uri.rpartition(":")[2], told) for uri, told in claims["events"].items()]
 
 
 def test_what_a_model_was_trained_with_is_an_answer_of_its_own_and_told_with_its_name(kept: Kept) -> None:

@@ -26,7 +26,7 @@ def test_some_are_taken_back_at_once_after_a_summary(
 ) -> None:  # fmt: skip
     one, two, three = platform.give(3, contributor="many")
     [other] = platform.give(1)
-    lab.sdk.cut(lab.agree(platform), poll=0.05)
+    lab.sdk.deliver(lab.sdk.cut(lab.agree(platform), poll=0.05))
     assert f'name="{one.id}"' in opened(service, platform, "many", browser).text
     chosen = {one.id: "1", two.id: "1"}
     page = post(browser, "/r/some", **chosen)

@@ -84,7 +84,7 @@ def test_several_get_other_terms_at_once_after_a_summary(
     one, two, gone = platform.give(3, contributor="scopes")
     [other] = platform.give(1)
     agreement = lab.agree(platform)
-    lab.sdk.cut(agreement, poll=0.05)
+    lab.sdk.deliver(lab.sdk.cut(agreement, poll=0.05))
     opened(service, platform, "scopes", browser)
     post(browser, f"/r/of/{gone.id}/withdraw")
     chosen = {given.id: "1" for given in (one, two, gone)}

@@ -2,16 +2,19 @@
 
 `pull.json` first notes that the directory holds its release no more, then the files go, then the statement is signed, kept and sent: what
 is killed in between is done by calling it again. What stays are the papers: release.json, agreement.json, the recalls and attestations.
+
+Where a pull of a newer release was not finished in the directory, it is the one of before that goes: what the pull brought stays.
 """
 
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sayso import beside, derived, disk, dissent, ended, errors, local, package, proofs
 from sayso.attesting import Outcome, insist
-from sayso.folder import Folder
+from sayso.folder import Folder, notes
 from sayso.jws import check
 from sayso.lab import Lab
 from sayso.loading import home
@@ -41,6 +44,8 @@ class Ending:
     changed: list[str] = field(default_factory=list)
     """Files of views that somebody changed: nothing is deleted or said while they are there."""
     folder: Folder | None = None
+    spared: str | None = None
+    """Another release, of which a pull has brought some here."""
 
     def told(self, models: Sequence[str] = ()) -> list[str]:
         """Why it goes, what goes and stays, and what will be said, in lines."""
@@ -52,6 +57,8 @@ class Ending:
             lines += [f"  {path}" for path in self.files[:_SHOWN]]
             lines += [f"  and {len(self.files) - _SHOWN} more"] if len(self.files) > _SHOWN else []
             lines.append(f"Papers stay in {self.folder.path}: release.json, agreement.json, the recalls and what you stated.")
+        if self.spared is not None:
+            lines.append(f"What a pull of {self.spared} brought stays, and nothing is said of it: that pull was not finished.")
         if self.owed.state == "owed" and models:
             lines.append(f"You will say under your key, in public, that it cannot be taken out of models trained with it: {', '.join(models)}.")
         elif self.owed.state == "owed":
@@ -60,9 +67,14 @@ class Ending:
 
 
 def of_directory(folder: Folder) -> Ending:
-    """The release in a directory. Raises NotOwed, errors.Damaged, SaysoError."""
-    manifest = folder.manifest()
-    found = _of(folder.lab, str(manifest["release"]), folder.agreement, (folder.path / "release.json").read_bytes())
+    """The release in a directory; where a pull of another was not finished, the one of before. Raises NotOwed, errors.Damaged, SaysoError."""
+    before, spared = _unfinished(folder)
+    if before is None:
+        manifest = folder.manifest()
+        found = _of(folder.lab, str(manifest["release"]), folder.agreement, (folder.path / "release.json").read_bytes())
+    else:
+        found = _of(folder.lab, before, folder.agreement, folder.lab.release_file(before))
+        found.spared = _id_of(folder.path / "release.json")
     found.folder = folder
     for one in derived.load(folder.path):
         path = Path(one.path)
@@ -70,7 +82,8 @@ def of_directory(folder: Folder) -> Ending:
             found.changed.append(one.path)
         found.files += [other for other in derived.files(path) if other.exists()]
     showing = {*_SHOWING, *(f"{name}.part" for name in _SHOWING)}  # what a kill left of them too
-    found.files += [path for path in sorted(folder.path.iterdir()) if local.DIGEST.fullmatch(path.name.partition(".")[0]) or path.name in showing]
+    here = [path for path in sorted(folder.path.iterdir()) if local.DIGEST.fullmatch(path.name.partition(".")[0]) or path.name in showing]
+    found.files += [path for path in here if path.name not in spared]
     words = folder.path / dissent.FOLDER
     found.files += sorted(words.glob("*"))
     for path in (words, *found.files):
@@ -81,11 +94,50 @@ def of_directory(folder: Folder) -> Ending:
     return found
 
 
+def _unfinished(folder: Folder) -> tuple[str | None, set[str]]:
+    """(the release that is to go, names of files that are of another, whose pull was not finished); (None, none) where the last pull was
+    finished, or what was here before it is gone and the service knows."""
+    noted = notes(folder.path)
+    before = noted.get("release")
+    paper = folder.path / "release.json"
+    if not isinstance(before, str) or _id_of(paper) in (None, before) or noted.get("said") == before:
+        return None, set()
+    try:
+        shards = local.listed(local.manifest_of(proofs.parse(paper.read_bytes(), "release.json")))
+    except (OSError, proofs.Failed) as error:
+        raise errors.Damaged(f"{paper} cannot be used: {error}; pull again") from error
+    return before, {shard.name() for shard in shards} | {f"{shard.sha256}.part" for shard in shards}
+
+
+def say_first(folder: Folder) -> None:
+    """Send what was stated of the release that was deleted here last, should it not have arrived: until then it would be fetched anew.
+
+    Raises errors.Damaged where its deletion was not finished, or what was stated does not hold any more; SaysoError.
+    """
+    noted = notes(folder.path)
+    release = noted.get("deleted")
+    if not isinstance(release, str) or noted.get("said") == release:
+        return
+    duty = folder.lab.release(release).deletion
+    if duty is not None and duty.state == "owed":
+        here = of_directory(folder)
+        mine = here.release == release  # else what is here came later, and took its place
+        again = f"say first what became of {release}, which was to be deleted: run `sayso delete {folder.path if mine else release}` again"
+        statement = ended.statement(folder.path, release)
+        if statement is None or (mine and here.files):
+            raise errors.Damaged(again)
+        try:
+            folder.lab.attest_deletion(release, statement)
+        except (errors.Conflict, errors.Invalid) as error:
+            raise errors.Damaged(f"{again} ({error.detail})") from error
+    folder.forget(release, said=True)
+
+
 def of_release(lab: Lab, release: str) -> Ending:
     """A release by its id, of which no directory of this machine holds anything; where `sayso.load` puts what it pulls is looked through.
     Raises NotOwed, SaysoError."""
     for paper in sorted(home().glob("*/release.json")):
-        if _id_of(paper) == release and ended.statement(paper.parent, release) is None:
+        if release in (_id_of(paper), _finished(paper.parent)) and ended.statement(paper.parent, release) is None:
             raise errors.SaysoError(f"{paper.parent} holds it: `sayso delete {paper.parent}`")
     raw = lab.release_file(release)
     try:
@@ -99,6 +151,14 @@ def _id_of(paper: Path) -> str | None:
     try:
         return str(proofs.get(proofs.parse(paper.read_bytes(), "the release file"), "id", str))
     except (OSError, proofs.Failed):
+        return None
+
+
+def _finished(folder: Path) -> Any:
+    """The release that a pull into a directory was finished of last."""
+    try:
+        return notes(folder).get("release")
+    except errors.Damaged:
         return None
 
 
@@ -127,8 +187,17 @@ def delete(lab: Lab, ending: Ending, outcome: Outcome = "deleted", models: Seque
     if said.state == "owed":
         statement = _kept(lab, ending, outcome, models) or lab.deletion_statement(ending.paper, outcome, models)
         _keep(folder, ending.release, statement)  # before it is sent: whoever goes on after a kill sends the same one
-        said = lab.attest_deletion(ending.release, statement)
+        try:
+            said = lab.attest_deletion(ending.release, statement)
+        except errors.Conflict as error:
+            if error.code != "deletion_outdated":  # it was signed by a run of before, and a copy may have been fetched since
+                raise
+            statement = lab.deletion_statement(ending.paper, outcome, models)
+            _keep(folder, ending.release, statement)
+            said = lab.attest_deletion(ending.release, statement)
     _keep(folder, ending.release, said.attestation)
+    if folder is not None:
+        folder.forget(ending.release, said=True)
     return said
 
 

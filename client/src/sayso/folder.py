@@ -73,6 +73,7 @@ class Folder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         self._note(service=self.lab.base_url, client_id=self.lab.client_id, agreement=self.agreement)
+        self._say_first()
         pinned = release is not None
         if release is None and not cut:
             release = self._newest(format)
@@ -107,6 +108,12 @@ class Folder:
         self._note(release=release.id)
         self._views()
         return release
+
+    def _say_first(self) -> None:
+        """What was deleted here and not yet said of it is no release to bring again."""
+        from sayso import deleting
+
+        deleting.say_first(self)
 
     def _objections(self, delivery: Delivery) -> list[dict[str, Any]]:
         try:
@@ -190,9 +197,9 @@ class Folder:
             self._note(since=since)
         return done
 
-    def forget(self, release: str) -> None:
-        """Note that the release here is one no more: whatever is left of it goes (`sayso.deleting`)."""
-        self._note(deleted=release)
+    def forget(self, release: str, *, said: bool = False) -> None:
+        """Note that the release here is one no more: whatever is left of it goes (`sayso.deleting`). `said`: the service knows of it."""
+        self._note(deleted=release, **({"said": release} if said else {}))
 
     def _forgotten(self, release: str) -> bool:
         """Whether the release here was deleted after its period. Raises errors.Damaged where that was begun and some of it is left."""
@@ -371,7 +378,8 @@ def _concerns(recall: Recall, manifest: dict[str, Any]) -> bool:
 
 
 def notes(folder: Path) -> dict[str, Any]:
-    """What `pull.json` in a directory says: service, client_id, agreement, release, and `since` in its feed of recalls.
+    """What `pull.json` in a directory says: service, client_id, agreement, release (the last that a pull was finished of), `since` in its feed of
+    recalls, and the releases that were `deleted` last and of which the service was told last (`said`).
 
     Raises errors.Damaged."""
     path = folder / "pull.json"

@@ -307,7 +307,8 @@ def delete(arguments: argparse.Namespace) -> int:
     lab = _lab(arguments)
     found = deleting.of_release(lab, arguments.what) if named else deleting.of_directory(Folder(lab, arguments.directory))
     if arguments.release not in (None, found.release):
-        raise SaysoError(f"{arguments.what} holds {found.release}, and not {arguments.release}: nothing was deleted")
+        begun = ", whose pull was not finished" if arguments.release == found.spared else ""
+        raise SaysoError(f"{arguments.what} holds {found.release}, and not {arguments.release}{begun}: nothing was deleted")
     outcome: Literal["deleted", "cannot_remove"] = "cannot_remove" if arguments.trained else "deleted"
     if found.owed.state == "owed" or found.files:
         _show(found.told(arguments.trained))

@@ -217,6 +217,8 @@ class Deletion(Answer):
     release: str
     state: str
     delete_by: str
+    late_from: str | None = None
+    """From when you are late, where you were first told of it after its day."""
     closed_at: str | None = None
     models: list[str] = []
     attestation: str | None = None
@@ -312,7 +314,8 @@ class Duties(Answer):
 
 
 class Recall(Answer):
-    """A duty to delete: `records` are record ids (hex) as in the shards, `due` the time to acknowledge by."""
+    """A duty to delete: `records` are record ids (hex) as in the shards, `due` the time to acknowledge by. With `answered_by` nothing is
+    owed: it was all in releases that you said you deleted, the last of them that one."""
 
     id: str
     opened_at: str
@@ -322,6 +325,7 @@ class Recall(Answer):
     overdue: bool = False
     models: list[str] = []
     log_index: int | None = None
+    answered_by: str | None = None
 
 
 class Events(Answer):
