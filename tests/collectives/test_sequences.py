@@ -310,7 +310,9 @@ class World:
         return True
 
     def answer(self) -> None:
-        """The lab deletes what it is told to, in time: else it would get nothing more."""
+        """The lab deletes what it is told to, in time: else it would get nothing more. It is told of all now: a batch that is under way while
+        time jumps would be late at once."""
+        recalls.open_batch(self.runtime, self.agreement.id)
         with write(self.runtime.engine) as session:
             lab = session.get_one(Lab, self.lab.id)
             waiting = select(Recall.id).where(Recall.agreement_id == self.agreement.id, Recall.state == "notified")
