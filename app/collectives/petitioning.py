@@ -91,5 +91,5 @@ def told(session: Session, runtime: Runtime, row: Proposal, now: datetime) -> tu
 
 
 def forget(session: Session, row: Proposal) -> None:
-    """The text is frozen: who signed is nobody's to know any more."""
+    """The text is frozen: who signed is nobody's to know any more. Or it would bring about something else than what they signed for."""
     weighing.unsign(session, _P.c.proposal_id == row.id, sa.true())

@@ -48,7 +48,8 @@ PATIENCE = timedelta(days=7)
 TO_APPEAL = timedelta(days=3)
 """A closure note is taken until so long before the appeal is over: it can still be appealed."""
 WEIGHING = timedelta(days=3)
-"""Statements are taken until so long before the planned freeze: each can be weighed and answered."""
+"""Statements are taken until so long before the planned freeze: each can be weighed and answered. And so long before the freeze what a yes
+brings about stays as it is: who is to vote has had the time to read it, and to speak against it."""
 _SALT = 16
 
 
@@ -96,6 +97,12 @@ def readable(session: Session, collective: str, proposal: str, who: Acting, now:
 def last_statement(row: Proposal, charter: dict[str, Any]) -> datetime:
     """Until when statements are put up: the days to weigh before the planned freeze, and an urgent text is frozen sooner than that."""
     return min(row.freeze_at, queries.planned_freeze(charter, row.type, row.opened_at) - WEIGHING)
+
+
+def effect_stays_from(row: Proposal) -> datetime:
+    """From when on what a yes brings about is changed no more: `WEIGHING` before the freeze, and of a short discussion in its second half.
+    Where the freeze is put off, a day at a time, that goes on."""
+    return row.freeze_at - min(WEIGHING, (row.freeze_at - row.opened_at) / 2)
 
 
 # -- words ------------------------------------------------------------------------------------------------------------

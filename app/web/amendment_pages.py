@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
-from app.collectives import amendments, frozen, queries, telling
+from app.collectives import amendments, frozen, queries, telling, threads
 from app.collectives.models import Proposal
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import AcceptIn, AmendmentIn, AmendmentOut
@@ -32,6 +32,7 @@ def show_amendments(collective: str, proposal: str, request: Request, runtime: R
     rows = amendments.of(session, row.id)
     found = telling.amendments(session, runtime, collective, rows, here.receipt)
     book: PolicyBook = runtime.parts["policies"]
+    stays = values["open"] and runtime.clock.now() >= threads.effect_stays_from(row)
     shown = [
         (out, by_word(row.text, out.text) if out.state == "open" and out.text is not None and out.text != row.text else [],
          _turned(book, row, out), amendments.fits(session, runtime, row, one))
@@ -41,7 +42,7 @@ def show_amendments(collective: str, proposal: str, request: Request, runtime: R
     return page(
         "amendments.html", found=shown, settles=acts and here.mine.member == row.author, asked=row.request_id is not None,
         effect=frozen.effect_sha256(session, runtime, row), offered=with_deeds(book) if acts and "policy" in changeable else [],
-        charter=json.loads(bytes(row.charter)) if row.charter is not None and "charter" in changeable else None, **values,
+        stays=stays, charter=json.loads(bytes(row.charter)) if row.charter is not None and "charter" in changeable else None, **values,
     )  # fmt: skip
 
 
