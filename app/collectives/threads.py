@@ -299,11 +299,11 @@ def reasons(comment: Comment) -> list[str]:
     return comment.reasons.strip(",").split(",")
 
 
-def freeze(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime) -> str:
+def freeze(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any] | None, now: datetime) -> str:
     """Fix the thread of a proposal whose row is held; gives its digest. Votes on statements become totals, and the key of their tags is
-    destroyed: from then on nobody can tell who had voted."""
+    destroyed: from then on nobody can tell who had voted. Without a charter nobody is to vote, and no answer is owed."""
     thread = weighing.of(session, runtime, row)
-    unanswered = owed(session, runtime, row, charter, now)
+    unanswered = [] if charter is None else owed(session, runtime, row, charter, now)
     found = {one.id: one for one in statements(session, row.id)}
     votes = weighing.take_away(session, _VOTE, _VOTE.c.statement_id.in_(list(found))) if found else []
     taken = Counter((vote.statement_id, vote.choice) for vote in votes)

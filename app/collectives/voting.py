@@ -138,6 +138,9 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
 def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     if row.state != "discussion" or row.freeze_at > now:
         return
+    if not frozen.by_agreed_rules(session, row):  # nobody votes by rules that the log does not know
+        _void(session, runtime, collective, row, now)
+        return
     charter = queries.charter(session, collective.id, row.charter_n)
     # What labs ask takes none of the room that members have for what they propose.
     full = queries.begun(session, collective.id, now, requests=row.request_id is not None) >= charter["load"]
@@ -277,7 +280,10 @@ def _thread_of(session: Session, row: Proposal) -> dict[str, Any] | None:
 
 
 def _void(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
-    """What was voted on is not what was frozen: nothing follows, also from a vote that was passed."""
+    """What was voted on is not what was frozen, or not by the rules that were agreed: nothing follows, also from a vote that was passed."""
+    if row.state == "discussion":
+        petitioning.forget(session, row)
+        threads.freeze(session, runtime, row, None, now)
     row.state = "void"
     session.add(row)
     session.flush()
