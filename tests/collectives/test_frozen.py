@@ -105,8 +105,8 @@ def test_no_vote_is_held_by_rules_that_the_log_does_not_know(service: Service, p
         voter.vote(counted, "yes")
     service.clock.offset += timedelta(days=7)
 
-    def holds(**changes: Any) -> bool:
-        """With other columns in the row of the charter, or of the collective."""
+    def holds(**changes: Any) -> tuple[bool, bool]:
+        """Before a freeze and before a count, with other columns in the row of the charter, or of the collective."""
         with write(service.runtime.engine) as session:
             group, version = session.get_one(Collective, mine[0].id), session.get_one(CharterVersion, (mine[0].id, 1))
             if changes.get("charter_n") == 2:
@@ -114,12 +114,13 @@ def test_no_vote_is_held_by_rules_that_the_log_does_not_know(service: Service, p
             for name, value in changes.items():
                 setattr(version if name == "body" else group, name, value)
             session.flush()
-            found = frozen.by_agreed_rules(session, session.get_one(Proposal, after))
+            discussed, voted = session.get_one(Proposal, after), session.get_one(Proposal, counted["id"])
+            found = frozen.by_agreed_rules(session, discussed), frozen.whole(session, service.runtime, voted)
             session.rollback()
         return found
 
     other = canonical({**mine[0].read()["charter"], "decisions": {**mine[0].read()["charter"]["decisions"], "policy.narrow": [{"rule": "majority"}]}})
-    assert [holds(**one) for one in ({}, {"body": other}, {"charter_n": 2}, {"charter_n": 0}, {"state": "lost"})] == [True, *[False] * 4]
+    assert [holds(**one) for one in ({}, {"body": other}, {"charter_n": 2}, {"charter_n": 0}, {"state": "lost"})] == [(True, True), *[(False, False)] * 4]
 
     def change(body: bytes) -> None:
         with write(service.runtime.engine) as session:
