@@ -215,6 +215,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     if not frozen.whole(session, runtime, row):
         _void(session, runtime, collective, row, now)
         return
+    row.appeal_until += now - row.close_at  # a count that comes late takes nothing of the time to appeal
     charter = queries.charter(session, collective.id, row.charter_n)
     rules = queries.rules_of(charter, row.type)
     electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
@@ -250,7 +251,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     leaf = {
         "collective": collective.id, "name": collective.name if collective.listed else None, "decision": row.type, "verdict": found.verdict,
         "contested": found.contested, "outcome_sha256": sha256_hex(body), "electorate_root": row.electorate_root,
-        "electorate": log.bucket(len(electors)), "turnout": log.bucket(found.turnout),
+        "electorate": log.bucket(len(electors)), "turnout": log.bucket(found.turnout), "appeal_until": row.appeal_until.date().isoformat(),
         "openings": [{"key": one["key"] if collective.listed else None, "sha256": one["sha256"]} for one in sealed],
     }  # fmt: skip
     refuses = row.type in REFUSALS
