@@ -78,11 +78,11 @@ def by_agreed_rules(session: Session, row: Proposal) -> bool:
     return all(found is not None and sha256_hex(bytes(found.body)) == agreed[n - 1] for n, found in bodies)
 
 
-def _agreed(session: Session, group: Collective) -> list[str]:
+def _agreed(session: Session, group: Collective) -> list[str | None]:
     """The digests of a collective's charters, in the order of the log. Of one that a restore lost nothing is in the log, and its first is known."""
     query = select(LogEntry.leaf).where(LogEntry.subject == group.id, LogEntry.type.in_(ADOPTED)).order_by(LogEntry.log_index)  # type: ignore[attr-defined,arg-type]
     leaves = [json.loads(bytes(leaf)) for leaf in session.exec(query)]
-    said = [leaf["charter_sha256"] for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
+    said = [leaf.get("charter_sha256") for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
     return [sha256_hex(lost_charter()), *said] if group.state == "lost" else said
 
 

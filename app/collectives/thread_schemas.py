@@ -158,6 +158,13 @@ class AmendmentIn(In):
     base_effect_sha256: Sha256 | None = None
 
 
+class SignIn(In):
+    """`effect_sha256`: of the proposal, as it was read: for another that takes its place meanwhile nobody has signed. Left out it is for
+    whichever there is."""
+
+    effect_sha256: Sha256 | None = None
+
+
 class AmendmentOut(Out):
     """`state`: open, accepted, or alternative, with a proposal of its own (`alternative`). `effect`: the `policy`, by its digest, or the
     `charter` that a yes would bring; null where such a proposal brings neither, and where the words are gone or hidden. `effect_digest` is

@@ -188,7 +188,11 @@ def test_short_before_the_vote_another_effect_is_taken_over_no_more_and_nobody_h
     author = window(service, mine[0]._person.receipt)
     base = f"/r/collectives/{mine[0].id}/proposals/{first['id']}"
     assert "must sign again" in author.get(base).text
-    mine[1].sign(first["id"])
+    reader, read_ = window(service, mine[2]._person.receipt), {"sign": "yes", "effect": first["effect_sha256"]}
+    assert f'name="effect" value="{now["effect_sha256"]}"' in reader.get(base).text
+    assert reader.post(base + "/petition", data=read_).status_code == 409, "a page that was loaded before"
+    refuses("text_changed", lambda: mine[1].sign(first["id"], first["effect_sha256"]))
+    mine[1].sign(first["id"], now["effect_sha256"])
     late, text = mine[2].amend(now, policy={"template": "nothing-new"}), mine[2].amend(now, "Some of it, said better.")
     assert "Take this<" in author.get(base + "/amendments").text
     service.clock.offset += timedelta(minutes=1)
