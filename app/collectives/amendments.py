@@ -18,6 +18,7 @@ from app.collectives.thread_models import Amendment
 from app.collectives.thread_schemas import AmendmentIn
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.canonical import canonical, sha256_hex
+from app.kit.clock import rfc3339
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
@@ -64,8 +65,8 @@ def amend(
         raise Forbidden("not_proposer", "A lab's request is answered and not amended: say in a statement what it lacks.")
     meant = _meant(session, runtime, at.row, given, policy, now)
     before, after = frozen.effect_sha256(session, runtime, at.row), _sha256(session, runtime, at.row, meant)
-    fresh = given.base_sha256 == at.row.text_sha256 and given.base_effect_sha256 in ((before,) if brought else (None, before))
-    if not fresh or (text, after) == (at.row.text, before):
+    read = (before,) if changeable(at.row) else (None, before)  # what stays of the effect is proposed with the words, so it was read too
+    if given.base_sha256 != at.row.text_sha256 or given.base_effect_sha256 not in read or (text, after) == (at.row.text, before):
         raise Conflict("text_changed", "Read the proposal again, send the digests of what you read, and something else than that.")
     if at.row.type == "outcome.void":
         voiding.names_nobody(session, collective, text)  # it becomes a proposal's text, which nobody can hide
@@ -98,8 +99,8 @@ def settle(
     """Accept an amendment, which replaces the text and what a yes would bring about, or leave it to become an alternative: the proposal's
     author.
 
-    Raises NotFound, Forbidden (not_proposer), Conflict (thread_frozen, text_changed, amendment_settled, item_hidden) or Invalid
-    (policy_not_narrower).
+    Raises NotFound, Forbidden (not_proposer), Conflict (thread_frozen, text_changed, too_late_to_change, amendment_settled, item_hidden) or
+    Invalid (policy_not_narrower).
     """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     row = session.get(Amendment, amendment, populate_existing=True)
@@ -121,6 +122,11 @@ def settle(
         meant = meant_by(session, runtime, at.row, row)
         if meant is None or not fits(session, runtime, at.row, row):
             raise Conflict("text_changed", "It was written for another text, or its author was erased; it can become an alternative.")
+        if too_late(session, runtime, at.row, meant, now):
+            raise Conflict(
+                "too_late_to_change", "Decline it, and it is voted on by itself as an alternative; or propose it anew.",
+                since=rfc3339(threads.effect_stays_from(at.row)),
+            )  # fmt: skip
         if meant.policy is not None and meant.policy.id != at.row.policy_id:  # another may be in force by now than when it was filed
             proposals.brings(runtime, queries.collective_of(session, collective), at.row.type, meant.policy, None)
         row.state = "accepted"
@@ -147,11 +153,11 @@ def _meant(session: Session, runtime: Runtime, row: Proposal, given: AmendmentIn
         group = queries.collective_of(session, row.collective_id)
         reviewing.must_be_done(session, group, row.type, now)
         charter = proposals.brings(runtime, group, row.type, policy, given.charter)
-    present = _present(runtime, row)
-    return Meant(given.text, policy or present.policy, charter or present.charter)
+    as_it_is = present(runtime, row)
+    return Meant(given.text, policy or as_it_is.policy, charter or as_it_is.charter)
 
 
-def _present(runtime: Runtime, row: Proposal, *, first: bool = False) -> Meant:
+def present(runtime: Runtime, row: Proposal, *, first: bool = False) -> Meant:
     """What a proposal is now; or (`first`) what it would have brought when it was put up."""
     book: PolicyBook = runtime.parts["policies"]
     policy = row.first_policy_id if first and row.first_policy_id is not None else row.policy_id
@@ -159,8 +165,18 @@ def _present(runtime: Runtime, row: Proposal, *, first: bool = False) -> Meant:
     return Meant(row.text, None if policy is None else book.by_ids([policy])[policy], None if charter is None else bytes(charter))
 
 
+def effect_changed(row: Proposal) -> bool:
+    """Whether a yes would bring about something else by now than when the proposal was put up."""
+    return row.first_policy_id not in (None, row.policy_id) or row.first_charter not in (None, row.charter)
+
+
 def _sha256(session: Session, runtime: Runtime, row: Proposal, meant: Meant) -> str:
     return frozen.amended_sha256(session, runtime, row, None if meant.policy is None else meant.policy.digest, meant.charter)
+
+
+def too_late(session: Session, runtime: Runtime, row: Proposal, meant: Meant, now: datetime) -> bool:
+    """Whether a proposal's author can no longer take that over, because another effect than was discussed would be voted on."""
+    return now >= threads.effect_stays_from(row) and _sha256(session, runtime, row, meant) != frozen.effect_sha256(session, runtime, row)
 
 
 def fits(session: Session, runtime: Runtime, row: Proposal, one: Amendment) -> bool:
@@ -178,7 +194,7 @@ def meant_by(session: Session, runtime: Runtime, row: Proposal, one: Amendment) 
         return None
     text = found[one.id][1]
     if one.effect_digest is None:
-        return _present(runtime, row, first=True)._replace(text=text)
+        return present(runtime, row, first=True)._replace(text=text)
     brings = json.loads(found[place(one.id)][1])
     book: PolicyBook = runtime.parts["policies"]
     policy = None if brings["policy"] is None else book.by_digest(brings["policy"])

@@ -10,6 +10,7 @@ from app.collectives.models import Campaign
 from app.collectives.router import Member, once_for, policy_of
 from app.collectives.schemas import CampaignIn, CampaignOut, PetitionOut, PledgedOut, PledgeIn, StrikeOut
 from app.collectives.service import Acting
+from app.collectives.thread_schemas import SignIn
 from app.consents.policies import StoredPolicy
 from app.kit.body import StrictRoute
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
@@ -76,9 +77,12 @@ def list_strikes(collective: str, session: ReadSessionDep, receipt: Member) -> l
 
 
 @router.put("/collectives/{collective}/proposals/{proposal}/petition", response_model=PetitionOut, summary="Sign for a vote on a proposal")
-def sign_petition(collective: str, proposal: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> PetitionOut:
+def sign_petition(
+    collective: str, proposal: str, runtime: RuntimeDep, session: SessionDep, receipt: Member, given: SignIn | None = None
+) -> PetitionOut:  # fmt: skip
     """While it is discussed. A steward is removed only where enough sign, and anything else that enough sign is voted on without waiting."""
-    return PetitionOut(log_index=petitioning.sign(session, runtime, Acting.of(receipt), collective, proposal, now=runtime.clock.now()))
+    effect = None if given is None else given.effect_sha256
+    return PetitionOut(log_index=petitioning.sign(session, runtime, Acting.of(receipt), collective, proposal, effect, now=runtime.clock.now()))
 
 
 @router.delete("/collectives/{collective}/proposals/{proposal}/petition", response_model=PetitionOut, summary="Sign no longer")

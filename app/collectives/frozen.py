@@ -4,14 +4,18 @@ and not the leaf by which the ballot was opened."""
 import json
 from typing import Any
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
-from app.collectives.models import CharterVersion, Proposal
+from app.collectives.models import CharterVersion, Collective, Proposal
+from app.collectives.service import lost_charter
 from app.consents.policies import PolicyBook
 from app.core.canonical import canonical, sha256_hex
 from app.crypto.keyring import keyed_hash
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
+
+ADOPTED = ("collective.founded", "collective.charter-amended")
+"""What the leaves of charters are called: the first, and each later one."""
 
 
 def effect(session: Session, runtime: Runtime, row: Proposal) -> dict[str, Any]:
@@ -53,9 +57,9 @@ def opened(session: Session, row: Proposal) -> dict[str, Any]:
 
 
 def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
-    """Whether text, electorate, effect, and the rounds of amendments that a rule looks at, are still what was frozen: a ballot on another is
-    no ballot. A leaf of before says nothing of rounds."""
-    if not same_effect(session, runtime, row):
+    """Whether text, electorate, effect, and the rounds of amendments that a rule looks at, are still what was frozen, and the rules those that
+    were agreed: a ballot on another, or by others, is no ballot. A leaf of before says nothing of rounds."""
+    if not (same_effect(session, runtime, row) and by_agreed_rules(session, row)):
         return False
     leaf = opened(session, row)
     if leaf.get("rounds", row.rounds) != row.rounds:
@@ -63,9 +67,30 @@ def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
     return leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode()) and leaf["electorate_root"] == row.electorate_root
 
 
+def by_agreed_rules(session: Session, row: Proposal) -> bool:
+    """Whether the charter that a proposal is decided by, and the one in force, are byte for byte those that the log says were adopted, and none
+    came after. What a freeze fixes of the charter it takes from the database too, which somebody may have changed before."""
+    group = session.get_one(Collective, row.collective_id)
+    agreed = _agreed(session, group)
+    if len(agreed) != group.charter_n or not 1 <= row.charter_n <= len(agreed):
+        return False
+    bodies = ((n, session.get(CharterVersion, (group.id, n))) for n in {row.charter_n, group.charter_n})
+    return all(found is not None and sha256_hex(bytes(found.body)) == agreed[n - 1] for n, found in bodies)
+
+
+def _agreed(session: Session, group: Collective) -> list[str | None]:
+    """The digests of a collective's charters, in the order of the log. Of one that a restore lost nothing is in the log, and its first is known."""
+    query = select(LogEntry.leaf).where(LogEntry.subject == group.id, LogEntry.type.in_(ADOPTED)).order_by(LogEntry.log_index)  # type: ignore[attr-defined,arg-type]
+    leaves = [json.loads(bytes(leaf)) for leaf in session.exec(query)]
+    said = [leaf.get("charter_sha256") for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
+    return [sha256_hex(lost_charter()), *said] if group.state == "lost" else said
+
+
 def same_effect(session: Session, runtime: Runtime, row: Proposal) -> bool:
     """Whether the effect is what was frozen, in this collective: else nothing that the row says of it is to be told of anybody. Where the leaf
     lies the row says too, so that it must be the one of this proposal; one of before effects were frozen names none."""
+    if row.opened_index is None:
+        return False
     leaf = opened(session, row)
     if (leaf["type"], leaf["id"], leaf.get("collective")) != ("ballot.opened", row.id, row.collective_id):
         return False

@@ -9,11 +9,11 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import queries, threads, weighing
+from app.collectives import frozen, queries, threads, weighing
 from app.collectives.models import Petition, Proposal
 from app.collectives.service import Acting, proof
 from app.collectives.thread_models import ProposalThread
-from app.kit.errors import NotFound
+from app.kit.errors import Conflict, NotFound
 from app.kit.ids import random_id
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -26,10 +26,15 @@ class NotSigned(NotFound):
     """Somebody takes back what they have not signed."""
 
 
-def sign(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, *, now: datetime) -> int:
-    """Sign, once; gives the place in the log. Raises NotFound, Forbidden (no_voice_yet) or Conflict (thread_frozen)."""
+def sign(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, effect: str | None = None, *, now: datetime) -> int:
+    """Sign, once; gives the place in the log. `effect`: the digest of what a yes would bring about, as it was read.
+
+    Raises NotFound, Forbidden (no_voice_yet) or Conflict (thread_frozen, text_changed).
+    """
     at = threads.enter(session, runtime, who, collective, proposal, now=now)
     threads.still_open(at.row, now)
+    if effect not in (None, frozen.effect_sha256(session, runtime, at.row)):
+        raise Conflict("text_changed", "Read the proposal again: it would bring about something else by now.")
     thread = weighing.of(session, runtime, at.row)
     tag = weighing.tag(runtime, thread, at.mine.member)
     kept = session.get(Petition, (proposal, tag))
@@ -91,5 +96,5 @@ def told(session: Session, runtime: Runtime, row: Proposal, now: datetime) -> tu
 
 
 def forget(session: Session, row: Proposal) -> None:
-    """The text is frozen: who signed is nobody's to know any more."""
+    """The text is frozen: who signed is nobody's to know any more. Or it would bring about something else than what they signed for."""
     weighing.unsign(session, _P.c.proposal_id == row.id, sa.true())

@@ -7,7 +7,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import deliberating, electorate, licensing, queries, reviewing, strikes, terms, voiding
+from app.collectives import (
+    deliberating,
+    electorate,
+    licensing,
+    petitioning,
+    queries,
+    reviewing,
+    strikes,
+    terms,
+    voiding,
+)
 from app.collectives.binding import upheld
 from app.collectives.models import (
     Collective,
@@ -173,12 +183,15 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
 
 def replace(session: Session, row: Proposal, text: str, policy_id: int | None, charter: bytes | None) -> None:
     """Change the text of a proposal whose row is held, and the terms or rules that it would bring. A round is an answer to an objection that
-    stands: whoever could count empty ones would soon outvote every objection. Raises Invalid (person_named)."""
+    stands: whoever could count empty ones would soon outvote every objection. Who signed a petition for another effect has not signed for
+    this one. Raises Invalid (person_named)."""
     if row.type == "outcome.void":
         voiding.names_nobody(session, row.collective_id, text)
     if (text, policy_id, charter) != (row.text, row.policy_id, row.charter):
         row.rounds += queries.unanswered(session, row)
         row.amended_index = log.size(session)
+    if (policy_id, charter) != (row.policy_id, row.charter):
+        petitioning.forget(session, row)
     if text != row.text:
         row.first_text = row.text if row.first_text is None else row.first_text
         row.text, row.text_sha256 = text, sha256_hex(text.encode())

@@ -278,6 +278,7 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal, listed: telling
     return ProposalOut(
         id=row.id, type=row.type, author=row.author, state=row.state, text=row.text, text_sha256=row.text_sha256, effect=effect,
         effect_sha256=sha256_hex(canonical(effect)), charter=None if row.charter is None else json.loads(row.charter),
+        first_effect=telling.first_effect(runtime, row),
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
         measured=None if row.measured is None else json.loads(row.measured),
         freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from app.collectives.effect_schemas import EffectOut
 from app.collectives.recount_schemas import SealedTo
 from app.consents.schemas import Day, LanguageTag, PolicyChoice
 from app.kit.body import Id, In, Out, Time
@@ -240,10 +241,9 @@ class VoidedOut(Out):
 
 
 class ProposalOut(Out):
-    """`thread_sha256`: the digest of the thread that was frozen with the text. `labels`: what is to be said of the outcome beside its
-    verdict. `alternative_to`: the proposal whose author did not accept this text. `subject`: the lab or the member that it is about; to end a
-    strike is about whom that is against, and the id that was proposed as `subject` is `strike.id`. `petition` and `petition_needed` are told
-    of one proposal only: in a list both are null, which does not say that it takes no petition."""
+    """`thread_sha256`: the digest of the thread that was frozen with the text. `labels`: what is to be said of the outcome beside its verdict.
+    `alternative_to`: the proposal whose author did not accept this text. `charter`: the rules that it would bring. `subject`: the lab or
+    the member that it is about; to end a strike is about whom that is against, and the id that was proposed as `subject` is `strike.id`."""
 
     id: str
     type: str
@@ -252,12 +252,13 @@ class ProposalOut(Out):
     text: str
     text_sha256: str
     effect: dict[str, Any]
-    """What it would bring about and under which charter, by digests and ids, with a salt. The SHA-256 of this as canonical JSON (RFC 8785) is
-    `effect_sha256`, which the freeze fixes in the log as it does the text, and which the outcome names."""
+    """What it would bring about and under which charter, by digests and ids, with a salt. `effect_sha256` is of this as canonical JSON
+    (RFC 8785): the freeze fixes it in the log as it does the text, and the outcome names it."""
     effect_sha256: str
     policy: str | None
     charter: dict[str, Any] | None
-    """The rules that it would bring."""
+    first_effect: EffectOut | None
+    """What it would have brought when it was put up, where that was changed since. Who had signed a petition before signs anew."""
     subject: str | None
     measured: dict[str, Any] | None
     freeze_at: Time
@@ -276,7 +277,7 @@ class ProposalOut(Out):
     strike: StrikeTerms | None
     urgent_hours: int | None
     petition: int | None
-    """While it is discussed: how many want it put to the vote, who proposed it among them. Null in a list, as the next."""
+    """While it is discussed: how many want it put to the vote, who proposed it among them. Null in a list, as the next, also where it takes one."""
     petition_needed: int | None
     """How many that takes: to remove a steward at all, and for anything else to be voted on although the month's ballots are used up."""
     about: str | None

@@ -107,13 +107,18 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
     return row.id
 
 
+def lost_charter() -> bytes:
+    """The charter of what a database that was set back no longer knows."""
+    return charter_bytes(CharterIn(aim="This collective was lost when its database was set back.", requests="decide"))
+
+
 def stand_in(session: Session, collective: str, *, now: datetime) -> None:
     """A row for a collective that a database which was set back no longer knows, so that mandates given to it hold: what they cover is
     released to nobody until each member ends theirs. It decides on requests itself, as it may have before: a policy that is noted too
     permits nothing without a grant, and of those none is left."""
     if session.get(Collective, collective) is not None:
         return
-    body = charter_bytes(CharterIn(aim="This collective was lost when its database was set back.", requests="decide"))
+    body = lost_charter()
     session.add(Collective(id=collective, name="", kind="affinity", listed=False, state="lost", charter_n=1, created_at=now, decides=True))
     session.flush()
     session.add(CharterVersion(collective_id=collective, n=1, body=body, sha256=sha256_hex(body), from_at=now, review_by=now.date() + LONGEST))

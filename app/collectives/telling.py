@@ -11,6 +11,7 @@ from sqlmodel import Session, select
 
 from app.collectives import amendments as amending
 from app.collectives import closing, frozen, licensing, moderating, proposals, queries, recounting, threads, weighing
+from app.collectives.effect_schemas import EffectOut
 from app.collectives.models import CharterVersion, OutcomeVoid, Proposal
 from app.collectives.queries import Acting
 from app.collectives.recount_schemas import SealedTo
@@ -28,7 +29,6 @@ from app.collectives.thread_schemas import (
     AmendmentOut,
     ClosureOut,
     CommentOut,
-    EffectOut,
     ModerationOut,
     NoteAppealOut,
     StatementOut,
@@ -197,6 +197,14 @@ class Listed:
         if key not in self._charters:
             self._charters[key] = queries.charter(self._session, *key)
         return licensing.holds_until(row, self._charters[key], self._granted)
+
+
+def first_effect(runtime: Runtime, row: Proposal) -> EffectOut | None:
+    """What a proposal would have brought when it was put up, where that was changed since."""
+    if not amending.effect_changed(row):
+        return None
+    first = amending.present(runtime, row, first=True)
+    return EffectOut(policy=first.policy and first.policy.digest, charter=first.charter and json.loads(first.charter))
 
 
 def voided(session: Session, row: Proposal, listed: Listed | None = None) -> VoidedOut | None:

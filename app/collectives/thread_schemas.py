@@ -1,9 +1,10 @@
 """API shapes of what is said around a proposal."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from app.collectives.effect_schemas import EffectOut
 from app.collectives.schemas import CharterIn, Text, Word
 from app.consents.schemas import PolicyChoice
 from app.kit.body import Id, In, Out, Time
@@ -148,7 +149,7 @@ class DecideIn(In):
 class AmendmentIn(In):
     """`base_sha256`: the text that it is to replace, as it was read. `policy` for policy.adopt and policy.narrow, or `charter` for
     charter.amend: what a yes is to bring about in place of what it would; left out it stays. `base_effect_sha256` is the proposal's
-    `effect_sha256` as it was read, and is needed with either."""
+    `effect_sha256` as it was read, and is needed on proposals of these types, also where the words alone are to be others."""
 
     text: Text
     base_sha256: Sha256
@@ -157,9 +158,11 @@ class AmendmentIn(In):
     base_effect_sha256: Sha256 | None = None
 
 
-class EffectOut(Out):
-    policy: str | None
-    charter: dict[str, Any] | None
+class SignIn(In):
+    """`effect_sha256`: of the proposal, as it was read: for another that takes its place meanwhile nobody has signed. Left out it is for
+    whichever there is."""
+
+    effect_sha256: Sha256 | None = None
 
 
 class AmendmentOut(Out):

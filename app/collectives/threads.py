@@ -48,7 +48,8 @@ PATIENCE = timedelta(days=7)
 TO_APPEAL = timedelta(days=3)
 """A closure note is taken until so long before the appeal is over: it can still be appealed."""
 WEIGHING = timedelta(days=3)
-"""Statements are taken until so long before the planned freeze: each can be weighed and answered."""
+"""Statements are taken until so long before the planned freeze: each can be weighed and answered. And so long before the freeze what a yes
+brings about stays as it is: who is to vote has had the time to read it, and to speak against it."""
 _SALT = 16
 
 
@@ -96,6 +97,12 @@ def readable(session: Session, collective: str, proposal: str, who: Acting, now:
 def last_statement(row: Proposal, charter: dict[str, Any]) -> datetime:
     """Until when statements are put up: the days to weigh before the planned freeze, and an urgent text is frozen sooner than that."""
     return min(row.freeze_at, queries.planned_freeze(charter, row.type, row.opened_at) - WEIGHING)
+
+
+def effect_stays_from(row: Proposal) -> datetime:
+    """From when on what a yes brings about is changed no more: `WEIGHING` before the freeze, and of a short discussion in its second half.
+    Where the freeze is put off, a day at a time, that goes on."""
+    return row.freeze_at - min(WEIGHING, (row.freeze_at - row.opened_at) / 2)
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -292,11 +299,11 @@ def reasons(comment: Comment) -> list[str]:
     return comment.reasons.strip(",").split(",")
 
 
-def freeze(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime) -> str:
+def freeze(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any] | None, now: datetime) -> str:
     """Fix the thread of a proposal whose row is held; gives its digest. Votes on statements become totals, and the key of their tags is
-    destroyed: from then on nobody can tell who had voted."""
+    destroyed: from then on nobody can tell who had voted. Without a charter nobody is to vote, and no answer is owed."""
     thread = weighing.of(session, runtime, row)
-    unanswered = owed(session, runtime, row, charter, now)
+    unanswered = [] if charter is None else owed(session, runtime, row, charter, now)
     found = {one.id: one for one in statements(session, row.id)}
     votes = weighing.take_away(session, _VOTE, _VOTE.c.statement_id.in_(list(found))) if found else []
     taken = Counter((vote.statement_id, vote.choice) for vote in votes)

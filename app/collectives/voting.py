@@ -138,6 +138,9 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
 def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     if row.state != "discussion" or row.freeze_at > now:
         return
+    if not frozen.by_agreed_rules(session, row):  # nobody votes by rules that the log does not know
+        _void(session, runtime, collective, row, now)
+        return
     charter = queries.charter(session, collective.id, row.charter_n)
     # What labs ask takes none of the room that members have for what they propose.
     full = queries.begun(session, collective.id, now, requests=row.request_id is not None) >= charter["load"]
@@ -212,6 +215,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     if not frozen.whole(session, runtime, row):
         _void(session, runtime, collective, row, now)
         return
+    row.appeal_until += now - row.close_at  # a count that comes late takes nothing of the time to appeal
     charter = queries.charter(session, collective.id, row.charter_n)
     rules = queries.rules_of(charter, row.type)
     electors = {e.tag: e.declared for e in session.exec(select(Elector).where(Elector.proposal_id == row.id))}
@@ -247,7 +251,7 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     leaf = {
         "collective": collective.id, "name": collective.name if collective.listed else None, "decision": row.type, "verdict": found.verdict,
         "contested": found.contested, "outcome_sha256": sha256_hex(body), "electorate_root": row.electorate_root,
-        "electorate": log.bucket(len(electors)), "turnout": log.bucket(found.turnout),
+        "electorate": log.bucket(len(electors)), "turnout": log.bucket(found.turnout), "appeal_until": row.appeal_until.date().isoformat(),
         "openings": [{"key": one["key"] if collective.listed else None, "sha256": one["sha256"]} for one in sealed],
     }  # fmt: skip
     refuses = row.type in REFUSALS
@@ -277,7 +281,10 @@ def _thread_of(session: Session, row: Proposal) -> dict[str, Any] | None:
 
 
 def _void(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
-    """What was voted on is not what was frozen: nothing follows, also from a vote that was passed."""
+    """What was voted on is not what was frozen, or not by the rules that were agreed: nothing follows, also from a vote that was passed."""
+    if row.state == "discussion":
+        petitioning.forget(session, row)
+        threads.freeze(session, runtime, row, None, now)
     row.state = "void"
     session.add(row)
     session.flush()

@@ -224,6 +224,7 @@ CODES: dict[str, str] = {
     "moderation_settled": "It was restored after an appeal, and is not hidden again by the same steward.",
     "answer_exists": "Somebody else answered the statement.",
     "appeal_settled": "There is no appeal to be made or decided.",
+    "too_late_to_change": "So short before the vote what a yes brings about is changed no more.",
     "amendment_settled": "The amendment was settled before.",
     "closer_involved": "Whoever had a part in the proposal does not close it.",
     "member_uninvolved": "A member who had no part in it can close the proposal.",

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
-from app.collectives import amendments, frozen, queries, telling
+from app.collectives import amendments, frozen, queries, telling, threads
 from app.collectives.models import Proposal
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import AcceptIn, AmendmentIn, AmendmentOut, EffectOut
@@ -52,6 +52,7 @@ def _shown(
     found = telling.amendments(session, runtime, collective, rows, here.receipt)
     book: PolicyBook = runtime.parts["policies"]
     effects = _effects(session, runtime, row, found)
+    stays = values["open"] and runtime.clock.now() >= threads.effect_stays_from(row)
     shown = [
         (out, by_word(row.text, out.text) if out.state == "open" and out.text is not None and out.text != row.text else [],
          _turned(book, _present(book, row) if out.state == "open" else effects.get(out.base_effect_sha256 or ""), out.effect),
@@ -71,7 +72,7 @@ def _shown(
         "amendments.html", found=shown, settles=acts and here.mine.member == row.author, asked=row.request_id is not None, typed=form, newer=newer,
         effect=effect, offered=with_deeds(book) if acts and "policy" in changeable else [], refused=charter_forms.refused(error, *more),
         house=None if charter is None else charter_forms.kept(form, charter), was=None if charter is None else charter_forms.fields_of(charter),
-        **values,
+        stays=stays, **values,
     )  # fmt: skip
 
 

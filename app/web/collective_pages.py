@@ -117,6 +117,7 @@ ADVICE = {
     "mandate_policy_changed": "Go back and load the page again: the terms of the group were changed.",
     "charter_overdue": "Propose the rules of the group first: new ones, or the same ones again. Votes that allow less go on.",
     "effect_fixed": "Go back and change the text alone. To have something else decided on, put it up by itself.",
+    "too_late_to_change": "Go back and let it go to a vote of its own. All must have time to read what they vote on.",
     "proposal_invalid": "Go back and fill in what it is about.", "policy_not_narrower": "Go back and propose it as terms for all of you.",
     "eligibility_missing": "Ask a platform that you give to for a code.", "group_unknown": "Go back and choose your part from the list.",
     "strike_invalid": "Go back and look at whom it is against, and at the day. The pledges must outlast the vote, "

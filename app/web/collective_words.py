@@ -25,7 +25,7 @@ TYPES = {
 STATES = {
     "discussion": say("is talked over"), "ballot": say("is voted on"), "appeal": say("was passed, and waits until appeals are over"),
     "in_force": say("was passed, and holds"), "failed": say("was not passed"), "lapsed": say("fell: too few voted"),
-    "void": say("is void: it was changed after it was frozen"), "moot": say("was passed, but changes nothing"),
+    "void": say("is void: it, or the rules for it, is not what the log says"), "moot": say("was passed, but changes nothing"),
     "voided": say("was passed, and was made void since"),
 }  # fmt: skip
 VERDICTS = {"passed": say("passed"), "failed": say("not passed"), "lapsed": say("fell, since too few voted"), "void": say("void")}

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
-from app.collectives import petitioning, strikes
+from app.collectives import frozen, petitioning, strikes
 from app.collectives.models import Campaign, Proposal, Strike
 from app.collectives.service import Acting
 from app.collectives.thread_models import ProposalThread
@@ -89,7 +89,8 @@ def petition(session: Session, runtime: Runtime, here: Here, row: Proposal, now:
         return None
     thread = session.get(ProposalThread, row.id)
     mine = thread is not None and petitioning.signed_by(session, runtime, thread, here.mine.member)
-    return {"signed": signed, "needed": needed, "mine": mine, "author": row.author == here.mine.member}
+    effect = frozen.effect_sha256(session, runtime, row)
+    return {"signed": signed, "needed": needed, "mine": mine, "author": row.author == here.mine.member, "effect": effect}
 
 
 @router.post("/r/collectives/{collective}/proposals/{proposal}/petition")
@@ -102,7 +103,7 @@ async def sign(collective: str, proposal: str, request: Request, runtime: Runtim
             with suppress(petitioning.NotSigned):
                 petitioning.take_back(session, runtime, who, collective, proposal, now=runtime.clock.now())
             return f"{where}?done=unsigned"
-        petitioning.sign(session, runtime, who, collective, proposal, now=runtime.clock.now())
+        petitioning.sign(session, runtime, who, collective, proposal, form.get("effect") or None, now=runtime.clock.now())
         return f"{where}?done=signed"
 
     return await perform(request, runtime, deed)

@@ -1,7 +1,7 @@
 """An amendment changes what a yes brings about as it changes words: looked at as a proposal's own, frozen with the text, void where it is another."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -55,6 +55,7 @@ def test_other_terms_are_proposed_taken_frozen_voted_on_and_in_force(service: Se
     refuses("text_changed", lambda: mine[1].amend(proposal, **ADOPT))  # nothing else than there is
     refuses("text_changed", lambda: mine[1].amend({**proposal, "effect_sha256": "0" * 64}, **SAFETY))
     refuses("text_changed", lambda: mine[1].amend(proposal, base_effect_sha256=None, **SAFETY))
+    refuses("text_changed", lambda: mine[1].amend(proposal, "Other words.", base_effect_sha256=None))  # they would bring terms that nobody read
     other = mine[1].amend(proposal, **SAFETY)
     meant = said(service, "amendment.filed")
     assert (meant["amendment"], meant["base_effect_sha256"]) == (other["id"], proposal["effect_sha256"])
@@ -96,8 +97,9 @@ def test_other_rules_are_adopted_and_what_was_put_up_first_in_their_place_is_voi
     with write(service.runtime.engine) as session:  # as somebody would who holds the database
         first = session.get_one(Proposal, proposals[1]["id"]).first_charter
         session.execute(sa.update(Proposal).where(Proposal.id == proposals[1]["id"]).values(charter=first))  # type: ignore[arg-type]
-    service.clock.offset += timedelta(days=14)
-    assert [pass_days(service, mine[0], one["id"], 0)["state"] for one in proposals] == ["in_force", "void"]
+    for state in ("appeal", "in_force"):
+        service.clock.offset += timedelta(days=7)
+        assert [pass_days(service, mine[0], one["id"], 0)["state"] for one in proposals] == [state, "void"]
     found = mine[0].read()
     assert (found["charter"]["aim"], found["charter"]["review_days"]) == ("Much more.", 90)
 
@@ -114,6 +116,7 @@ def test_what_a_proposal_could_not_bring_an_amendment_cannot_either(service: Ser
         refuses("charter_invalid", lambda charter=charter: mine[1].amend(rules, charter=charter))
     for one, brings in ((elect, SAFETY), (rules, SAFETY), (adopt, {"charter": CHARTER}), (elect, {"charter": CHARTER})):
         refuses("effect_fixed", lambda one=one, brings=brings: mine[1].amend(one, "So.", **brings))
+    mine[1].amend(elect, "So, and by its words alone.", base_effect_sha256=None)
     # Another policy is in force by the time that it is taken: then it is looked at again.
     less = mine[1].amend(narrow, policy={"template": "evaluation-only"})
     change_policy(service, mine[0].id, "nothing-new")
@@ -168,6 +171,42 @@ def test_an_amendment_of_before_is_taken_for_the_terms_that_it_was_written_besid
     alone = mine[0].proposal(mine[0].settle_amendment(proposal["id"], old, False)["alternative"])
     assert (alone["text"], alone["policy"]) == ("Some of it.", proposal["policy"])
     assert mine[0].proposal(proposal["id"])["policy"] == taken["effect"]["policy"]
+
+
+def test_short_before_the_vote_another_effect_is_taken_over_no_more_and_nobody_has_signed_for_it(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 3, template=None)
+    first = mine[0].propose("policy.adopt", "Some of it.", **ADOPT)
+    mine[1].sign(first["id"])
+    other = mine[1].amend(first, **SAFETY)
+    service.clock.offset += timedelta(days=11, minutes=-1)
+    before = mine[1].proposal(first["id"])
+    assert (before["petition"], before["first_effect"]) == (2, None)
+    mine[0].settle_amendment(first["id"], other["id"], True)
+    now = mine[1].proposal(first["id"])
+    assert (now["petition"], now["first_effect"]) == (1, {"policy": first["policy"], "charter": None}), "who signed for other terms signs anew"
+    author = window(service, mine[0]._person.receipt)
+    base = f"/r/collectives/{mine[0].id}/proposals/{first['id']}"
+    assert "must sign again" in author.get(base).text
+    reader, read_ = window(service, mine[2]._person.receipt), {"sign": "yes", "effect": first["effect_sha256"]}
+    assert f'name="effect" value="{now["effect_sha256"]}"' in reader.get(base).text
+    assert reader.post(base + "/petition", data=read_).status_code == 409, "a page that was loaded before"
+    refuses("text_changed", lambda: mine[1].sign(first["id"], first["effect_sha256"]))
+    mine[1].sign(first["id"], now["effect_sha256"])
+    late, text = mine[2].amend(now, policy={"template": "nothing-new"}), mine[2].amend(now, "Some of it, said better.")
+    assert "Take this<" in author.get(base + "/amendments").text
+    service.clock.offset += timedelta(minutes=1)
+    found = refuses("too_late_to_change", lambda: mine[0].settle_amendment(first["id"], late["id"], True))
+    before_freeze = datetime.fromisoformat(now["freeze_at"]) - datetime.fromisoformat(found.document["since"])
+    assert found.status == 409 and timedelta(days=3) <= before_freeze < timedelta(days=3, seconds=1)
+    page = author.get(base + "/amendments").text
+    assert "What a yes brings stays as it is now" in page and "Take this<" not in page and "Take this text<" in page
+    mine[0].settle_amendment(first["id"], text["id"], True)
+    opened = mine[1].proposal(first["id"])
+    assert (opened["effect_sha256"], opened["petition"]) == (now["effect_sha256"], 2), "other words leave the effect and who signed"
+    assert pass_days(service, mine[0], first["id"], 3)["state"] == "ballot"
+    alone = mine[0].proposal(next(one["alternative"] for one in mine[0].amendments(first["id"]) if one["id"] == late["id"]))
+    assert alone["policy"] == late["effect"]["policy"], "it is decided by itself"
 
 
 def test_pages_show_what_is_changed_of_terms_and_rules_line_by_line(service: Service, platform: PlatformParty) -> None:

@@ -56,6 +56,7 @@ def test_past_its_day_a_charter_allows_nothing_more_until_it_was_agreed_anew(ser
     for one in mine:
         one.vote(opened, "yes")
     assert pass_days(service, mine[0], strike["id"], 1)["state"] == "in_force", "what refuses goes on"
+    assert pass_days(service, mine[0], voted["id"], 0)["state"] == "appeal"
     assert pass_days(service, mine[0], waits["id"], 2)["state"] == "discussion", "its vote does not begin"
     page = window(service, mine[1]._person.receipt).get(f"/r/collectives/{mine[0].id}/proposals/{waits['id']}").text
     assert "no vote begins that allows more" in page

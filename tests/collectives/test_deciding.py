@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,23 @@ def test_what_is_decided_binds_releases_and_a_refusal_does_not_wait(service: Ser
     said = {json.loads(leaf)["type"]: json.loads(leaf) for leaf in leaves}
     assert said["outcome.decided"]["turnout"] == "1-9" and said["ballot.opened"]["electorate"] == "1-9"
     assert "author" not in said["outcome.decided"] and said.keys() == {"act", "ballot.opened", "outcome.decided"}
+
+
+def test_a_count_that_comes_late_leaves_the_time_to_appeal(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    mine = union_of(service, platform, 2)
+    opened = pass_days(service, mine[0], mine[0].propose("policy.adopt", "More.", **ADOPT)["id"], 14)
+    for one in mine:
+        one.vote(opened, "yes")
+    counted = pass_days(service, mine[0], opened["id"], 7 + 10)  # the service was away
+    assert (counted["state"], counted["close_at"]) == ("appeal", opened["close_at"])
+    assert datetime.fromisoformat(counted["appeal_until"]) - datetime.fromisoformat(opened["appeal_until"]) > timedelta(days=10)
+    with read(service.runtime.engine) as session:
+        leaf = session.exec(select(LogEntry.leaf).where(LogEntry.subject == opened["id"], LogEntry.type == "outcome.decided")).one()
+    assert json.loads(leaf)["appeal_until"] == counted["appeal_until"][:10]
+    assert pass_days(service, mine[0], opened["id"], 6.9)["state"] == "appeal"
+    mine[1].dissent(opened["id"], "It takes from us.")
+    assert pass_days(service, mine[0], opened["id"], 0.1)["state"] == "in_force"
 
 
 def test_I5_an_outcome_is_counted_again_by_who_has_nothing_but_what_is_published(

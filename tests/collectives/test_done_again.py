@@ -3,6 +3,9 @@
 
 from sayso.collective import Collective
 
+from app.collectives import frozen
+from app.collectives.models import Proposal
+from app.kit.db import read
 from app.kit.ids import random_id
 from app.revocations import replay
 from tests.collectives.members import change_policy, cut_of, founded, in_days, joined, mandated, people, refuses
@@ -52,6 +55,8 @@ def test_a_mandate_to_a_collective_that_a_restore_lost_still_holds(service: Serv
     named = {"act": "act", "collective": "collective", "mandate": "mandate", "membership": "member"}
     lost = {**line, **{name: random_id(kind) for name, kind in named.items()}}
     replay.again(service.runtime, lost)
+    with read(service.runtime.engine) as session:
+        assert frozen.by_agreed_rules(session, Proposal(collective_id=lost["collective"], charter_n=1))
     assert given.id not in cut_of(service, agreement).contributions
     change_policy(service, mine.id, "evaluation-only", "prp_of_before")
     policy = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "collective-policy")

@@ -12,7 +12,8 @@ from sayso import recount
 from sqlmodel import select
 
 from app.collectives import frozen, queries
-from app.collectives.models import Proposal
+from app.collectives.models import CharterVersion, Collective, Petition, Proposal
+from app.collectives.thread_models import ProposalThread
 from app.core.canonical import canonical
 from app.kit.db import read, write
 from app.log.models import LogEntry
@@ -90,6 +91,52 @@ def test_members_work_out_what_they_vote_on_and_find_it_in_the_log(service: Serv
     recount._frozen(leaf, outcome)
     with pytest.raises(recount.Wrong, match="rounds"):
         recount._frozen(leaf, {**outcome, "around": {**outcome["around"], "rounds": 2}})
+
+
+def test_no_vote_is_held_by_rules_that_the_log_does_not_know(service: Service, platform: PlatformParty) -> None:
+    """Whoever holds the database can change the charter before a freeze fixes its digest, and not the leaf by which it was adopted."""
+    on_one_backend(service)
+    mine = union_of(service, platform, 2)
+    counted = pass_days(service, mine[0], mine[0].propose("policy.narrow", "One.", **NARROW)["id"], 7)
+    frozen_, after = (mine[0].propose("policy.narrow", text, **NARROW)["id"] for text in ("Two.", "Three."))
+    mine[1].put_up(frozen_, "So?")
+    mine[1].sign(frozen_)
+    for voter in mine:
+        voter.vote(counted, "yes")
+    service.clock.offset += timedelta(days=7)
+
+    def holds(**changes: Any) -> tuple[bool, bool]:
+        """Before a freeze and before a count, with other columns in the row of the charter, or of the collective."""
+        with write(service.runtime.engine) as session:
+            group, version = session.get_one(Collective, mine[0].id), session.get_one(CharterVersion, (mine[0].id, 1))
+            if changes.get("charter_n") == 2:
+                session.add(CharterVersion(**{**version.model_dump(), "n": 2}))
+            for name, value in changes.items():
+                setattr(version if name == "body" else group, name, value)
+            session.flush()
+            discussed, voted = session.get_one(Proposal, after), session.get_one(Proposal, counted["id"])
+            found = frozen.by_agreed_rules(session, discussed), frozen.whole(session, service.runtime, voted)
+            session.rollback()
+        return found
+
+    other = canonical({**mine[0].read()["charter"], "decisions": {**mine[0].read()["charter"]["decisions"], "policy.narrow": [{"rule": "majority"}]}})
+    altered: list[dict[str, Any]] = [{"body": other}, {"charter_n": 2}, {"charter_n": 0}, {"state": "lost"}]
+    assert holds() == (True, True) and [holds(**one) for one in altered] == [(False, False)] * 4
+
+    def change(body: bytes) -> None:
+        with write(service.runtime.engine) as session:
+            values = {"body": body, "sha256": sha256(body).hexdigest()}
+            session.execute(sa.update(CharterVersion).where(CharterVersion.collective_id == mine[0].id).values(**values))  # type: ignore[arg-type]
+
+    agreed = canonical(mine[0].read()["charter"])
+    change(other)
+    assert pass_days(service, mine[0], frozen_, 0)["state"] == "void" == pass_days(service, mine[0], counted["id"], 0)["state"]
+    change(agreed)
+    assert pass_days(service, mine[0], after, 0)["state"] == "ballot", "by the rules that were agreed all goes on"
+    with read(service.runtime.engine) as session:
+        leaves = [json.loads(leaf) for leaf in session.exec(select(LogEntry.leaf).where(LogEntry.subject == frozen_))]
+        assert [(one["type"], one.get("verdict")) for one in leaves if one["type"] != "act"] == [("outcome.decided", "void")]
+        assert session.get_one(ProposalThread, frozen_).key is None and session.exec(select(Petition)).all() == [], "nor is it known who spoke for it"
 
 
 @pytest.mark.parametrize("leaf", ["its own", "one that names no effect"])

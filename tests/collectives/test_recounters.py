@@ -25,6 +25,7 @@ from app.core.canonical import canonical, sha256_hex
 from app.core.thread import REASONS
 from app.kit.db import read, write
 from app.kit.ids import random_id
+from app.log import service as log
 from app.log.models import LogEntry
 from tests.collectives.members import CHARTER, founded, joined, pass_days, people, refuses
 from tests.collectives.test_deciding import NARROW, row_of, union_of
@@ -145,6 +146,8 @@ def test_who_is_named_after_the_proposal_does_not_get_its_ballots(service: Servi
         row = session.get_one(Row, mine[0].id)
         row.charter_n = 2
         session.add(row)
+        session.flush()
+        log.append(session, [log.institutional("collective.charter-amended", row.id, {"charter_sha256": sha256_hex(body)}, now)], now)
     after = put_to_vote(service, mine, "yy")["id"]
     service.clock.offset += timedelta(days=7)
     for one in (before, after):

@@ -59,7 +59,7 @@ def thread(w: World) -> Iterator[Made]:
     here, me = proposal["id"], author._person.receipt
     yield _signed(w, path, here, second, True)
     yield _signed(w, path, here, second, False)
-    sent = {"text": "Least.", "base_sha256": proposal["text_sha256"]}
+    sent = {"text": "Least.", "base_sha256": proposal["text_sha256"], "base_effect_sha256": proposal["effect_sha256"]}
     yield w.one_more("amendment", path + "/amendments", sent, me, f"proposal_id = '{here}'", "amendment.filed")
     yield _settled(w, path, here, me, False)
     author.amend(proposal, "Least of all.")

@@ -76,7 +76,7 @@ def test_what_somebody_says_is_only_text(service: Service, platform: PlatformPar
     statement = put(one, 1, HOSTILE)
     one.send(1, f"/comments?on={statement}", text=HOSTILE, on=statement, **{"reason-harm": "1"})
     one.send(0, f"/statements/{statement}/answer", text=HOSTILE)
-    one.send(1, "/amendments", text=HOSTILE + " More.", base=one.proposal["text_sha256"])
+    one.send(1, "/amendments", text=HOSTILE + " More.", base=one.proposal["text_sha256"], base_effect=one.proposal["effect_sha256"])
     shown = [one.read(2, where) for where in ("/statements", "/statements?all=1", "/comments", f"/comments?on={statement}", "/amendments")]
     shown += [one.read(0, f"/hide/{statement}"), one.send(0, f"/hide/{statement}", reason="spam").text]
     for page in shown:
@@ -130,9 +130,9 @@ def test_another_text_shows_what_it_changes_and_is_taken_or_stands_alone(service
     on_one_backend(service)
     one = talk(service, platform, 3, text="Let us allow less.\nFor good.")
     shown = one.read(1, "/amendments")
-    base = found(shown, r'name="base" value="(\w{64})"')
+    base, effect = (found(shown, rf'name="{name}" value="(\w{{64}})"') for name in ("base", "base_effect"))
     for text in ("Let us allow nothing.\r\nFor good.", "Something else."):
-        assert one.send(1, "/amendments", text=text, base=base).status_code == 200
+        assert one.send(1, "/amendments", text=text, base=base, base_effect=effect).status_code == 200
     page = one.read(0, "/amendments")
     assert "<del>less.</del><ins>nothing.</ins>\nFor good." in page and page.count("Take this text") == 2
     assert "Take this text" not in one.read(2, "/amendments")
@@ -143,7 +143,7 @@ def test_another_text_shows_what_it_changes_and_is_taken_or_stands_alone(service
     assert "It was written for an older text." in page and "Take this text" not in page
     alone = one.send(0, f"/amendments/{other['id']}/decision", accept="no")
     assert "It goes to a vote of its own." in words(alone) and re.search(rf'href="{one.home}/proposals/prp_\w+"', alone.text)
-    assert one.send(1, "/amendments", text="More.", base=base).status_code == 409
+    assert one.send(1, "/amendments", text="More.", base=base, base_effect=effect).status_code == 409
 
 
 def test_who_had_no_part_closes_and_a_steward_decides_the_appeal(service: Service, platform: PlatformParty) -> None:

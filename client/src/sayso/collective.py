@@ -108,9 +108,9 @@ class Collective:
         """Strikes that were called by vote, the newest first."""
         return self._do("GET", "/strikes")
 
-    def sign(self, proposal_id: str) -> dict[str, Any]:
-        """Sign for a vote on a proposal, while it is discussed."""
-        return self._on(proposal_id, "PUT", "/petition")
+    def sign(self, proposal_id: str, effect_sha256: str | None = None) -> dict[str, Any]:
+        """Sign for a vote on a proposal, while it is discussed; with its `effect_sha256` for what it would bring about and nothing else."""
+        return self._on(proposal_id, "PUT", "/petition", None if effect_sha256 is None else {"effect_sha256": effect_sha256})
 
     def sign_no_longer(self, proposal_id: str) -> dict[str, Any]:
         """Take that back, while it is discussed."""
@@ -190,7 +190,8 @@ class Collective:
         return self._on(proposal_id, "GET", "/amendments")
 
     def settle_amendment(self, proposal_id: str, amendment_id: str, accept: bool) -> dict[str, Any]:
-        """Accept an amendment to a proposal of yours, or let it become a proposal of its own."""
+        """Accept an amendment to a proposal of yours, or let it become a proposal of its own. Other terms or rules are accepted until three days
+        before the ballot."""
         return self._on(proposal_id, "PUT", f"/amendments/{quote(amendment_id, safe='')}/decision", {"accept": accept})
 
     def name_closer(self, proposal_id: str, collective_id: str) -> dict[str, Any]:
