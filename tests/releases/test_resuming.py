@@ -164,6 +164,22 @@ def test_killed_again_and_again_no_shard_is_written_twice_nor_does_progress_fall
     assert len(whole(service, cut).rows) == RECORDS
 
 
+def test_killed_while_it_leaves_out_who_withdrew_it_keeps_no_file_that_holds_them(
+    service: Service, platform: PlatformParty, lab: LabParty, kill: Killing, written: list[int]
+) -> None:
+    """They are no item any more, so that nobody who looks later finds the file by them."""
+    given = platform.give(RECORDS, consent=CREDITED)
+    cut, holder = queued(service, agreed(service, platform, lab, bits=2)), service.claim(given[0])
+    cut.after_selection.append(once(holder.withdraw))
+    kill.after(cut, "_reselect")
+    assert len(files(service, cut)) == 4
+    completion.complete(service.runtime, holder.erase().id)
+    assert set(files(service, cut)) == set(noted(service, cut).values()) and len(noted(service, cut)) == 3
+    written.clear()
+    cut, selects = kill.again(cut)
+    assert (len(written), selects) == (1, 0) and whole(service, cut).contributions == {one.id for one in given[1:]}
+
+
 @pytest.mark.parametrize("act", ["erased", "withdrawn"])
 def test_what_goes_between_the_kill_and_the_next_run_is_in_no_file(
     service: Service, platform: PlatformParty, lab: LabParty, kill: Killing, written: list[int], act: str
