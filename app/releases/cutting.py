@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -29,9 +30,10 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
+from app.releases.items import Cancelled
 from app.releases.models import CutShard, Release, ReleaseItem
 from app.releases.queries import stopped
-from app.releases.resuming import Cancelled, Resuming, touched
+from app.releases.resuming import Resuming, touched
 from app.releases.rows import BuiltShard
 from app.releases.shards import write_shard
 
@@ -51,6 +53,7 @@ class Cut(Resuming):
     def __init__(self, runtime: Runtime, release: str) -> None:
         self.runtime = runtime
         self.release = release
+        self._mine = token_hex(8)
         self._work = runtime.settings.data_dir / "work"
         self.terms = []
         self._terms_at, self._labels = {}, {(): ()}
@@ -70,6 +73,9 @@ class Cut(Resuming):
             self._clear()
 
     def _run(self) -> None:
+        with write(self.runtime.engine) as session:
+            mine = sa.and_(Release.id == self.release, Release.state == "cutting")
+            session.execute(sa.update(Release).where(mine).values(run=self._mine))  # type: ignore[arg-type]
         self._tidy()  # before all: also a run that was killed just after it had published left its files
         with read(self.runtime.engine) as session:
             row = session.get(Release, self.release)
@@ -114,7 +120,7 @@ class Cut(Resuming):
             with write(self.runtime.engine) as session:
                 session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
                 session.execute(sa.delete(_NOTED).where(_NOTED.c.release_id == self.release))
-                session.execute(sa.update(Release).where(Release.id == self.release).values(selected=None))  # type: ignore[arg-type]
+                session.execute(sa.update(Release).where(Release.id == self.release).values(selected=None, run=None))  # type: ignore[arg-type]
             self.built.clear()
             self._tidy()
 
@@ -174,8 +180,7 @@ class Cut(Resuming):
             for shard in sorted(shards):
                 # One moment: a payload and the key that opens it, which an erasure beside it may replace.
                 with self._reading(snapshot=True) as session:
-                    if self._state(session) != "cutting":
-                        raise Cancelled
+                    self._look(session)
                     written = write_shard(session, source, shard, chunk, directory, compressing)
                 # One file is finished while the next is read.
                 if before is not None:
@@ -193,7 +198,10 @@ class Cut(Resuming):
         with write(runtime.engine) as session:
             row = session.exec(for_update(select(Release).where(Release.id == self.release), session)).one()
             if row.state != "cutting":
+                self.built.clear()  # of another run, whose files are not these
                 return None
+            if row.run != self._mine:
+                raise Cancelled
             lab = session.exec(
                 for_update(select(Lab).where(Lab.id == self.agreement.lab_id), session).execution_options(
                     populate_existing=True

@@ -41,6 +41,10 @@ _PEOPLE = 50_000
 """People whose keys are remembered while items are filled in."""
 
 
+class Cancelled(Exception):
+    """The release is not to be cut any more, or not by this run."""
+
+
 class Filling(ABC):
     """The selecting half of a cut: what `releases/cutting.py` builds and publishes."""
 
@@ -61,6 +65,8 @@ class Filling(ABC):
     bits: int
     terms: list[Terms]
     needs_new_terms: int
+    _mine: str
+    """The name of this run."""
     _terms_at: dict[Any, int]
     _replies: bool
     """Whether a record that was selected has a parent."""
@@ -88,6 +94,13 @@ class Filling(ABC):
         else:
             with write(self.runtime.engine) as session:
                 yield session
+
+    def _hold(self, session: Session) -> None:
+        """Lock the release's row. Raises Cancelled where it is not to be cut any more, or by another run: whoever loses the connection
+        that held the lock may live on, and must not touch what the next one does."""
+        query = select(Release.state, Release.run).where(Release.id == self.release)
+        if tuple(session.exec(for_update(query, session)).one()) != ("cutting", self._mine):
+            raise Cancelled
 
     @abstractmethod
     def _stopped_by(self, session: Session, lab: Lab, now: datetime) -> str | None:
@@ -128,6 +141,7 @@ class Filling(ABC):
             for items in found.sorted(CHUNK):
                 self._insert(items)
         with write(runtime.engine) as session:
+            self._hold(session)
             self._drop_small_groups(session)
             self._add_tombstones(session.connection())
             self._note_selected(session)
@@ -139,6 +153,8 @@ class Filling(ABC):
         row = session.exec(for_update(select(Release).where(Release.id == self.release), session)).one()
         if row.state != "cutting":
             return None
+        if row.run != self._mine:
+            raise Cancelled
         lab = session.get_one(Lab, self.agreement.lab_id)
         # The facts as they are verified now, which need not be those of the day it was signed.
         self.facts = verdicts.facts_of(lab)
@@ -236,6 +252,7 @@ class Filling(ABC):
         bits = self.bits
         rows = [(release, shard_of(rid, bits), rid, *rest) for release, rid, *rest in items]
         with self._writing() as session:
+            self._hold(session)
             Direct.under(session).load(_ITEM, _ITEM_COLUMNS, rows)
 
     def _terms_of(self, key: tuple[Any, ...]) -> int:
@@ -298,6 +315,7 @@ class Filling(ABC):
         if self._held is not None:
             return self._mend(hits)
         with write(self.runtime.engine) as session:
+            self._hold(session)
             self._held = session
             try:
                 return self._mend(hits)

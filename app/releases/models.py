@@ -35,6 +35,8 @@ class Release(SQLModel, table=True):
     """The first day on which it may no longer be delivered: a permission in it, or the agreement, has ended."""
     reason: str | None = None
     """Of a cut that failed or was cancelled: one of `REASONS`."""
+    run: str | None = None
+    """Which run cuts it: one that has lost its lock finds another's here, and stops. Null before the first, and afterwards."""
     selected: dict[str, Any] | None = Field(default=None, sa_type=sa.JSON(none_as_null=True))  # type: ignore[call-overload]
     """While it is cut: what its selection gave beside the items (`Filling._note_selected`). Null until that is whole, and afterwards."""
 

@@ -90,7 +90,7 @@ class Publishing(Filling):
         )  # fmt: skip
         row.state, row.as_of, row.cut_at, row.reason = "published", self.as_of, now, None
         row.manifest = self.runtime.keys.service.sign("sayso-manifest+jws", manifest)
-        row.needs_new_terms, row.selected = self.needs_new_terms, None
+        row.needs_new_terms, row.selected, row.run = self.needs_new_terms, None, None
         row.terms = [stored(t) for t in self.terms]
         row.open_until = self._open_until(session, used, now.date())
         if before is not None:

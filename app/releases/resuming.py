@@ -17,8 +17,9 @@ from app.collectives.models import CollectiveAct
 from app.consents.models import Narrowing
 from app.contributions.models import Contribution
 from app.kit.blobs import BlobNotFound
-from app.kit.db import for_update, read, write
+from app.kit.db import read, write
 from app.releases import tree
+from app.releases.items import Cancelled
 from app.releases.models import CutShard, Release, ReleaseItem, Shard
 from app.releases.publishing import Publishing
 from app.releases.rows import BuiltShard
@@ -34,15 +35,16 @@ _AT_ONCE = 50
 _SOME = 5_000
 
 
-class Cancelled(Exception):
-    """The release is not to be cut any more."""
-
-
 class Resuming(Publishing):
     """The files of a cut, from one run to the next. Whoever calls holds the release's lock."""
 
     def _state(self, session: Session) -> str | None:
         return session.exec(select(Release.state).where(Release.id == self.release)).first()
+
+    def _look(self, session: Session) -> None:
+        """`_hold` without the lock, before long work that would be in vain."""
+        if tuple(session.exec(select(Release.state, Release.run).where(Release.id == self.release)).one()) != ("cutting", self._mine):
+            raise Cancelled
 
     def _tidy(self) -> None:
         """Delete files that neither a shard of this release nor a note refers to, a killed or a cancelled run's: they may hold what was
@@ -82,9 +84,7 @@ class Resuming(Publishing):
             for one in finished
         ]  # fmt: skip
         with self._writing() as session:
-            # Under the row's lock: of a release that was given up meanwhile nothing is noted any more.
-            if session.exec(for_update(select(Release.state).where(Release.id == self.release), session)).one() != "cutting":
-                raise Cancelled
+            self._hold(session)  # of a release that was given up meanwhile nothing is noted any more
             self._forget(session, shards)
             if rows:
                 session.execute(sa.insert(_NOTED), rows)
@@ -143,8 +143,7 @@ class Resuming(Publishing):
         if mine is None and before is None:
             return False
         with self._reading(snapshot=True) as session:
-            if self._state(session) != "cutting":
-                raise Cancelled
+            self._look(session)
             inputs = inputs_of(session, source, shard, self.runtime.settings.cut_chunk)
         if mine is not None and mine.inputs == inputs and self._is_there(self.release, mine):
             return True
@@ -154,7 +153,7 @@ class Resuming(Publishing):
             self.runtime.blobs.copy(blob_name(before.release_id, before.sha256), blob_name(self.release, before.sha256))
         except BlobNotFound:  # it was closed meanwhile, and swept
             return False
-        self._replace(shard, _built(before))
+        self._replace(shard, _built(before), noted=mine is not None)
         return True
 
     def _is_there(self, release: str, file: BuiltShard | Shard) -> bool:
@@ -170,14 +169,16 @@ class Resuming(Publishing):
             self.runtime.blobs.put_file(blob_name(self.release, built.sha256), built.path)
         if built.rows or built.shard in self.built:
             self._replace(built.shard, built if built.rows else None)
-            self._note([built.shard])
         built.path.unlink()
 
-    def _replace(self, shard: int, built: BuiltShard | None) -> None:
-        """Let a file that is stored, or none, stand for a shard, and delete the one that stood for it."""
+    def _replace(self, shard: int, built: BuiltShard | None, *, noted: bool = True) -> None:
+        """Let a file that is stored, or none, stand for a shard: note that (others may be noted later, together), and delete the one that
+        stood for it."""
         before = self.built.pop(shard, None)
         if built is not None:
             self.built[shard] = built
+        if noted:
+            self._note([shard])
         if before is not None and (built is None or built.sha256 != before.sha256):
             self.runtime.blobs.delete(blob_name(self.release, before.sha256))
 

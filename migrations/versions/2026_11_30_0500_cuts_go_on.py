@@ -1,4 +1,4 @@
-"""Cuts that go on after a kill: what a release's selection gave, and its finished files.
+"""Cuts that go on after a kill: which run it is, what its selection gave, and its finished files.
 
 Revision: 2026_11_30_0500
 Revises: 2026_11_30_0300
@@ -18,6 +18,7 @@ ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("SET LOCAL lock_timeout = '10s'")
+    op.add_column("release", sa.Column("run", sa.String(), nullable=True))
     op.add_column("release", sa.Column("selected", sa.JSON(), nullable=True))
     op.create_table(
         "cut_shard",
@@ -37,3 +38,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("cut_shard")
     op.drop_column("release", "selected")
+    op.drop_column("release", "run")
