@@ -211,7 +211,9 @@ def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
     people = sa.select(_N.c.contributor_id).where(
         fresh, _N.c.contribution_id.is_(None), _N.c.contributor_id.is_not(None)
     )
-    collectives = sa.select(_N.c.collective_id).where(fresh, _N.c.collective_id.is_not(None))
+    # Dissent that was not signed for holds back what rests on the decision. It narrows no policy, and so is found by the act.
+    filed = sa.select(_A.c.collective_id).where(_A.c.log_index >= as_of, _A.c.type == "dissent.filed")
+    collectives = sa.select(_N.c.collective_id).where(fresh, _N.c.collective_id.is_not(None)).union(filed)
     if session.execute(collectives.limit(1)).first() is not None:
         hits |= set(session.execute(joined.where(binding.concerned(collectives))).scalars())
     platforms = sa.select(_N.c.platform_id).where(fresh, _N.c.platform_id.is_not(None))
