@@ -66,11 +66,17 @@ class Cut(Resuming):
     def run(self) -> None:
         """Cut, unless that was done. Leaves the release published, or cancelled: nothing may go to the lab any more, or the lab wants
         none; then nothing of it stays."""
-        # A job picked up again after a restart must not run beside the first: they would share the release's items.
-        with exclusive(self.runtime.engine, f"cut/{self.release}"):
-            with suppress(Cancelled):
-                self._run()
-            self._clear()
+        overtaken = True
+        while overtaken:
+            # A job picked up again after a restart must not run beside the first: they would share the release's items.
+            with exclusive(self.runtime.engine, f"cut/{self.release}"):
+                with suppress(Cancelled):
+                    self._run()
+                self._clear()
+                with read(self.runtime.engine) as session:
+                    row = session.get(Release, self.release)
+                    # Who lost the lock waits for whoever has it and may be killed: both are the same job, which ends with either.
+                    overtaken = row is not None and row.state == "cutting" and row.run not in (None, self._mine)
 
     def _run(self) -> None:
         with write(self.runtime.engine) as session:

@@ -178,7 +178,7 @@ class Filling(ABC):
         self.looked_at = from_micros(made["looked_at"])
         self.day = self.looked_at.date()
         self.needs_new_terms, self._replies = made["needs_new_terms"], made["replies"]
-        self.terms = [read_terms(one) for one in made["terms"]]
+        self.terms, self._terms_at = [read_terms(one) for one in made["terms"]], {}
         # Labels are those of the moment of the selection, also for what is looked at again.
         self._labels |= {tuple(t.outcomes): tuple(t.labels) for t in self.terms if t.labels is not None}
         self.bits = int(self.agreement.shard_bits or 0)
