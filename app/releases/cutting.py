@@ -3,18 +3,19 @@
 Selecting and building hold no lock. The last transaction takes the log head; if since `as_of` anybody narrowed something
 that touches an item, it commits nothing, the shards hit are built again without it, and it is tried again. Who may be in it is decided
 anew at every cut; a file of the release before whose inputs came out the same is kept unread.
-Every step may be run twice: a cut killed half-way begins anew, and a finished one is left alone.
+Every step may be run twice: a cut killed half-way goes on where it was, and a finished one is left alone.
 """
 
 import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -22,28 +23,22 @@ from sqlmodel import Session, select
 from app.agreements import service as agreements
 from app.agreements import verdicts
 from app.agreements.models import Agreement, Offer, Request
-from app.collectives import binding
-from app.collectives.models import CollectiveAct
-from app.consents.models import Narrowing
-from app.contributions.models import Contribution
-from app.kit.blobs import BlobNotFound
+from app.core.evaluation import EVALUATOR
 from app.kit.db import for_update, read, write
 from app.kit.locks import exclusive
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
-from app.releases import tree
-from app.releases.models import Release, ReleaseItem, Shard
-from app.releases.publishing import Publishing
+from app.releases.items import Cancelled
+from app.releases.models import CutShard, Release, ReleaseItem
 from app.releases.queries import stopped
+from app.releases.resuming import Resuming, touched
 from app.releases.rows import BuiltShard
-from app.releases.shards import Source, inputs_of, source_of, write_shard
+from app.releases.shards import write_shard
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
-_C = Contribution.__table__  # type: ignore[attr-defined]
-_N = Narrowing.__table__  # type: ignore[attr-defined]
-_A = CollectiveAct.__table__  # type: ignore[attr-defined]
+_NOTED = CutShard.__table__  # type: ignore[attr-defined]
 _MOST_HITS = 5_000  # beyond it, selecting anew is cheaper than mending
 _PATIENCE = 5
 """Attempts after which what was narrowed is left out under the head lock: where people withdraw faster than a shard is built,
@@ -52,16 +47,13 @@ _ANEW: set[str] = set()
 """What `_finish` gives where everything must be selected again."""
 
 
-class _Cancelled(Exception):
-    """The release is not to be cut any more."""
-
-
-class Cut(Publishing):
+class Cut(Resuming):
     """One run of cutting one release."""
 
     def __init__(self, runtime: Runtime, release: str) -> None:
         self.runtime = runtime
         self.release = release
+        self._mine = token_hex(8)
         self._work = runtime.settings.data_dir / "work"
         self.terms = []
         self._terms_at, self._labels = {}, {(): ()}
@@ -74,20 +66,30 @@ class Cut(Publishing):
     def run(self) -> None:
         """Cut, unless that was done. Leaves the release published, or cancelled: nothing may go to the lab any more, or the lab wants
         none; then nothing of it stays."""
-        # A job picked up again after a restart must not run beside the first: they would share the release's items.
-        with exclusive(self.runtime.engine, f"cut/{self.release}"):
-            with suppress(_Cancelled):
-                self._run()
-            self._clear()
+        overtaken = True
+        while overtaken:
+            # A job picked up again after a restart must not run beside the first: they would share the release's items.
+            with exclusive(self.runtime.engine, f"cut/{self.release}"):
+                with suppress(Cancelled):
+                    self._run()
+                self._clear()
+                with read(self.runtime.engine) as session:
+                    row = session.get(Release, self.release)
+                    # Who lost the lock waits for whoever has it and may be killed: both are the same job, which ends with either.
+                    overtaken = row is not None and row.state == "cutting" and row.run not in (None, self._mine)
 
     def _run(self) -> None:
+        with write(self.runtime.engine) as session:
+            mine = sa.and_(Release.id == self.release, Release.state == "cutting")
+            session.execute(sa.update(Release).where(mine).values(run=self._mine))  # type: ignore[arg-type]
         self._tidy()  # before all: also a run that was killed just after it had published left its files
         with read(self.runtime.engine) as session:
             row = session.get(Release, self.release)
             if row is None or row.state != "cutting":
                 return
             self._load(session, row)
-        if not self._select():
+        self._recover()
+        if not self._go_on():
             return
         self._work.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix=self.release, dir=self._work))
@@ -101,6 +103,7 @@ class Cut(Publishing):
                     self._tidy()
                     return
                 if hits is _ANEW or len(hits) > _MOST_HITS:
+                    self._recover()  # what was written under the head lock is not noted where nothing was committed
                     if not self._select():
                         self._tidy()
                         return
@@ -122,34 +125,16 @@ class Cut(Publishing):
         if given_up:
             with write(self.runtime.engine) as session:
                 session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
+                session.execute(sa.delete(_NOTED).where(_NOTED.c.release_id == self.release))
+                session.execute(sa.update(Release).where(Release.id == self.release).values(selected=None, run=None))  # type: ignore[arg-type]
             self.built.clear()
             self._tidy()
 
-    def _state(self, session: Session) -> str | None:
-        return session.exec(select(Release.state).where(Release.id == self.release)).first()
-
     def tidy(self) -> None:
-        """Wait for a run under way to end, then leave no file of the release that no shard refers to."""
+        """Wait for a run under way to end, then leave no file of the release that no shard refers to; and, of one that a killed run was
+        cutting, none in which something may stand that was narrowed."""
         with exclusive(self.runtime.engine, f"cut/{self.release}"):
             self._tidy()
-
-    def _tidy(self) -> None:
-        """Delete files that no shard of this release refers to, a killed or a cancelled run's: they may hold what was withdrawn since."""
-        for left in self._work.glob(f"{self.release}*"):
-            shutil.rmtree(left, ignore_errors=True)
-            left.unlink(missing_ok=True)
-        with read(self.runtime.engine) as session:
-            state = self._state(session)
-            published = session.exec(select(Shard.sha256).where(Shard.release_id == self.release)).all()
-        if state not in ("published", "superseded"):
-            tree.drop(self.runtime.blobs, self.release)
-        kept = {
-            blob_name(self.release, digest) for digest in [*published, *(built.sha256 for built in self.built.values())]
-        }
-        self.runtime.blobs.drop_unfinished(f"releases/{self.release}")
-        for name in list(self.runtime.blobs.names(f"releases/{self.release}")):
-            if name not in kept:
-                self.runtime.blobs.delete(name)
 
     def _load(self, session: Session, row: Release) -> None:
         agreement = session.get_one(Agreement, row.agreement_id)
@@ -164,38 +149,36 @@ class Cut(Publishing):
         self.use = agreements.use_of(session, agreement)
         self.format = row.format
 
-    # -- building ------------------------------------------------------------------------------------------------
-    def _not_kept(self) -> list[int]:
-        """Keep the files of the release before whose inputs are still the same; gives the numbers of the shards to write."""
-        source = self._source()
-        with self._reading() as session:
-            before = {shard.shard: shard for shard in self._before(session)}
-        return [n for n in range(1 << self.bits) if n not in before or not self._kept(source, before[n])]
+    def _go_on(self) -> bool:
+        """Take up the selection of a run that was killed, without what was narrowed since, or select; False where the release was cancelled.
 
-    def _before(self, session: Session) -> Sequence[Shard]:
-        """The shards that are open of the newest release of this agreement and format."""
-        mine = (Release.agreement_id == self.agreement.id, Release.format == self.format, Release.state.in_(["published", "superseded"]))  # type: ignore[attr-defined]
-        newest = select(Release.id).where(*mine).order_by(sa.desc(Release.log_index)).limit(1)  # type: ignore[arg-type]
-        return session.exec(select(Shard).where(Shard.release_id == session.exec(newest).first(), Shard.state == "live", Shard.inputs != None)).all()
-
-    def _kept(self, source: Source, one: Shard) -> bool:
-        with self._reading(snapshot=True) as session:
-            if self._state(session) != "cutting":
-                raise _Cancelled
-            if inputs_of(session, source, one.shard, self.runtime.settings.cut_chunk) != one.inputs:
-                return False
-        self._discard(one.shard)
-        blobs, name = self.runtime.blobs, blob_name(one.release_id, one.sha256)
-        try:
-            if blobs.size(name) != one.bytes:  # damaged: what is written anew is whole again
-                return False
-            blobs.copy(name, blob_name(self.release, one.sha256))
-        except BlobNotFound:  # it was closed meanwhile, and swept
-            return False
-        kept = self.built[one.shard] = BuiltShard(one.shard, sha256=one.sha256, bytes=one.bytes, rows=one.rows, inputs=one.inputs)
-        kept.tell(one.told or {})
+        It is made anew on another day, since permissions end with a day; for other facts of the lab; and where so much was narrowed that
+        mending takes longer. What ends without being narrowed (a hold, an embargo) is not looked for again: the cut tells of the
+        moment of its selection, as it does where nobody kills it."""
+        now = self.runtime.clock.now()
+        with write(self.runtime.engine) as session:
+            made = session.exec(select(Release.selected).where(Release.id == self.release)).one()
+            if made is None or made["day"] != now.date().isoformat() or made["evaluator"] != EVALUATOR:
+                begun = None
+            else:
+                begun = self._begin(session, now)
+                if begun is None:
+                    return False
+        if begun is None or made is None or made["use"] != self.use_id:
+            return self._select()
+        self._take_up(made)
+        with read(self.runtime.engine) as session:
+            # The log's size first: what narrows from here on has this index or a later one.
+            self.as_of, size = int(begun.as_of or 0), log.size(session)
+            hits = touched(session, self.release, self.as_of, self.agreement.lab_id)
+        if len(hits) > _MOST_HITS:
+            return self._select()
+        if hits:
+            self.as_of = size
+            self._reselect(hits)
         return True
 
+    # -- building ------------------------------------------------------------------------------------------------
     def _build(self, shards: Iterable[int], directory: Path) -> None:
         source, chunk = self._source(), self.runtime.settings.cut_chunk
         before: Future[BuiltShard] | None = None
@@ -203,8 +186,7 @@ class Cut(Publishing):
             for shard in sorted(shards):
                 # One moment: a payload and the key that opens it, which an erasure beside it may replace.
                 with self._reading(snapshot=True) as session:
-                    if self._state(session) != "cutting":
-                        raise _Cancelled
+                    self._look(session)
                     written = write_shard(session, source, shard, chunk, directory, compressing)
                 # One file is finished while the next is read.
                 if before is not None:
@@ -212,21 +194,6 @@ class Cut(Publishing):
                 before = written
             if before is not None:
                 self._keep(before.result())
-
-    def _source(self) -> Source:
-        return source_of(self.runtime.keys, self.agreement.id, self.use, self.release, self.format, self.terms)
-
-    def _keep(self, built: BuiltShard) -> None:
-        self._discard(built.shard)
-        if built.rows:
-            self.runtime.blobs.put_file(blob_name(self.release, built.sha256), built.path)
-            self.built[built.shard] = built
-        built.path.unlink()
-
-    def _discard(self, shard: int) -> None:
-        before = self.built.pop(shard, None)
-        if before is not None:
-            self.runtime.blobs.delete(blob_name(self.release, before.sha256))
 
     # -- the last transaction ------------------------------------------------------------------------------------
     def _finish(self, directory: Path | None) -> set[str] | None:
@@ -237,7 +204,10 @@ class Cut(Publishing):
         with write(runtime.engine) as session:
             row = session.exec(for_update(select(Release).where(Release.id == self.release), session)).one()
             if row.state != "cutting":
+                self.built.clear()  # of another run, whose files are not these
                 return None
+            if row.run != self._mine:
+                raise Cancelled
             lab = session.exec(
                 for_update(select(Lab).where(Lab.id == self.agreement.lab_id), session).execution_options(
                     populate_existing=True
@@ -284,42 +254,3 @@ class Cut(Publishing):
     def _cancel(self, session: Session, reason: str) -> None:
         self.built.clear()
         session.execute(sa.update(Release).where(Release.id == self.release).values(state="cancelled", reason=reason))  # type: ignore[arg-type]
-
-
-def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
-    """Contributions of the release that an act with index >= `as_of` may have narrowed. Under the head lock this is final."""
-    fresh = _N.c.log_index >= as_of
-    hits: set[str] = set()
-    items = sa.select(_ITEM.c.contribution_id).where(_ITEM.c.release_id == release, _ITEM.c.parts > 0)
-    hits |= set(
-        session.execute(
-            items.where(
-                _ITEM.c.contribution_id.in_(
-                    sa.select(_N.c.contribution_id).where(fresh, _N.c.contribution_id.is_not(None))
-                )
-            )
-        ).scalars()
-    )
-    joined = items.join(_C, _C.c.id == _ITEM.c.contribution_id)
-    people = sa.select(_N.c.contributor_id).where(
-        fresh, _N.c.contribution_id.is_(None), _N.c.contributor_id.is_not(None)
-    )
-    collectives = sa.select(_N.c.collective_id).where(fresh, _N.c.collective_id.is_not(None))
-    if session.execute(collectives.limit(1)).first() is not None:
-        hits |= set(session.execute(joined.where(binding.concerned(collectives))).scalars())
-    platforms = sa.select(_N.c.platform_id).where(fresh, _N.c.platform_id.is_not(None))
-    # Whoever joins a collective is bound by its refusals and strikes. It is no narrowing row: of those platforms are told.
-    begun = (_A.c.log_index >= as_of, _A.c.type == "membership.begun", _A.c.collective_id.in_(binding.refusing(lab)))
-    joining = sa.select(_A.c.contributor_id).where(*begun)
-    if session.execute(people.union_all(platforms, joining).limit(1)).first() is not None:
-        hits |= set(
-            session.execute(
-                joined.where(sa.or_(_C.c.contributor_id.in_(people), _C.c.contributor_id.in_(joining), _C.c.platform_id.in_(platforms)))
-            ).scalars()
-        )
-    return hits
-
-
-def blob_name(release: str, digest: str) -> str:
-    """Where a shard's bytes lie."""
-    return f"releases/{release}/{digest}"

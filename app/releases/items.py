@@ -15,21 +15,23 @@ from app.agreements.models import Agreement, Offer
 from app.collectives import binding, strikes
 from app.consents.policies import PolicyBook
 from app.contributions.models import Contribution, ContributionPayload
-from app.core.evaluation import LabFacts, Use, evaluate, intersect, strictest_attribution
+from app.core.evaluation import EVALUATOR, LabFacts, Use, evaluate, intersect, strictest_attribution
 from app.core.manifest import shard_bits, shard_of
 from app.crypto.commitment import record_id, rid_seed
 from app.kit.bulk import Direct, rows_of
+from app.kit.clock import from_micros, micros
 from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.parties.contributors import load
 from app.parties.models import Lab
 from app.releases import labels, together
-from app.releases.models import Release, ReleaseItem
-from app.releases.rows import Terms, duties
+from app.releases.models import CutShard, Release, ReleaseItem
+from app.releases.rows import Terms, duties, read_terms, stored
 from app.releases.sorting import Item, Sorter
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
+_NOTED = CutShard.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _ITEM_COLUMNS = ("release_id", "shard", "record_id", "contribution_id", "parts", "terms", "group_size", "keep")
 _TERMS_UNKNOWN = 0
@@ -37,6 +39,10 @@ CHUNK = 4_000
 """Items read and written at a time."""
 _PEOPLE = 50_000
 """People whose keys are remembered while items are filled in."""
+
+
+class Cancelled(Exception):
+    """The release is not to be cut any more, or not by this run."""
 
 
 class Filling(ABC):
@@ -59,6 +65,8 @@ class Filling(ABC):
     bits: int
     terms: list[Terms]
     needs_new_terms: int
+    _mine: str
+    """The name of this run."""
     _terms_at: dict[Any, int]
     _replies: bool
     """Whether a record that was selected has a parent."""
@@ -87,6 +95,13 @@ class Filling(ABC):
             with write(self.runtime.engine) as session:
                 yield session
 
+    def _hold(self, session: Session) -> None:
+        """Lock the release's row. Raises Cancelled where it is not to be cut any more, or by another run: whoever loses the connection
+        that held the lock may live on, and must not touch what the next one does."""
+        query = select(Release.state, Release.run).where(Release.id == self.release)
+        if tuple(session.exec(for_update(query, session)).one()) != ("cutting", self._mine):
+            raise Cancelled
+
     @abstractmethod
     def _stopped_by(self, session: Session, lab: Lab, now: datetime) -> str | None:
         """Why nothing may go to this lab under this agreement any more (one of `REASONS`), or None."""
@@ -95,27 +110,23 @@ class Filling(ABC):
     def _cancel(self, session: Session, reason: str) -> None:
         """Give the release up."""
 
+    @abstractmethod
+    def _forget(self, session: Session, shards: Sequence[int]) -> None:
+        """Note no more what file stands for these shards."""
+
     def _select(self) -> bool:
         """Fill the release's items; False where the release was cancelled."""
         runtime = self.runtime
         now = self.looked_at = runtime.clock.now()
         self.day = now.date()
         with write(runtime.engine) as session:
-            # Looked at again under the row's lock: the items of a published release are what withdrawals look through.
-            state = session.exec(for_update(select(Release.state).where(Release.id == self.release), session)).one()
-            if state != "cutting":
-                return False
-            lab = session.get_one(Lab, self.agreement.lab_id)
-            # The facts as they are verified now, which need not be those of the day it was signed.
-            self.facts = verdicts.facts_of(lab)
-            self.use_id = verdicts.use_row(session, self.use, self.facts)
-            reason = self._stopped_by(session, lab, now)
-            if reason is not None:
-                self._cancel(session, reason)
+            if self._begin(session, now) is None:
                 return False
             # Before anything is looked at: what narrows from here on has this index or a later one.
             self.as_of = log.size(session)
-            session.execute(sa.update(Release).where(Release.id == self.release).values(as_of=self.as_of))  # type: ignore[arg-type]
+            session.execute(sa.update(Release).where(Release.id == self.release).values(as_of=self.as_of, selected=None))  # type: ignore[arg-type]
+            # Files that a run before made may hold what is no item any more.
+            session.execute(sa.update(_NOTED).where(_NOTED.c.release_id == self.release).values(checked=False))
             session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
             self._decide(session, now)
         self.needs_new_terms, self._replies = 0, False
@@ -130,9 +141,47 @@ class Filling(ABC):
             for items in found.sorted(CHUNK):
                 self._insert(items)
         with write(runtime.engine) as session:
+            self._hold(session)
             self._drop_small_groups(session)
             self._add_tombstones(session.connection())
+            self._note_selected(session)
         return True
+
+    def _begin(self, session: Session, now: datetime) -> Release | None:
+        """Look under the row's lock whether it is still to be cut, and for whom; None where the release was cancelled."""
+        # Under the lock, since the items of a published release are what withdrawals look through.
+        row = session.exec(for_update(select(Release).where(Release.id == self.release), session)).one()
+        if row.state != "cutting":
+            return None
+        if row.run != self._mine:
+            raise Cancelled
+        lab = session.get_one(Lab, self.agreement.lab_id)
+        # The facts as they are verified now, which need not be those of the day it was signed.
+        self.facts = verdicts.facts_of(lab)
+        self.use_id = verdicts.use_row(session, self.use, self.facts)
+        reason = self._stopped_by(session, lab, now)
+        if reason is not None:
+            self._cancel(session, reason)
+            return None
+        return row
+
+    def _note_selected(self, session: Session) -> None:
+        """Note what the selection gave beside its items, in the transaction that makes them whole, for a run that goes on after a kill."""
+        made = {
+            "day": self.day.isoformat(), "looked_at": micros(self.looked_at), "use": self.use_id, "evaluator": EVALUATOR,
+            "needs_new_terms": self.needs_new_terms, "replies": self._replies, "terms": [stored(t) for t in self.terms],
+        }  # fmt: skip
+        session.execute(sa.update(Release).where(Release.id == self.release).values(selected=made, as_of=self.as_of))  # type: ignore[arg-type]
+
+    def _take_up(self, made: dict[str, Any]) -> None:
+        """`_note_selected` read back."""
+        self.looked_at = from_micros(made["looked_at"])
+        self.day = self.looked_at.date()
+        self.needs_new_terms, self._replies = made["needs_new_terms"], made["replies"]
+        self.terms, self._terms_at = [read_terms(one) for one in made["terms"]], {}
+        # Labels are those of the moment of the selection, also for what is looked at again.
+        self._labels |= {tuple(t.outcomes): tuple(t.labels) for t in self.terms if t.labels is not None}
+        self.bits = int(self.agreement.shard_bits or 0)
 
     def _drop_small_groups(self, session: Session) -> set[int]:
         # Looking through all items for one that asks is what a cut of a million need not wait for where no terms ask.
@@ -203,6 +252,7 @@ class Filling(ABC):
         bits = self.bits
         rows = [(release, shard_of(rid, bits), rid, *rest) for release, rid, *rest in items]
         with self._writing() as session:
+            self._hold(session)
             Direct.under(session).load(_ITEM, _ITEM_COLUMNS, rows)
 
     def _terms_of(self, key: tuple[Any, ...]) -> int:
@@ -260,7 +310,19 @@ class Filling(ABC):
         Direct.under(connection).load(_ITEM, _ITEM_COLUMNS, items)
 
     def _reselect(self, hits: set[str]) -> set[int]:
-        """Look again at the contributions that a narrowing act touched; gives the shards to build anew."""
+        """Look again at the contributions that a narrowing act touched; gives the shards to build anew. In one transaction: a kill in the
+        middle of it leaves the selection that was, which a later run finds touched again."""
+        if self._held is not None:
+            return self._mend(hits)
+        with write(self.runtime.engine) as session:
+            self._hold(session)
+            self._held = session
+            try:
+                return self._mend(hits)
+            finally:
+                self._held = None
+
+    def _mend(self, hits: set[str]) -> set[int]:
         now = self.runtime.clock.now()
         shards: set[int] = set()
         with self._writing() as session:
@@ -293,6 +355,8 @@ class Filling(ABC):
                     .where(_ITEM.c.release_id == self.release, replies.c.parent_id.in_(hits))
                 ).scalars()
             )
+            self._note_selected(session)
+            self._forget(session, sorted(shards))
         return shards
 
     def _tombstones(self, session: Session) -> list[Any]:

@@ -35,6 +35,10 @@ class Release(SQLModel, table=True):
     """The first day on which it may no longer be delivered: a permission in it, or the agreement, has ended."""
     reason: str | None = None
     """Of a cut that failed or was cancelled: one of `REASONS`."""
+    run: str | None = None
+    """Which run cuts it: one that has lost its lock finds another's here, and stops. Null before the first, and afterwards."""
+    selected: dict[str, Any] | None = Field(default=None, sa_type=sa.JSON(none_as_null=True))  # type: ignore[call-overload]
+    """While it is cut: what its selection gave beside the items (`Filling._note_selected`). Null until that is whole, and afterwards."""
 
 
 class ReleaseItem(SQLModel, table=True):
@@ -74,6 +78,23 @@ class Shard(SQLModel, table=True):
     """Digest (hex) of all that its bytes follow from, in their order: a later cut under the agreement with the same keeps the file."""
     told: dict[str, Any] | None = Field(default=None, sa_type=sa.JSON)
     """What the manifest says of it, for that cut: `BuiltShard.told`."""
+
+
+class CutShard(SQLModel, table=True):
+    """A finished file of a release that is still cut, for a run that goes on after a kill. Gone once it is published, or given up."""
+
+    __tablename__ = "cut_shard"
+
+    release_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="release.id")
+    shard: int = Field(primary_key=True)
+    sha256: str = Field(sa_type=IdType)
+    bytes: int = Field(sa_type=sa.BigInteger)
+    rows: int
+    inputs: str
+    told: dict[str, Any] = Field(sa_type=sa.JSON)
+    """As in `Shard`."""
+    checked: bool
+    """Whether all that stands in it was found among the items of the selection that is made now."""
 
 
 class Delivery(SQLModel, table=True):

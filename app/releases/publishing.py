@@ -22,7 +22,7 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.releases import labels, tree
 from app.releases.items import CHUNK, Filling
-from app.releases.models import Release, ReleaseItem, ReleaseOutcome, Shard
+from app.releases.models import CutShard, Release, ReleaseItem, ReleaseOutcome, Shard
 from app.releases.rows import BuiltShard, Group, Terms, stored
 
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ class Publishing(Filling):
         )  # fmt: skip
         row.state, row.as_of, row.cut_at, row.reason = "published", self.as_of, now, None
         row.manifest = self.runtime.keys.service.sign("sayso-manifest+jws", manifest)
-        row.needs_new_terms = self.needs_new_terms
+        row.needs_new_terms, row.selected, row.run = self.needs_new_terms, None, None
         row.terms = [stored(t) for t in self.terms]
         row.open_until = self._open_until(session, used, now.date())
         if before is not None:
@@ -98,6 +98,7 @@ class Publishing(Filling):
             session.add(before)
         session.add(row)
         session.execute(sa.delete(Shard).where(Shard.release_id == self.release))  # type: ignore[arg-type]
+        session.execute(sa.delete(CutShard).where(CutShard.release_id == self.release))  # type: ignore[arg-type]
         session.add_all(
             [
                 Shard(

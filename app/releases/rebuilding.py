@@ -17,10 +17,9 @@ from app.kit.blobs import BlobNotFound
 from app.kit.db import read, write
 from app.kit.runtime import Runtime
 from app.releases import tree
-from app.releases.cutting import blob_name
 from app.releases.models import Release, ReleaseItem, Shard
 from app.releases.rows import read_terms
-from app.releases.shards import build_shard, source_of
+from app.releases.shards import blob_name, build_shard, source_of
 
 _SHARD = Shard.__table__  # type: ignore[attr-defined]
 _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]

@@ -21,7 +21,6 @@ from app.kit.runtime import Runtime
 from app.log import proofs
 from app.parties.auth import ReadingLab, WritingLab, bearer
 from app.releases import delta, labels, service, shares
-from app.releases.cutting import blob_name
 from app.releases.models import JSONL, PARQUET, Delivery, Release, ReleaseDeletion, Shard
 from app.releases.queries import deletion_of
 from app.releases.schemas import (
@@ -41,6 +40,7 @@ from app.releases.schemas import (
     ShareOut,
     SharesOut,
 )
+from app.releases.shards import blob_name
 
 router = APIRouter(prefix="/v1", tags=["releases"], route_class=StrictRoute)
 _PIECE = 256 * 1024

@@ -22,9 +22,10 @@ from app.log import service as log
 from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
 from app.releases import keeping
-from app.releases.cutting import Cut, blob_name
+from app.releases.cutting import Cut
 from app.releases.models import JSONL, Delivery, Release, Shard
 from app.releases.queries import expired, stopped
+from app.releases.shards import blob_name
 
 _UNKNOWN = "Look at the id; it must be one of yours."
 

@@ -59,6 +59,11 @@ Stone = tuple[bytes, str, bytes | None]
 """A tombstone: record id, kind, and the record id of what it is attached to."""
 
 
+def blob_name(release: str, digest: str) -> str:
+    """Where a shard's bytes lie."""
+    return f"releases/{release}/{digest}"
+
+
 @dataclass
 class Source:
     """What the shards of a release are made of, but for the rows. `linking` is the agreement whose rows say which come from one person

@@ -203,7 +203,12 @@ def test_I11_a_signature_covers_the_dissent_and_any_difference_is_refused(
     pass_days(service, mine[0], narrow["id"], 7)
     answer = lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]})
     offer = lab.sdk.offer(str(answer.offer))
-    report = mine[2].dissent(narrow["id"], "Testing alone is too much already.")
+    filed: list[Any] = []
+    beside = queued(service, plain)
+    beside.after_selection.append(once(lambda: filed.append(mine[2].dissent(narrow["id"], "Testing alone is too much already."))))
+    beside.run()
+    assert len(outcome(service, beside.release).contributions) == 4, "filed beside a cut it holds back as well"
+    [report] = filed
     assert report["text_sha256"] == sha256(b"Testing alone is too much already.").hexdigest()
     refuses("dissent_changed", lambda: lab.sdk.sign(offer))
     assert len(cut_of(service, plain).contributions) == 4, "what was signed before does not cover it"

@@ -17,8 +17,9 @@ from app.kit.blobs import BlobNotFound
 from app.kit.db import read, write
 from app.kit.ids import random_id
 from app.log.models import LogEntry
-from app.releases.cutting import Cut, blob_name
+from app.releases.cutting import Cut
 from app.releases.models import Release, ReleaseItem, Shard
+from app.releases.shards import blob_name
 from tests.support import PlatformParty, Service
 
 

@@ -85,6 +85,8 @@ class State:
             " AND (length(e.sealed) > 0 OR c.body_mac IS NOT NULL OR c.parts > 0)"
         )
         assert not half, f"erased by half: {half[:5]}"
+        ended = "SELECT release_id FROM cut_shard WHERE release_id IN (SELECT id FROM release WHERE state IN ('published', 'superseded'))"
+        assert not self.column(ended), "files are noted of a cut that has ended"
         assert not self.column("SELECT id FROM agreement WHERE log_index < 0"), "an agreement without its index"
         assert not self.column("SELECT id FROM delivery WHERE log_index < 0"), "a delivery without its index"
 

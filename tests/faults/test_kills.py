@@ -40,7 +40,8 @@ class Installation:
 
     def __init__(self, directory: Path, database_url: str) -> None:
         self.data = directory / "data"
-        self.server = ServerProcess(self.data, database_url)
+        # So that cuts are of several shards and a kill comes between two of them.
+        self.server = ServerProcess(self.data, database_url, SAYSO_SHARD_BYTES="2000")
         self.url = Settings(data_dir=self.data, database_url=database_url).database
         if database_url:
             assert self.server.cli("migrate").returncode == 0

@@ -16,8 +16,9 @@ from app.core.canonical import unb64u
 from app.kit.blobs import BlobNotFound
 from app.kit.db import read, write
 from app.releases import cutting, labels
-from app.releases.cutting import Cut, blob_name
+from app.releases.cutting import Cut
 from app.releases.models import Release, Shard
+from app.releases.shards import blob_name
 from app.revocations import completion
 from tests.faults.cuts import once, queued, receipt_for_all, whole
 from tests.support import OPEN_TRAINING, LabParty, PlatformParty, Service, consent, shards_of

@@ -20,8 +20,9 @@ from app.kit.blobs import BlobNotFound
 from app.kit.db import make_engine, read, write
 from app.kit.runtime import Runtime
 from app.releases import cutting
-from app.releases.cutting import Cut, blob_name
+from app.releases.cutting import Cut
 from app.releases.models import Release, ReleaseItem, Shard
+from app.releases.shards import blob_name
 from app.revocations import erasure
 from app.revocations import service as revoking
 from app.revocations.acting import Holder

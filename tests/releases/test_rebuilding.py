@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from app.kit.db import read, write
 from app.releases import tree
-from app.releases.cutting import blob_name
 from app.releases.models import Release, Shard
 from app.releases.rebuilding import rebuild_missing
+from app.releases.shards import blob_name
 from tests.conftest import started
 from tests.kit.refusals import refused
 from tests.support import LabParty, PlatformParty, Service, shards_of
