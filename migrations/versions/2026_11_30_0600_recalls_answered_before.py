@@ -1,14 +1,14 @@
 """Of a recall that names only what its lab had said it deleted: the release of which it said so.
 
 Revision: 2026_11_30_0600
-Revises: 2026_11_30_0300
+Revises: 2026_11_30_0500
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_30_0600"
-down_revision = "2026_11_30_0300"
+down_revision = "2026_11_30_0500"
 branch_labels = None
 depends_on = None
 
