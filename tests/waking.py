@@ -1,20 +1,29 @@
-"""Jobs of a service in the tests are looked for as soon as they are queued, so that it need not look thirty times a second.
+"""Jobs of a service in the tests are looked for as soon as they are queued, so that it need not look thirty times a second; and the log is
+published as soon as something was committed.
 
 A look costs statements, and every worker of the tests has services that stand idle most of the time. Nothing else is changed: the
-job library takes what it finds, as it does at its next look anyhow; what another process queues, or what was delayed, waits for that.
+job library takes what it finds, as it does at its next look anyhow; what another process queues or writes waits for that.
 """
 
 import threading
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from dbos import _queue
+from dbos._dbos import _get_dbos_instance as get_dbos_instance
 from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from app.kit.bulk import Direct
 from app.kit.jobs import Jobs
+from app.log.publisher import Publisher
 
 _enqueue, _work_on = Jobs.enqueue, _queue.queue_worker_thread
 _waiting: set[threading.Event] = set()
 """What wakes each thread that pauses."""
+_SOON = 10
+"""Seconds; what is delayed for longer no test waits for."""
 
 
 class _Pause:
@@ -34,7 +43,7 @@ class _Pause:
     def wait(self, timeout: float) -> bool:
         # What is queued while the thread works leaves the mark set, and its next pause is none.
         if not self._stop.is_set():
-            self._woken.wait(4 * timeout)
+            self._woken.wait(10 * timeout)
         self._woken.clear()
         return self._stop.is_set()
 
@@ -47,10 +56,24 @@ def _committed(_: Any) -> None:
         woken.set()
 
 
+def _over(_: Any, delay: float) -> None:
+    timer = threading.Timer(delay + 0.02, _queue_what_was_delayed)
+    timer.daemon = True
+    timer.start()
+
+
+def _queue_what_was_delayed() -> None:
+    """As the library does once a second; where the service has ended meanwhile there is nothing to do."""
+    with suppress(Exception):
+        get_dbos_instance()._sys_db.transition_delayed_workflows()
+        _committed(None)
+
+
 def _enqueue_and_wake(self: Jobs, session: Any, *arguments: Any, **options: Any) -> None:
     _enqueue(self, session, *arguments, **options)
-    if not options.get("delay"):
-        event.listen(session, "after_commit", _committed, once=True)
+    delay = options.get("delay", 0)
+    if delay <= _SOON:
+        event.listen(session, "after_commit", partial(_over, delay=delay) if delay else _committed, once=True)
 
 
 Jobs.enqueue = _enqueue_and_wake  # type: ignore[method-assign]
@@ -65,3 +88,36 @@ def _work(stop: threading.Event, *rest: Any) -> None:
 
 
 _queue.queue_worker_thread = _work
+
+
+# -- publishing ------------------------------------------------------------------------------------------------------
+_publish, _commit = Publisher.look, Direct.commit
+_commits = 0
+_IDLE = 8
+"""Looks left out where this process committed nothing: half a second."""
+
+
+def _count(_: Any = None) -> None:
+    global _commits
+    _commits += 1
+
+
+def _commit_and_count(self: Direct) -> Any:
+    done = _commit(self)
+    _count()
+    return done
+
+
+def _look(self: Publisher) -> None:
+    seen, left_out = self.__dict__.get("_seen", (-1, 0))
+    now = _commits
+    if now == seen and left_out < _IDLE and self.damage is self.waiting is None:
+        self.__dict__["_seen"] = seen, left_out + 1
+        return
+    self.__dict__["_seen"] = now, 0
+    _publish(self)
+
+
+event.listen(Engine, "commit", _count)
+Direct.commit = _commit_and_count  # type: ignore[method-assign]
+Publisher.look = _look  # type: ignore[method-assign]
