@@ -114,6 +114,7 @@ def test_no_name_of_a_recounter_is_joined_to_the_key_of_another(first: Any, type
     said = " ".join(str(one.within(ENGLISH)) for one in charter_forms.stale(form, present))
     assert ("Who can count again was changed" in said) is (told is not None) and (told is None or told in said)
     assert told is None or all(one["key"]["x"] in said for one in present["recounters"])
+    assert grade(sentences(f"<main>{said}</main>")) <= MOST
 
 
 def test_the_parts_of_a_group_and_what_they_tell_apart_are_one_thing() -> None:
