@@ -166,8 +166,9 @@ def present(runtime: Runtime, row: Proposal, *, first: bool = False) -> Meant:
 
 
 def effect_changed(row: Proposal) -> bool:
-    """Whether a yes would bring about something else by now than when the proposal was put up."""
-    return row.first_policy_id not in (None, row.policy_id) or row.first_charter not in (None, row.charter)
+    """Whether what a yes would bring about was changed since the proposal was put up; also where it is the same again by now, since who had
+    signed a petition signs anew all the same."""
+    return row.first_policy_id is not None or row.first_charter is not None
 
 
 def _sha256(session: Session, runtime: Runtime, row: Proposal, meant: Meant) -> str:

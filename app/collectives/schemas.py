@@ -258,7 +258,7 @@ class ProposalOut(Out):
     policy: str | None
     charter: dict[str, Any] | None
     first_effect: EffectOut | None
-    """What it would have brought when it was put up, where that was changed since. Who had signed a petition before signs anew."""
+    """What it would have brought when it was put up, where that was changed since, also if back again: who had signed a petition signs anew."""
     subject: str | None
     measured: dict[str, Any] | None
     freeze_at: Time

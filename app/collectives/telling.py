@@ -200,11 +200,15 @@ class Listed:
 
 
 def first_effect(runtime: Runtime, row: Proposal) -> EffectOut | None:
-    """What a proposal would have brought when it was put up, where that was changed since."""
+    """What a proposal would have brought when it was put up, where that was changed since, if only for a time."""
     if not amending.effect_changed(row):
         return None
-    first = amending.present(runtime, row, first=True)
-    return EffectOut(policy=first.policy and first.policy.digest, charter=first.charter and json.loads(first.charter))
+    return effect_of(amending.present(runtime, row, first=True))
+
+
+def effect_of(meant: amending.Meant) -> EffectOut:
+    """What a yes would bring about of terms or rules, for readers."""
+    return EffectOut(policy=meant.policy and meant.policy.digest, charter=meant.charter and json.loads(meant.charter))
 
 
 def voided(session: Session, row: Proposal, listed: Listed | None = None) -> VoidedOut | None:

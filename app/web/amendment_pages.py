@@ -21,7 +21,6 @@ from app.web import collective_words as told
 from app.web.collective_home_pages import policy_of, with_deeds
 from app.web.collective_pages import built, once, perform, words
 from app.web.comparing import by_word
-from app.web.proposal_pages import policy_turned
 from app.web.rendering import PageRoute, page
 from app.web.saying import say
 from app.web.thread_pages import PROPOSAL, around, base_of, yes
@@ -51,11 +50,11 @@ def _shown(
     rows = amendments.of(session, row.id)
     found = telling.amendments(session, runtime, collective, rows, here.receipt)
     book: PolicyBook = runtime.parts["policies"]
-    effects = _effects(session, runtime, row, found)
+    brings, effects = telling.effect_of(amendments.present(runtime, row)), _effects(session, runtime, row, found)
     stays = values["open"] and runtime.clock.now() >= threads.effect_stays_from(row)
     shown = [
         (out, by_word(row.text, out.text) if out.state == "open" and out.text is not None and out.text != row.text else [],
-         _turned(book, _present(book, row) if out.state == "open" else effects.get(out.base_effect_sha256 or ""), out.effect),
+         told.effect_turned(book, brings if out.state == "open" else effects.get(out.base_effect_sha256 or ""), out.effect),
          amendments.fits(session, runtime, row, one))
         for out, one in zip(found, rows, strict=True)
     ]  # fmt: skip
@@ -65,7 +64,7 @@ def _shown(
     newer = form.get("base", row.text_sha256) != row.text_sha256
     more = [_STALE] if newer else []
     if form.get("base_effect", effect) != effect:
-        more.append(_CHANGED if charter is None else charter_forms.STALE)
+        more += [_CHANGED] if charter is None else charter_forms.stale(form, charter)
     if error is not None and error.code == "text_changed" and not more:
         more = [_SAME]
     return page(
@@ -76,35 +75,13 @@ def _shown(
     )  # fmt: skip
 
 
-def _present(book: PolicyBook, row: Proposal, *, first: bool = False) -> EffectOut:
-    """What a proposal brings now, or (`first`) what it brought when it was put up."""
-    policy = row.first_policy_id if first and row.first_policy_id is not None else row.policy_id
-    charter = row.first_charter if first and row.first_charter is not None else row.charter
-    digest = None if policy is None else book.by_ids([policy])[policy].digest
-    return EffectOut(policy=digest, charter=None if charter is None else json.loads(bytes(charter)))
-
-
 def _effects(session: Session, runtime: Runtime, row: Proposal, found: list[AmendmentOut]) -> dict[str, EffectOut]:
     """By the digest that an amendment is written for: all that a proposal ever brought, as far as the reader may read it."""
-    book: PolicyBook = runtime.parts["policies"]
-    known = [_present(book, row, first=True), _present(book, row), *(one.effect for one in found if one.effect is not None)]
+    known = [telling.effect_of(amendments.present(runtime, row, first=first)) for first in (True, False)]
+    known += (one.effect for one in found if one.effect is not None)
     return {
         frozen.amended_sha256(session, runtime, row, one.policy, None if one.charter is None else canonical(one.charter)): one for one in known
     }
-
-
-def _turned(book: PolicyBook, before: EffectOut | None, after: EffectOut | None) -> dict[str, Any]:
-    """What an amendment changes of terms or rules: each line of before and after. Nothing where it leaves them; all that it brings,
-    and that it is `alone`, where the reader cannot be told what was there before."""
-    if after is None:
-        return {}
-    turned: dict[str, Any] = {"alone": True} if before is None else {}
-    if after.policy is not None and (before is None or after.policy != before.policy):
-        new = book.by_digest(after.policy)
-        turned["policy"] = policy_turned(new if before is None or before.policy is None else book.by_digest(before.policy), new)
-    if after.charter is not None and (before is None or after.charter != before.charter):
-        turned["charter"] = told.turned(after.charter if before is None or before.charter is None else before.charter, after.charter)
-    return turned
 
 
 @router.post(PROPOSAL + "/amendments")

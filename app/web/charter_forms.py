@@ -11,7 +11,7 @@ from app.core.strictjson import StrictJSONError, parse
 from app.kit.errors import DomainError, Invalid
 from app.kit.problems import CODES
 from app.web.collective_pages import built, words
-from app.web.saying import Said, plain, say
+from app.web.saying import Said, listed, plain, say
 
 MOST = 3
 """Recounters that a charter names at most."""
@@ -22,6 +22,8 @@ _PARTS = ("dimension", "values")
 _NAME, _KEY = "recounter-name-", "recounter-key-"
 _RECOUNTERS = tuple(f"{part}{n}" for n in range(1, MOST + 1) for part in (_NAME, _KEY))
 FIELDS = ("aim", "eligibility", *_DAYS, *_PARTS, *_RECOUNTERS)
+_UNITS = (_PARTS, _RECOUNTERS)
+"""Fields that say one thing together: of these all are as somebody left them, or none. A name beside the key of another would be a lie."""
 _LONGEST_KEY = 1_000
 _HAS_PRIVATE = re.compile(r'"(?:d|k|p|q)"\s*:')
 """Members of a private key, in what may be a part of its JSON."""
@@ -47,11 +49,47 @@ def fields_of(charter: dict[str, Any]) -> dict[str, str]:
 
 
 def changed(form: dict[str, str], charter: dict[str, Any]) -> dict[str, str]:
-    """What somebody changed in a form that showed a charter: the fields that say something else than they did at first. A form that does not
-    tell what it showed is held against the charter of now; where there is none of that either (`charter` is a part), all is changed."""
+    """What somebody changed in a form that showed a charter: the fields that say something else than they did at first, and those that say one
+    thing with such a field. A form that does not tell what it showed is held against the charter of now; where there is none of that either
+    (`charter` is a part), all is changed."""
+    was = _was(form, charter)
+    other = {name for name in FIELDS if name in form and words(form, name) != was[name]}
+    other |= {name for unit in _UNITS if not other.isdisjoint(unit) for name in unit}
+    return {name: words(form, name) for name in FIELDS if name in other}
+
+
+def _was(form: dict[str, str], charter: dict[str, Any]) -> dict[str, str | None]:
+    """What a form showed at first, as far as that is known."""
     shown = fields_of(charter) if "aim" in charter else {}
-    was = {name: words(form, WAS + name) if WAS + name in form else shown.get(name) for name in FIELDS}
-    return {name: said for name in FIELDS if name in form and (said := words(form, name)) != was[name]}
+    return {name: words(form, WAS + name) if WAS + name in form else shown.get(name) for name in FIELDS}
+
+
+def stale(form: dict[str, str], charter: dict[str, Any]) -> list[Said]:
+    """What is said at a form whose charter became another while somebody wrote. What they changed too is named: it stands in the form as they
+    wrote it, and sent once more it takes the place of what others chose."""
+    was, now, said = _was(form, charter), fields_of(charter), changed(form, charter)
+    told = [STALE]
+    for unit, sentence in ((_PARTS, _parts_now), (_RECOUNTERS, _recounters_now)):
+        mine = any(name in said and said[name] != now[name] for name in unit)
+        if mine and any(was[name] != now[name] for name in unit):
+            told += [sentence(charter), _YOURS]
+    return told
+
+
+def _parts_now(charter: dict[str, Any]) -> Said:
+    if charter["dimension"] is None:
+        return say("The parts of the group were changed while you wrote: now there are none.")
+    named = charter["dimension"]
+    return say("The parts of the group were changed while you wrote. Now they are (<bdi>%(name)s</bdi>): <bdi>%(values)s</bdi>.",
+               name=plain(named["name"]), values=plain(", ".join(named["values"])))  # fmt: skip
+
+
+def _recounters_now(charter: dict[str, Any]) -> Said:
+    found = charter.get("recounters", [])
+    if not found:
+        return say("Who can count again was changed while you wrote: now nobody can.")
+    each = [say("<bdi>%(name)s</bdi> (<code>%(key)s</code>)", name=plain(one["name"]), key=one["key"]["x"]) for one in found]
+    return say("Who can count again was changed while you wrote. Now they are, each with their key: %(all)s.", all=listed(each))
 
 
 def kept(form: dict[str, str], charter: dict[str, Any]) -> dict[str, str]:
@@ -66,6 +104,7 @@ def charter_of(form: dict[str, str], more: dict[str, Any]) -> CharterIn:
     part. Raises Invalid (body_invalid, recounter_key)."""
     advice = "Look at the rules: what the group is for, and days that are whole numbers."
     said = changed(form, more)
+    _no_private_key(said)
     brought: dict[str, Any] = {name: said[name] for name in ("aim", "eligibility") if name in said}
     days = {name: said[name] for name in _DAYS if name in said}
     if not all(value.isdecimal() and len(value) < 4 for value in days.values()):
@@ -85,6 +124,13 @@ def _too_many(form: dict[str, str]) -> bool:
     return any(name.startswith((_NAME, _KEY)) and name not in _RECOUNTERS and words(form, name) for name in form)
 
 
+def _no_private_key(said: dict[str, str]) -> None:
+    """Before anything else is told of a form, since that can say what stands as a name. Raises Slip (recounter_key)."""
+    for name in _RECOUNTERS:
+        if _HAS_PRIVATE.search(said.get(name, "")):
+            raise Slip("recounter_key", _PRIVATE_TOLD, name)
+
+
 def _recounters(form: dict[str, str]) -> list[dict[str, Any]]:
     """Whom a form names to count votes anew. Raises Slip (recounter_key)."""
     if _too_many(form):
@@ -98,8 +144,6 @@ def _recounters(form: dict[str, str]) -> list[dict[str, Any]]:
             raise Slip("recounter_key", say("Give the public key of <bdi>%(name)s</bdi> too.", name=plain(name)), f"{_KEY}{n}")
         if not name:
             raise Slip("recounter_key", say("Say whose key number %(num)s is.", num=n), f"{_NAME}{n}")
-        if _HAS_PRIVATE.search(typed):
-            raise Slip("recounter_key", _PRIVATE_TOLD, f"{_KEY}{n}")
         one = built(RecounterIn, "Give each recounter a name of at most 100 letters.", name=name, key=_key(typed))
         try:
             [taken] = recounting.recounters([one])
@@ -129,6 +173,7 @@ def _key(typed: str) -> dict[str, Any]:
     return {name: read[name] for name in ("kty", "crv", "x") if name in read} if isinstance(read, dict) else {}
 
 
+_YOURS = say("In the form it stands as you wrote it. If you send that, it takes the place of theirs.")
 STALE = say("The rules were changed while you wrote. What you did not change shows them as they are now. Look at them, then send it again.")
 
 

@@ -100,8 +100,9 @@ def _answer(request: Request, runtime: Runtime, form: dict[str, str], deed: Deed
     try:
         return RedirectResponse(_perform(request, runtime, form, deed, before), 303, NO_STORE)
     except DomainError as error:
-        # A passkey is asked for by the route; who is not there, or may not, has no form to be shown.
-        if again is None or error.kind not in ("invalid", "conflict", "too_many") or error.code.startswith("passkey"):
+        # A passkey is asked for by the route. Who is not there, or may not, has no form to be shown; and a form whose first sending is still
+        # at work keeps the key that it went with: shown once more with a fresh one, it would do the act a second time.
+        if again is None or error.kind not in ("invalid", "conflict", "too_many") or error.code.startswith(("passkey", "idempotency")):
             raise
         with read(runtime.engine) as session:
             shown = again(session, form, error)
@@ -116,19 +117,22 @@ ADVICE = {
     "no_voice_yet": "Wait until the day that the page of the group says. You can read all of it until then.",
     "mandate_policy_changed": "Go back and load the page again: the terms of the group were changed.",
     "charter_overdue": "Propose the rules of the group first: new ones, or the same ones again. Votes that allow less go on.",
-    "effect_fixed": "Go back and change the text alone. To have something else decided on, put it up by itself.",
+    "effect_fixed": "Change the text alone. To have something else decided on, put it up by itself.",
     "too_late_to_change": "Go back and let it go to a vote of its own. All must have time to read what they vote on.",
-    "proposal_invalid": "Go back and fill in what it is about.", "policy_not_narrower": "Go back and propose it as terms for all of you.",
+    "proposal_invalid": "Go back and fill in what it is about.",
+    "policy_not_narrower": "Choose terms that allow less, or propose these as terms for all of you.",
     "eligibility_missing": "Ask a platform that you give to for a code.", "group_unknown": "Go back and choose your part from the list.",
     "strike_invalid": "Go back and look at whom it is against, and at the day. The pledges must outlast the vote, "
     "and no other strike may run against the same.",
     "outcome_final": "Propose to refuse the lab: that can be done at any time.",
+    "idempotency_in_flight": "Wait a moment, then load this page again. What you sent is done once.",
     "renewal_late": "Let it end; the lab can ask for it anew.",
-    "person_named": "Go back and take the name out. Say how many votes are meant.",
+    "person_named": "Take the name out. Say how many votes are meant.",
     "not_urgent": "Go back and leave out that it is urgent.", "divert_too_many": "Pledge with receipts of single things instead.",
     "campaign_invalid": "Go back and look at whom it is against, what it does, and the days. Only a break has a second day, after the first.",
 }  # fmt: skip
-"""What to do, for who meets these refusals on a page: the API's own advice names fields."""
+"""What to do, for who meets these refusals on a page: the API's own advice names fields. Of what is told at the form itself it does not say to
+go back."""
 
 
 def _perform(request: Request, runtime: Runtime, form: dict[str, str], deed: Deed, before: Before | None) -> str:

@@ -5,14 +5,17 @@ from datetime import datetime
 from typing import Any
 
 from app.collectives.deliberating import ASKS
+from app.collectives.effect_schemas import EffectOut
 from app.collectives.models import Proposal
 from app.collectives.queries import rules_of
 from app.collectives.recounting import keys_of
 from app.collectives.threads import last_statement
+from app.consents.policies import PolicyBook
+from app.core.deed import beside
 from app.core.electing import parse_rules
 from app.core.thread import REASONS
 from app.web.comparing import by_line, by_sentence
-from app.web.saying import Said, day, listed, minute, plain, say, say_many
+from app.web.saying import Said, day, deed_language, listed, minute, plain, say, say_many
 
 TYPES = {
     "policy.adopt": say("Take on terms for all of us"), "policy.narrow": say("Allow less than now"), "charter.amend": say("Change our rules"),
@@ -94,6 +97,21 @@ def turned(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         "rules": _turned(charter(before), charter(after), str),
         "decided": _turned(decided(before), decided(after), lambda one: tuple(tuple(map(str, part)) for part in one)),
     }  # fmt: skip
+
+
+def effect_turned(book: PolicyBook, before: EffectOut | None, after: EffectOut | None) -> dict[str, Any]:
+    """What is changed of terms or rules: each line of before and after. Nothing where they stay, or cannot be told; all that comes, and that
+    it is `alone`, where the reader cannot be told what was there before."""
+    if after is None:
+        return {}
+    found: dict[str, Any] = {"alone": True} if before is None else {}
+    if after.policy is not None and (before is None or after.policy != before.policy):
+        new = book.by_digest(after.policy)
+        old = new if before is None or before.policy is None else book.by_digest(before.policy)
+        found["policy"] = by_line(*(beside(one.terms, deed_language()) for one in (old, new)))
+    if after.charter is not None and (before is None or after.charter != before.charter):
+        found["charter"] = turned(after.charter if before is None or before.charter is None else before.charter, after.charter)
+    return found
 
 
 def _turned(old: list[Any], new: list[Any], key: Callable[[Any], Hashable]) -> list[tuple[str, Any]]:

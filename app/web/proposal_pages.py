@@ -11,6 +11,7 @@ from sqlmodel import Session, select
 from app.agreements.models import Request as LabRequest
 from app.agreements.models import Use as UseRow
 from app.collectives import (
+    amendments,
     closing,
     frozen,
     licensing,
@@ -38,7 +39,7 @@ from app.collectives.models import (
 from app.collectives.schemas import BallotIn, ProposeIn, ReportIn
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
-from app.core.deed import Line, beside
+from app.core.deed import beside
 from app.core.evaluation import parse_use
 from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
@@ -51,7 +52,7 @@ from app.web.campaign_pages import end_of
 from app.web.collective_home_pages import policy_of, with_deeds
 from app.web.collective_pages import Here, built, chosen, fresh_key, labs, member, once, perform, reader, words
 from app.web.collective_public_pages import policy_now, review
-from app.web.comparing import by_line, by_sentence
+from app.web.comparing import by_sentence
 from app.web.note_pages import cited, may
 from app.web.receipt_pages import file_of
 from app.web.rendering import PageRoute, page
@@ -163,7 +164,8 @@ def _effect(session: Session, runtime: Runtime, here: Here, row: Proposal) -> di
 
 def _turned(runtime: Runtime, row: Proposal) -> dict[str, Any]:
     """What was changed of terms or rules since it was put up: each line of before and after. Nothing where nothing was."""
-    return _between(runtime, (row.first_policy_id, row.first_charter), (row.policy_id, row.charter))
+    before, after = (telling.effect_of(amendments.present(runtime, row, first=first)) for first in (True, False))
+    return told.effect_turned(runtime.parts["policies"], before, after)
 
 
 def _other(session: Session, runtime: Runtime, here: Here, row: Proposal) -> dict[str, Any]:
@@ -172,24 +174,8 @@ def _other(session: Session, runtime: Runtime, here: Here, row: Proposal) -> dic
         return {}
     first = session.get_one(Proposal, row.alternative_to)
     text = {} if first.text == row.text else {"text": by_sentence(first.text, row.text)}
-    return text | _between(runtime, (first.policy_id, first.charter), (row.policy_id, row.charter))
-
-
-def _between(runtime: Runtime, before: tuple[int | None, bytes | None], after: tuple[int | None, bytes | None]) -> dict[str, Any]:
-    """The lines of terms and of rules where both are there, and are not the same."""
-    book: PolicyBook = runtime.parts["policies"]
-    turned: dict[str, Any] = {}
-    if before[0] is not None and after[0] is not None and before[0] != after[0]:
-        both = book.by_ids([before[0], after[0]])
-        turned["policy"] = policy_turned(both[before[0]], both[after[0]])
-    if before[1] is not None and after[1] is not None and before[1] != after[1]:
-        turned["charter"] = told.turned(json.loads(bytes(before[1])), json.loads(bytes(after[1])))
-    return turned
-
-
-def policy_turned(before: StoredPolicy, after: StoredPolicy) -> list[tuple[str, Line]]:
-    """The lines of two deeds, as `by_line` tells them apart."""
-    return by_line(beside(before.terms, deed_language()), beside(after.terms, deed_language()))
+    before, after = (telling.effect_of(amendments.present(runtime, one)) for one in (first, row))
+    return text | told.effect_turned(runtime.parts["policies"], before, after)
 
 
 def _with_day(terms: dict[str, Any]) -> dict[str, Any]:
@@ -292,7 +278,7 @@ def _proposing(session: Session, runtime: Runtime, here: Here, type: str, form: 
     kind = type if type in proposals.TAKES else None
     terms = kind in ("policy.adopt", "policy.narrow")
     base = str(here.collective.charter_n)
-    stale = [charter_forms.STALE] if form.get("base", base) != base else []
+    stale = charter_forms.stale(form, here.charter) if form.get("base", base) != base else []
     return page(
         "propose.html", here=here, typed=form, base=base, refused=charter_forms.refused(error, *stale),
         house=charter_forms.kept(form, here.charter) if kind == "charter.amend" else None, was=charter_forms.fields_of(here.charter),
@@ -346,35 +332,8 @@ def _stewards(session: Session, here: Here, now: datetime) -> list[str]:
 @router.post("/r/collectives/{collective}/propose")
 async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str], policy: StoredPolicy | None) -> str:
-        row, _ = queries.member(session, collective, who)
-        charter, before = None, row.charter_n
-        if form.get("type") == "charter.amend":
-            charter = charter_forms.charter_of(form, queries.charter(session, collective, before))
-            if form.get("base", str(before)) != str(before):
-                raise Conflict("text_changed", "Look at the rules as they are now.")
-        fields: dict[str, Any] = {"charter": charter, "subject": words(form, "subject") or None}
-        if form.get("type") == "effect.dispute":
-            n = words(form, "n")
-            fields |= {"subject": None, "measured": {
-                "report": words(form, "report"), "metric": words(form, "metric"), "with": words(form, "with"), "without": words(form, "without"),
-                "n": int(n) if n.isdecimal() and len(n) < 16 else 0, "ci": words(form, "ci") or None,
-            }}  # fmt: skip
-        if form.get("type") == "outcome.void":
-            n = words(form, "ballots")
-            fields["ballots"] = int(n) if n.isdecimal() and len(n) < 8 else 0
-        if form.get("type") == "strike.call":
-            fields["strike"] = strike_pages.strike_of(session, form, end_of)
-        if form.get("urgent") == "yes":
-            fields["urgent_hours"] = 24
-        if policy is not None:
-            fields["policy"] = {"policy": policy.digest}
-        given = built(ProposeIn, "Go back, write what you propose, and fill in the rest.", type=form.get("type"), text=words(form, "words"), **fields)
-
-        def act() -> str:
-            made = proposals.propose(session, runtime, who, collective, given, policy, now=runtime.clock.now())
-            if charter is not None and session.get_one(Proposal, made).charter_n != before:  # the group is held only from here on
-                raise Conflict("text_changed", "Look at the rules as they are now.")
-            return made
+        def act() -> str:  # all of it, since a form that is sent again is answered as it was, whatever the rules are by then
+            return _propose(session, runtime, who, collective, form, policy)
 
         return f"/r/collectives/{collective}/proposals/{once(session, runtime, who, f'propose/{collective}', form, act)}?done=proposed"
 
@@ -384,3 +343,37 @@ async def propose(collective: str, request: Request, runtime: RuntimeDep) -> Res
         return _proposing(session, runtime, member(request, session, collective), "charter.amend", form, error)
 
     return await perform(request, runtime, deed, lambda form: policy_of(runtime, form), again)
+
+
+def _propose(
+    session: Session, runtime: Runtime, who: Acting, collective: str, form: dict[str, str], policy: StoredPolicy | None
+) -> str:  # fmt: skip
+    """Put up what a form says. Raises what `proposals.propose` does, Invalid (body_invalid, recounter_key) and Conflict (text_changed) where
+    its rules were written beside others than those of now."""
+    row, _ = queries.member(session, collective, who)
+    charter, before = None, row.charter_n
+    if form.get("type") == "charter.amend":
+        charter = charter_forms.charter_of(form, queries.charter(session, collective, before))
+        if form.get("base", str(before)) != str(before):
+            raise Conflict("text_changed", "Look at the rules as they are now.")
+    fields: dict[str, Any] = {"charter": charter, "subject": words(form, "subject") or None}
+    if form.get("type") == "effect.dispute":
+        n = words(form, "n")
+        fields |= {"subject": None, "measured": {
+            "report": words(form, "report"), "metric": words(form, "metric"), "with": words(form, "with"), "without": words(form, "without"),
+            "n": int(n) if n.isdecimal() and len(n) < 16 else 0, "ci": words(form, "ci") or None,
+        }}  # fmt: skip
+    if form.get("type") == "outcome.void":
+        n = words(form, "ballots")
+        fields["ballots"] = int(n) if n.isdecimal() and len(n) < 8 else 0
+    if form.get("type") == "strike.call":
+        fields["strike"] = strike_pages.strike_of(session, form, end_of)
+    if form.get("urgent") == "yes":
+        fields["urgent_hours"] = 24
+    if policy is not None:
+        fields["policy"] = {"policy": policy.digest}
+    given = built(ProposeIn, "Write what you propose, and fill in the rest.", type=form.get("type"), text=words(form, "words"), **fields)
+    made = proposals.propose(session, runtime, who, collective, given, policy, now=runtime.clock.now())
+    if charter is not None and session.get_one(Proposal, made).charter_n != before:  # the group is held only from here on
+        raise Conflict("text_changed", "Look at the rules as they are now.")
+    return made

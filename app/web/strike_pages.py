@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
-from app.collectives import frozen, petitioning, strikes
+from app.collectives import amendments, frozen, petitioning, strikes
 from app.collectives.models import Campaign, Proposal, Strike
 from app.collectives.service import Acting
 from app.collectives.thread_models import ProposalThread
@@ -81,7 +81,8 @@ def target(session: Session, lab: str | None, purpose: str | None) -> dict[str, 
 
 # -- petition --------------------------------------------------------------------------------------------------------------
 def petition(session: Session, runtime: Runtime, here: Here, row: Proposal, now: Any) -> dict[str, Any] | None:
-    """How many signed of how many it takes, and whether the reader did; None where it is no more open or they are no member."""
+    """How many signed of how many it takes, whether the reader did, and whether who did so before a change must sign `anew`; None where it is
+    no more open or they are no member."""
     if here.mine is None:
         return None
     signed, needed = petitioning.told(session, runtime, row, now)
@@ -90,7 +91,10 @@ def petition(session: Session, runtime: Runtime, here: Here, row: Proposal, now:
     thread = session.get(ProposalThread, row.id)
     mine = thread is not None and petitioning.signed_by(session, runtime, thread, here.mine.member)
     effect = frozen.effect_sha256(session, runtime, row)
-    return {"signed": signed, "needed": needed, "mine": mine, "author": row.author == here.mine.member, "effect": effect}
+    return {
+        "signed": signed, "needed": needed, "mine": mine, "author": row.author == here.mine.member, "effect": effect,
+        "anew": amendments.effect_changed(row),
+    }  # fmt: skip
 
 
 @router.post("/r/collectives/{collective}/proposals/{proposal}/petition")

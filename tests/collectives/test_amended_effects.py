@@ -117,6 +117,9 @@ def test_what_a_proposal_could_not_bring_an_amendment_cannot_either(service: Ser
     for one, brings in ((elect, SAFETY), (rules, SAFETY), (adopt, {"charter": CHARTER}), (elect, {"charter": CHARTER})):
         refuses("effect_fixed", lambda one=one, brings=brings: mine[1].amend(one, "So.", **brings))
     mine[1].amend(elect, "So, and by its words alone.", base_effect_sha256=None)
+    sent = {"text": "Less.", "base": narrow["text_sha256"], "base_effect": narrow["effect_sha256"], "choose": "open-model-training-with-credit"}
+    wider = window(service, mine[1]._person.receipt).post(f"/r/collectives/{mine[0].id}/proposals/{narrow['id']}/amendments", data=sent)
+    assert wider.status_code == 422 and "Choose terms that allow less" in wider.text and "Go back" not in wider.text, "they are at the form"
     # Another policy is in force by the time that it is taken: then it is looked at again.
     less = mine[1].amend(narrow, policy={"template": "evaluation-only"})
     change_policy(service, mine[0].id, "nothing-new")
@@ -171,6 +174,12 @@ def test_an_amendment_of_before_is_taken_for_the_terms_that_it_was_written_besid
     alone = mine[0].proposal(mine[0].settle_amendment(proposal["id"], old, False)["alternative"])
     assert (alone["text"], alone["policy"]) == ("Some of it.", proposal["policy"])
     assert mine[0].proposal(proposal["id"])["policy"] == taken["effect"]["policy"]
+    back = mine[1].amend(mine[0].proposal(proposal["id"]), **ADOPT)
+    mine[0].settle_amendment(proposal["id"], back["id"], True)
+    now = mine[0].proposal(proposal["id"])
+    assert now["policy"] == now["first_effect"]["policy"] == proposal["policy"], "who signed at first signs anew, though it is the same again"
+    page = window(service, mine[2]._person.receipt).get(f"/r/collectives/{mine[0].id}/proposals/{proposal['id']}").text
+    assert "must sign again" in page and "What was changed since it was put up" not in page
 
 
 def test_short_before_the_vote_another_effect_is_taken_over_no_more_and_nobody_has_signed_for_it(service: Service, platform: PlatformParty) -> None:
@@ -200,7 +209,8 @@ def test_short_before_the_vote_another_effect_is_taken_over_no_more_and_nobody_h
     before_freeze = datetime.fromisoformat(now["freeze_at"]) - datetime.fromisoformat(found.document["since"])
     assert found.status == 409 and timedelta(days=3) <= before_freeze < timedelta(days=3, seconds=1)
     page = author.get(base + "/amendments").text
-    assert "What a yes brings stays as it is now" in page and "Take this<" not in page and "Take this text<" in page
+    assert page.count("What a yes brings stays as it is now") == 2, "beside what is open, and at the form"
+    assert "Take this<" not in page and "Take this text<" in page
     mine[0].settle_amendment(first["id"], text["id"], True)
     opened = mine[1].proposal(first["id"])
     assert (opened["effect_sha256"], opened["petition"]) == (now["effect_sha256"], 2), "other words leave the effect and who signed"

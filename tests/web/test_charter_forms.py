@@ -6,7 +6,9 @@ from html import unescape
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sayso.recounter import RecounterKey
+from sqlmodel import Session
 
 from app.collectives.models import CharterVersion, Proposal
 from app.collectives.models import Collective as Row
@@ -14,6 +16,7 @@ from app.collectives.schemas import CharterIn
 from app.collectives.service import charter_bytes
 from app.core.canonical import canonical, sha256_hex
 from app.kit.db import write
+from app.kit.idempotency import IdempotencyKey
 from app.web import charter_forms
 from app.web.languages import ENGLISH
 from tests.collectives.members import CHARTER, people
@@ -53,15 +56,18 @@ def fields(html: str) -> dict[str, str]:
         ({"recounter-name-2": "School", "recounter-key-2": json.dumps(KEYS[0].described)}, "Office and School have the same key."),
         ({"recounter-name-1": "", "recounter-key-1": "", "recounter-name-4": "One more"}, "At most three can count the votes again."),
         ({"recounter-key-1": json.dumps({**KEYS[0].described, "d": "secret"})}, "That is a private key."),
+        ({"recounter-name-1": json.dumps({**KEYS[0].described, "d": "secret"}), "recounter-key-1": ""}, "That is a private key."),
+        ({"recounter-key-1": "", "recounter-name-2": '{"d": "secret"}'}, "That is a private key."),
     ],
 )
 def test_a_recounter_who_cannot_be_named_is_refused_in_plain_words(typed: dict[str, str], told: str) -> None:
     form = {**charter_forms.fields_of(BASE), "recounter-name-1": "Office", "recounter-key-1": KEYS[0].described["x"], **typed}
     with pytest.raises(charter_forms.Slip) as slip:
         charter_forms.charter_of(form, BASE)
-    assert slip.value.code == "recounter_key" and told in slip.value.told.within(ENGLISH).striptags()
+    said = slip.value.told.within(ENGLISH).striptags()
+    assert slip.value.code == "recounter_key" and told in said
     shown = charter_forms.kept(form, BASE)
-    assert "secret" not in json.dumps(shown), "a private key is shown to nobody"
+    assert "secret" not in json.dumps(shown) + said, "a private key is shown to nobody"
     assert all(shown.get(name) == value for name, value in typed.items() if "secret" not in value and name in shown), "and all else stays"
 
 
@@ -76,6 +82,67 @@ def test_a_form_says_what_was_changed_in_it_and_nothing_else() -> None:
     assert (meant.ballot_days, meant.load, [one.name for one in meant.recounters]) == (8, 9, ["Office"])
     old = {name: value for name, value in named.items() if name not in ("recounters", "asks")}  # a charter of before them
     assert charter_forms.changed(charter_forms.fields_of(old), old) == {}
+
+
+def named(*whom: tuple[str, int]) -> dict[str, Any]:
+    """A charter that names these, each with one of the keys."""
+    recounters = [{"name": name, "key": KEYS[key].described} for name, key in whom]
+    body: dict[str, Any] = json.loads(charter_bytes(CharterIn(**CHARTER, recounters=recounters)))  # type: ignore[arg-type]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("first", "typed", "now", "meant", "told"),
+    [
+        # Somebody gives the second a name of their own; meanwhile the first is taken out, and the second moves up.
+        ([("Office", 0), ("School", 1)], {"recounter-name-2": "College"}, [("School", 1)], [("Office", 0), ("College", 1)], "School"),
+        # Somebody takes the first out; meanwhile their key becomes another.
+        ([("Office", 0)], {"recounter-name-1": "", "recounter-key-1": ""}, [("Office", 1)], [], "Office"),
+        # Somebody gives another key; meanwhile the name becomes another.
+        ([("Office", 0)], {"recounter-key-1": KEYS[1].described["x"]}, [("Bureau", 0)], [("Office", 1)], "Bureau"),
+        ([("Office", 0)], {"recounter-name-1": "Bureau"}, [], [("Bureau", 0)], "now nobody can"),
+        ([("Office", 0)], {"recounter-name-1": "Bureau"}, [("Bureau", 0)], [("Bureau", 0)], None),
+        ([("Office", 0)], {}, [("School", 1)], [("School", 1)], None),
+    ],
+)
+def test_no_name_of_a_recounter_is_joined_to_the_key_of_another(first: Any, typed: dict[str, str], now: Any, meant: Any, told: str | None) -> None:
+    shown, present = charter_forms.fields_of(named(*first)), named(*now)
+    form = {**shown, **{f"was-{name}": value for name, value in shown.items()}, **typed}
+    wanted = named(*meant)
+    assert charter_forms.kept(form, present) == charter_forms.fields_of(wanted), "all as it was typed, or all as it is now"
+    assert charter_forms.charter_of(form, present).model_dump(mode="json")["recounters"] == wanted["recounters"]
+    said = " ".join(str(one.within(ENGLISH)) for one in charter_forms.stale(form, present))
+    assert ("Who can count again was changed" in said) is (told is not None) and (told is None or told in said)
+    assert told is None or all(one["key"]["x"] in said for one in present["recounters"])
+    assert grade(sentences(f"<main>{said}</main>")) <= MOST
+
+
+def test_the_parts_of_a_group_and_what_they_tell_apart_are_one_thing() -> None:
+    trade, place = ({**BASE, "dimension": {"name": name, "values": values}} for name, values in (("trade", ["a", "b"]), ("place", ["c", "d"])))
+    shown = charter_forms.fields_of(trade)
+    form = {**shown, **{f"was-{name}": value for name, value in shown.items()}, "values": "a b e"}
+    kept = charter_forms.kept(form, place)
+    assert (kept["dimension"], kept["values"]) == ("trade", "a b e")
+    for present, told in ((place, "place"), (BASE, "now there are none")):
+        assert told in " ".join(str(one.within(ENGLISH)) for one in charter_forms.stale(form, present))
+    assert charter_forms.stale({**form, "values": shown["values"]}, place) == [charter_forms.STALE]
+
+
+def test_what_is_sent_beside_a_slow_first_keeps_its_key_and_is_done_once(service: Service, platform: PlatformParty) -> None:
+    if service.backend == "sqlite":
+        pytest.skip("SQLite has one writer: nothing is done beside another")
+    browser = window(service, people(service, platform, 1)[0][0].receipt)
+    form = {**fields(browser.get("/r/collectives/found").text), "name": "One", "aim": "Once.", "listed": "no", "choose": "evaluation-only"}
+    form |= {"requests": "policy"}
+    made = post(browser, "/r/collectives/found", **form)
+    assert made.status_code == 200, made.text
+    with Session(service.runtime.engine) as session:  # the row of the first is held, as while it is at work
+        assert session.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.route == "page/found")).rowcount >= 1  # type: ignore[arg-type,attr-defined]
+        beside = post(browser, "/r/collectives/found", **form)
+        assert beside.status_code == 409 and "load this page again" in words(beside) and "<form" not in beside.text[beside.text.index("<main") :]
+        assert int(beside.headers["Retry-After"]) >= 1
+        session.rollback()
+    assert post(browser, "/r/collectives/found", **form).url == made.url, "the same sent once more is one group"
 
 
 def test_a_group_is_founded_with_recounters_and_a_slip_loses_nothing(service: Service, platform: PlatformParty) -> None:
@@ -124,10 +191,14 @@ def test_rules_that_were_changed_meanwhile_are_not_changed_back(service: Service
     again = fields(late.text)
     assert (again["words"], again["ballot_days"], again["load"], again["was-load"]) == ("Nine days.", "9", "5", "5")
     again |= {"recounter-name-1": "Office", "recounter-key-1": KEYS[0].described["x"]}
+    empty = post(one, at(mine[0], "/propose"), **{**again, "words": ""})
+    assert empty.status_code == 422 and "Write what you propose" in words(empty) and "Go back" not in words(empty), "they are at the form"
     made = post(one, at(mine[0], "/propose"), **again)
     assert "Your proposal is there." in words(made) and "Office can count our votes again" in words(made)
     proposal = mine[0].proposal(str(made.url.path).rpartition("/")[2])
     assert [proposal["charter"][name] for name in ("ballot_days", "load")] == [9, 5]
+    renamed(service, mine[0].id, load=5)
+    assert post(one, at(mine[0], "/propose"), **again).url == made.url, "whose answer was lost finds it, whatever the rules are by then"
     # An amendment of its words alone, while its rules become others.
     here = at(mine[0], f"/proposals/{proposal['id']}/amendments")
     text = {**fields(two.get(here).text), "text": "Nine days are enough."}

@@ -191,7 +191,7 @@ class Collective:
 
     def settle_amendment(self, proposal_id: str, amendment_id: str, accept: bool) -> dict[str, Any]:
         """Accept an amendment to a proposal of yours, or let it become a proposal of its own. Other terms or rules are accepted until three days
-        before the ballot."""
+        before the ballot; where the discussion is short, in its first half."""
         return self._on(proposal_id, "PUT", f"/amendments/{quote(amendment_id, safe='')}/decision", {"accept": accept})
 
     def name_closer(self, proposal_id: str, collective_id: str) -> dict[str, Any]:
