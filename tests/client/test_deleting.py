@@ -155,6 +155,7 @@ def test_a_pull_sends_what_was_signed_and_not_sent_before_it_brings_a_new_releas
             delete(desk, "--yes")
     assert desk.pull() == 2 and f"run `sayso delete {desk.folder}` again" in capsys.readouterr().err
     with monkeypatch.context() as patched:
+        patched.setattr(Earlier, "behind", [60], raising=False)
         patched.setattr("sayso.attesting.datetime", Earlier)  # as where another machine pulls while this one signs
         assert delete(desk, "--yes") == 2
     assert f"{release} was last handed over at 20" in capsys.readouterr().err
@@ -175,11 +176,13 @@ def test_a_pull_sends_what_was_signed_and_not_sent_before_it_brings_a_new_releas
 
 
 class Earlier(datetime):
-    """A minute before."""
+    """So many seconds before, once for each."""
+
+    behind: list[float]
 
     @classmethod
     def fromtimestamp(cls, at: float, tz: Any = None) -> Any:
-        return datetime.fromtimestamp(at - 60, tz)
+        return datetime.fromtimestamp(at - (cls.behind.pop() if cls.behind else 0), tz)
 
 
 def once(real: Any) -> Any:
