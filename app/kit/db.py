@@ -140,9 +140,9 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, _AWAY)
 
 
-def for_update(statement: Any, bind: Session) -> Any:
-    """Row locks on PostgreSQL; on SQLite the write transaction already holds the only lock there is."""
-    return statement if is_sqlite(bind) else statement.with_for_update(key_share=True)
+def for_update(statement: Any, bind: Session, *, of: Any = None) -> Any:
+    """Row locks on PostgreSQL, of a join on the rows of `of` alone; on SQLite the write transaction already holds the only lock there is."""
+    return statement if is_sqlite(bind) else statement.with_for_update(key_share=True, of=of)
 
 
 def insert_or_ignore(connection: sa.Connection | Session, table: sa.Table, values: Any) -> None:

@@ -109,7 +109,7 @@ class Delivery(SQLModel, table=True):
 
 
 class Recall(SQLModel, table=True):
-    """The duty on one holder to delete what was withdrawn: one a batch and agreement."""
+    """The duty on one holder to delete what was withdrawn: one a batch and agreement, beside one for what it said before that it deleted."""
 
     id: str = Field(primary_key=True, sa_type=IdType)
     agreement_id: str = Field(foreign_key="agreement.id", index=True, sa_type=IdType)
@@ -126,7 +126,7 @@ class Recall(SQLModel, table=True):
     log_index: int | None = Field(default=None, sa_type=sa.BigInteger)
     answered_by: str | None = Field(default=None, sa_type=IdType)
     """Where the lab has nothing of it any more by its own word, and so owes nothing: the release of whose deletion it spoke last.
-    `closed_at` is when it said so, which may be before it was opened."""
+    `closed_at` is when it said so, before the recall was opened or after."""
 
 
 class ReleaseDeletion(SQLModel, table=True):

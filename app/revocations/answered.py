@@ -36,9 +36,10 @@ def answered(session: Session, agreement: Agreement, records: set[bytes]) -> dic
             held = held.where(_I.c.shard.in_({shard_of(record, agreement.shard_bits) for record in some}))
         for record, release in session.execute(held):
             holding.setdefault(bytes(record), set()).add(release)
-    return {record: max((said[one] for one in ids), key=_when) for record, ids in holding.items() if ids <= said.keys()}
+    return {record: max((said[one] for one in ids), key=when) for record, ids in holding.items() if ids <= said.keys()}
 
 
-def _when(row: ReleaseDeletion) -> tuple[datetime, str]:
+def when(row: ReleaseDeletion) -> tuple[datetime, str]:
+    """By which the last of several statements is found."""
     assert row.closed_at is not None
     return row.closed_at, row.release_id

@@ -13,6 +13,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
+from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.core.canonical import sha256_hex, unb64u
 from app.kit.clock import rfc3339
@@ -47,6 +48,8 @@ def attest(session: Session, lab: Lab, release_id: str, token: str, *, now: date
     Conflict (deletion_not_owed, deletion_state, deletion_outdated).
     """
     release = releases.own_release(session, lab.id, release_id)
+    # Before the duty, as a batch of recalls takes it: either it sees this word, or this word sees its recalls, and answers them.
+    agreements.own_agreement(session, lab.id, release.agreement_id, lock=True)
     row = session.exec(for_update(select(ReleaseDeletion).where(ReleaseDeletion.release_id == release.id), session)).first()
     if row is None:
         raise Conflict("deletion_not_owed", "Look at what you owe: this release has no day by which it must be deleted.")

@@ -20,7 +20,7 @@ from app.releases import service as releases
 from app.releases.models import Recall, RecallItem
 from app.releases.queries import stopped
 from app.revocations import deadlines, events
-from app.revocations.answered import answered
+from app.revocations.answered import answered, when
 
 DELETE_WITHIN = timedelta(days=30)
 _NEXT = {
@@ -32,7 +32,7 @@ _NEXT = {
 
 def open_batch(runtime: Runtime, agreement_id: str) -> None:
     """The job: one recall for everything noted for an agreement since the last, and a successor release without it. What the lab has said
-    that it deleted with a whole release is told in a recall of its own, which that word answers."""
+    that it deleted with whole releases is told in one recall beside it, which that word answers."""
     log.await_head(runtime.engine)
     with write(runtime.engine) as session:
         now = runtime.clock.now()
@@ -45,23 +45,22 @@ def open_batch(runtime: Runtime, agreement_id: str) -> None:
         if not waiting:
             return
         said = answered(session, agreement, {bytes(item.record_id) for item in waiting})
-        parts: dict[str | None, list[RecallItem]] = {}
-        for item in waiting:
-            deletion = said.get(bytes(item.record_id))
-            parts.setdefault(deletion and deletion.release_id, []).append(item)
+        last = max(said.values(), key=when, default=None)
+        asked = [item for item in waiting if bytes(item.record_id) not in said]
+        gone = [item for item in waiting if bytes(item.record_id) in said]
         lab = session.get_one(Lab, agreement.lab_id)
         if agreement.state == "in_force" and not stopped(session, lab, now) and not releases.cut_is_waiting(session, agreement_id):
             releases.queue_cut(session, runtime, agreement, now=now)
-        ends = {row.release_id: row.closed_at for row in said.values()}
+        parts = [(by, items) for by, items in ((None, asked), (last, gone)) if items]
         opened = [
             Recall(
                 id=random_id("recall"), agreement_id=agreement_id, state="notified" if by is None else "attested", opened_at=now,
                 due=now + timedelta(days=runtime.settings.acknowledge_days), delete_by=now + _period(session, agreement),
-                closed_at=None if by is None else ends[by], answered_by=by,
+                closed_at=by and by.closed_at, answered_by=by and by.release_id,
             )
-            for by in sorted(parts, key=str)
+            for by, _ in parts
         ]  # fmt: skip
-        leaves = [_told(session, lab, recall, parts[recall.answered_by], now) for recall in opened]
+        leaves = [_told(session, lab, recall, items, now) for recall, (_, items) in zip(opened, parts, strict=True)]
         session.flush()
         for recall in opened:
             deadlines.plan(session, runtime, recall, now)
@@ -149,7 +148,8 @@ def answer(
         .where(Recall.id == recall_id, Agreement.lab_id == lab.id)
     )  # type: ignore[arg-type]
     # As it is under its lock, also where this transaction has read it before: of two answers at once one came first.
-    recall = session.exec(for_update(query, session).execution_options(populate_existing=True)).first()
+    # The agreement stays free: who holds it, to state a deletion, waits for recalls.
+    recall = session.exec(for_update(query, session, of=Recall).execution_options(populate_existing=True)).first()
     if recall is None:
         raise NotFound("not_found", "Look at the id; it must be one of yours.")
     if recall.state == state:

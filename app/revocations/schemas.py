@@ -74,7 +74,7 @@ class SetError(In):
 
 class RecallItemOut(Out):
     """What a lab must delete. `models`, where it cannot be removed: those that the lab says were trained with it. `answered_by`, where it
-    owes nothing: the release that held it and that it said it deleted."""
+    owes nothing: of the releases that held it, all of which it said it deleted, the one that it spoke of last."""
 
     id: str
     state: str

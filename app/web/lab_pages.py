@@ -32,7 +32,7 @@ from app.parties.links import Links
 from app.parties.models import Lab
 from app.releases import service as releases
 from app.releases.models import Recall, Release, Shard
-from app.releases.queries import deletion_of, stopped
+from app.releases.queries import deletion_of, is_undeleted, stopped
 from app.revocations import duties
 from app.web import telling
 from app.web.consoles import Console
@@ -187,9 +187,10 @@ def release_page(release: str, request: Request, runtime: RuntimeDep, session: R
     lab = _lab(request, runtime, session)
     row = releases.own_release(session, lab.id, release)
     shards = session.exec(select(Shard).where(Shard.release_id == row.id)).all()
+    owed = deletion_of(session, row.id)
     return page(
         "lab_release.html", lab=lab, row=row, progress=releases.progress(session, runtime, row), why=WHY.get(row.reason, UNKNOWN),
-        successor=releases.successor(session, row), owed=deletion_of(session, row.id), now=runtime.clock.now(),
+        successor=releases.successor(session, row), owed=owed, late=owed is not None and is_undeleted(owed, runtime.clock.now()),
         rows=sum(shard.rows for shard in shards), size=sum(shard.bytes for shard in shards),
         shards=len(shards), gone=sum(shard.state != "live" for shard in shards), base=runtime.settings.public_url,
     )  # fmt: skip

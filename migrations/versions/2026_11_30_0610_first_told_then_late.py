@@ -1,7 +1,8 @@
 """From when a lab is late with the deletion of a release: not before it was told, where the duty was noted after the delivery.
 
-What was told to be overdue without a reminder before gets its days from then on; of what nobody was told anything `late_from` stays null
-until the service tells it.
+Who owes a deletion from its delivery on is reminded seven days before the day, or at the delivery where that is later. A reminder that came
+later than that is of a duty that was noted afterwards: it has as many days from then on. So has what was told to be overdue without a
+reminder before; of what nobody was told anything `late_from` stays null until the service tells it.
 
 Revision: 2026_11_30_0610
 Revises: 2026_11_30_0600
@@ -19,10 +20,14 @@ depends_on = None
 
 AHEAD = 7 * 86_400_000_000
 """Microseconds between a reminder and the day."""
-_KNOWN = """
-UPDATE release_deletion SET late_from = delete_by WHERE state <> 'owed' OR EXISTS (
-    SELECT 1 FROM security_event e WHERE e.type = 'deletion.reminder' AND e.subject = release_deletion.release_id
-)
+LOOK = 2 * 3_600_000_000
+"""Microseconds within which the hourly look reminds of what is near."""
+_REMINDED = "(SELECT min(e.made_at) FROM security_event e WHERE e.type = 'deletion.reminder' AND e.subject = release_deletion.release_id)"
+_GOT = "(SELECT min(l.at) FROM delivery d JOIN log_entry l ON l.log_index = d.log_index WHERE d.release_id = release_deletion.release_id)"
+_KNOWN = f"""
+UPDATE release_deletion SET late_from = CASE
+    WHEN state <> 'owed' OR {_REMINDED} <= delete_by - {AHEAD} + {LOOK} OR {_REMINDED} <= {_GOT} + {LOOK} THEN delete_by ELSE {_REMINDED} + {AHEAD} END
+WHERE state <> 'owed' OR {_REMINDED} IS NOT NULL
 """
 _TOLD = "(SELECT o.at FROM overdue o WHERE o.subject = release_deletion.release_id AND o.what = 'delete')"
 _HURRIED = f"""

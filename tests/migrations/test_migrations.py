@@ -201,11 +201,15 @@ def test_what_was_handed_over_before_is_owed_its_deletion_by_the_day_that_was_si
     periods = (("release", "P20D"), ("release", "P9D"), ("withdrawal", "P1D"))
     owed = [{"kind": "delete", "event": event, "within": within} for event, within in periods]
     with engine.begin() as connection:
-        rows = {name: row_in(connection, there.tables["delivery"]) for name in ("owing", "free", "reminded", "hurried")}
-        reminded = row_in(connection, there.tables["security_event"])["id"]
+        rows = {name: row_in(connection, there.tables["delivery"]) for name in ("owing", "free", "reminded", "fetched", "noted", "hurried")}
         event, overdue = there.tables["security_event"], there.tables["overdue"]
-        told = {"type": "deletion.reminder", "subject": rows["reminded"]["release_id"]}
-        connection.execute(sa.update(event).where(event.c.id == reminded).values(**told))
+        for name, at in (("reminded", 7 * day + 5), ("fetched", 12 * day + 5), ("noted", 12 * day)):
+            told = {"type": "deletion.reminder", "subject": rows[name]["release_id"], "made_at": at}
+            connection.execute(sa.update(event).where(event.c.id == row_in(connection, event)["id"]).values(**told))
+        entry = there.tables["log_entry"]
+        for name, at in (("fetched", 12 * day), ("noted", 6 * day)):
+            row = row_in(connection, entry)["log_index"]
+            connection.execute(sa.update(entry).where(entry.c.log_index == row).values(log_index=rows[name]["log_index"], at=at))
         row_in(connection, overdue)
         connection.execute(sa.update(overdue).values(subject=rows["hurried"]["release_id"], what="delete", at=13 * day))
         unseen = row_in(connection, there.tables["release"])
@@ -219,8 +223,9 @@ def test_what_was_handed_over_before_is_owed_its_deletion_by_the_day_that_was_si
     upgrade(empty)
     with engine.connect() as connection:
         found = connection.execute(sa.text("SELECT release_id, state, delete_by, late_from FROM release_deletion")).tuples().all()
-    # Nobody is late before they were told, and what they were told of as late already is late a reminder's days after that.
-    late = {"owing": None, "reminded": 14 * day, "hurried": 20 * day}
+    # Nobody is late before they were told. What they were told of too late, or as late already, is late a reminder's days after that; who
+    # fetched it in its last days was told as soon as they owed it.
+    late = {"owing": None, "reminded": 14 * day, "fetched": 14 * day, "noted": 19 * day, "hurried": 20 * day}
     assert sorted(found) == sorted((rows[name]["release_id"], "owed", 14 * day, at) for name, at in late.items())
 
 

@@ -1,7 +1,8 @@
 """A release that must go a period after its cut: owed from its first delivery, reminded, late in public, and closed by the lab's word."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.log.models import LogEntry
 from app.releases.models import LedgerDay, Release, ReleaseDeletion
-from app.revocations import recalls
+from app.revocations import deleting, recalls
 from tests.agreements.test_catalog import timely
+from tests.collectives.test_what_is_said import waits
 from tests.core.policy_cases import owed, rule
+from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import accepted, at_once, get, lab_token, refused
 from tests.releases.test_sets import terms
 from tests.revocations.test_deadlines import Owing, fast_lab, kinds  # noqa: F401
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shards_of
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, shards_of, until
 
 USE = {**EVALUATION, "accepts": sorted(words.OBLIGATIONS), "retention_days": 10}
 
@@ -237,6 +240,66 @@ def test_what_the_lab_said_it_deleted_is_told_when_it_is_withdrawn_and_asked_for
     assert "We told the lab" not in page and "The lab is late" not in page
     happened = kept.page("/r/timeline")
     assert happened.count("said that it deleted one thing.") == 1 and "was told to delete" not in happened
+
+
+def test_a_batch_tells_all_that_was_deleted_before_in_one_recall_beside_one_for_the_rest(kept: Kept, platform: PlatformParty) -> None:
+    on_one_backend(kept.service, "a rule: by which words records are answered")
+    kept.agreement = kept.lab.agree(platform, USE, mode="standing", until=(kept.service.clock.now() + timedelta(days=90)).date().isoformat())
+    cuts = []
+    for _ in range(3):
+        cuts.append(kept.lab.sdk.cut(kept.agreement, poll=0).id)
+        platform.give(1, consent=brief(kept.service, platform), contributor="one person")
+    first, second, _ = cuts  # of the last nothing is fetched: what only it holds is asked for
+    for release in (first, second):
+        kept.lab.sdk.deliver(release)
+    for release in (second, first):
+        kept.lab.sdk.attest_deletion(release, kept.statement(of=release))
+    receipt_for_all(kept.service, platform, "one person").withdraw("all")
+    recalls.open_batch(kept.service.runtime, kept.agreement.id)
+    found = kept.lab.sdk.recalls(kept.agreement).items
+    assert [(one.state, one.answered_by, len(one.records)) for one in found] == [("notified", None, 1), ("attested", first, 3)]
+
+
+def test_a_batch_and_a_word_on_the_whole_release_do_not_miss_each_other(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does an answer to the recall itself stand in the way of that word."""
+    kept.lab.sdk.deliver(kept.release)
+
+    def meanwhile(of: Any, name: str, act: Callable[[], Any]) -> list[Future[Any]]:
+        """`act` in the middle of what calls `of.name`, until it is done or waits for that."""
+        begun: list[Future[Any]] = []
+        real = getattr(of, name)
+
+        def called(*given: Any) -> Any:
+            found = real(*given)
+            if not begun:
+                begun.append(pool.submit(act))
+                if kept.service.backend == "postgresql":  # on SQLite nobody begins to write meanwhile
+                    until(lambda: begun[0].done() or waits(kept.service))
+            return found
+
+        monkeypatch.setattr(of, name, called)
+        return begun
+
+    def recall() -> Any:
+        recalls.open_batch(kept.service.runtime, kept.agreement.id)
+        return kept.lab.sdk.recalls(kept.agreement).items[-1]
+
+    with ThreadPoolExecutor(1) as pool:
+        statement = kept.statement()
+        saying = meanwhile(recalls, "answered", lambda: accepted(kept.said(statement), 200))
+        kept.service.claim(kept.given[0]).withdraw()
+        recall()
+        assert saying[0].result(timeout=30)["state"] == "attested"
+        assert [(recall().state, recall().answered_by)] == [("attested", kept.release.id)]
+        again = kept.lab.sdk.cut(kept.agreement, poll=0)
+        kept.lab.sdk.deliver(again)
+        kept.service.claim(kept.given[1]).withdraw()
+        asked = recall()
+        path = f"/v1/recalls/{asked.id}/acknowledgement"
+        reading = meanwhile(deleting, "_insist_on_time", lambda: kept.service.post(path, {}, kept.token).status_code)
+        kept.lab.sdk.attest_deletion(again.id, kept.statement(of=again.id))
+        assert reading[0].result(timeout=30) == (200 if kept.service.backend == "postgresql" else 409), "on SQLite it came after"
+        assert (recall().id, recall().state, recall().answered_by) == (asked.id, "attested", again.id)
 
 
 def _events(kept: Kept, token: str) -> list[tuple[str, Any]]:

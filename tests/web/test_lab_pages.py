@@ -22,7 +22,7 @@ from app.parties.models import Lab
 from app.releases import cutting
 from app.releases import service as releases
 from app.releases.cutting import Cut
-from app.releases.models import REASONS, Release
+from app.releases.models import REASONS, Release, ReleaseDeletion
 from app.web.lab_pages import WHY
 from tests.faults.cuts import queued
 from tests.kit.refusals import accepted, lab_token, refused
@@ -123,6 +123,14 @@ def test_a_release_whose_time_is_over_is_told_with_its_command(
     operator = httpx.Client(base_url=service.base, follow_redirects=True)
     shown = operator.get("/operator/open/" + service.runtime.parts["operator_links"].code(OPERATOR, service.clock.now())).text
     assert release.id in shown and "Its time is over." in shown
+    # Where it was told only after its day, that it is late goes by when it was told.
+    day = service.clock.now() + timedelta(days=5)
+    for late_from, told in ((None, ""), (day, f"You were told of that day late: you are late from {day.day} {day:%B} {day.year} on.")):
+        with write(service.runtime.engine) as session:
+            session.get_one(ReleaseDeletion, release.id).late_from = late_from
+        shown = at_a_later_time(service, lab, timedelta(days=11)).get(f"/lab/releases/{release.id}").text
+        assert "sayso delete data" in shown and "late</strong>" not in shown and told in shown and ("You were told" in shown) == (told != "")
+    assert "late</strong>" in at_a_later_time(service, lab, timedelta(days=17)).get(f"/lab/releases/{release.id}").text
     service.clock.offset = timedelta()
     lab.sdk.attest_deletion(release.id, lab.sdk.deletion_statement(lab.sdk.release_file(release.id), "cannot_remove", ["<b>Model</b>"]))
     shown = window.get(f"/lab/releases/{release.id}").text

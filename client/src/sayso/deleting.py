@@ -7,7 +7,7 @@ Where a pull of a newer release was not finished in the directory, it is the one
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,18 @@ _SHOWN = 20
 
 class NotOwed(errors.SaysoError):
     """Nothing asks for the deletion of this release after a period."""
+
+
+class FetchedSince(errors.SaysoError):
+    """A copy may have been fetched after what was signed: that does not speak of it, and nothing was said. `delivered_at` is when the
+    release was last handed over."""
+
+    def __init__(self, release: str, delivered_at: str) -> None:
+        self.delivered_at = delivered_at
+        super().__init__(
+            f"{release} was last handed over at {delivered_at}, and what was signed does not speak of what was fetched then, so nothing was "
+            "said: delete that too, look whether this machine's clock is right, then run `sayso delete` again"
+        )
 
 
 @dataclass
@@ -169,9 +181,14 @@ def _of(lab: Lab, release: str, agreement: str, raw: bytes) -> Ending:
     return Ending(release, agreement, raw, owed)
 
 
-def delete(lab: Lab, ending: Ending, outcome: Outcome = "deleted", models: Sequence[str] = ()) -> Deletion:
+def delete(
+    lab: Lab, ending: Ending, outcome: Outcome = "deleted", models: Sequence[str] = (), tell: Callable[[str], object] | None = None
+) -> Deletion:  # fmt: skip
     """Delete the files and say what became of the release; where that was said before, delete them and keep what was said. Gives the duty
-    as it then stands. Raises SaysoError."""
+    as it then stands. `tell` is called with a sentence where what a run of before signed is signed anew.
+
+    Raises FetchedSince where nothing was said because a copy may have been fetched after what was signed now, SaysoError.
+    """
     insist(outcome, models)  # before anything goes
     if ending.changed:
         raise errors.Damaged(f"{ending.changed[0]} was changed by somebody, so it stays: delete it, then say so again")
@@ -185,20 +202,29 @@ def delete(lab: Lab, ending: Ending, outcome: Outcome = "deleted", models: Seque
         disk.settle(folder.path)
     said = ending.owed
     if said.state == "owed":
-        statement = _kept(lab, ending, outcome, models) or lab.deletion_statement(ending.paper, outcome, models)
-        _keep(folder, ending.release, statement)  # before it is sent: whoever goes on after a kill sends the same one
+        kept = _kept(lab, ending, outcome, models)
         try:
-            said = lab.attest_deletion(ending.release, statement)
-        except errors.Conflict as error:
-            if error.code != "deletion_outdated":  # it was signed by a run of before, and a copy may have been fetched since
+            said = _say(lab, ending, kept or lab.deletion_statement(ending.paper, outcome, models))
+        except FetchedSince as error:
+            if kept is None:  # what was agreed to now does not hold: nobody says it once more unasked
                 raise
-            statement = lab.deletion_statement(ending.paper, outcome, models)
-            _keep(folder, ending.release, statement)
-            said = lab.attest_deletion(ending.release, statement)
+            if tell is not None:
+                tell(f"A run of before signed what became of it; it was last handed over at {error.delivered_at}, so that is signed anew.")
+            said = _say(lab, ending, lab.deletion_statement(ending.paper, outcome, models))
     _keep(folder, ending.release, said.attestation)
     if folder is not None:
         folder.forget(ending.release, said=True)
     return said
+
+
+def _say(lab: Lab, ending: Ending, statement: str) -> Deletion:
+    _keep(ending.folder, ending.release, statement)  # before it is sent: whoever goes on after a kill sends the same one
+    try:
+        return lab.attest_deletion(ending.release, statement)
+    except errors.Conflict as error:
+        if error.code != "deletion_outdated":
+            raise
+        raise FetchedSince(ending.release, str(error.document.get("delivered_at"))) from error
 
 
 def _keep(folder: Folder | None, release: str, statement: str | None) -> None:

@@ -314,7 +314,7 @@ def delete(arguments: argparse.Namespace) -> int:
         _show(found.told(arguments.trained))
         if not _agreed(arguments, "Delete this and say so?", "Nothing was deleted."):
             return 1
-    done = deleting.delete(lab, found, outcome, arguments.trained)
+    done = deleting.delete(lab, found, outcome, arguments.trained, tell=lambda line: _show([line]))
     print(f"{done.release} is {'deleted' if done.state == 'attested' else done.state}; the service has your word for it.")
     return 0
 

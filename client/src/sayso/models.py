@@ -218,7 +218,7 @@ class Deletion(Answer):
     state: str
     delete_by: str
     late_from: str | None = None
-    """From when you are late, where you were first told of it after its day."""
+    """From when you are late: `delete_by`, or later where you were told of it late; None until then."""
     closed_at: str | None = None
     models: list[str] = []
     attestation: str | None = None
