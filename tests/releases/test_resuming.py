@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.contributions.models import Contribution
 from app.kit.db import read, write
-from app.parties.models import Lab
-from app.releases import cutting, tree
+from app.parties.models import DataKey, Lab
+from app.releases import cutting, resuming, tree
 from app.releases import service as releases
 from app.releases.cutting import Cut
 from app.releases.models import CutShard, Release, ReleaseItem
 from app.releases.shards import blob_name
 from app.revocations import completion
+from app.revocations.restore import restore
 from tests.faults.cuts import once, outcome, queued, whole
 from tests.releases.test_kept import CREDITED, agreed, made_of, run, written
 from tests.support import LabParty, PlatformParty, Service
@@ -178,12 +180,56 @@ def test_a_run_that_lost_its_lock_publishes_nothing_of_its_own_where_another_has
         holder.withdraw()
         kill.after(Cut(service.runtime, first.release), "_go_on")
 
+    begun: list[bool] = []
+    recover = Cut._recover
+
+    def recovers(mine: Cut) -> None:
+        begun.append(mine is not first or set(files(service, first)) == set(noted(service, first).values()))
+        recover(mine)
+
     first.after_selection.append(once(taken_over))
     with monkeypatch.context() as patch:
         patch.setattr(cutting, "exclusive", lambda *_: nullcontext())
+        patch.setattr(Cut, "_recover", recovers)
         first.run()
-    # It waits for the other, finds it killed, and goes on where that one was.
+    # It waits for the other, finds it killed, and goes on where that one was: with what that one noted, and nothing of its own.
     assert whole(service, first).contributions == {one.id for one in given[1:]}
+    assert begun == [True] * 3
+
+
+def test_a_run_that_lost_its_lock_stores_nothing_after_another_published_or_an_erasure_was_complete(
+    service: Service, platform: PlatformParty, lab: LabParty, kill: Killing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = platform.give(12, consent=CREDITED)
+    agreement = agreed(service, platform, lab, bits=1)
+    first = queued(service, agreement)
+    trees = [service.runtime.settings.data_dir / "blobs" / name for name in tree.names(first.release)]
+    seen: list[Any] = []
+
+    def published() -> None:
+        Cut(service.runtime, first.release).run()
+        seen.append([place.stat().st_mtime_ns for place in trees])
+
+    first.after_selection.append(once(published))
+    second, holder = queued(service, agreement), service.claim(given[0])
+    keep, erase = Cut._keep, once(lambda: completion.complete(service.runtime, holder.erase().id))
+
+    def keeps(mine: Cut, built: Any) -> None:
+        if mine is not second:
+            return keep(mine, built)
+        erase()
+        try:
+            keep(mine, built)
+        finally:
+            seen.append(files(service, second))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cutting, "exclusive", lambda *_: nullcontext())
+        first.run()
+        assert [place.stat().st_mtime_ns for place in trees] == seen.pop() and len(whole(service, first).rows) == 12
+        patch.setattr(Cut, "_keep", keeps)
+        second.run()
+    assert seen[0] == {} and whole(service, second).contributions == {one.id for one in given[1:]}
 
 
 def test_killed_while_it_leaves_out_who_withdrew_it_keeps_no_file_that_holds_them(
@@ -328,3 +374,45 @@ def test_a_file_that_was_noted_and_is_not_there_or_not_whole_is_written_again(
     written.clear()
     cut, _ = kill.again(cut)
     assert sorted(written) == [0, 1, 3] and len(whole(service, cut).rows) == RECORDS
+
+
+@pytest.mark.parametrize(("step", "times", "stand"), [("_kept", 3, 2), ("_note", 1, 2), ("_replace", 3, 2), ("_build", 1, 4)])
+def test_killed_while_it_keeps_files_of_the_release_before_it_keeps_them_again(
+    service: Service, platform: PlatformParty, lab: LabParty, written: list[int], monkeypatch: pytest.MonkeyPatch, step: str, times: int, stand: int
+) -> None:
+    """Also where what was noted does not hold any more, and the file of before does."""
+    monkeypatch.setattr(resuming, "_AT_ONCE", 2)
+    kill = Killing(service, monkeypatch)
+    platform.give(RECORDS, consent=CREDITED)
+    agreement = agreed(service, platform, lab, bits=2)
+    first = run(service, agreement)
+    before = all_of(service, first)
+    holder = service.claim(platform.give(1, consent=CREDITED)[0]) if step == "_build" else None
+    written.clear()
+    cut = queued(service, agreement)
+    kill.after(cut, step, times)
+    assert len(noted(service, cut)) == stand and len(written) == (holder is not None)
+    Cut(service.runtime, cut.release).tidy()
+    assert set(files(service, cut)) == set(noted(service, cut).values()), "what was copied and not noted is no file of it"
+    if holder is not None:
+        holder.withdraw()
+    written.clear()
+    cut, selects = kill.again(cut)
+    assert (written, selects) == ([], 0)
+    whole(service, cut)
+    assert all_of(service, cut) == before
+
+
+def test_after_a_restore_a_killed_cut_is_selected_anew(
+    service: Service, platform: PlatformParty, lab: LabParty, kill: Killing
+) -> None:
+    """What cannot be opened any more is erased, and no narrowing tells of it."""
+    given = platform.give(12, consent=CREDITED)
+    cut = queued(service, agreed(service, platform, lab, bits=1))
+    kill.after(cut, "_build")
+    with write(service.runtime.engine) as session:
+        owner = sa.select(Contribution.contributor_id).where(Contribution.id == given[0].id)  # type: ignore[call-overload]
+        session.execute(sa.update(DataKey).where(DataKey.contributor_id.in_(owner)).values(epoch=1_000_000))  # type: ignore[attr-defined]
+    assert restore(service.runtime, service.clock.now()).unreadable == 1
+    cut, selects = kill.again(cut)
+    assert selects == 1 and whole(service, cut).contributions == {one.id for one in given[1:]}
