@@ -230,7 +230,7 @@ def test_I11_a_signature_covers_the_dissent_and_any_difference_is_refused(
 
     def dissents_and_goes() -> None:
         mine[0].dissent(narrow["id"], "I would not have it.")
-        mine[0]._person.erase()
+        mine[0]._person.erase(scope="all")
 
     beside = queued(service, agreement)
     beside.after_selection.append(once(dissents_and_goes))
