@@ -24,8 +24,9 @@ def test_a_run_that_lost_its_lock_publishes_nothing_of_its_own_where_another_has
     first, holder = queued(service, agreed(service, platform, lab, bits=1)), service.claim(given[0])
 
     def taken_over() -> None:
-        holder.withdraw()
-        kill.after(Cut(service.runtime, first.release), "_go_on")
+        other = Cut(service.runtime, first.release)
+        other.after_selection.append(once(holder.withdraw))
+        kill.after(other, "_reselect")
 
     begun: list[bool] = []
     recover = Cut._recover

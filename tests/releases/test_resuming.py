@@ -315,26 +315,25 @@ def test_a_file_that_was_noted_and_is_not_there_or_not_whole_is_written_again(
 def test_killed_while_it_keeps_files_of_the_release_before_it_keeps_them_again(
     service: Service, platform: PlatformParty, lab: LabParty, written: list[int], monkeypatch: pytest.MonkeyPatch, step: str, times: int, stand: int
 ) -> None:
-    """Also where what was noted does not hold any more, and the file of before does."""
+    """Also where what was noted does not hold any more, and a file does of a release that was cut meanwhile."""
     monkeypatch.setattr(resuming, "_AT_ONCE", 2)
     kill = Killing(service, monkeypatch)
     platform.give(RECORDS, consent=CREDITED)
     agreement = agreed(service, platform, lab, bits=2)
-    first = run(service, agreement)
-    before = all_of(service, first)
-    holder = service.claim(platform.give(1, consent=CREDITED)[0]) if step == "_build" else None
+    before = all_of(service, run(service, agreement))
     written.clear()
     cut = queued(service, agreement)
     kill.after(cut, step, times)
-    assert len(noted(service, cut)) == stand and len(written) == (holder is not None)
+    assert len(noted(service, cut)) == stand and not written
     Cut(service.runtime, cut.release).tidy()
     assert set(files(service, cut)) == set(noted(service, cut).values()), "what was copied and not noted is no file of it"
-    if holder is not None:
-        holder.withdraw()
+    if later := step == "_build":
+        platform.give(1, consent=CREDITED)
+        before = all_of(service, run(service, agreement))
+        service.clock.offset += A_DAY
     written.clear()
     cut, selects = kill.again(cut)
-    assert (written, selects) == ([], 0)
-    whole(service, cut)
+    assert (written, selects, len(whole(service, cut).rows)) == ([], int(later), RECORDS + later)
     assert all_of(service, cut) == before
 
 
