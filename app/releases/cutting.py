@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
@@ -66,19 +65,23 @@ class Cut(Resuming):
     def run(self) -> None:
         """Cut, unless that was done. Leaves the release published, or cancelled: nothing may go to the lab any more, or the lab wants
         none; then nothing of it stays."""
-        overtaken = True
-        while overtaken:
+        overtaken, state = True, None
+        while overtaken and state not in ("failed", "cancelled"):
             # A job picked up again after a restart must not run beside the first: they would share the release's items.
             with exclusive(self.runtime.engine, f"cut/{self.release}"):
-                with suppress(Cancelled):
+                try:
                     self._run()
+                    overtaken = False
+                except Cancelled:
+                    # Who lost the lock waits for whoever has it and may be killed: both are the same job, which ends with either. Also
+                    # where the other has published what this one stored is still to be deleted.
+                    pass
                 self._clear()
                 with read(self.runtime.engine) as session:
-                    row = session.get(Release, self.release)
-                    # Who lost the lock waits for whoever has it and may be killed: both are the same job, which ends with either.
-                    overtaken = row is not None and row.state == "cutting" and row.run not in (None, self._mine)
+                    state = self._state(session)
 
     def _run(self) -> None:
+        self.built = {}  # what another run did meanwhile is noted, and nothing else stands
         with write(self.runtime.engine) as session:
             mine = sa.and_(Release.id == self.release, Release.state == "cutting")
             session.execute(sa.update(Release).where(mine).values(run=self._mine))  # type: ignore[arg-type]
@@ -132,8 +135,12 @@ class Cut(Resuming):
 
     def tidy(self) -> None:
         """Wait for a run under way to end, then leave no file of the release that no shard refers to; and, of one that a killed run was
-        cutting, none in which something may stand that was narrowed."""
+        cutting, none in which something may stand that was narrowed. A run that lost its lock and lives on stores nothing more: it finds
+        another's name."""
         with exclusive(self.runtime.engine, f"cut/{self.release}"):
+            with write(self.runtime.engine) as session:
+                begun = (Release.id == self.release, Release.state == "cutting", Release.run != None)
+                session.execute(sa.update(Release).where(*begun).values(run=self._mine))  # type: ignore[arg-type]
             self._tidy()
 
     def _load(self, session: Session, row: Release) -> None:
@@ -170,7 +177,7 @@ class Cut(Resuming):
         with read(self.runtime.engine) as session:
             # The log's size first: what narrows from here on has this index or a later one.
             self.as_of, size = int(begun.as_of or 0), log.size(session)
-            hits = touched(session, self.release, self.as_of, self.agreement.lab_id)
+            hits = touched(session, self.release, self.as_of, self.agreement.lab_id, self.terms)
         if len(hits) > _MOST_HITS:
             return self._select()
         if hits:
@@ -217,7 +224,7 @@ class Cut(Resuming):
                 # Deciding anew under the head takes the use's row, which whoever asks for a release takes before the head.
                 verdicts.hold_use(session, self.use_id)
             size = log.lock_head(session)
-            hits = touched(session, self.release, self.as_of, self.agreement.lab_id)
+            hits = touched(session, self.release, self.as_of, self.agreement.lab_id, self.terms)
             if hits and directory is not None and len(hits) <= _MOST_HITS:
                 self._held, self.as_of = session, size
                 try:

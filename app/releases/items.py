@@ -111,6 +111,10 @@ class Filling(ABC):
         """Give the release up."""
 
     @abstractmethod
+    def _look(self, session: Session) -> None:
+        """`_hold` without the lock, before long work that would be in vain."""
+
+    @abstractmethod
     def _forget(self, session: Session, shards: Sequence[int]) -> None:
         """Note no more what file stands for these shards."""
 
@@ -130,7 +134,7 @@ class Filling(ABC):
             session.execute(sa.delete(_ITEM).where(_ITEM.c.release_id == self.release))
             self._decide(session, now)
         self.needs_new_terms, self._replies = 0, False
-        with closing(Sorter(self._work / f"{self.release}-items")) as found:
+        with closing(Sorter(self._work / f"{self.release}-{self._mine}-items")) as found:
             with read(runtime.engine) as session:
                 query = self._eligible(now, selection.present(session, self.use_id, now))
                 met: dict[str, bytes] = {}

@@ -51,12 +51,17 @@ class Publishing(Filling):
     built: dict[int, BuiltShard]
 
     def _tree(self) -> tuple[int, str]:
-        """Keep the tree of record ids beside the shards; gives its size and root."""
+        """Keep the tree of record ids beside the shards; gives its size and root. Raises Cancelled where another run has begun, whose tree
+        this one would overwrite."""
+
+        def still_mine() -> None:
+            with self._reading() as session:
+                self._look(session)
 
         with self._reading() as session:
             rows = Direct.under(session).stream(_IDS, (self.release,), CHUNK)
             ids = itertools.chain.from_iterable(itertools.chain.from_iterable(rows))
-            return tree.keep(self.runtime.blobs, self.release, ids, self._work / f"{self.release}-ids")
+            return tree.keep(self.runtime.blobs, self.release, ids, self._work / f"{self.release}-{self._mine}-ids", still_mine)
 
     def _publish(self, session: Session, row: Release, ids: int, root: str, now: datetime) -> None:
         before = session.exec(

@@ -13,7 +13,7 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Agreement
 from app.collectives import binding
-from app.collectives.models import CollectiveAct
+from app.collectives.models import CollectiveAct, MinorityReport
 from app.consents.models import Narrowing
 from app.contributions.models import Contribution
 from app.kit.blobs import BlobNotFound
@@ -22,7 +22,7 @@ from app.releases import tree
 from app.releases.items import Cancelled
 from app.releases.models import CutShard, Release, ReleaseItem, Shard
 from app.releases.publishing import Publishing
-from app.releases.rows import BuiltShard
+from app.releases.rows import BuiltShard, Terms, read_terms
 from app.releases.shards import Source, blob_name, inputs_of, source_of
 
 _NOTED = CutShard.__table__  # type: ignore[attr-defined]
@@ -30,6 +30,7 @@ _ITEM = ReleaseItem.__table__  # type: ignore[attr-defined]
 _C = Contribution.__table__  # type: ignore[attr-defined]
 _N = Narrowing.__table__  # type: ignore[attr-defined]
 _A = CollectiveAct.__table__  # type: ignore[attr-defined]
+_R = MinorityReport.__table__  # type: ignore[attr-defined]
 _AT_ONCE = 50
 """Files kept of the release before that are noted together: a second name costs less than a transaction, and is soon given again."""
 _SOME = 5_000
@@ -103,7 +104,8 @@ class Resuming(Publishing):
                 return
             given_up = {one.shard for one in noted if row.selected is None or not one.checked}
             if row.selected is not None and row.as_of is not None:
-                hits = sorted(touched(session, self.release, row.as_of, session.get_one(Agreement, row.agreement_id).lab_id))
+                lab, terms = session.get_one(Agreement, row.agreement_id).lab_id, [read_terms(one) for one in row.selected["terms"]]
+                hits = sorted(touched(session, self.release, row.as_of, lab, terms))
                 for start in range(0, len(hits), _SOME):
                     some = _ITEM.c.contribution_id.in_(hits[start : start + _SOME])
                     found = sa.select(_ITEM.c.shard).where(_ITEM.c.release_id == self.release, some).distinct()
@@ -166,6 +168,8 @@ class Resuming(Publishing):
     def _keep(self, built: BuiltShard) -> None:
         """Store and note a file that was written."""
         if built.rows:
+            with self._reading() as session:
+                self._look(session)
             self.runtime.blobs.put_file(blob_name(self.release, built.sha256), built.path)
         if built.rows or built.shard in self.built:
             self._replace(built.shard, built if built.rows else None)
@@ -193,8 +197,16 @@ def _built(one: Shard | CutShard) -> BuiltShard:
     return built
 
 
-def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
-    """Contributions of the release that an act with index >= `as_of` may have narrowed. Under the head lock this is final."""
+def select_anew(session: Session) -> None:
+    """Let cuts under way begin again, also one that still runs: after a restore a contribution may be erased of which no narrowing tells."""
+    cutting = Release.state == "cutting"
+    session.execute(sa.delete(_NOTED).where(_NOTED.c.release_id.in_(sa.select(Release.id).where(cutting))))  # type: ignore[arg-type,call-overload]
+    session.execute(sa.update(Release).where(cutting).values(selected=None, run=None))  # type: ignore[arg-type]
+
+
+def touched(session: Session, release: str, as_of: int, lab: str, terms: Sequence[Terms]) -> set[str]:
+    """Contributions of the release that an act with index >= `as_of` may have narrowed; `terms` are those that its items point into. Under
+    the head lock this is final."""
     fresh = _N.c.log_index >= as_of
     hits: set[str] = set()
     items = sa.select(_ITEM.c.contribution_id).where(_ITEM.c.release_id == release, _ITEM.c.parts > 0)
@@ -211,9 +223,13 @@ def touched(session: Session, release: str, as_of: int, lab: str) -> set[str]:
     people = sa.select(_N.c.contributor_id).where(
         fresh, _N.c.contribution_id.is_(None), _N.c.contributor_id.is_not(None)
     )
-    # Dissent that was not signed for holds back what rests on the decision. It narrows no policy, and so is found by the act.
-    filed = sa.select(_A.c.collective_id).where(_A.c.log_index >= as_of, _A.c.type == "dissent.filed")
-    collectives = sa.select(_N.c.collective_id).where(fresh, _N.c.collective_id.is_not(None)).union(filed)
+    # Dissent that was not signed for holds back what rests on the decision. It narrows no policy, and is found by the report, which outlives
+    # its author's erasure. What rests on no decision, or on another, is not hit: whoever objects again and again would stop every cut.
+    filed = set(session.execute(sa.select(_R.c.proposal_id).where(_R.c.log_index >= as_of, binding.upheld())).scalars())
+    dissented = [at for at, one in enumerate(terms) if not filed.isdisjoint(one.outcomes)]
+    for start in range(0, len(dissented), _SOME):
+        hits |= set(session.execute(items.where(_ITEM.c.terms.in_(dissented[start : start + _SOME]))).scalars())
+    collectives = sa.select(_N.c.collective_id).where(fresh, _N.c.collective_id.is_not(None))
     if session.execute(collectives.limit(1)).first() is not None:
         hits |= set(session.execute(joined.where(binding.concerned(collectives))).scalars())
     platforms = sa.select(_N.c.platform_id).where(fresh, _N.c.platform_id.is_not(None))

@@ -8,7 +8,7 @@ the holder can compute.
 
 from base64 import b64encode
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from math import isqrt
 from pathlib import Path
@@ -26,8 +26,9 @@ def names(release: str) -> tuple[str, str]:
     return f"trees/{release}/ids", f"trees/{release}/rows"
 
 
-def keep(blobs: Blobs, release: str, ids: Iterable[bytes], work: Path) -> tuple[int, str]:
-    """Store the tree over `ids` (32 bytes each, strictly ascending); gives its size and root (hex). `work` is a file to write to.
+def keep(blobs: Blobs, release: str, ids: Iterable[bytes], work: Path, look: Callable[[], None] = lambda: None) -> tuple[int, str]:
+    """Store the tree over `ids` (32 bytes each, strictly ascending); gives its size and root (hex). `work` is a file to write to; `look` is called
+    before anything is stored, and may raise.
 
     Raises:
         MerkleError: for an id that is not 32 bytes, out of order, or there twice.
@@ -52,6 +53,7 @@ def keep(blobs: Blobs, release: str, ids: Iterable[bytes], work: Path) -> tuple[
         below = rows[-1]
         whole = range(0, len(below) - TILE_WIDTH + 1, TILE_WIDTH)
         rows.append([merkle.root(below[at : at + TILE_WIDTH]) for at in whole])
+    look()
     blobs.put_file(names(release)[0], work)
     blobs.put(names(release)[1], b"".join(b"".join(row) for row in rows))
     work.unlink()

@@ -35,6 +35,7 @@ from app.parties import contributors
 from app.parties.models import DataKey
 from app.releases.models import Release
 from app.releases.rebuilding import rebuild_missing
+from app.releases.resuming import select_anew
 from app.revocations import replay
 from app.revocations.erasure import ERASED
 
@@ -77,6 +78,8 @@ def restore(runtime: Runtime, now: datetime) -> Restored:
     with exclusive(runtime.engine, "restore"):
         found = _adopt(runtime, now)
         found.unreadable = _give_up_what_cannot_be_opened(runtime)
+        with write(runtime.engine) as session:
+            select_anew(session)
         found.done = replay.finish(runtime)
         found.files = _delete_unknown(runtime)
         found.made, found.closed = rebuild_missing(runtime)

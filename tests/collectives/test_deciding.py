@@ -221,6 +221,21 @@ def test_I11_a_signature_covers_the_dissent_and_any_difference_is_refused(
     cut = cut_of(service, agreement)
     assert len(cut.contributions) == 5 and cut.manifest is not None
     assert cut.manifest["dissent"] == [report["text_sha256"]]
+    # On a proposal that is open nothing rests: whoever objects to it holds up no cut.
+    open_one = mine[0].propose("policy.narrow", "No more.", **NARROW)
+    beside, looks = queued(service, agreement), []
+    beside.after_selection += [once(lambda: mine[2].object_to(open_one["id"], "Who is paid by it?")), lambda: looks.append(1)]
+    beside.run()
+    assert (len(outcome(service, beside.release).contributions), len(looks)) == (5, 1)
+
+    def dissents_and_goes() -> None:
+        mine[0].dissent(narrow["id"], "I would not have it.")
+        mine[0]._person.erase(scope="all")
+
+    beside = queued(service, agreement)
+    beside.after_selection.append(once(dissents_and_goes))
+    beside.run()
+    assert len(outcome(service, beside.release).contributions) == 3, "it stands where its author is erased"
 
 
 def test_I13_a_steward_opens_and_can_do_no_more(service: Service, platform: PlatformParty) -> None:

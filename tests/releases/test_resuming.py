@@ -4,21 +4,22 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from app.contributions.models import Contribution
 from app.kit.db import read, write
-from app.parties.models import Lab
-from app.releases import cutting, tree
+from app.parties.models import DataKey, Lab
+from app.releases import cutting, resuming, tree
 from app.releases import service as releases
 from app.releases.cutting import Cut
 from app.releases.models import CutShard, Release, ReleaseItem
 from app.releases.shards import blob_name
 from app.revocations import completion
+from app.revocations.restore import restore
 from tests.faults.cuts import once, outcome, queued, whole
 from tests.releases.test_kept import CREDITED, agreed, made_of, run, written
 from tests.support import LabParty, PlatformParty, Service
@@ -166,26 +167,6 @@ def test_killed_again_and_again_no_shard_is_written_twice_nor_does_progress_fall
     assert len(whole(service, cut).rows) == RECORDS
 
 
-def test_a_run_that_lost_its_lock_publishes_nothing_of_its_own_where_another_has_begun(
-    service: Service, platform: PlatformParty, lab: LabParty, kill: Killing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As where the connection ends that held the lock, and the process lives on. What the other left out is no item any more: by its items
-    the first could not know."""
-    given = platform.give(12, consent=CREDITED)
-    first, holder = queued(service, agreed(service, platform, lab, bits=1)), service.claim(given[0])
-
-    def taken_over() -> None:
-        holder.withdraw()
-        kill.after(Cut(service.runtime, first.release), "_go_on")
-
-    first.after_selection.append(once(taken_over))
-    with monkeypatch.context() as patch:
-        patch.setattr(cutting, "exclusive", lambda *_: nullcontext())
-        first.run()
-    # It waits for the other, finds it killed, and goes on where that one was.
-    assert whole(service, first).contributions == {one.id for one in given[1:]}
-
-
 def test_killed_while_it_leaves_out_who_withdrew_it_keeps_no_file_that_holds_them(
     service: Service, platform: PlatformParty, lab: LabParty, kill: Killing, written: list[int]
 ) -> None:
@@ -328,3 +309,44 @@ def test_a_file_that_was_noted_and_is_not_there_or_not_whole_is_written_again(
     written.clear()
     cut, _ = kill.again(cut)
     assert sorted(written) == [0, 1, 3] and len(whole(service, cut).rows) == RECORDS
+
+
+@pytest.mark.parametrize(("step", "times", "stand"), [("_kept", 3, 2), ("_note", 1, 2), ("_replace", 3, 2), ("_build", 1, 4)])
+def test_killed_while_it_keeps_files_of_the_release_before_it_keeps_them_again(
+    service: Service, platform: PlatformParty, lab: LabParty, written: list[int], monkeypatch: pytest.MonkeyPatch, step: str, times: int, stand: int
+) -> None:
+    """Also where what was noted does not hold any more, and a file does of a release that was cut meanwhile."""
+    monkeypatch.setattr(resuming, "_AT_ONCE", 2)
+    kill = Killing(service, monkeypatch)
+    platform.give(RECORDS, consent=CREDITED)
+    agreement = agreed(service, platform, lab, bits=2)
+    before = all_of(service, run(service, agreement))
+    written.clear()
+    cut = queued(service, agreement)
+    kill.after(cut, step, times)
+    assert len(noted(service, cut)) == stand and not written
+    Cut(service.runtime, cut.release).tidy()
+    assert set(files(service, cut)) == set(noted(service, cut).values()), "what was copied and not noted is no file of it"
+    if later := step == "_build":
+        platform.give(1, consent=CREDITED)
+        before = all_of(service, run(service, agreement))
+        service.clock.offset += A_DAY
+    written.clear()
+    cut, selects = kill.again(cut)
+    assert (written, selects, len(whole(service, cut).rows)) == ([], int(later), RECORDS + later)
+    assert all_of(service, cut) == before
+
+
+def test_after_a_restore_a_killed_cut_is_selected_anew(
+    service: Service, platform: PlatformParty, lab: LabParty, kill: Killing
+) -> None:
+    """What cannot be opened any more is erased, and no narrowing tells of it."""
+    given = platform.give(12, consent=CREDITED)
+    cut = queued(service, agreed(service, platform, lab, bits=1))
+    kill.after(cut, "_build")
+    with write(service.runtime.engine) as session:
+        owner = sa.select(Contribution.contributor_id).where(Contribution.id == given[0].id)  # type: ignore[call-overload]
+        session.execute(sa.update(DataKey).where(DataKey.contributor_id.in_(owner)).values(epoch=1_000_000))  # type: ignore[attr-defined]
+    assert restore(service.runtime, service.clock.now()).unreadable == 1
+    cut, selects = kill.again(cut)
+    assert selects == 1 and whole(service, cut).contributions == {one.id for one in given[1:]}
