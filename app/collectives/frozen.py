@@ -2,12 +2,12 @@
 and not the leaf by which the ballot was opened."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from sqlmodel import Session, select
 
 from app.collectives.models import CharterVersion, Collective, Proposal
-from app.collectives.service import lost_charter
 from app.consents.policies import PolicyBook
 from app.core.canonical import canonical, sha256_hex
 from app.crypto.keyring import keyed_hash
@@ -16,6 +16,15 @@ from app.log.models import LogEntry
 
 ADOPTED = ("collective.founded", "collective.charter-amended")
 """What the leaves of charters are called: the first, and each later one."""
+LOST = frozenset({
+    "a8486fd1009258249d90019bce071eb3c98d73dff4897a9dbabf6f7106bde041", "b335bbb08753309135250c588e6c96c8d7dcec4dc547de6724ca586dbcf4ce9d",
+    "b473a6f70ed842ffa170242441cca76cc94e87b498d8b233e8fdc82958bac52a", "e1c8caa4a04fd2bd2c140241494ae5ab12600a9e7c5a5bae832b88957f252a69",
+    "59a40c35a741573316006d94d95bb2cda40f61c2c341d7af4f5e40387152354f", "2e002058246436e014f08bac952a24e7eb6747adc2f2b7f5fe3ed0c3cf961d53",
+    "e2da85d19a42ccd4320240034ac643adc32b04c6c1bfa4caac516d77491a9648", "0bb510d99c398de6ce4433e21b744f64722a6623ab54ba0aea7dcf6da16be001",
+    "5e80947d44c2fc604f023b6c0dba5325b62f79bc02d7ac4282a431b599e41ccc", "a70a7882060ad9ef382d8971142843eec2dfe888eb0a5cb4a584df41f1c126b7",
+})  # fmt: skip
+"""Digests of the charter that `service.lost_charter` writes, as this and each earlier version wrote it: none is in the log. With every field
+and type of decision that is added there is one more, the last; what is stored stays as it was written."""
 
 
 def effect(session: Session, runtime: Runtime, row: Proposal) -> dict[str, Any]:
@@ -75,15 +84,16 @@ def by_agreed_rules(session: Session, row: Proposal) -> bool:
     if len(agreed) != group.charter_n or not 1 <= row.charter_n <= len(agreed):
         return False
     bodies = ((n, session.get(CharterVersion, (group.id, n))) for n in {row.charter_n, group.charter_n})
-    return all(found is not None and sha256_hex(bytes(found.body)) == agreed[n - 1] for n, found in bodies)
+    return all(found is not None and sha256_hex(bytes(found.body)) in agreed[n - 1] for n, found in bodies)
 
 
-def _agreed(session: Session, group: Collective) -> list[str | None]:
-    """The digests of a collective's charters, in the order of the log. Of one that a restore lost nothing is in the log, and its first is known."""
+def _agreed(session: Session, group: Collective) -> list[Collection[str | None]]:
+    """What digest each of a collective's charters can have, in the order of the log. Of one that a restore lost nothing is in the log, and its
+    first is one of a few."""
     query = select(LogEntry.leaf).where(LogEntry.subject == group.id, LogEntry.type.in_(ADOPTED)).order_by(LogEntry.log_index)  # type: ignore[attr-defined,arg-type]
     leaves = [json.loads(bytes(leaf)) for leaf in session.exec(query)]
-    said = [leaf.get("charter_sha256") for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
-    return [sha256_hex(lost_charter()), *said] if group.state == "lost" else said
+    said: list[Collection[str | None]] = [(leaf.get("charter_sha256"),) for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
+    return [LOST, *said] if group.state == "lost" else said
 
 
 def same_effect(session: Session, runtime: Runtime, row: Proposal) -> bool:
