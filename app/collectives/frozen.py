@@ -96,6 +96,17 @@ def _agreed(session: Session, group: Collective) -> list[Collection[str | None]]
     return [LOST, *said] if group.state == "lost" else said
 
 
+def same_lab(session: Session, runtime: Runtime, row: Proposal) -> bool:
+    """Whether the lab that a proposal is about, and what it asked for, may be told of: as they were frozen, or where nothing was, as the leaf
+    says by which the request was put to the vote."""
+    if row.opened_index is not None:
+        return same_effect(session, runtime, row)
+    put = select(LogEntry.leaf).where(LogEntry.subject == row.id, LogEntry.type == "request.put-to-vote")
+    leaves = [json.loads(bytes(leaf)) for leaf in session.exec(put)]
+    said = [tuple(leaf.get(name) for name in ("type", "id", "collective", "request", "lab_id")) for leaf in leaves]
+    return said == [("request.put-to-vote", row.id, row.collective_id, row.request_id, row.subject)]
+
+
 def same_effect(session: Session, runtime: Runtime, row: Proposal) -> bool:
     """Whether the effect is what was frozen, in this collective: else nothing that the row says of it is to be told of anybody. Where the leaf
     lies the row says too, so that it must be the one of this proposal; one of before effects were frozen names none."""

@@ -278,17 +278,18 @@ def _thread_of(session: Session, row: Proposal) -> dict[str, Any] | None:
 
 def _void(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     """What was voted on is not what was frozen, or not by the rules that were agreed: nothing follows, also from a vote that was passed."""
+    leaves = []
     if row.state == "discussion":
+        leaves = amendments.settle_all(session, runtime, collective, row, now, by_charter=False)
         petitioning.forget(session, row)
         threads.freeze(session, runtime, row, None, now)
     row.state = "void"
     session.add(row)
     session.flush()
-    log.append(
-        session, [log.institutional("outcome.decided", row.id, {"collective": collective.id, "decision": row.type, "verdict": "void"}, now)], now
-    )
+    body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
+    log.append(session, [log.institutional("outcome.decided", row.id, body, now), *leaves], now)
     if row.request_id is not None:
-        if frozen.same_effect(session, runtime, row):
+        if frozen.same_lab(session, runtime, row):
             refusals.note(session, collective, row, now)
         runtime.jobs.enqueue(session, "asked", row.id)
 
