@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from app.collectives.models import CharterVersion, Collective, Proposal
+from app.collectives.models import CharterVersion, Collective, OutcomeRow, Proposal
 from app.consents.policies import PolicyBook
 from app.core.canonical import canonical, sha256_hex
 from app.crypto.keyring import keyed_hash
@@ -74,6 +74,18 @@ def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
     if leaf.get("rounds", row.rounds) != row.rounds:
         return False
     return leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode()) and leaf["electorate_root"] == row.electorate_root
+
+
+def passed(session: Session, row: Proposal) -> bool:
+    """Whether the log says that this was passed, and that the time to appeal ends on the day that the row has: nobody shortens it, nor makes
+    a yes of a no. A leaf of before names no day."""
+    found = session.get(OutcomeRow, row.id)
+    if found is None:
+        return False
+    leaf = json.loads(bytes(session.get_one(LogEntry, found.log_index).leaf))
+    if (leaf["type"], leaf["id"], leaf.get("verdict")) != ("outcome.decided", row.id, "passed"):
+        return False
+    return leaf.get("appeal_until") in (None, row.appeal_until.date().isoformat())
 
 
 def by_agreed_rules(session: Session, row: Proposal) -> bool:

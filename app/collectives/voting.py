@@ -315,7 +315,7 @@ def _come_into_force(session: Session, runtime: Runtime, collective: Collective,
 
 def _bind(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     """What was decided governs releases from here on; what does nothing any more is moot, and void what was changed while it waited."""
-    if not frozen.whole(session, runtime, row):
+    if not (frozen.whole(session, runtime, row) and frozen.passed(session, row)):
         _void(session, runtime, collective, row, now)
         return
     row.state = "in_force" if effects.bring_about(session, runtime, collective, row, now) else "moot"
