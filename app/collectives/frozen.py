@@ -101,7 +101,11 @@ def by_agreed_rules(session: Session, row: Proposal) -> bool:
 
 def _agreed(session: Session, group: Collective) -> list[Collection[str | None]]:
     """What digest each of a collective's charters can have, in the order of the log. Of one that a restore lost nothing is in the log, and its
-    first is one of a few."""
+    first is one of a few.
+
+    Of leaves that a restore took over without their rows (`lost`) nothing is seen here: the collective goes on by the newest charter that is
+    left, though the log says that it was replaced, since the body of the later one is gone. Whoever can alter `type` or `subject` of a leaf's row
+    in the database reaches an older charter in the same way; the leaf itself they cannot alter."""
     query = select(LogEntry.leaf).where(LogEntry.subject == group.id, LogEntry.type.in_(ADOPTED)).order_by(LogEntry.log_index)  # type: ignore[attr-defined,arg-type]
     leaves = [json.loads(bytes(leaf)) for leaf in session.exec(query)]
     said: list[Collection[str | None]] = [(leaf.get("charter_sha256"),) for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
