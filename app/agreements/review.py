@@ -4,7 +4,7 @@ The operator names the actions that are looked at (`review_actions`). Nobody but
 a no: what is not approved by its day is refused. An approval is decided anew, as things are then.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -22,6 +22,9 @@ from app.kit.settings import Settings
 from app.log import service as log
 from app.parties import service as parties
 from app.parties.models import Lab
+
+_A_DAY = timedelta(days=1)
+"""How long after the appeal a request waits for what comes of it."""
 
 
 def is_needed(settings: Settings, use: Use) -> bool:
@@ -88,12 +91,21 @@ def refuse(session: Session, request_id: str, *, now: datetime) -> None:
 
 
 def lapse(runtime: Runtime, request_id: str) -> None:
-    """The job: refuse what nobody settled by its day. Safe to run at any time and again."""
+    """The job: refuse what nobody settled by its day. Safe to run at any time and again. What a collective voted on is waited for, where the
+    count came late and the appeal ends late with it."""
     with write(runtime.engine) as session:
         now = runtime.clock.now()
         row = session.exec(for_update(select(Request).where(Request.id == request_id), session)).first()
-        if row is not None and row.state == "in_review" and row.review_until is not None and row.review_until <= now:
-            _end(session, row, "time", now)
+        if row is None or row.state != "in_review" or row.review_until is None or row.review_until > now:
+            return
+        if by_collective(row) and (over := licensing.late(session, row.answer["threads"], now)) is not None:
+            row.review_until = max(over, now) + _A_DAY
+            session.add(row)
+            session.flush()
+            key = f"late-{row.review_until.date()}"
+            runtime.jobs.enqueue(session, "review", row.id, key=key, delay=(row.review_until - now).total_seconds() + 1)
+            return
+        _end(session, row, "time", now)
 
 
 def lapse_forgotten(runtime: Runtime, now: datetime) -> None:

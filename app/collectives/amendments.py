@@ -214,32 +214,44 @@ def of(session: Session, proposal: str) -> list[Amendment]:
     return list(session.exec(query.order_by(Amendment.log_index)))  # type: ignore[arg-type]
 
 
-def settle_all(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> list[log.Leaf]:
-    """What the freeze does first, the proposal held: what is still open, and not hidden, becomes an alternative. Gives what is to be logged."""
+def settle_all(
+    session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime, *, by_charter: bool = True
+) -> list[log.Leaf]:
+    """What the freeze does first, the proposal held: what is still open, and not hidden, becomes an alternative. Gives what is to be logged.
+    `by_charter`: see `become`."""
     leaves = []
     for one in waiting(session, row.id):
         if one.hidden is None:
-            leaves += become(session, runtime, collective, row, one, now)
+            leaves += become(session, runtime, collective, row, one, now, by_charter=by_charter)
     session.flush()
     return leaves
 
 
-def become(session: Session, runtime: Runtime, collective: Collective, row: Proposal, one: Amendment, now: datetime) -> list[log.Leaf]:
+def become(
+    session: Session, runtime: Runtime, collective: Collective, row: Proposal, one: Amendment, now: datetime, *, by_charter: bool = True
+) -> list[log.Leaf]:
     """A proposal of its own, with the same subject, another text, and the terms or rules that were read with it, or that it would bring. Of
-    what is erased there is nothing to be decided."""
+    what is erased there is nothing to be decided. Not `by_charter`, which may be another than was agreed, or none: it takes as long as the
+    proposal was to take, and a week for each step at least."""
     one.state = "alternative"
     session.add(one)
     meant = meant_by(session, runtime, row, one)
     if meant is None:
         return []
-    charter = queries.charter(session, collective.id, collective.charter_n)
-    freeze = queries.planned_freeze(charter, row.type, now)
-    close = freeze + timedelta(days=charter["ballot_days"])
+    if by_charter:
+        charter = queries.charter(session, collective.id, collective.charter_n)
+        freeze = queries.planned_freeze(charter, row.type, now)
+        close = freeze + timedelta(days=charter["ballot_days"])
+        appeal = close + timedelta(days=charter["appeal_days"])
+    else:
+        freeze = now + max(deliberating.WEEK, row.freeze_at - row.opened_at)
+        close = freeze + max(deliberating.WEEK, row.close_at - row.freeze_at)
+        appeal = close + max(deliberating.WEEK, row.appeal_until - row.close_at)
     made = Proposal(
         id=random_id("proposal"), collective_id=collective.id, type=row.type, author=one.author, charter_n=collective.charter_n, text=meant.text,
         text_sha256=sha256_hex(meant.text.encode()), policy_id=None if meant.policy is None else meant.policy.id, charter=meant.charter,
         subject=row.subject, measured=row.measured, strike=row.strike, about=row.about, ballots=row.ballots, alternative_to=row.id,
-        state="discussion", opened_at=now, freeze_at=freeze, close_at=close, appeal_until=close + timedelta(days=charter["appeal_days"]),
+        state="discussion", opened_at=now, freeze_at=freeze, close_at=close, appeal_until=appeal,
     )  # fmt: skip
     session.add(made)
     session.flush()

@@ -2,12 +2,12 @@
 and not the leaf by which the ballot was opened."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from sqlmodel import Session, select
 
-from app.collectives.models import CharterVersion, Collective, Proposal
-from app.collectives.service import lost_charter
+from app.collectives.models import CharterVersion, Collective, OutcomeRow, Proposal
 from app.consents.policies import PolicyBook
 from app.core.canonical import canonical, sha256_hex
 from app.crypto.keyring import keyed_hash
@@ -16,6 +16,15 @@ from app.log.models import LogEntry
 
 ADOPTED = ("collective.founded", "collective.charter-amended")
 """What the leaves of charters are called: the first, and each later one."""
+LOST = frozenset({
+    "a8486fd1009258249d90019bce071eb3c98d73dff4897a9dbabf6f7106bde041", "b335bbb08753309135250c588e6c96c8d7dcec4dc547de6724ca586dbcf4ce9d",
+    "b473a6f70ed842ffa170242441cca76cc94e87b498d8b233e8fdc82958bac52a", "e1c8caa4a04fd2bd2c140241494ae5ab12600a9e7c5a5bae832b88957f252a69",
+    "59a40c35a741573316006d94d95bb2cda40f61c2c341d7af4f5e40387152354f", "2e002058246436e014f08bac952a24e7eb6747adc2f2b7f5fe3ed0c3cf961d53",
+    "e2da85d19a42ccd4320240034ac643adc32b04c6c1bfa4caac516d77491a9648", "0bb510d99c398de6ce4433e21b744f64722a6623ab54ba0aea7dcf6da16be001",
+    "5e80947d44c2fc604f023b6c0dba5325b62f79bc02d7ac4282a431b599e41ccc", "a70a7882060ad9ef382d8971142843eec2dfe888eb0a5cb4a584df41f1c126b7",
+})  # fmt: skip
+"""Digests of the charter that `service.lost_charter` writes, as this and each earlier version wrote it: none is in the log. With every field
+and type of decision that is added there is one more, the last; what is stored stays as it was written."""
 
 
 def effect(session: Session, runtime: Runtime, row: Proposal) -> dict[str, Any]:
@@ -67,6 +76,18 @@ def whole(session: Session, runtime: Runtime, row: Proposal) -> bool:
     return leaf["text_sha256"] == row.text_sha256 == sha256_hex(row.text.encode()) and leaf["electorate_root"] == row.electorate_root
 
 
+def passed(session: Session, row: Proposal) -> bool:
+    """Whether the log says that this was passed, and that the time to appeal ends on the day that the row has: nobody shortens it, nor makes
+    a yes of a no. A leaf of before names no day."""
+    found = session.get(OutcomeRow, row.id)
+    if found is None:
+        return False
+    leaf = json.loads(bytes(session.get_one(LogEntry, found.log_index).leaf))
+    if (leaf["type"], leaf["id"], leaf.get("verdict")) != ("outcome.decided", row.id, "passed"):
+        return False
+    return leaf.get("appeal_until") in (None, row.appeal_until.date().isoformat())
+
+
 def by_agreed_rules(session: Session, row: Proposal) -> bool:
     """Whether the charter that a proposal is decided by, and the one in force, are byte for byte those that the log says were adopted, and none
     came after. What a freeze fixes of the charter it takes from the database too, which somebody may have changed before."""
@@ -75,15 +96,31 @@ def by_agreed_rules(session: Session, row: Proposal) -> bool:
     if len(agreed) != group.charter_n or not 1 <= row.charter_n <= len(agreed):
         return False
     bodies = ((n, session.get(CharterVersion, (group.id, n))) for n in {row.charter_n, group.charter_n})
-    return all(found is not None and sha256_hex(bytes(found.body)) == agreed[n - 1] for n, found in bodies)
+    return all(found is not None and sha256_hex(bytes(found.body)) in agreed[n - 1] for n, found in bodies)
 
 
-def _agreed(session: Session, group: Collective) -> list[str | None]:
-    """The digests of a collective's charters, in the order of the log. Of one that a restore lost nothing is in the log, and its first is known."""
+def _agreed(session: Session, group: Collective) -> list[Collection[str | None]]:
+    """What digest each of a collective's charters can have, in the order of the log. Of one that a restore lost nothing is in the log, and its
+    first is one of a few.
+
+    Of leaves that a restore took over without their rows (`lost`) nothing is seen here: the collective goes on by the newest charter that is
+    left, though the log says that it was replaced, since the body of the later one is gone. Whoever can alter `type` or `subject` of a leaf's row
+    in the database reaches an older charter in the same way; the leaf itself they cannot alter."""
     query = select(LogEntry.leaf).where(LogEntry.subject == group.id, LogEntry.type.in_(ADOPTED)).order_by(LogEntry.log_index)  # type: ignore[attr-defined,arg-type]
     leaves = [json.loads(bytes(leaf)) for leaf in session.exec(query)]
-    said = [leaf.get("charter_sha256") for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
-    return [sha256_hex(lost_charter()), *said] if group.state == "lost" else said
+    said: list[Collection[str | None]] = [(leaf.get("charter_sha256"),) for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
+    return [LOST, *said] if group.state == "lost" else said
+
+
+def same_lab(session: Session, runtime: Runtime, row: Proposal) -> bool:
+    """Whether the lab that a proposal is about, and what it asked for, may be told of: as they were frozen, or where nothing was, as the leaf
+    says by which the request was put to the vote."""
+    if row.opened_index is not None:
+        return same_effect(session, runtime, row)
+    put = select(LogEntry.leaf).where(LogEntry.subject == row.id, LogEntry.type == "request.put-to-vote")
+    leaves = [json.loads(bytes(leaf)) for leaf in session.exec(put)]
+    said = [tuple(leaf.get(name) for name in ("type", "id", "collective", "request", "lab_id")) for leaf in leaves]
+    return said == [("request.put-to-vote", row.id, row.collective_id, row.request_id, row.subject)]
 
 
 def same_effect(session: Session, runtime: Runtime, row: Proposal) -> bool:

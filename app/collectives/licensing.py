@@ -115,6 +115,14 @@ def settled_by(session: Session, proposals: Iterable[str]) -> datetime:
     return max(rows) + SPARE
 
 
+def late(session: Session, proposals: Iterable[str], now: datetime) -> datetime | None:
+    """When the last of these is over that were voted on, and counted late or to be counted at any moment; None where there is none. What was
+    voted on is waited for: the proposal's own time moves with the count."""
+    rows = session.exec(select(Proposal).where(Proposal.id.in_(list(proposals)), Proposal.state.in_(("ballot", "appeal")))).all()  # type: ignore[attr-defined]
+    voted = (row for row in rows if row.close_at <= now)
+    return max((row.appeal_until + (now - row.close_at if row.state == "ballot" else timedelta()) for row in voted), default=None)
+
+
 def undecided(session: Session, proposals: Iterable[str]) -> list[str]:
     """Those of the proposals that are not over."""
     query = select(Proposal.id).where(Proposal.id.in_(list(proposals)), Proposal.state.not_in(_OVER))  # type: ignore[attr-defined]

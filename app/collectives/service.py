@@ -108,7 +108,7 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
 
 
 def lost_charter() -> bytes:
-    """The charter of what a database that was set back no longer knows."""
+    """The charter of what a database that was set back no longer knows; `frozen.LOST` has the digest of what this writes."""
     return charter_bytes(CharterIn(aim="This collective was lost when its database was set back.", requests="decide"))
 
 

@@ -15,8 +15,8 @@ from sqlmodel import Session, select
 from app.collectives import (
     amendments,
     closing,
+    effects,
     frozen,
-    licensing,
     moderating,
     petitioning,
     proposals,
@@ -25,24 +25,20 @@ from app.collectives import (
     refusals,
     reviewing,
     strikes,
-    terms,
     threads,
     voiding,
 )
 from app.collectives.electorate import ballot_key, left_out, tag, tag_of
 from app.collectives.models import (
     BallotRow,
-    CharterVersion,
     Collective,
     Elector,
-    LabRefusal,
     OutcomeRow,
     Proposal,
 )
 from app.collectives.schemas import BallotIn
-from app.collectives.service import Acting, acting, proof, set_policy
+from app.collectives.service import Acting, acting, proof
 from app.collectives.thread_models import Moderation, NoteAppeal, ProposalThread
-from app.consents.policies import PolicyBook
 from app.core.ballots import Ballot, Snapshot, decide
 from app.core.canonical import canonical, sha256_hex
 from app.core.electing import REFUSALS, parse_rules
@@ -282,17 +278,18 @@ def _thread_of(session: Session, row: Proposal) -> dict[str, Any] | None:
 
 def _void(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     """What was voted on is not what was frozen, or not by the rules that were agreed: nothing follows, also from a vote that was passed."""
+    leaves = []
     if row.state == "discussion":
+        leaves = amendments.settle_all(session, runtime, collective, row, now, by_charter=False)
         petitioning.forget(session, row)
         threads.freeze(session, runtime, row, None, now)
     row.state = "void"
     session.add(row)
     session.flush()
-    log.append(
-        session, [log.institutional("outcome.decided", row.id, {"collective": collective.id, "decision": row.type, "verdict": "void"}, now)], now
-    )
+    body = {"collective": collective.id, "decision": row.type, "verdict": "void"}
+    log.append(session, [log.institutional("outcome.decided", row.id, body, now), *leaves], now)
     if row.request_id is not None:
-        if frozen.same_effect(session, runtime, row):
+        if frozen.same_lab(session, runtime, row):
             refusals.note(session, collective, row, now)
         runtime.jobs.enqueue(session, "asked", row.id)
 
@@ -318,66 +315,15 @@ def _come_into_force(session: Session, runtime: Runtime, collective: Collective,
 
 def _bind(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
     """What was decided governs releases from here on; what does nothing any more is moot, and void what was changed while it waited."""
-    if not frozen.whole(session, runtime, row):
+    if not (frozen.whole(session, runtime, row) and frozen.passed(session, row)):
         _void(session, runtime, collective, row, now)
         return
-    row.state = "in_force" if _effect(session, runtime, collective, row, now) else "moot"
+    row.state = "in_force" if effects.bring_about(session, runtime, collective, row, now) else "moot"
     session.add(row)
     session.flush()
     refusals.note(session, collective, row, now)
     if row.request_id is not None:
         runtime.jobs.enqueue(session, "asked", row.id)
-
-
-def _effect(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> bool:
-    """Do what was decided; whether there was anything to do, or it was done by this very decision before."""
-    charter = queries.charter(session, collective.id, row.charter_n)
-    life = queries.life(charter, row.type)
-    if row.type in ("policy.adopt", "policy.narrow"):
-        assert row.policy_id is not None
-        book: PolicyBook = runtime.parts["policies"]
-        policy = book.by_ids([row.policy_id])[row.policy_id]
-        if row.type == "policy.narrow" and not proposals.is_narrower(runtime, collective, policy):
-            return False  # another policy came into force meanwhile, and this one is no narrower
-        until = now.date() + life
-        if row.type == "policy.narrow" and collective.policy_until is not None:
-            until = min(until, collective.policy_until)
-        set_policy(session, collective, policy, until, row.id, now=now)
-    elif row.type == "charter.amend":
-        assert row.charter is not None
-        body, n = bytes(row.charter), collective.charter_n + 1
-        review = now.date() + timedelta(days=json.loads(body)["review_days"])
-        session.add(CharterVersion(collective_id=collective.id, n=n, body=body, sha256=sha256_hex(body), from_at=now, review_by=review))
-        collective.charter_n = n
-        session.add(collective)
-        session.flush()
-        leaf = {"name": collective.name if collective.listed else None, "charter_sha256": sha256_hex(body), "outcome": row.id}
-        log.append(session, [log.institutional("collective.charter-amended", collective.id, leaf, now)], now)
-    elif row.type == "licence.use":
-        if session.get(LabRefusal, (collective.id, row.subject)) is not None:
-            return False  # the lab was refused altogether since: a yes of before does not outlast that
-        licensing.grant(session, collective, row, now.date() + life, now)
-    elif row.type == "licence.renew":
-        return licensing.renew(session, collective, row, now.date() + life, now)
-    elif row.type == "outcome.void":
-        return voiding.bring_about(session, runtime, collective, row, now)
-    elif row.type in ("licence.grant", "licence.recall"):
-        return licensing.set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
-    elif row.type == "effect.dispute":
-        if (row.electorate_size or 0) < queries.FEWEST:
-            return False  # so few are told of to nobody else
-        runtime.jobs.enqueue(session, "disputed", row.id)
-    elif row.type == "steward.elect":
-        if (elected := proposals.current(session, collective.id, row.subject)) is None:
-            return False
-        terms.begin(session, runtime, queries.charter(session, collective.id, collective.charter_n), elected, now)
-    elif row.type == "steward.remove":
-        if (removed := proposals.steward(session, collective.id, row.subject, now)) is None:
-            return False
-        terms.end(session, removed)
-    elif row.type in ("strike.call", "strike.end"):
-        return strikes.bring_about(session, runtime, collective, row, now)
-    return True
 
 
 def _lapse(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:

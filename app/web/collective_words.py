@@ -165,6 +165,6 @@ def stage(row: Proposal, body: dict[str, Any], now: datetime) -> list[Said]:
         return [say("You can vote until %(day)s. Your last vote counts.", day=minute(row.close_at))]
     if row.state == "appeal":
         return [say("It takes effect on %(day)s. Until then you can say in writing why you are against it.", day=minute(row.appeal_until))]
-    if row.appeal_until > now:
+    if row.appeal_until > now and row.closed_index is not None:  # else nothing was counted that one could be against
         return [say("Until %(day)s you can say in writing why you are against it.", day=minute(row.appeal_until))]
     return []

@@ -15,6 +15,7 @@ from sayso import recount
 from sayso.collective import Collective
 from sqlmodel import select
 
+from app.collectives import frozen
 from app.collectives.models import BallotRow, Elector, MinorityReport, OutcomeRow, Proposal
 from app.collectives.voting import take_up_forgotten
 from app.core.electing import TYPES
@@ -70,10 +71,15 @@ def test_what_is_decided_binds_releases_and_a_refusal_does_not_wait(service: Ser
 def test_a_count_that_comes_late_leaves_the_time_to_appeal(service: Service, platform: PlatformParty) -> None:
     on_one_backend(service)
     mine = union_of(service, platform, 2)
-    opened = pass_days(service, mine[0], mine[0].propose("policy.adopt", "More.", **ADOPT)["id"], 14)
-    for one in mine:
-        one.vote(opened, "yes")
-    counted = pass_days(service, mine[0], opened["id"], 7 + 10)  # the service was away
+    first, shorter, lost = (mine[0].propose("policy.adopt", text, **ADOPT)["id"] for text in ("More.", "More?", "No more."))
+    service.clock.offset += timedelta(days=14)
+    for proposal in (lost, shorter, first):
+        opened = pass_days(service, mine[0], proposal, 0)
+        for one in mine:
+            one.vote(opened, *(("no", ["aim"]) if proposal == lost else ("yes",)))
+    service.clock.offset += timedelta(days=7 + 10)  # the service was away
+    assert [pass_days(service, mine[0], one, 0)["state"] for one in (shorter, lost)] == ["appeal", "failed"]
+    counted = pass_days(service, mine[0], opened["id"], 0)
     assert (counted["state"], counted["close_at"]) == ("appeal", opened["close_at"])
     assert datetime.fromisoformat(counted["appeal_until"]) - datetime.fromisoformat(opened["appeal_until"]) > timedelta(days=10)
     with read(service.runtime.engine) as session:
@@ -81,7 +87,19 @@ def test_a_count_that_comes_late_leaves_the_time_to_appeal(service: Service, pla
     assert json.loads(leaf)["appeal_until"] == counted["appeal_until"][:10]
     assert pass_days(service, mine[0], opened["id"], 6.9)["state"] == "appeal"
     mine[1].dissent(opened["id"], "It takes from us.")
+    with read(service.runtime.engine) as session, session.no_autoflush:
+        row, count = session.get_one(Proposal, opened["id"]), session.get_one(OutcomeRow, opened["id"])
+        assert frozen.passed(session, row)
+        count.log_index = row.opened_index or 0
+        assert not frozen.passed(session, row), "another leaf is not the one of its count"
+        session.rollback()
+    with write(service.runtime.engine) as session:  # as somebody would who holds the database
+        shortened = {"appeal_until": session.get_one(Proposal, shorter).appeal_until - timedelta(days=1)}
+        for one, changes in ((shorter, shortened), (lost, {"state": "appeal"})):
+            session.execute(sa.update(Proposal).where(Proposal.id == one).values(**changes))  # type: ignore[arg-type]
+    assert [pass_days(service, mine[0], one, 0)["state"] for one in (shorter, lost)] == ["void", "appeal"], "nobody shortens the time to appeal"
     assert pass_days(service, mine[0], opened["id"], 0.1)["state"] == "in_force"
+    assert pass_days(service, mine[0], lost, 0)["state"] == "void", "nor makes a yes of a no"
 
 
 def test_I5_an_outcome_is_counted_again_by_who_has_nothing_but_what_is_published(

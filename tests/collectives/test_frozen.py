@@ -11,12 +11,14 @@ import sqlalchemy as sa
 from sayso import recount
 from sqlmodel import select
 
-from app.collectives import frozen, queries
+from app.collectives import effects, frozen, queries
 from app.collectives.models import CharterVersion, Collective, Petition, Proposal
 from app.collectives.thread_models import ProposalThread
 from app.core.canonical import canonical
 from app.kit.db import read, write
+from app.kit.ids import random_id
 from app.log.models import LogEntry
+from app.web.collective_words import stage
 from tests.collectives.members import CHARTER, pass_days, refuses
 from tests.collectives.test_deciding import ADOPT, NARROW, row_of, union_of
 from tests.collectives.test_requests_decided import deciding
@@ -101,38 +103,64 @@ def test_no_vote_is_held_by_rules_that_the_log_does_not_know(service: Service, p
     frozen_, after = (mine[0].propose("policy.narrow", text, **NARROW)["id"] for text in ("Two.", "Three."))
     mine[1].put_up(frozen_, "So?")
     mine[1].sign(frozen_)
+    mine[1].amend(mine[1].proposal(frozen_), "Two, and better.")
     for voter in mine:
         voter.vote(counted, "yes")
     service.clock.offset += timedelta(days=7)
 
-    def holds(**changes: Any) -> tuple[bool, bool]:
-        """Before a freeze and before a count, with other columns in the row of the charter, or of the collective."""
+    agreed = canonical(mine[0].read()["charter"])
+    other = canonical({**json.loads(agreed), "decisions": {**json.loads(agreed)["decisions"], "policy.narrow": [{"rule": "majority"}]}})
+    newer = canonical({**json.loads(agreed), "aim": "More."})
+    with write(service.runtime.engine) as session:  # as a vote does, without the weeks before
+        passed = Proposal(id=random_id("proposal"), collective_id=mine[0].id, type="charter.amend", charter=newer, charter_n=1)
+        group = queries.collective_of(session, mine[0].id, lock=True)
+        assert effects.bring_about(session, service.runtime, group, passed, service.clock.now())
+
+    def holds(put: int = 1, versions: dict[int, bytes] | None = None, **changes: Any) -> tuple[bool, bool]:
+        """Before a freeze and before a count, with bodies of the charter in the place of what was adopted, with both `put` under another one,
+        or with other columns in the collective's row."""
         with write(service.runtime.engine) as session:
-            group, version = session.get_one(Collective, mine[0].id), session.get_one(CharterVersion, (mine[0].id, 1))
-            if changes.get("charter_n") == 2:
-                session.add(CharterVersion(**{**version.model_dump(), "n": 2}))
-            for name, value in changes.items():
-                setattr(version if name == "body" else group, name, value)
-            session.flush()
             discussed, voted = session.get_one(Proposal, after), session.get_one(Proposal, counted["id"])
+            group, first = session.get_one(Collective, mine[0].id), session.get_one(CharterVersion, (mine[0].id, 1))
+            for n, body in (versions or {}).items():
+                session.merge(CharterVersion(**{**first.model_dump(), "n": n, "body": body}))
+            for name, value in changes.items():
+                setattr(group, name, value)
+            discussed.charter_n = voted.charter_n = put
+            session.flush()
             found = frozen.by_agreed_rules(session, discussed), frozen.whole(session, service.runtime, voted)
             session.rollback()
         return found
 
-    other = canonical({**mine[0].read()["charter"], "decisions": {**mine[0].read()["charter"]["decisions"], "policy.narrow": [{"rule": "majority"}]}})
-    altered: list[dict[str, Any]] = [{"body": other}, {"charter_n": 2}, {"charter_n": 0}, {"state": "lost"}]
-    assert holds() == (True, True) and [holds(**one) for one in altered] == [(False, False)] * 4
+    altered: list[dict[str, Any]] = [
+        {"versions": {1: other}},  # by which both are put up
+        {"versions": {2: other}},  # which is in force
+        {"versions": {3: other}, "charter_n": 3}, {"versions": {1: newer, 2: agreed}}, {"charter_n": 1}, {"charter_n": 0}, {"state": "lost"},
+        {"versions": {3: other}, "put": 3}, {"versions": {0: newer}, "put": 0},
+    ]  # fmt: skip
+    assert holds() == (True, True)
+    for one in altered:
+        assert holds(**one) == (False, False), one
 
-    def change(body: bytes) -> None:
+    def change(*bodies: bytes) -> None:
         with write(service.runtime.engine) as session:
-            values = {"body": body, "sha256": sha256(body).hexdigest()}
-            session.execute(sa.update(CharterVersion).where(CharterVersion.collective_id == mine[0].id).values(**values))  # type: ignore[arg-type]
+            for n, body in enumerate(bodies, 1):
+                values, here = {"body": body, "sha256": sha256(body).hexdigest()}, (CharterVersion.collective_id == mine[0].id, CharterVersion.n == n)
+                session.execute(sa.update(CharterVersion).where(*here).values(**values))  # type: ignore[arg-type]
 
-    agreed = canonical(mine[0].read()["charter"])
-    change(other)
-    assert pass_days(service, mine[0], frozen_, 0)["state"] == "void" == pass_days(service, mine[0], counted["id"], 0)["state"]
-    change(agreed)
+    change(other, b"no charter at all")
+    for one in (frozen_, counted["id"]):
+        service.runtime.jobs.run("deadline", one)
+        assert row_of(service, one).state == "void"
+        assert stage(row_of(service, one), json.loads(agreed), service.clock.now()) == [], "of what was not counted no report is taken"
+    change(agreed, newer)
     assert pass_days(service, mine[0], after, 0)["state"] == "ballot", "by the rules that were agreed all goes on"
+    [amended] = mine[0].amendments(frozen_)
+    assert amended["state"] == "alternative", "nobody sits an amendment out by that"
+    alone = mine[0].proposal(amended["alternative"])
+    assert (alone["text"], alone["state"], alone["alternative_to"]) == ("Two, and better.", "discussion", frozen_)
+    made = row_of(service, alone["id"])
+    assert min(made.freeze_at - made.opened_at, made.close_at - made.freeze_at, made.appeal_until - made.close_at) >= timedelta(days=7)
     with read(service.runtime.engine) as session:
         leaves = [json.loads(leaf) for leaf in session.exec(select(LogEntry.leaf).where(LogEntry.subject == frozen_))]
         assert [(one["type"], one.get("verdict")) for one in leaves if one["type"] != "act"] == [("outcome.decided", "void")]
@@ -158,3 +186,25 @@ def test_a_lab_that_was_put_in_the_place_of_another_is_not_said_to_be_refused(
     service.runtime.jobs.run("deadline", proposal)
     assert row_of(service, proposal).state == "void"
     assert get(service, f"/v1/refusals?lab={other.id}").json()["items"] == []
+
+
+def test_a_lab_is_heard_where_the_rules_for_its_request_were_changed_before_the_vote(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was frozen yet: whom it was about is in the leaf by which it was put to the vote."""
+    on_one_backend(service)
+    monkeypatch.setattr(queries, "FEWEST", 3)
+    mine, other = deciding(service, platform, lab), service.lab()
+    other.sdk._transport.now = lambda: service.clock.now().timestamp()
+    asked = [one.sdk.request(EVALUATION, {"platforms": [platform.id]}) for one in (lab, other)]
+    proposals = [one.sdk.threads(its.id)[0]["thread"] for one, its in zip((lab, other), asked, strict=True)]
+    with write(service.runtime.engine) as session:
+        session.execute(sa.update(CharterVersion).values(body=canonical({**mine[0].read()["charter"], "load": 9})))
+        session.execute(sa.update(Proposal).where(Proposal.id == proposals[1]).values(subject=lab.id))  # type: ignore[arg-type]
+    service.clock.offset += timedelta(days=7, seconds=1)
+    for proposal in proposals:
+        service.runtime.jobs.run("deadline", proposal)
+        assert row_of(service, proposal).state == "void"
+    [refused] = get(service, "/v1/refusals").json()["items"]
+    assert (refused["id"], refused["lab"], refused["request"]) == (proposals[0], lab.name, asked[0].id), "and no lab in the place of another"
+    lab.sdk.reply(proposals[0], "Whose rules were these?")

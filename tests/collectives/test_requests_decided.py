@@ -252,6 +252,25 @@ def test_what_waited_for_a_collective_is_decided_and_goes_round_no_second_time(
     assert [one["id"] for one in mine[0]._do("GET", "/proposals")["items"]] == [row.id]
 
 
+def test_a_request_waits_for_what_was_voted_on_where_the_count_comes_late(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """The service was away past the request's own day, and does what is due in any order; a vote that never began is not waited for."""
+    on_one_backend(service)
+    mine, uses = deciding(service, platform, lab), (EVALUATION, {**EVALUATION, "purposes": ["dpv:ResearchAndDevelopment"]})
+    asked, other = (lab.sdk.request(use, {"platforms": [platform.id]}) for use in uses)
+    [thread] = lab.sdk.threads(asked.id)
+    opened = pass_days(service, mine[0], thread["thread"], 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    service.clock.offset += timedelta(days=60)
+    for request in (asked, other):
+        review.lapse(service.runtime, request.id)
+    assert [lab.sdk.asked(one.id).state for one in (asked, other)] == ["in_review", "refused"]
+    assert pass_days(service, mine[0], thread["thread"], 0)["state"] == "appeal"
+    assert pass_days(service, mine[0], thread["thread"], 7)["state"] == "in_force"
+    review.lapse(service.runtime, asked.id)
+    assert until(lambda: lab.sdk.asked(asked.id).state == "offered")
+
+
 def test_a_refusal_that_is_taken_back_revives_no_grant_of_before(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     mine = deciding(service, platform, lab)
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]}, mode="standing", until="2099-01-01")
