@@ -205,6 +205,6 @@ def test_a_lab_is_heard_where_the_rules_for_its_request_were_changed_before_the_
     for proposal in proposals:
         service.runtime.jobs.run("deadline", proposal)
         assert row_of(service, proposal).state == "void"
-    [refused] = get(service, "/v1/refusals").json()["items"]
+    [refused] = [one for one in get(service, "/v1/refusals").json()["items"] if one["id"] in proposals]
     assert (refused["id"], refused["lab"], refused["request"]) == (proposals[0], lab.name, asked[0].id), "and no lab in the place of another"
     lab.sdk.reply(proposals[0], "Whose rules were these?")
