@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from sayso.jws import check
 
-from app.kit.db import read
+from app.kit.db import read, write
 from app.log.models import LogEntry
-from app.releases.models import Recall
+from app.releases.models import LedgerDay, Recall
 from app.revocations import deadlines
 from app.revocations.models import SecurityEvent
 from tests.agreements.test_catalog import another_day, timely
@@ -189,6 +189,8 @@ def test_the_ledger_tells_who_got_what_share(service: Service, platform: Platfor
     for lab, here in ((big, platform), (big, platform), (small, few)):
         lab.sdk.cut(lab.agree(here, EVALUATION), poll=0)
     another_day(service)
+    with write(service.runtime.engine) as session:
+        session.execute(sa.delete(LedgerDay))  # another test may have looked at the ledger on just that day
     items = {i["lab"]: i for i in accepted(get(service, "/v1/ledger/shares"))["items"]}
     assert items[big.name]["records"] == 20  # a record counts once, in however many releases
     assert 0 <= items[big.name]["percent"] <= 100  # of what all tests had released by now
