@@ -13,8 +13,7 @@ from app.parties.auth import ReadingLab, ReadingReceipt, WritingLab, WritingRece
 from app.parties.models import Receipt
 from app.revocations import compensation
 from app.revocations.acting import Holder
-from app.revocations.models import CompensationLine
-from app.revocations.schemas import (
+from app.revocations.compensation_schemas import (
     CompensationPage,
     DisputeIn,
     LineOut,
@@ -24,6 +23,7 @@ from app.revocations.schemas import (
     PaymentIn,
     TotalOut,
 )
+from app.revocations.models import CompensationLine
 
 router = APIRouter(prefix="/v1", tags=["revocations"], route_class=StrictRoute)
 Cursor = Annotated[str | None, Query(max_length=400)]
