@@ -19,11 +19,13 @@ from app.kit.bulk import Direct
 from app.kit.jobs import Jobs
 from app.log.publisher import Publisher
 
-_enqueue, _work_on = Jobs.enqueue, _queue.queue_worker_thread
+_enqueue, _do, _work_on = Jobs.enqueue, Jobs.work, _queue.queue_worker_thread
 _waiting: set[threading.Event] = set()
 """What wakes each thread that pauses."""
 _SOON = 10
 """Seconds; what is delayed for longer no test waits for."""
+_LOOKS = 5
+"""How often it is looked at the library's own pace once there was something: more may be queued than there are places."""
 
 
 class _Pause:
@@ -31,6 +33,7 @@ class _Pause:
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop, self._woken, stopping = stop, threading.Event(), stop.set
+        self._looks = _LOOKS
         self.is_set = stop.is_set
 
         def stop_and_wake() -> None:
@@ -42,8 +45,10 @@ class _Pause:
 
     def wait(self, timeout: float) -> bool:
         # What is queued while the thread works leaves the mark set, and its next pause is none.
-        if not self._stop.is_set():
-            self._woken.wait(10 * timeout)
+        if not self._stop.is_set() and not self._woken.wait(timeout if self._looks else 10 * timeout):
+            self._looks = max(0, self._looks - 1)
+        if self._woken.is_set():
+            self._looks = _LOOKS
         self._woken.clear()
         return self._stop.is_set()
 
@@ -76,7 +81,15 @@ def _enqueue_and_wake(self: Jobs, session: Any, *arguments: Any, **options: Any)
         event.listen(session, "after_commit", partial(_over, delay=delay) if delay else _committed, once=True)
 
 
-Jobs.enqueue = _enqueue_and_wake  # type: ignore[method-assign]
+def _work_and_wake(self: Jobs, *arguments: str) -> None:
+    # Its place is free a moment after this: one of the next looks finds it.
+    try:
+        _do(self, *arguments)
+    finally:
+        _committed(None)
+
+
+Jobs.enqueue, Jobs.work = _enqueue_and_wake, _work_and_wake  # type: ignore[method-assign]
 
 
 def _work(stop: threading.Event, *rest: Any) -> None:
