@@ -3,6 +3,7 @@ and not the leaf by which the ballot was opened."""
 
 import json
 from collections.abc import Collection
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlmodel import Session, select
@@ -89,27 +90,38 @@ def passed(session: Session, row: Proposal) -> bool:
 
 
 def by_agreed_rules(session: Session, row: Proposal) -> bool:
-    """Whether the charter that a proposal is decided by, and the one in force, are byte for byte those that the log says were adopted, and none
-    came after. What a freeze fixes of the charter it takes from the database too, which somebody may have changed before."""
+    """Whether the charter that a proposal is decided by, and the one in force, are byte for byte those that the log says were adopted, to be
+    reviewed as many days after as they say, and none came after. What a freeze fixes of the charter it takes from the database too, which
+    somebody may have changed before."""
     group = session.get_one(Collective, row.collective_id)
     agreed = _agreed(session, group)
     if len(agreed) != group.charter_n or not 1 <= row.charter_n <= len(agreed):
         return False
     bodies = ((n, session.get(CharterVersion, (group.id, n))) for n in {row.charter_n, group.charter_n})
-    return all(found is not None and sha256_hex(bytes(found.body)) in agreed[n - 1] for n, found in bodies)
+    return all(found is not None and _is_agreed(found, *agreed[n - 1]) for n, found in bodies)
 
 
-def _agreed(session: Session, group: Collective) -> list[Collection[str | None]]:
-    """What digest each of a collective's charters can have, in the order of the log. Of one that a restore lost nothing is in the log, and its
-    first is one of a few.
+def _is_agreed(found: CharterVersion, digests: Collection[str | None], adopted: date | None) -> bool:
+    body = bytes(found.body)
+    if sha256_hex(body) not in digests:
+        return False
+    return adopted is None or found.review_by == adopted + timedelta(days=json.loads(body)["review_days"])
+
+
+def _agreed(session: Session, group: Collective) -> list[tuple[Collection[str | None], date | None]]:
+    """What digest each of a collective's charters can have, in the order of the log, and the day on which it was adopted. Of one that a restore
+    lost nothing is in the log, and its first is one of a few.
 
     Of leaves that a restore took over without their rows (`lost`) nothing is seen here: the collective goes on by the newest charter that is
     left, though the log says that it was replaced, since the body of the later one is gone. Whoever can alter `type` or `subject` of a leaf's row
     in the database reaches an older charter in the same way; the leaf itself they cannot alter."""
     query = select(LogEntry.leaf).where(LogEntry.subject == group.id, LogEntry.type.in_(ADOPTED)).order_by(LogEntry.log_index)  # type: ignore[attr-defined,arg-type]
     leaves = [json.loads(bytes(leaf)) for leaf in session.exec(query)]
-    said: list[Collection[str | None]] = [(leaf.get("charter_sha256"),) for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
-    return [LOST, *said] if group.state == "lost" else said
+    mine = [leaf for leaf in leaves if leaf["type"] in ADOPTED and leaf["id"] == group.id]
+    said: list[tuple[Collection[str | None], date | None]] = [
+        ((leaf.get("charter_sha256"),), datetime.fromisoformat(leaf["at"]).date()) for leaf in mine
+    ]
+    return [(LOST, None), *said] if group.state == "lost" else said
 
 
 def same_lab(session: Session, runtime: Runtime, row: Proposal) -> bool:

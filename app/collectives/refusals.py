@@ -171,7 +171,7 @@ def told(session: Session, runtime: Runtime, rows: Iterable[Refusal], now: datet
 
 
 def _names(session: Session, of: Any, name: Any, ids: set[str]) -> dict[str, str]:
-    return dict(session.execute(sa.select(of, name).where(of.in_(ids))).tuples().all())
+    return dict(session.execute(sa.select(of, name).where(of.in_(ids))).all())
 
 
 def replies_until(row: Refusal, why: ClosureNote | None) -> datetime:

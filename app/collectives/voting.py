@@ -143,7 +143,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     voices = queries.voices(session, row, charter, now)
     petitioned = petitioning.carries(session, runtime, row, [member for member, _ in voices])
     if row.type == "steward.remove" and not petitioned:
-        _drop(session, runtime, row, charter, now)
+        _drop(session, runtime, collective, row, charter, now)
         return
     if reviewing.stops(session, collective, row.type, now):
         _put_off(session, runtime, row, now)
@@ -183,14 +183,16 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     session.execute(sa.update(Proposal).where(Proposal.id == row.id).values(opened_index=index))  # type: ignore[arg-type]
 
 
-def _drop(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime) -> None:
-    """Nobody votes on it: too few signed. What was said stays as it was."""
+def _drop(session: Session, runtime: Runtime, collective: Collective, row: Proposal, charter: dict[str, Any], now: datetime) -> None:
+    """Nobody votes on it: too few signed. What was said stays as it was, and another wording that nobody answered is put up by itself, to find
+    signatures of its own."""
+    leaves = amendments.settle_all(session, runtime, collective, row, now)
     row.state = "lapsed"
     session.add(row)
     petitioning.forget(session, row)
     threads.freeze(session, runtime, row, charter, now)
     body = {"collective": row.collective_id, "decision": row.type, "verdict": "lapsed"}
-    log.append(session, [log.institutional("petition.failed", row.id, body, now)], now)
+    log.append(session, [log.institutional("petition.failed", row.id, body, now), *leaves], now)
 
 
 def _put_off(session: Session, runtime: Runtime, row: Proposal, now: datetime) -> None:

@@ -116,14 +116,16 @@ def test_no_vote_is_held_by_rules_that_the_log_does_not_know(service: Service, p
         group = queries.collective_of(session, mine[0].id, lock=True)
         assert effects.bring_about(session, service.runtime, group, passed, service.clock.now())
 
-    def holds(put: int = 1, versions: dict[int, bytes] | None = None, **changes: Any) -> tuple[bool, bool]:
+    def holds(put: int = 1, versions: dict[int, bytes] | None = None, later: int = 0, **changes: Any) -> tuple[bool, bool]:
         """Before a freeze and before a count, with bodies of the charter in the place of what was adopted, with both `put` under another one,
-        or with other columns in the collective's row."""
+        with one that is to be reviewed a day `later`, or with other columns in the collective's row."""
         with write(service.runtime.engine) as session:
             discussed, voted = session.get_one(Proposal, after), session.get_one(Proposal, counted["id"])
             group, first = session.get_one(Collective, mine[0].id), session.get_one(CharterVersion, (mine[0].id, 1))
             for n, body in (versions or {}).items():
                 session.merge(CharterVersion(**{**first.model_dump(), "n": n, "body": body}))
+            if later:
+                session.get_one(CharterVersion, (mine[0].id, later)).review_by += timedelta(days=1)
             for name, value in changes.items():
                 setattr(group, name, value)
             discussed.charter_n = voted.charter_n = put
@@ -136,7 +138,7 @@ def test_no_vote_is_held_by_rules_that_the_log_does_not_know(service: Service, p
         {"versions": {1: other}},  # by which both are put up
         {"versions": {2: other}},  # which is in force
         {"versions": {3: other}, "charter_n": 3}, {"versions": {1: newer, 2: agreed}}, {"charter_n": 1}, {"charter_n": 0}, {"state": "lost"},
-        {"versions": {3: other}, "put": 3}, {"versions": {0: newer}, "put": 0},
+        {"versions": {3: other}, "put": 3}, {"versions": {0: newer}, "put": 0}, {"later": 1}, {"later": 2},
     ]  # fmt: skip
     assert holds() == (True, True)
     for one in altered:

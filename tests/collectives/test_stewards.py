@@ -66,8 +66,12 @@ def test_a_steward_is_removed_on_a_petition_and_not_without(service: Service, pl
     refuses("not_found", lambda: mine[3].sign_no_longer(carried["id"]))
     assert mine[3].sign(carried["id"]) == mine[3].sign(carried["id"]), "once"
     assert mine[1].proposal(carried["id"])["petition"] == 2
+    mine[2].amend(mine[2].proposal(alone["id"]), "It was a long turn.")
     assert [one["petition"] for one in mine[1]._do("GET", "/proposals")["items"]] == [None, None], "counted for one alone"
     assert [pass_days(service, mine[1], one["id"], days)["state"] for one, days in ((alone, 7), (carried, 0))] == ["lapsed", "ballot"]
+    [amended] = mine[2].amendments(alone["id"])
+    other = mine[2].proposal(amended["alternative"])
+    assert (amended["state"], other["state"], other["text"], other["petition"]) == ("alternative", "discussion", "It was a long turn.", 0)
     with read(service.runtime.engine) as session:
         failed = session.execute(sa.select(LogEntry.leaf).where(LogEntry.type == "petition.failed", LogEntry.subject == alone["id"])).scalar_one()  # type: ignore[call-overload]
         assert json.loads(failed)["verdict"] == "lapsed" and mine[0].me()["member"].encode() not in failed

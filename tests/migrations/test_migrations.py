@@ -170,7 +170,7 @@ def test_a_dispute_keeps_its_words_who_was_told_of_an_end_is_told_once_and_a_ref
         )  # fmt: skip
     upgrade(empty)
     with engine.connect() as connection:
-        told = connection.execute(sa.text("SELECT id, end_told_at FROM strike")).tuples().all()
+        told = connection.execute(sa.text("SELECT id, end_told_at FROM strike")).all()
         assert dict(told) == {ended[0]: 7, ended[1]: None}
         assert connection.execute(sa.text("SELECT log_index FROM lab_refusal")).scalars().all() == [91]
     downgrade(empty, "2026_11_29_1530")
@@ -222,7 +222,7 @@ def test_what_was_handed_over_before_is_owed_its_deletion_by_the_day_that_was_si
     assert unseen["id"] not in {row["release_id"] for row in rows.values()}
     upgrade(empty)
     with engine.connect() as connection:
-        found = connection.execute(sa.text("SELECT release_id, state, delete_by, late_from FROM release_deletion")).tuples().all()
+        found = connection.execute(sa.text("SELECT release_id, state, delete_by, late_from FROM release_deletion")).all()
     # Nobody is late before they were told. What they were told of too late, or as late already, is late a reminder's days after that; who
     # fetched it in its last days was told as soon as they owed it.
     late = {"owing": None, "reminded": 14 * day, "fetched": 14 * day, "noted": 19 * day, "hurried": 20 * day}
