@@ -32,6 +32,7 @@ from app.parties.models import Lab
 from app.releases.items import Cancelled
 from app.releases.models import CutShard, Release, ReleaseItem
 from app.releases.queries import stopped
+from app.releases.rebuilding import plant
 from app.releases.resuming import Resuming, touched
 from app.releases.rows import BuiltShard
 from app.releases.shards import write_shard
@@ -59,6 +60,7 @@ class Cut(Resuming):
         self.needs_new_terms = 0
         self.as_of = 0
         self.built = {}
+        self._planted = False
         self.after_selection: list[Callable[[], object]] = []
         """Called before each attempt at the last transaction: where tests put a withdrawal."""
 
@@ -79,6 +81,10 @@ class Cut(Resuming):
                 self._clear()
                 with read(self.runtime.engine) as session:
                     state = self._state(session)
+                if self._planted and state in ("published", "superseded"):
+                    # Another had published between this one's last look and what it stored of the tree: that is made again from the items.
+                    plant(self.runtime, self.release, self._work / f"{self.release}-{self._mine}-ids")
+                self._planted = False
 
     def _run(self) -> None:
         self.built = {}  # what another run did meanwhile is noted, and nothing else stands
@@ -247,6 +253,7 @@ class Cut(Resuming):
                 self._cancel(session, reason)
                 return None
             self._publish(session, row, ids, root, now)
+        self._planted = False
         return None
 
     def _stopped_by(self, session: Session, lab: Lab, now: datetime) -> str | None:

@@ -36,7 +36,7 @@ def rebuild_missing(runtime: Runtime) -> tuple[int, int]:
     with tempfile.TemporaryDirectory(dir=work) as directory, ThreadPoolExecutor(1, "sayso-compress") as compressing:
         for release in published:
             if not _there(runtime, tree.names(release)[0]):
-                _plant(runtime, release, Path(directory) / "ids")
+                plant(runtime, release, Path(directory) / "ids")
         for shard in live:
             if _there(runtime, blob_name(shard.release_id, shard.sha256), shard.bytes):
                 continue
@@ -74,7 +74,8 @@ def _made(runtime: Runtime, shard: Shard, directory: Path, compressing: ThreadPo
     return same
 
 
-def _plant(runtime: Runtime, release: str, scratch: Path) -> None:
+def plant(runtime: Runtime, release: str, scratch: Path) -> None:
+    """Store the tree of a published release, as its items say. `scratch` is a file to write to."""
     with read(runtime.engine) as session:
         ids = sa.select(_ITEM.c.record_id).where(_ITEM.c.release_id == release, _ITEM.c.parts > 0).order_by(_ITEM.c.shard, _ITEM.c.record_id)
         found = session.connection().execute(ids, execution_options={"yield_per": 4000})

@@ -1,6 +1,7 @@
 """A run that lost the lock of its cut and lives on, as where the connection ends that held it."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +79,45 @@ def test_a_run_that_lost_its_lock_stores_nothing_after_another_published_or_an_e
         patch.setattr(Cut, "_keep", keeps)
         second.run()
     assert seen[0] == {} and whole(service, second).contributions == {one.id for one in given[1:]}
+
+
+def test_a_tree_that_was_stored_over_another_runs_is_made_again(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Between a run's last look and the file that it stores another may publish."""
+    given = platform.give(12, consent=CREDITED)
+    first, holder = queued(service, agreed(service, platform, lab, bits=1)), service.claim(given[0])
+    first._work = tmp_path  # on another machine than the one that takes over
+    places = [service.runtime.settings.data_dir / "blobs" / name for name in tree.names(first.release)]
+    published: list[list[bytes]] = []
+    stored: list[list[bytes]] = []
+
+    def other_publishes() -> None:
+        other = Cut(service.runtime, first.release)
+        other.after_selection.append(once(holder.withdraw))
+        other.run()
+        published.append([place.read_bytes() for place in places])
+
+    between, finish = once(other_publishes), Cut._finish
+    put_file = type(service.runtime.blobs).put_file
+
+    def puts(blobs: Any, name: str, path: Any) -> None:
+        if name.startswith("trees/"):
+            between()
+        put_file(blobs, name, path)
+
+    def finishes(mine: Cut, directory: Any) -> Any:
+        try:
+            return finish(mine, directory)
+        finally:
+            if mine is first:
+                stored.append([place.read_bytes() for place in places])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cutting, "exclusive", lambda *_: nullcontext())
+        patch.setattr(type(service.runtime.blobs), "put_file", puts)
+        patch.setattr(Cut, "_finish", finishes)
+        first.run()
+    assert stored[0] != published[0], "this one's stood there"
+    assert [place.read_bytes() for place in places] == published[0]
+    assert whole(service, first).contributions == {one.id for one in given[1:]}
