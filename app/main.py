@@ -200,6 +200,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("campaign", lambda campaign: striking.resolve(runtime, campaign))
     runtime.parts["beside"] = beside.beside
     runtime.parts["evictor"] = eviction.Evictor(runtime)
+    runtime.parts["completing"] = completion.Completing()
     runtime.parts["pusher"] = pushing.Pusher(runtime)
     runtime.parts["sender"] = webhooks.Sender(runtime)
     chores = {

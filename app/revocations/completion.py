@@ -4,8 +4,10 @@ A durable job, safe to run twice and at any time: each step looks at what is the
 at an old state of the database) is waited for, in this run for a while and then in another.
 """
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -42,6 +44,8 @@ _AGAIN = 5.0
 _MOST_AGAIN = 30.0
 """Seconds until the next run: more each time, up to the second."""
 _SOME = 2_000
+_TOGETHER = 200
+"""So many erasures at most are taken along."""
 _VACUUMED = (
     # Parts, and what confirms a guess of them or names the person: few dead rows in a large table, whose other pages are passed over.
     "VACUUM (FREEZE, TRUNCATE FALSE) contribution_payload", "VACUUM (FREEZE, TRUNCATE FALSE) contribution",
@@ -62,30 +66,76 @@ _LOOKING = sa.text("""SELECT count(*) FROM (
 """Who keeps a state from before `now`, by which VACUUM must leave dead rows where they are: all but another VACUUM, also ANALYZE."""
 
 
+class Completing:
+    """The completions of one process: one at a time, each for all that wait. What is slow (to have the database let go of what was deleted) is
+    so for one as for a hundred."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.sealed: set[str] = set()
+        """Of those that were taken along and wait still: whose keys were replaced."""
+
+
 def complete(runtime: Runtime, erasure: str) -> None:
     """The job."""
-    with read(runtime.engine) as session:
-        row = session.get(Erasure, erasure)
-    if row is None or row.state == "completed":
+    row = _requested(runtime, erasure)
+    if row is None:
         return
     # A cut that had read the records when they were erased ends without them, or is tidied up after: its files are gone then.
     for release in row.cuts:
         Cut(runtime, release).tidy()
-    releases.sweep(runtime, erasure)
-    if row.contribution_id is not None and row.attempts == 0:
+    completing: Completing = runtime.parts["completing"]
+    with completing.turn:
+        row = _requested(runtime, erasure)
+        if row is None:
+            return  # it was taken along
+        others = _waiting(runtime, row)
+        releases.sweep(runtime, erasure)
+        _replace_key_of(runtime, row, completing)
+        together = [erasure]
+        for other in others:
+            # What hinders one is told by its own job, and hinders no other.
+            with suppress(Exception):
+                _replace_key_of(runtime, other, completing)
+                together.append(other.id)
+        if _scrub(runtime, row.attempts):
+            _say_completed(runtime, together)
+            completing.sealed.difference_update(together)
+        else:
+            _later(runtime, erasure)
+
+
+def _requested(runtime: Runtime, erasure: str) -> Erasure | None:
+    with read(runtime.engine) as session:
+        row = session.get(Erasure, erasure)
+    return None if row is None or row.state == "completed" else row
+
+
+def _waiting(runtime: Runtime, row: Erasure) -> list[Erasure]:
+    """Who can be taken along: the first of those that wait for no cut."""
+    with read(runtime.engine) as session:
+        query = select(Erasure).where(Erasure.state == "requested", Erasure.id != row.id).order_by(Erasure.requested_at).limit(_TOGETHER)  # type: ignore[arg-type]
+        return [other for other in session.exec(query) if not other.cuts]
+
+
+def _replace_key_of(runtime: Runtime, row: Erasure, completing: Completing) -> None:
+    if row.contribution_id is not None and row.attempts == 0 and row.id not in completing.sealed:
         replace_key(runtime, row.contributor_id)
-    if not _scrub(runtime, row.attempts):
-        _later(runtime, erasure)
-        return
+        completing.sealed.add(row.id)
+
+
+def _say_completed(runtime: Runtime, erasures: Sequence[str]) -> None:
     with write(runtime.engine) as session:
-        row = session.exec(for_update(select(Erasure).where(Erasure.id == erasure), session)).one()
-        if row.state == "completed":
+        requested = select(Erasure).where(Erasure.id.in_(erasures), Erasure.state == "requested").order_by(Erasure.id)  # type: ignore[attr-defined,arg-type]
+        rows = session.exec(for_update(requested, session)).all()
+        if not rows:
             return
         now = runtime.clock.now()
-        body = {"erasure": erasure, "state": "completed"}
-        index = log.append(session, [sealed_to_nobody("erasure.completed", erasure, body, now)], now)
-        done = {"state": "completed", "completed_at": now, "completed_index": index, "cuts": []}
-        session.execute(sa.update(Erasure).where(Erasure.id == erasure).values(**done))  # type: ignore[arg-type]
+        said = [("erasure.completed", row.id, {"erasure": row.id, "state": "completed"}) for row in rows]
+        first = log.append(session, [sealed_to_nobody(*one, now) for one in said], now)
+        for index, row in enumerate(rows, first):
+            done = {"state": "completed", "completed_at": now, "completed_index": index, "cuts": []}
+            session.execute(sa.update(Erasure).where(Erasure.id == row.id).values(**done))  # type: ignore[arg-type]
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:

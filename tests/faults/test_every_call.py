@@ -74,6 +74,10 @@ NOT_FAILED = {
 __doc__ += "\nNot failed:\n" + "\n".join(f"  {what}: {why}" for what, why in sorted(NOT_FAILED.items()))
 
 
+_MOST = 200
+"""Calls that no flow makes."""
+
+
 @pytest.fixture(scope="module")
 def service(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
     """A service of this file's own: what must hold is looked for in the whole database, where other tests write rows of theirs."""
@@ -110,7 +114,9 @@ def test_the_kth_call_fails(
     # It is the same code, and `make soak` fails them all.
     stride = 1 if SOAK or service.backend == "sqlite" else 33
     k, tried, found = 1, 0, True
-    while found:
+    # What is remembered for a second (who asks, by which key) is not looked up again, so that one round may make fewer calls than the others:
+    # it is not the last where an act was not failed at its commit.
+    while found or (stride == 1 and k < _MOST and not all(_committing(fired[one]) for one in range(tried))):
         found, tried = False, 0
         for act, holds in tries(flow(world)):
             if met := _failed(world, broken, k, act, holds):
@@ -121,8 +127,12 @@ def test_the_kth_call_fails(
         k += stride
     for one in range(tried):
         assert fired[one], f"nothing was broken of number {one}"
-        assert stride > 1 or any("commit" in what for what in fired[one]), fired[one]
+        assert stride > 1 or _committing(fired[one]), fired[one]
     print(flow.__name__, service.backend, [len(fired[one]) for one in range(tried)])
+
+
+def _committing(fired: list[str]) -> bool:
+    return any("commit" in what for what in fired)
 
 
 def _failed(world: World, broken: Breaking, k: int, act: Callable[[], Any], holds: Callable[[], None]) -> str:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sayso.contributor import Contributor
 from sayso.errors import SaysoError
 from sqlmodel import select
@@ -15,9 +16,13 @@ from app.log.check import check
 from app.log.models import LogEntry
 from app.parties.models import Contributor as Person
 from app.parties.models import DataKey
+from app.revocations.models import Erasure
 from tests.faults.cuts import outcome, receipt_for_all
 from tests.kit.refusals import refused
 from tests.support import LabParty, PlatformParty, Service, consent, shards_of, until
+
+_HELD = sa.text("""SELECT pid, datname, backend_type, state, now() - xact_start, backend_xid, backend_xmin, left(query, 200) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)""")
 
 
 def completed(service: Service, erasure: str, seconds: float = 60) -> Any:
@@ -27,7 +32,13 @@ def completed(service: Service, erasure: str, seconds: float = 60) -> Any:
         answer = service.http.get(f"{service.base}/v1/erasures/{erasure}").json()
         return answer if answer["state"] == "completed" else None
 
-    return until(look, seconds)
+    try:
+        return until(look, seconds)
+    except AssertionError:
+        with read(service.runtime.engine) as session:
+            row = session.get_one(Erasure, erasure)
+            held = [] if service.backend == "sqlite" else session.execute(_HELD).all()
+            raise AssertionError(f"not completed after {row.attempts} attempts; looking: {held}") from None
 
 
 def row_of(service: Service, contribution: str) -> Contribution:
