@@ -31,6 +31,7 @@ from app.parties import contributors, passkeys
 from app.parties.contributors import Person
 from app.releases import service as releases
 from app.releases.cutting import Cut
+from app.releases.models import Release
 from app.revocations.erasure import sealed_to_nobody
 from app.revocations.models import ConsentAct, Erasure
 
@@ -81,9 +82,7 @@ def complete(runtime: Runtime, erasure: str) -> None:
     row = _requested(runtime, erasure)
     if row is None:
         return
-    # A cut that had read the records when they were erased ends without them, or is tidied up after: its files are gone then.
-    for release in row.cuts:
-        Cut(runtime, release).tidy()
+    _tidy_cuts(runtime, row)
     completing: Completing = runtime.parts["completing"]
     with completing.turn:
         row = _requested(runtime, erasure)
@@ -96,6 +95,7 @@ def complete(runtime: Runtime, erasure: str) -> None:
         for other in others:
             # What hinders one is told by its own job, and hinders no other.
             with suppress(Exception):
+                _tidy_cuts(runtime, other)
                 _replace_key_of(runtime, other, completing)
                 together.append(other.id)
         if _scrub(runtime, row.attempts):
@@ -112,10 +112,19 @@ def _requested(runtime: Runtime, erasure: str) -> Erasure | None:
 
 
 def _waiting(runtime: Runtime, row: Erasure) -> list[Erasure]:
-    """Who can be taken along: the first of those that wait for no cut."""
+    """Who can be taken along: of the first those that wait for no cut."""
     with read(runtime.engine) as session:
         query = select(Erasure).where(Erasure.state == "requested", Erasure.id != row.id).order_by(Erasure.requested_at).limit(_TOGETHER)  # type: ignore[arg-type]
-        return [other for other in session.exec(query) if not other.cuts]
+        others = session.exec(query).all()
+        cuts = {release for other in others for release in other.cuts}
+        under_way = set(session.exec(select(Release.id).where(Release.id.in_(cuts), Release.state == "cutting")))  # type: ignore[attr-defined]
+    return [other for other in others if under_way.isdisjoint(other.cuts)]
+
+
+def _tidy_cuts(runtime: Runtime, row: Erasure) -> None:
+    """A cut that had read the records when they were erased ends without them, or is tidied up after: its files are gone then."""
+    for release in row.cuts:
+        Cut(runtime, release).tidy()
 
 
 def _replace_key_of(runtime: Runtime, row: Erasure, completing: Completing) -> None:

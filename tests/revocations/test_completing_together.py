@@ -9,12 +9,14 @@ import sqlalchemy as sa
 from sqlmodel import select
 
 from app.kit.db import read, write
+from app.kit.ids import new_id
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
+from app.releases.models import Release
 from app.revocations import completion
 from app.revocations.models import Erasure
 from tests.faults.cuts import receipt_for_all
-from tests.support import PlatformParty, Service
+from tests.support import LabParty, PlatformParty, Service
 
 
 def _row(service: Service, erasure: Any) -> Erasure:
@@ -23,10 +25,15 @@ def _row(service: Service, erasure: Any) -> Erasure:
 
 
 def test_whoever_waits_is_completed_together_with_the_first_whose_turn_it_is(
-    service: Service, platform: PlatformParty, monkeypatch: pytest.MonkeyPatch
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one of them is hindered by hinders no other; who waits for a cut is not waited for."""
     erased: dict[str, Any] = {}
+    platform.give(1)
+    common = {"agreement_id": lab.agree(platform).id, "requested_at": service.clock.now()}
+    over, cutting = (Release(id=new_id("release"), state=state, **common) for state in ("failed", "cutting"))
+    with write(service.runtime.engine) as session:
+        session.add_all([over, cutting])
     monkeypatch.setattr(service.runtime.jobs, "enqueue", lambda *_, **__: None)
     for name in ("first", "second", "hindered", "everything", "cut"):
         given, _ = platform.give(2, contributor=f"{name} of many")
@@ -34,7 +41,8 @@ def test_whoever_waits_is_completed_together_with_the_first_whose_turn_it_is(
         erased[name] = holder.erase("all") if name == "everything" else holder.erase(contribution=given.id)
     rows = {name: _row(service, one) for name, one in erased.items()}
     with write(service.runtime.engine) as session:
-        session.execute(sa.update(Erasure).where(Erasure.id == erased["cut"].id).values(cuts=["rel_that_is_cut"]))  # type: ignore[arg-type]
+        session.execute(sa.update(Erasure).where(Erasure.id == erased["cut"].id).values(cuts=[over.id, cutting.id]))  # type: ignore[arg-type]
+        session.execute(sa.update(Erasure).where(Erasure.id == erased["second"].id).values(cuts=[over.id]))  # type: ignore[arg-type]
     replaced: list[str] = []
     scrubbed: list[int] = []
     replace_key, scrub = completion.replace_key, completion._scrub
@@ -72,6 +80,6 @@ def test_whoever_waits_is_completed_together_with_the_first_whose_turn_it_is(
             assert (entry.subject, entry.type) == (row.id, "erasure.completed")
     monkeypatch.undo()
     with write(service.runtime.engine) as session:
-        session.execute(sa.update(Erasure).where(Erasure.id == erased["cut"].id).values(cuts=[]))  # type: ignore[arg-type]
+        session.get_one(Release, cutting.id).state = "failed"
     completion.complete(service.runtime, erased["hindered"].id)
     assert set(states().values()) == {"completed"}
