@@ -270,7 +270,7 @@ def test_fifty_at_once_without_the_lock_end_in_violations(service: Service, monk
 
     def slow(*args: Any) -> set[str]:
         found = real(*args)
-        time.sleep(0.05)  # where the lock would keep everybody else out
+        time.sleep(0.3)  # where the lock would keep everybody else out
         return found
 
     monkeypatch.setattr(cutting, "touched", slow)
