@@ -29,9 +29,10 @@ from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.publisher import LogDamaged, Publisher
 from app.parties.models import Lab
+from app.releases import tree
 from app.releases.items import Cancelled
 from app.releases.models import CutShard, Release, ReleaseItem
-from app.releases.queries import stopped
+from app.releases.queries import stopped, tree_of
 from app.releases.rebuilding import plant
 from app.releases.resuming import Resuming, touched
 from app.releases.rows import BuiltShard
@@ -60,7 +61,7 @@ class Cut(Resuming):
         self.needs_new_terms = 0
         self.as_of = 0
         self.built = {}
-        self._planted = False
+        self._published = False
         self.after_selection: list[Callable[[], object]] = []
         """Called before each attempt at the last transaction: where tests put a withdrawal."""
 
@@ -81,10 +82,8 @@ class Cut(Resuming):
                 self._clear()
                 with read(self.runtime.engine) as session:
                     state = self._state(session)
-                if self._planted and state in ("published", "superseded"):
-                    # Another had published between this one's last look and what it stored of the tree: that is made again from the items.
-                    plant(self.runtime, self.release, self._work / f"{self.release}-{self._mine}-ids")
-                self._planted = False
+        if state in ("published", "superseded") and not self._published:
+            self._mend_tree()
 
     def _run(self) -> None:
         self.built = {}  # what another run did meanwhile is noted, and nothing else stands
@@ -121,6 +120,15 @@ class Cut(Resuming):
                     self._build(self._reselect(hits), directory)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _mend_tree(self) -> None:
+        """A run that lost its lock may have stored its tree over the one that another signed: between its last look and the file that one
+        published. Whoever finds the release published makes the tree again from the items, where it is not the signed one."""
+        with read(self.runtime.engine) as session:
+            signed = tree_of(session.get_one(Release, self.release))
+        if not tree.stands(self.runtime.blobs, self.release, signed["size"], signed["root"]):
+            self._work.mkdir(parents=True, exist_ok=True)
+            plant(self.runtime, self.release, self._work / f"{self.release}-{self._mine}-ids")
 
     def clear(self) -> None:
         """Leave nothing of a cut that was given up: no file, no item."""
@@ -253,7 +261,7 @@ class Cut(Resuming):
                 self._cancel(session, reason)
                 return None
             self._publish(session, row, ids, root, now)
-        self._planted = False
+        self._published = True
         return None
 
     def _stopped_by(self, session: Session, lab: Lab, now: datetime) -> str | None:

@@ -49,8 +49,6 @@ class Publishing(Filling):
     needs_new_terms: int
     format: str
     built: dict[int, BuiltShard]
-    _planted: bool
-    """Whether this run may have stored a tree for what it has not published."""
 
     def _tree(self) -> tuple[int, str]:
         """Keep the tree of record ids beside the shards; gives its size and root. Raises Cancelled where another run has begun, whose tree
@@ -59,7 +57,6 @@ class Publishing(Filling):
         def still_mine() -> None:
             with self._reading() as session:
                 self._look(session)
-            self._planted = True
 
         with self._reading() as session:
             rows = Direct.under(session).stream(_IDS, (self.release,), CHUNK)

@@ -16,7 +16,7 @@ from typing import Any
 
 from app.core import merkle
 from app.core.merkle import HASH_SIZE, TILE_WIDTH, MerkleError
-from app.kit.blobs import Blobs
+from app.kit.blobs import BlobNotFound, Blobs
 
 _STREAMED = 8192
 
@@ -33,37 +33,61 @@ def keep(blobs: Blobs, release: str, ids: Iterable[bytes], work: Path, look: Cal
     Raises:
         MerkleError: for an id that is not 32 bytes, out of order, or there twice.
     """
-    size, before = 0, b""
-    rest: list[bytes] = []
-    rows: list[list[bytes]] = [[]]
     with work.open("wb") as file:
+        grown = _Grown(ids, file.write)
+    look()
+    blobs.put_file(names(release)[0], work)
+    blobs.put(names(release)[1], grown.above())
+    work.unlink()
+    return grown.size, grown.root()
+
+
+def stands(blobs: Blobs, release: str, size: int, root: str) -> bool:
+    """Whether the tree that is stored is the one of `size` records under `root` (hex)."""
+    try:
+        if blobs.size(names(release)[0]) != size * HASH_SIZE:
+            return False
+        grown = _Grown(RecordTree(blobs, release, size).after(None), lambda _: None)
+        return grown.root() == root and blobs.get(names(release)[1]) == grown.above()
+    except (BlobNotFound, MerkleError):
+        return False
+
+
+class _Grown:
+    """A tree over ids as they come, each 256 of which are given to `put`."""
+
+    def __init__(self, ids: Iterable[bytes], put: Callable[[bytes], object]) -> None:
+        self.size, before = 0, b""
+        self._rest: list[bytes] = []
+        self._rows: list[list[bytes]] = [[]]
         source = iter(ids)
         while some := list(islice(source, TILE_WIDTH)):
             for item in some:
                 if len(item) != HASH_SIZE or item <= before:
                     raise MerkleError("ids must be 32 bytes each, ascending, and each there once")
                 before = item
-            file.write(b"".join(some))
-            size += len(some)
-            rest = [merkle.leaf_hash(item) for item in some]
+            put(b"".join(some))
+            self.size += len(some)
+            self._rest = [merkle.leaf_hash(item) for item in some]
             if len(some) == TILE_WIDTH:
-                rows[0].append(merkle.root(rest))
-                rest = []
-    while len(rows[-1]) >= TILE_WIDTH:
-        below = rows[-1]
-        whole = range(0, len(below) - TILE_WIDTH + 1, TILE_WIDTH)
-        rows.append([merkle.root(below[at : at + TILE_WIDTH]) for at in whole])
-    look()
-    blobs.put_file(names(release)[0], work)
-    blobs.put(names(release)[1], b"".join(b"".join(row) for row in rows))
-    work.unlink()
+                self._rows[0].append(merkle.root(self._rest))
+                self._rest = []
+        while len(self._rows[-1]) >= TILE_WIDTH:
+            below = self._rows[-1]
+            whole = range(0, len(below) - TILE_WIDTH + 1, TILE_WIDTH)
+            self._rows.append([merkle.root(below[at : at + TILE_WIDTH]) for at in whole])
 
-    def tile(level: int, index: int, width: int) -> bytes:
-        # Of level 0 the root needs the tile at the edge alone, and that is what was left over.
-        row = rest if level == 0 else rows[level - 1][index * TILE_WIDTH : index * TILE_WIDTH + width]
-        return b"".join(row)
+    def above(self) -> bytes:
+        """The rows of complete subtrees."""
+        return b"".join(b"".join(row) for row in self._rows)
 
-    return size, merkle.tree_root(size, tile).hex()
+    def root(self) -> str:
+        def tile(level: int, index: int, width: int) -> bytes:
+            # Of level 0 the root needs the tile at the edge alone, and that is what was left over.
+            row = self._rest if level == 0 else self._rows[level - 1][index * TILE_WIDTH : index * TILE_WIDTH + width]
+            return b"".join(row)
+
+        return merkle.tree_root(self.size, tile).hex()
 
 
 def drop(blobs: Blobs, release: str) -> None:

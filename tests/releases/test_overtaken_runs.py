@@ -1,5 +1,7 @@
 """A run that lost the lock of its cut and lives on, as where the connection ends that held it."""
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -81,43 +83,64 @@ def test_a_run_that_lost_its_lock_stores_nothing_after_another_published_or_an_e
     assert seen[0] == {} and whole(service, second).contributions == {one.id for one in given[1:]}
 
 
+@pytest.mark.parametrize("other", ["has published", "is about to publish"])
 def test_a_tree_that_was_stored_over_another_runs_is_made_again(
-    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other: str
 ) -> None:
-    """Between a run's last look and the file that it stores another may publish."""
+    """Between a run's last look and the file that it stores another may begin, and publish before or after that file."""
     given = platform.give(12, consent=CREDITED)
     first, holder = queued(service, agreed(service, platform, lab, bits=1)), service.claim(given[0])
     first._work = tmp_path  # on another machine than the one that takes over
     places = [service.runtime.settings.data_dir / "blobs" / name for name in tree.names(first.release)]
-    published: list[list[bytes]] = []
-    stored: list[list[bytes]] = []
+    taken, stored, may = threading.Event(), threading.Event(), threading.Event()
+    theirs: list[list[bytes]] = []
+    ours: list[list[bytes]] = []
+    keep_tree, finish, clear, put_file = Cut._tree, Cut._finish, Cut._clear, type(service.runtime.blobs).put_file
 
-    def other_publishes() -> None:
-        other = Cut(service.runtime, first.release)
-        other.after_selection.append(once(holder.withdraw))
-        other.run()
-        published.append([place.read_bytes() for place in places])
+    def takes_over() -> None:
+        holder.withdraw()
+        Cut(service.runtime, first.release).run()
 
-    between, finish = once(other_publishes), Cut._finish
-    put_file = type(service.runtime.blobs).put_file
+    def trees(mine: Cut) -> tuple[int, str]:
+        found = keep_tree(mine)
+        if mine is not first:
+            theirs.append([place.read_bytes() for place in places])
+            stored.set()
+            assert may.wait(60)
+        return found
 
-    def puts(blobs: Any, name: str, path: Any) -> None:
-        if name.startswith("trees/"):
-            between()
+    def puts(blobs: Any, name: str, path: Path) -> None:
+        if name.startswith("trees/") and path.parent == tmp_path and not taken.is_set():
+            taken.set()
+            second.append(pool.submit(takes_over))
+            assert stored.wait(60)
+            if other == "has published":
+                ends()
         put_file(blobs, name, path)
+
+    def ends() -> None:
+        may.set()
+        second[0].result(timeout=60)
 
     def finishes(mine: Cut, directory: Any) -> Any:
         try:
             return finish(mine, directory)
         finally:
             if mine is first:
-                stored.append([place.read_bytes() for place in places])
+                ours.append([place.read_bytes() for place in places])
 
-    with monkeypatch.context() as patch:
+    def clears(mine: Cut) -> None:
+        if mine is first:
+            ends()
+        clear(mine)
+
+    second: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patch:
         patch.setattr(cutting, "exclusive", lambda *_: nullcontext())
         patch.setattr(type(service.runtime.blobs), "put_file", puts)
-        patch.setattr(Cut, "_finish", finishes)
+        for name, act in {"_tree": trees, "_finish": finishes, "_clear": clears}.items():
+            patch.setattr(Cut, name, act)
         first.run()
-    assert stored[0] != published[0], "this one's stood there"
-    assert [place.read_bytes() for place in places] == published[0]
+    assert ours[0] != theirs[0] and len(theirs) == 1, "this one's stood there"
+    assert [place.read_bytes() for place in places] == theirs[0]
     assert whole(service, first).contributions == {one.id for one in given[1:]}
