@@ -1,5 +1,6 @@
 """`create_app(settings)`: the one place that knows every router, every long-lived helper and every job."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -200,7 +201,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("campaign", lambda campaign: striking.resolve(runtime, campaign))
     runtime.parts["beside"] = beside.beside
     runtime.parts["evictor"] = eviction.Evictor(runtime)
-    runtime.parts["completing"] = completion.Completing()
+    runtime.parts["completing"] = threading.Lock()
     runtime.parts["pusher"] = pushing.Pusher(runtime)
     runtime.parts["sender"] = webhooks.Sender(runtime)
     chores = {

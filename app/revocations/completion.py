@@ -7,7 +7,6 @@ at an old state of the database) is waited for, in this run for a while and then
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -23,7 +22,7 @@ from app.contributions.objections import statement_place
 from app.contributions.recording import part_place
 from app.core.vocabulary import PARTS
 from app.crypto.sealing import Sealer, new_key
-from app.kit.db import for_update, is_sqlite, read, write
+from app.kit.db import for_update, is_away, is_sqlite, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.models import LogEntry
@@ -32,7 +31,7 @@ from app.parties.contributors import Person
 from app.releases import service as releases
 from app.releases.cutting import Cut
 from app.releases.models import Release
-from app.revocations.erasure import sealed_to_nobody
+from app.revocations.erasure import DELAY, sealed_to_nobody
 from app.revocations.models import ConsentAct, Erasure
 
 _C = Contribution.__table__  # type: ignore[attr-defined]
@@ -45,8 +44,10 @@ _AGAIN = 5.0
 _MOST_AGAIN = 30.0
 """Seconds until the next run: more each time, up to the second."""
 _SOME = 2_000
-_TOGETHER = 200
-"""So many erasures at most are taken along."""
+_LOOKED_AT, _TOGETHER, _TAKING = 2_000, 200, 10.0
+"""So many erasures that wait are looked at, so many of them taken along, and so many seconds spent on that, at most."""
+_TURN = 60.0
+"""Seconds that a job waits for its turn before it makes room for others."""
 _VACUUMED = (
     # Parts, and what confirms a guess of them or names the person: few dead rows in a large table, whose other pages are passed over.
     "VACUUM (FREEZE, TRUNCATE FALSE) contribution_payload", "VACUUM (FREEZE, TRUNCATE FALSE) contribution",
@@ -67,42 +68,39 @@ _LOOKING = sa.text("""SELECT count(*) FROM (
 """Who keeps a state from before `now`, by which VACUUM must leave dead rows where they are: all but another VACUUM, also ANALYZE."""
 
 
-class Completing:
-    """The completions of one process: one at a time, each for all that wait. What is slow (to have the database let go of what was deleted) is
-    so for one as for a hundred."""
-
-    def __init__(self) -> None:
-        self.turn = threading.Lock()
-        self.sealed: set[str] = set()
-        """Of those that were taken along and wait still: whose keys were replaced."""
+def complete(runtime: Runtime, erasure: str, within: float = _TURN) -> bool:
+    """The job; waits so many seconds for its turn. What is not completed then is tried later, and the answer is False."""
+    done = _complete(runtime, erasure, within)
+    if not done:
+        _later(runtime, erasure)
+    return done
 
 
-def complete(runtime: Runtime, erasure: str) -> None:
-    """The job."""
+def _complete(runtime: Runtime, erasure: str, within: float) -> bool:
     row = _requested(runtime, erasure)
     if row is None:
-        return
-    _tidy_cuts(runtime, row)
-    completing: Completing = runtime.parts["completing"]
-    with completing.turn:
+        return True
+    # A cut that had read the records when they were erased ends without them, or is tidied up after: its files are gone then.
+    for release in row.cuts:
+        Cut(runtime, release).tidy()
+    # One at a time in a process, for all that wait: what is slow is so for one as for a hundred.
+    turn: threading.Lock = runtime.parts["completing"]
+    if not turn.acquire(timeout=within):
+        return False
+    try:
         row = _requested(runtime, erasure)
         if row is None:
-            return  # it was taken along
-        others = _waiting(runtime, row)
+            return True  # it was taken along
+        others = _waiting(runtime, row)  # before anything is done, since it is done for them too
         releases.sweep(runtime, erasure)
-        _replace_key_of(runtime, row, completing)
-        together = [erasure]
-        for other in others:
-            # What hinders one is told by its own job, and hinders no other.
-            with suppress(Exception):
-                _tidy_cuts(runtime, other)
-                _replace_key_of(runtime, other, completing)
-                together.append(other.id)
-        if _scrub(runtime, row.attempts):
-            _say_completed(runtime, together)
-            completing.sealed.difference_update(together)
-        else:
-            _later(runtime, erasure)
+        _replace_key_of(runtime, row)
+        together = [erasure, *_taken_along(runtime, row, others)]
+        if not _scrub(runtime, row.attempts):
+            return False
+        _say_completed(runtime, together)
+        return True
+    finally:
+        turn.release()
 
 
 def _requested(runtime: Runtime, erasure: str) -> Erasure | None:
@@ -112,25 +110,44 @@ def _requested(runtime: Runtime, erasure: str) -> Erasure | None:
 
 
 def _waiting(runtime: Runtime, row: Erasure) -> list[Erasure]:
-    """Who can be taken along: of the first those that wait for no cut."""
+    """Who can be taken along: whoever waits for no cut, since so long that every process has let go of their keys."""
     with read(runtime.engine) as session:
-        query = select(Erasure).where(Erasure.state == "requested", Erasure.id != row.id).order_by(Erasure.requested_at).limit(_TOGETHER)  # type: ignore[arg-type]
-        others = session.exec(query).all()
+        before = runtime.clock.now() - timedelta(seconds=DELAY)
+        waits = (Erasure.state == "requested", Erasure.id != row.id, Erasure.requested_at <= before)
+        others = session.exec(select(Erasure).where(*waits).order_by(Erasure.requested_at).limit(_LOOKED_AT)).all()  # type: ignore[arg-type]
         cuts = {release for other in others for release in other.cuts}
         under_way = set(session.exec(select(Release.id).where(Release.id.in_(cuts), Release.state == "cutting")))  # type: ignore[attr-defined]
-    return [other for other in others if under_way.isdisjoint(other.cuts)]
+    return [other for other in others if under_way.isdisjoint(other.cuts)][:_TOGETHER]
 
 
-def _tidy_cuts(runtime: Runtime, row: Erasure) -> None:
-    """A cut that had read the records when they were erased ends without them, or is tidied up after: its files are gone then."""
-    for release in row.cuts:
-        Cut(runtime, release).tidy()
+def _taken_along(runtime: Runtime, row: Erasure, others: Sequence[Erasure]) -> list[str]:
+    """Do for others what comes before the scrub, for a while; gives those for whom it is done. What hinders one is told by its own job."""
+    end = time.monotonic() + _TAKING
+    tidied, left = set(row.cuts), set[str]()
+    done = []
+    for other in others:
+        if time.monotonic() > end:
+            break
+        try:
+            for release in set(other.cuts) - tidied:
+                if release not in left:
+                    left.add(release)
+                    Cut(runtime, release).tidy()
+                    tidied.add(release)
+            if not tidied.issuperset(other.cuts):
+                continue
+            _replace_key_of(runtime, other)
+        except Exception as error:
+            if is_away(error):
+                break
+            continue
+        done.append(other.id)
+    return done
 
 
-def _replace_key_of(runtime: Runtime, row: Erasure, completing: Completing) -> None:
-    if row.contribution_id is not None and row.attempts == 0 and row.id not in completing.sealed:
-        replace_key(runtime, row.contributor_id)
-        completing.sealed.add(row.id)
+def _replace_key_of(runtime: Runtime, row: Erasure) -> None:
+    if row.contribution_id is not None and not row.key_replaced:
+        replace_key(runtime, row.contributor_id, row.id)
 
 
 def _say_completed(runtime: Runtime, erasures: Sequence[str]) -> None:
@@ -148,18 +165,20 @@ def _say_completed(runtime: Runtime, erasures: Sequence[str]) -> None:
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
-    """A chore: complete what should have been completed an hour ago, should its job have been given up."""
+    """A chore: complete what should have been completed an hour ago, should its job have been given up. One that is not completed has a job
+    again, and those behind it wait for the next look."""
     with read(runtime.engine) as session:
         waiting = session.exec(
             select(Erasure.id).where(Erasure.state == "requested", Erasure.requested_at < now - timedelta(hours=1))
         ).all()
     for erasure in waiting:
-        complete(runtime, erasure)
+        if not complete(runtime, erasure, within=0):
+            return
 
 
-def replace_key(runtime: Runtime, contributor: str) -> None:
+def replace_key(runtime: Runtime, contributor: str, erasure: str | None = None) -> None:
     """Give a contributor a fresh data key and seal everything that remains of them under it: the old one, which opens copies of
-    what was erased, is gone with this transaction. Whoever seals something meanwhile is waited for, and waits."""
+    what was erased, is gone with this transaction, which notes it in the erasure. Whoever seals something meanwhile is waited for, and waits."""
     with write(runtime.engine) as session:
         person = contributors.hold(session, runtime.keys, contributor, exclusive=True)
         if person is None:
@@ -174,6 +193,8 @@ def replace_key(runtime: Runtime, contributor: str) -> None:
         passkeys.seal_anew(session, person, sealer)
         threads.seal_anew(session, person, sealer, contributor)
         contributors.give_key(session, runtime.keys, contributor, key, person.rid_key)
+        if erasure is not None:
+            session.execute(sa.update(Erasure).where(Erasure.id == erasure).values(key_replaced=True))  # type: ignore[arg-type]
     runtime.keys.forget(contributor)
 
 

@@ -129,6 +129,8 @@ class Erasure(SQLModel, table=True):
     cuts: list[Any] = Field(default_factory=list, sa_type=sa.JSON)
     """Releases that were being cut when it was requested: their files may hold what was erased until they end."""
     attempts: int = 0
+    key_replaced: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """Of one of a contribution: whether what remains of the person is sealed under a fresh key."""
     requested_at: datetime = Field(sa_type=Instant)
     log_index: int = Field(sa_type=sa.BigInteger)
     completed_at: datetime | None = Field(default=None, sa_type=Instant)

@@ -20,7 +20,7 @@ from tests.support import Service
 
 SOAK = os.environ.get("SAYSO_TEST_SIZE") == "soak"
 SEQUENCES, STEPS = int(os.environ.get("SAYSO_TEST_SEQUENCES", "5000" if SOAK else "0")), 50
-"""Sequences on each database, where somebody says how many; else two hundred, each part on a service of its own."""
+"""Sequences on each database, where somebody says how many; else two hundred together, each part on a service of its own."""
 PARTS = {"sqlite": [range(at, at + 45) for at in range(0, 180, 45)], "postgresql": [range(180, 200)]}
 """One on PostgreSQL takes twice the time."""
 FIRST = int(os.environ.get("SAYSO_TEST_FIRST", "0"))

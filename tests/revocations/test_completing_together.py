@@ -1,85 +1,139 @@
 """What is slow for one erasure is done once for all that wait."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sayso.contributor import Contributor
 from sqlmodel import select
 
 from app.kit.db import read, write
-from app.kit.ids import new_id
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
-from app.releases.models import Release
+from app.releases.cutting import Cut
+from app.releases.models import Release, Shard
 from app.revocations import completion
+from app.revocations.erasure import DELAY
 from app.revocations.models import Erasure
-from tests.faults.cuts import receipt_for_all
-from tests.support import LabParty, PlatformParty, Service
+from tests.conftest import started
+from tests.faults.cuts import queued, receipt_for_all
+from tests.revocations.test_erasure import key_of
+from tests.support import Service, until
 
 
-def _row(service: Service, erasure: Any) -> Erasure:
-    with read(service.runtime.engine) as session:
-        return session.get_one(Erasure, erasure.id)
+@pytest.fixture
+def service(backend: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """One of its own, whose jobs this test does: those of others would come along."""
+    with started(backend, request) as own:
+        monkeypatch.setattr(own.runtime.jobs, "enqueue", lambda *_, **__: None)
+        yield own
 
 
-def test_whoever_waits_is_completed_together_with_the_first_whose_turn_it_is(
-    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What one of them is hindered by hinders no other; who waits for a cut is not waited for."""
-    erased: dict[str, Any] = {}
-    platform.give(1)
-    common = {"agreement_id": lab.agree(platform).id, "requested_at": service.clock.now()}
-    over, cutting = (Release(id=new_id("release"), state=state, **common) for state in ("failed", "cutting"))
+class Erased:
+    """People of whom one contribution was erased, of another one everything, by name."""
+
+    def __init__(self, service: Service, names: list[str]) -> None:
+        self.service = service
+        platform, self.ids = service.platform(), dict[str, str]()
+        given = {name: platform.give(2, contributor=name) for name in names}
+        self.agreement = service.lab().agree(platform)
+        self.release = queued(service, self.agreement).release
+        Cut(service.runtime, self.release).run()
+        self.keys: dict[str, bytes] = {}
+        for name in names:
+            holder: Contributor = receipt_for_all(service, platform, name)
+            erasure = holder.erase("all") if name == "everything" else holder.erase(contribution=given[name][0].id)
+            self.ids[name] = erasure.id
+            if (key := key_of(service, self.row(name).contributor_id)) is not None:
+                self.keys[name] = bytes(key.wrapped)
+
+    def row(self, name: str) -> Erasure:
+        with read(self.service.runtime.engine) as session:
+            return session.get_one(Erasure, self.ids[name])
+
+    def waits_for(self, name: str, *cuts: str) -> None:
+        with write(self.service.runtime.engine) as session:
+            session.execute(sa.update(Erasure).where(Erasure.id == self.ids[name]).values(cuts=list(cuts)))  # type: ignore[arg-type]
+
+    def complete(self, name: str) -> bool:
+        return completion.complete(self.service.runtime, self.ids[name])
+
+    def completed(self) -> set[str]:
+        return {name for name in self.ids if self.row(name).state == "completed"}
+
+    def keys_are_gone(self, *names: str) -> bool:
+        found = [key_of(self.service, self.row(name).contributor_id) for name in names]
+        return all(key is None or bytes(key.wrapped) != self.keys[name] for key, name in zip(found, names, strict=True))
+
+    def files(self) -> list[str]:
+        return list(self.service.runtime.blobs.names(f"releases/{self.release}"))
+
+
+def test_whoever_waits_is_completed_with_the_first_whose_turn_it_is(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of them is hindered by hinders no other, and who waits for a cut is not waited for."""
+    erased = Erased(service, ["first", "second", "third", "everything", "hindered", "cutting"])
+    over, cutting = queued(service, erased.agreement).release, queued(service, erased.agreement).release
     with write(service.runtime.engine) as session:
-        session.add_all([over, cutting])
-    monkeypatch.setattr(service.runtime.jobs, "enqueue", lambda *_, **__: None)
-    for name in ("first", "second", "hindered", "everything", "cut"):
-        given, _ = platform.give(2, contributor=f"{name} of many")
-        holder = receipt_for_all(service, platform, f"{name} of many")
-        erased[name] = holder.erase("all") if name == "everything" else holder.erase(contribution=given.id)
-    rows = {name: _row(service, one) for name, one in erased.items()}
-    with write(service.runtime.engine) as session:
-        session.execute(sa.update(Erasure).where(Erasure.id == erased["cut"].id).values(cuts=[over.id, cutting.id]))  # type: ignore[arg-type]
-        session.execute(sa.update(Erasure).where(Erasure.id == erased["second"].id).values(cuts=[over.id]))  # type: ignore[arg-type]
+        session.get_one(Release, over).state = "failed"
+    erased.waits_for("second", over)
+    erased.waits_for("third", over)
+    erased.waits_for("cutting", over, cutting)
+    assert erased.files() and not erased.keys_are_gone("second")
     replaced: list[str] = []
-    scrubbed: list[int] = []
-    replace_key, scrub = completion.replace_key, completion._scrub
+    tidied: list[str] = []
+    scrubs = iter([False, True])
+    replace_key, scrub, tidy = completion.replace_key, completion._scrub, Cut.tidy
 
-    def replaces(runtime: Runtime, contributor: str) -> None:
-        if contributor == rows["hindered"].contributor_id:
+    def replaces(runtime: Runtime, contributor: str, erasure: str) -> None:
+        if erasure == erased.ids["hindered"]:
             raise OSError("of this one alone")
-        replaced.append(contributor)
-        replace_key(runtime, contributor)
+        replaced.append(erasure)
+        replace_key(runtime, contributor, erasure)
 
-    def scrubs(runtime: Runtime, attempts: int) -> bool:
-        scrubbed.append(attempts)
-        return len(scrubbed) > 1 and scrub(runtime, attempts)
+    def tidies(cut: Cut) -> None:
+        tidied.append(cut.release)
+        tidy(cut)
 
     monkeypatch.setattr(completion, "replace_key", replaces)
-    monkeypatch.setattr(completion, "_scrub", scrubs)
-
-    def states() -> dict[str, str]:
-        return {name: _row(service, one).state for name, one in erased.items()}
-
-    completion.complete(service.runtime, erased["first"].id)
-    assert set(states().values()) == {"requested"} and _row(service, erased["second"]).attempts == 0, "the database did not let go"
-    acts = [partial(completion.complete, service.runtime, erased[name].id) for name in ("second", "first", "everything")]
+    monkeypatch.setattr(completion, "_scrub", lambda *given: next(scrubs) and until(lambda: scrub(*given), 60))
+    monkeypatch.setattr(Cut, "tidy", tidies)
+    service.clock.offset += completion.timedelta(seconds=2 * DELAY)
+    assert not erased.complete("first")
+    assert erased.completed() == set() and (erased.row("first").attempts, erased.row("second").attempts) == (1, 0), "the database did not let go"
+    assert tidied == [over], "once for all"
+    acts = [partial(erased.complete, name) for name in ("everything", "first", "third")]
     with ThreadPoolExecutor(len(acts)) as pool:
-        assert [one.result(timeout=60) for one in [pool.submit(act) for act in acts]] == [None] * 3
-    assert states() == {"first": "completed", "second": "completed", "everything": "completed", "hindered": "requested", "cut": "requested"}
-    mine = {rows[name].contributor_id: name for name in rows}
-    assert sorted(mine[one] for one in replaced if one in mine) == ["first", "second"], "once each"
-    with pytest.raises(OSError, match="this one"):
-        completion.complete(service.runtime, erased["hindered"].id)
+        assert [one.result(timeout=90) for one in [pool.submit(act) for act in acts]] == [True] * 3
+    whole = {"first", "second", "third", "everything"}
+    assert erased.completed() == whole and sorted(replaced) == sorted(erased.ids[name] for name in whole - {"everything"}), "once each"
+    assert erased.keys_are_gone("first", "second", "third", "everything") and erased.files() == []
     with read(service.runtime.engine) as session:
-        said = [_row(service, erased[name]) for name in ("first", "second", "everything")]
-        for row in said:
+        assert all(shard.swept_at for shard in session.exec(select(Shard).where(Shard.release_id == erased.release)))
+        for name in whole:
+            row = erased.row(name)
             entry = session.exec(select(LogEntry).where(LogEntry.log_index == row.completed_index)).one()
             assert (entry.subject, entry.type) == (row.id, "erasure.completed")
-    monkeypatch.undo()
-    with write(service.runtime.engine) as session:
-        session.get_one(Release, cutting.id).state = "failed"
-    completion.complete(service.runtime, erased["hindered"].id)
-    assert set(states().values()) == {"completed"}
+    with pytest.raises(OSError, match="this one"):
+        erased.complete("hindered")
+
+
+def test_nobody_is_taken_along_whose_key_may_still_be_in_some_memory(service: Service) -> None:
+    erased = Erased(service, ["first", "second"])
+    until(lambda: erased.complete("first"), 60)
+    assert erased.completed() == {"first"}
+    service.clock.offset += completion.timedelta(seconds=2 * DELAY)
+    until(lambda: erased.complete("second"), 60)
+    assert erased.completed() == {"first", "second"}
+
+
+def test_who_has_no_turn_in_time_comes_later(service: Service) -> None:
+    erased = Erased(service, ["first", "second"])
+    later = service.clock.now() + completion.timedelta(hours=2)
+    with service.runtime.parts["completing"]:
+        assert not completion.complete(service.runtime, erased.ids["first"], within=0.01)
+        completion.take_up_forgotten(service.runtime, later)
+    assert erased.completed() == set() and erased.row("first").attempts + erased.row("second").attempts == 2
+    service.clock.offset += completion.timedelta(hours=2)
+    until(lambda: completion.take_up_forgotten(service.runtime, service.clock.now()) or len(erased.completed()) == 2, 60)
