@@ -29,13 +29,15 @@ from app.agreements.schemas import (
     ReviewOut,
 )
 from app.core.vocabulary import part_names
-from app.kit.body import StrictRoute
+from app.kit.body import StrictRoute, evenly
 from app.kit.deps import IdempotencyHeader, ReadSessionDep, RuntimeDep, SessionDep
 from app.kit.idempotency import Once
 from app.log import proofs
 from app.parties.auth import LabWithKey, ReadingLab, WritingLab, WritingPlatform
 
 router = APIRouter(prefix="/v1", tags=["agreements"], route_class=StrictRoute)
+_STEP = 0.05
+"""Seconds; several times what an answer takes, so that few fall beside the first step."""
 
 
 @router.get("/catalog", response_model=CatalogOut, summary="What there is to ask for")
@@ -63,6 +65,7 @@ def quote(asked: QuoteIn, runtime: RuntimeDep, lab: WritingLab) -> QuoteOut:
 
 
 @router.post("/requests", status_code=201, response_model=RequestOut, summary="Ask for a use")
+@evenly(_STEP)
 def ask(
     asked: RequestIn,
     runtime: RuntimeDep,
@@ -161,6 +164,7 @@ def agreement_file(agreement: str, runtime: RuntimeDep, session: ReadSessionDep,
 
 
 @router.post("/platforms/me/guard", response_model=GuardOut, summary="Which of my records may I show myself?")
+@evenly(_STEP)
 def ask_guard(given: GuardIn, runtime: RuntimeDep, platform: WritingPlatform) -> GuardOut:
     """For a platform's own exports, asked just before. What people chose and the floor count at once, collectives as of the last
     midnight (UTC). An id that is missing from the answer must not be shown, whatever the reason; none is told.

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.kit import body
 from tests.collectives.members import change_policy, founded, joined, mandated, people
 from tests.collectives.test_strikes import struck
 from tests.faults.cuts import receipt_for_all
@@ -112,6 +113,22 @@ def test_collectives_are_asked_whatever_else_says_no(service: Service, lab: LabP
     finally:
         sa.event.remove(service.runtime.engine, "before_cursor_execute", noted)
     assert [len(statements) for statements in asked.values()] == [1] * 5 and len({s for one in asked.values() for s in one}) == 1
+
+
+def test_where_a_denial_is_told_the_answer_waits_for_the_next_step(service: Service, lab: LabParty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the work took is not to be seen: some causes take longer than others, and ten thousand questions would tell them apart."""
+    found, now, waited = denied(service, lab), iter([0.0, 0.012, 1.0, 1.0731]), list[float]()
+    lab.sdk._transport.now = lambda: service.clock.now().timestamp()
+    tokens = lab.sdk._auth.header(), service.token(found["person"][0])
+
+    async def sleeps(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(body, "monotonic", lambda: next(now))
+    monkeypatch.setattr(body, "sleep", sleeps)
+    assert tokens[0] and asked_by_lab(service, lab, found["person"][0].id)
+    asked_by_platform(service, tokens[1], found["person"][1])
+    assert waited == [pytest.approx(0.038), pytest.approx(0.0269)]
 
 
 @pytest.mark.skipif(not SOAK, reason="timing is for `make soak`")
