@@ -142,7 +142,8 @@ def test_who_is_named_after_the_proposal_does_not_get_its_ballots(service: Servi
     body = charter_bytes(CharterIn(**CHARTER, recounters=named(key)))  # type: ignore[arg-type]
     with write(service.runtime.engine) as session:  # as the amendment does, without the weeks until then
         now = service.clock.now()
-        session.add(CharterVersion(collective_id=mine[0].id, n=2, body=body, sha256=sha256_hex(body), from_at=now, review_by=now.date()))
+        review = now.date() + timedelta(days=json.loads(body)["review_days"])
+        session.add(CharterVersion(collective_id=mine[0].id, n=2, body=body, sha256=sha256_hex(body), from_at=now, review_by=review))
         row = session.get_one(Row, mine[0].id)
         row.charter_n = 2
         session.add(row)
