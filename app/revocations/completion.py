@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
 import sqlalchemy as sa
 from psycopg.errors import QueryCanceled
@@ -83,7 +84,8 @@ def _complete(runtime: Runtime, erasure: str, within: float) -> bool:
     # A cut that had read the records when they were erased ends without them, or is tidied up after: its files are gone then.
     for release in row.cuts:
         Cut(runtime, release).tidy()
-    # One at a time in a process, for all that wait: what is slow is so for one as for a hundred.
+    # One at a time in a process, for all that wait: what is slow is so for one as for a hundred. Not by `locks.exclusive`: whoever waits in it on
+    # PostgreSQL holds a snapshot, and the scrub would wait for them.
     turn: threading.Lock = runtime.parts["completing"]
     if not turn.acquire(timeout=within):
         return False
@@ -94,7 +96,7 @@ def _complete(runtime: Runtime, erasure: str, within: float) -> bool:
         others = _waiting(runtime, row)  # before anything is done, since it is done for them too
         releases.sweep(runtime, erasure)
         _replace_key_of(runtime, row)
-        together = [erasure, *_taken_along(runtime, row, others)]
+        together = [erasure, *_taken_along(runtime, others)]
         if not _scrub(runtime, row.attempts):
             return False
         _say_completed(runtime, together)
@@ -120,22 +122,21 @@ def _waiting(runtime: Runtime, row: Erasure) -> list[Erasure]:
     return [other for other in others if under_way.isdisjoint(other.cuts)][:_TOGETHER]
 
 
-def _taken_along(runtime: Runtime, row: Erasure, others: Sequence[Erasure]) -> list[str]:
+def _taken_along(runtime: Runtime, others: Sequence[Erasure]) -> list[str]:
     """Do for others what comes before the scrub, for a while; gives those for whom it is done. What hinders one is told by its own job."""
+
+    @cache  # many wait for the same few cuts
+    def tidy(release: str) -> None:
+        Cut(runtime, release).tidy()
+
     end = time.monotonic() + _TAKING
-    tidied, left = set(row.cuts), set[str]()
     done = []
     for other in others:
         if time.monotonic() > end:
             break
         try:
-            for release in set(other.cuts) - tidied:
-                if release not in left:
-                    left.add(release)
-                    Cut(runtime, release).tidy()
-                    tidied.add(release)
-            if not tidied.issuperset(other.cuts):
-                continue
+            for release in other.cuts:
+                tidy(release)
             _replace_key_of(runtime, other)
         except Exception as error:
             if is_away(error):
