@@ -167,7 +167,8 @@ def agreement_file(agreement: str, runtime: RuntimeDep, session: ReadSessionDep,
 @evenly(_STEP)
 def ask_guard(given: GuardIn, runtime: RuntimeDep, platform: WritingPlatform) -> GuardOut:
     """For a platform's own exports, asked just before. What people chose and the floor count at once, collectives as of the last
-    midnight (UTC). An id that is missing from the answer must not be shown, whatever the reason; none is told.
+    midnight (UTC). An id that is missing from the answer must not be shown, whatever the reason; none is told, also not by how long the
+    answer takes: it comes at the next twentieth of a second.
 
     Terms that ask for a number of people are counted over the ids of one call.
     """

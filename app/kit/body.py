@@ -114,11 +114,6 @@ def evenly(seconds: float) -> Callable[[Endpoint], Endpoint]:
     return mark
 
 
-def rest(passed: float, step: float) -> float:
-    """Seconds that are left until a multiple of `step`, of which one at least must pass."""
-    return step - passed % step
-
-
 class StrictRoute(APIRoute):
     """A route that reads JSON bodies strictly and only as `application/json`, commits before it answers, and answers evenly if it is to."""
 
@@ -142,7 +137,7 @@ class StrictRoute(APIRoute):
             # Counted from the whole body on: else whoever sends it slowly would choose where between two multiples the work falls.
             begun = monotonic()
             answer = await inner(strict)
-            await sleep(rest(monotonic() - begun, step))
+            await sleep(step - (monotonic() - begun) % step)
             return answer
 
         return handler
