@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 
 import sqlalchemy as sa
 from psycopg.errors import QueryCanceled
@@ -95,8 +95,9 @@ def _complete(runtime: Runtime, erasure: str, within: float) -> bool:
             return True  # it was taken along
         others = _waiting(runtime, row)  # before anything is done, since it is done for them too
         releases.sweep(runtime, erasure)
-        _replace_key_of(runtime, row)
-        together = [erasure, *_taken_along(runtime, others)]
+        fresh = cache(partial(replace_key, runtime))  # one key for all that was erased of a person
+        _replace_key_of(row, fresh)
+        together = [erasure, *_taken_along(runtime, others, fresh)]
         if not _scrub(runtime, row.attempts):
             return False
         _say_completed(runtime, together)
@@ -122,8 +123,9 @@ def _waiting(runtime: Runtime, row: Erasure) -> list[Erasure]:
     return [other for other in others if under_way.isdisjoint(other.cuts)][:_TOGETHER]
 
 
-def _taken_along(runtime: Runtime, others: Sequence[Erasure]) -> list[str]:
-    """Do for others what comes before the scrub, for a while; gives those for whom it is done. What hinders one is told by its own job."""
+def _taken_along(runtime: Runtime, others: Sequence[Erasure], fresh: Callable[[str], None]) -> list[str]:
+    """Do for others what comes before the scrub, for a while (`fresh` replaces a person's key); gives those for whom it is done. What hinders one
+    is told by its own job."""
 
     @cache  # many wait for the same few cuts
     def tidy(release: str) -> None:
@@ -137,7 +139,7 @@ def _taken_along(runtime: Runtime, others: Sequence[Erasure]) -> list[str]:
         try:
             for release in other.cuts:
                 tidy(release)
-            _replace_key_of(runtime, other)
+            _replace_key_of(other, fresh)
         except Exception as error:
             if is_away(error):
                 break
@@ -146,9 +148,9 @@ def _taken_along(runtime: Runtime, others: Sequence[Erasure]) -> list[str]:
     return done
 
 
-def _replace_key_of(runtime: Runtime, row: Erasure) -> None:
+def _replace_key_of(row: Erasure, fresh: Callable[[str], None]) -> None:
     if row.contribution_id is not None and not row.key_replaced:
-        replace_key(runtime, row.contributor_id, row.id)
+        fresh(row.contributor_id)
 
 
 def _say_completed(runtime: Runtime, erasures: Sequence[str]) -> None:
@@ -177,13 +179,16 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
             return
 
 
-def replace_key(runtime: Runtime, contributor: str, erasure: str | None = None) -> None:
+def replace_key(runtime: Runtime, contributor: str) -> None:
     """Give a contributor a fresh data key and seal everything that remains of them under it: the old one, which opens copies of
-    what was erased, is gone with this transaction, which notes it in the erasure. Whoever seals something meanwhile is waited for, and waits."""
+    what was erased, is gone with this transaction, which notes it in their erasures. Whoever seals something meanwhile is waited for, and waits."""
     with write(runtime.engine) as session:
         person = contributors.hold(session, runtime.keys, contributor, exclusive=True)
         if person is None:
             return
+        # First: one that is asked for from here on may be of something that is still sealed anew below.
+        erased = (Erasure.contributor_id == contributor, Erasure.contribution_id != None)
+        session.execute(sa.update(Erasure).where(*erased).values(key_replaced=True))  # type: ignore[arg-type]
         key = new_key()
         sealer = Sealer(key)
         ids = sa.select(_C.c.id).where(_C.c.contributor_id == contributor, _C.c.state != "erased")
@@ -194,8 +199,6 @@ def replace_key(runtime: Runtime, contributor: str, erasure: str | None = None) 
         passkeys.seal_anew(session, person, sealer)
         threads.seal_anew(session, person, sealer, contributor)
         contributors.give_key(session, runtime.keys, contributor, key, person.rid_key)
-        if erasure is not None:
-            session.execute(sa.update(Erasure).where(Erasure.id == erasure).values(key_replaced=True))  # type: ignore[arg-type]
     runtime.keys.forget(contributor)
 
 

@@ -130,7 +130,7 @@ class Erasure(SQLModel, table=True):
     """Releases that were being cut when it was requested: their files may hold what was erased until they end."""
     attempts: int = 0
     key_replaced: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
-    """Of one of a contribution: whether what remains of the person is sealed under a fresh key."""
+    """Of one of a contribution: whether what remains of the person was sealed under a fresh key since."""
     requested_at: datetime = Field(sa_type=Instant)
     log_index: int = Field(sa_type=sa.BigInteger)
     completed_at: datetime | None = Field(default=None, sa_type=Instant)

@@ -86,11 +86,13 @@ def test_whoever_waits_is_completed_with_the_first_whose_turn_it_is(service: Ser
     scrubs = iter([False, True])
     replace_key, scrub, tidy = completion.replace_key, completion._scrub, Cut.tidy
 
-    def replaces(runtime: Runtime, contributor: str, erasure: str) -> None:
-        if erasure == erased.ids["hindered"]:
+    of = {erased.row(name).contributor_id: erased.ids[name] for name in erased.ids}
+
+    def replaces(runtime: Runtime, contributor: str) -> None:
+        if of[contributor] == erased.ids["hindered"]:
             raise OSError("of this one alone")
-        replaced.append(erasure)
-        replace_key(runtime, contributor, erasure)
+        replaced.append(of[contributor])
+        replace_key(runtime, contributor)
 
     def tidies(cut: Cut) -> None:
         tidied.append(cut.release)
@@ -137,3 +139,24 @@ def test_who_has_no_turn_in_time_comes_later(service: Service) -> None:
     assert erased.completed() == set() and erased.row("first").attempts + erased.row("second").attempts == 2
     service.clock.offset += completion.timedelta(hours=2)
     until(lambda: completion.take_up_forgotten(service.runtime, service.clock.now()) or len(erased.completed()) == 2, 60)
+
+
+def test_of_whom_much_is_erased_one_key_is_made(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = service.platform()
+    given = platform.give(4, contributor="somebody")
+    holder = receipt_for_all(service, platform, "somebody")
+    erasures = [holder.erase(contribution=one.id).id for one in given[:3]]
+    replaced: list[str] = []
+    replace_key = completion.replace_key
+
+    def replaces(runtime: Runtime, contributor: str) -> None:
+        replaced.append(contributor)
+        replace_key(runtime, contributor)
+
+    monkeypatch.setattr(completion, "replace_key", replaces)
+    service.clock.offset += completion.timedelta(seconds=2 * DELAY)
+    until(lambda: completion.complete(service.runtime, erasures[0]), 60)
+    with read(service.runtime.engine) as session:
+        rows = [session.get_one(Erasure, one) for one in erasures]
+    assert [(row.state, row.key_replaced) for row in rows] == [("completed", True)] * 3 and len(replaced) == 1
+    assert holder.receipt_file(given[3].id), "what is left opens under it"
