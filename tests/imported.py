@@ -8,4 +8,3 @@ import app.cli
 import app.kit.migrate
 import app.models
 import app.serve  # noqa: F401
-import tests.waking  # noqa: F401

@@ -2,7 +2,8 @@
 published as soon as something was committed.
 
 A look costs statements, and every worker of the tests has services that stand idle most of the time. Nothing else is changed: the
-job library takes what it finds, as it does at its next look anyhow; what another process queues or writes waits for that.
+job library takes what it finds, as it does at its next look anyhow; what another process queues or writes waits for that. Services that
+are processes of their own, as those that are killed, look as they do everywhere.
 """
 
 import threading
