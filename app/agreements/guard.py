@@ -113,18 +113,19 @@ def _permitted(session: Session, use_id: int, use: Use, platform: str, ids: list
 
 
 def _mandated(ids: list[str], now: datetime) -> Any:
-    """A select of (contribution, policy): the policy at the last midnight of each collective mandated then; null where mandate or
-    policy was past its day, or there was none."""
+    """A select of (contribution, policy): the policy at the last midnight of each collective mandated then, and the one that the mandate
+    was given for; null where mandate or policy was past its day, or there was none."""
     at = epoch(now)
     later = _H.alias("later")
     newest = ~sa.exists().where(later.c.collective_id == _H.c.collective_id, later.c.from_at < at, later.c.id > _H.c.id)
     then = sa.and_(_H.c.collective_id == _M.c.collective_id, _H.c.from_at < at, newest)
     holds = sa.and_(_M.c.expires_on > at.date(), _H.c.until > at.date())
     given = sa.and_(_M.c.given_at < at, sa.or_(_M.c.ended_at.is_(None), _M.c.ended_at >= at))
-    return (
-        sa.select(_C.c.id.label("contribution"), sa.case((holds, _H.c.policy_id), else_=sa.null()).label("policy_id"))
-        .select_from(_C.join(_M, sa.and_(binding.reaches(), given)).outerjoin(_H, then))
-        .where(_C.c.id.in_(ids))
+    mandates = _C.join(_M, sa.and_(binding.reaches(), given))
+    in_force = sa.case((holds, _H.c.policy_id), else_=sa.null())
+    return sa.union(
+        sa.select(_C.c.id.label("contribution"), in_force.label("policy_id")).select_from(mandates.outerjoin(_H, then)).where(_C.c.id.in_(ids)),
+        sa.select(_C.c.id, _M.c.policy_id).select_from(mandates).where(_C.c.id.in_(ids), _M.c.policy_id.is_not(None)),
     )
 
 

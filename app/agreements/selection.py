@@ -45,6 +45,7 @@ class Present(NamedTuple):
     ages: bool = True
     mandates: bool = True
     limited: bool = True
+    outgrown: bool = True
     refusals: bool = True
     deciding: bool = True
     strikes: bool = True
@@ -54,7 +55,7 @@ EVERYTHING = Present()
 
 
 def present(session: Session, use_id: int, now: datetime) -> Present:
-    """What is to be joined for a use now, by nine short looks."""
+    """What is to be joined for a use now, by ten short looks."""
     consent, floor = Consent.__table__, PlatformFloor.__table__  # type: ignore[attr-defined]
     looks = (
         sa.select(consent.c.id).where(consent.c.state == "current", consent.c.contribution_id.is_(None)),
@@ -63,6 +64,7 @@ def present(session: Session, use_id: int, now: datetime) -> Present:
         sa.select(_V.c.policy_id).where(_V.c.use_id == use_id, sa.text(f"({AGED})")),
         binding.some_mandate(limited=False),
         binding.some_mandate(limited=True),
+        binding.some_outgrown(),
         binding.some_refusal(),
         binding.some_deciding(),
         binding.some_strike(now),
@@ -192,11 +194,13 @@ def eligible(
     signed = sa.select(_AP.c.policy_id).where(_AP.c.agreement_id == agreement)
     bounds = None
     if there.mandates or there.limited:
-        vk = _V.alias("vk")
+        def verdict(name: str) -> tuple[Any, Any]:
+            v = _V.alias(name)
+            return v, decided(v, use_id, now, there)
+
         bounds = binding.Bounds(
-            now.date(), whole=there.mandates, limited=there.limited, by_record=there.ages, verdict=vk,
-            decided=decided(vk, use_id, now, there), signed=None if agreement is None else (signed, dissent),
-            asking=(lab, use_id) if there.deciding else None,
+            now.date(), whole=there.mandates, limited=there.limited, by_record=there.ages, outgrown=there.outgrown, verdict=verdict,
+            signed=None if agreement is None else (signed, dissent), asking=(lab, use_id) if there.deciding else None,
         )  # fmt: skip
     g = Governed(there, bounds)
     base, standing, floor = g.layers()

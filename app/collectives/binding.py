@@ -1,11 +1,12 @@
 """What collectives have to say of a record, as subqueries that the selection joins.
 
-Every mandated collective must permit; one without a policy in force, and a mandate past its day, permit nothing. A mandate that its
-member ended says nothing any more. Several collectives of one record are folded together here: parts by AND, bit by bit, because
-SQLite has no such aggregate; and who must have attested, by the strictest.
+Every mandated collective must permit; one without a policy in force, and a mandate past its day, permit nothing. Where a collective has
+another policy than the one that a mandate was given for, both must permit. A mandate that its member ended says nothing any more.
+Several collectives of one record are folded together here: parts by AND, bit by bit, because SQLite has no such aggregate; and who must
+have attested, by the strictest.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from app.collectives.models import (
     Collective,
+    CollectivePolicy,
     LabRefusal,
     LabUse,
     Mandate,
@@ -35,7 +37,9 @@ _U = LabUse.__table__  # type: ignore[attr-defined]
 _P = Proposal.__table__  # type: ignore[attr-defined]
 _S = Strike.__table__  # type: ignore[attr-defined]
 _K = Collective.__table__  # type: ignore[attr-defined]
+_H = CollectivePolicy.__table__  # type: ignore[attr-defined]
 CURRENT = _M.c.ended_at.is_(None)
+Verdicts = Callable[[str], tuple[Any, Any]]
 
 
 def covers() -> Any:
@@ -56,20 +60,26 @@ def in_force(today: date) -> Any:
     return sa.and_(_M.c.expires_on > today, _K.c.policy_id.is_not(None), _K.c.policy_until > today)
 
 
+def outgrown() -> Any:
+    """The condition that a collective has another policy than the one that a mandate was given for."""
+    return _M.c.policy_id != sa.func.coalesce(_K.c.policy_id, 0)
+
+
 class Bounds:
     """What the mandated collectives say of each record, as outer joins of a query over contributions and expressions of it.
 
     Mandates over all that a person gave are folded once a person, those over some of it once a record; where verdicts differ by the age
-    of a record (`by_record`) all are. Without `verdict` (an alias of that table, `decided` its condition) it is only looked at whether
-    policies are in force. `signed`: a select of policy ids and the digests of the offer that all policies and all dissent must be among.
-    `asking`: the lab and the use; given, a collective that decides on requests itself must have granted that.
+    of a record (`by_record`) all are. Without `verdict` (gives an alias of that table by its name, and its condition) it is only looked at
+    whether policies are in force. `signed`: a select of policy ids and the digests of the offer that all policies and all dissent must be among.
+    `asking`: the lab and the use; given, a collective that decides on requests itself must have granted that. `outgrown`: no collective
+    ever had another policy where it is false.
     """
 
     def __init__(
-        self, today: date, *, whole: bool = True, limited: bool = True, by_record: bool = False, verdict: Any = None, decided: Any = None,
-        signed: tuple[Any, Sequence[str]] | None = None, asking: tuple[str, int] | None = None,
+        self, today: date, *, whole: bool = True, limited: bool = True, by_record: bool = False, outgrown: bool = True,
+        verdict: Verdicts | None = None, signed: tuple[Any, Sequence[str]] | None = None, asking: tuple[str, int] | None = None,
     ) -> None:  # fmt: skip
-        more = (today, verdict, decided, signed, asking)
+        more = (today, verdict, signed, asking, outgrown)
         self._parts = []
         limits = sa.or_(_M.c.contribution_id.is_not(None), _M.c.kinds.is_not(None))
         if whole and not by_record:
@@ -77,7 +87,6 @@ class Bounds:
         if limited or (whole and by_record):
             which = sa.true() if by_record else limits
             self._parts.append((_folded(_C.c.id, _M.join(_C, covers()), which, "bound_some", *more), _C.c.id))
-        self._verdict = verdict is not None
 
     def join(self, joined: Any) -> Any:
         """`joined` with what is said of each record."""
@@ -127,8 +136,8 @@ class Bounds:
 
 
 def _folded(
-    key: Any, mandates: Any, which: Any, name: str, today: date, verdict: Any, decided: Any, signed: tuple[Any, Sequence[str]] | None,
-    asking: tuple[str, int] | None,
+    key: Any, mandates: Any, which: Any, name: str, today: date, verdict: Verdicts | None, signed: tuple[Any, Sequence[str]] | None,
+    asking: tuple[str, int] | None, outgrowing: bool,
 ) -> Any:  # fmt: skip
     """A row for each `key`, its collectives folded together."""
     joined = mandates.join(_K, _K.c.id == _M.c.collective_id)
@@ -140,14 +149,26 @@ def _folded(
         joined = joined.outerjoin(grants, grants.c.id == _K.c.id)
         holds = sa.and_(holds, sa.or_(~_K.c.decides, grants.c.id.is_not(None)))
         each = sa.case((grants.c.id.is_not(None), each + "," + grants.c.policies), else_=each)
+    if outgrowing:
+        then = sa.cast(_M.c.policy_id, sa.Text) + ":" + _K.c.policy_outcome
+        each = sa.case((outgrown(), each + "," + then), else_=each)
     columns = [
         key.label("id"), sa.func.min(sa.case((_K.c.listed, 1), else_=0)).label("told"),
         sa.func.aggregate_strings(each, ",").label("policies"),
     ]  # fmt: skip
     if verdict is not None:
-        joined = joined.outerjoin(verdict, sa.and_(verdict.c.policy_id == _K.c.policy_id, decided))
-        holds = sa.and_(holds, sa.func.coalesce(verdict.c.permit, sa.false()))
-        bits = [sa.func.min(sa.func.coalesce(verdict.c.parts, 0).op("&")(bit)) for bit in words.PART_BITS.values()]
+        now, decided = verdict(name + "_now")
+        joined = joined.outerjoin(now, sa.and_(now.c.policy_id == _K.c.policy_id, decided))
+        holds = sa.and_(holds, sa.func.coalesce(now.c.permit, sa.false()))
+        permitted, person = sa.func.coalesce(now.c.parts, 0), sa.func.coalesce(now.c.person, sa.false())
+        if outgrowing:
+            then, decided = verdict(name + "_then")
+            joined = joined.outerjoin(then, sa.and_(then.c.policy_id == _M.c.policy_id, outgrown(), decided))
+            same = sa.not_(sa.func.coalesce(outgrown(), sa.false()))
+            holds = sa.and_(holds, sa.or_(same, sa.func.coalesce(then.c.permit, sa.false())))
+            permitted = permitted.op("&")(sa.case((same, words.ALL_PARTS), else_=sa.func.coalesce(then.c.parts, 0)))
+            person = sa.or_(person, sa.func.coalesce(then.c.person, sa.false()))
+        bits = [sa.func.min(permitted.op("&")(bit)) for bit in words.PART_BITS.values()]
         parts = bits[0]
         for bit in bits[1:]:
             parts = parts + bit
@@ -155,10 +176,11 @@ def _folded(
         if signed is not None:
             said = ~_more(_K.c.policy_outcome, signed[1])
             said = said if grants is None else sa.and_(said, sa.func.coalesce(grants.c.more, 0) == 0)
+            if outgrowing:
+                said = sa.and_(said, sa.or_(same, _M.c.policy_id.in_(signed[0])))
             in_terms = sa.case((sa.and_(_K.c.policy_id.in_(signed[0]), said), 1), else_=0)
         columns += [
-            parts.label("parts"), sa.func.max(sa.case((sa.func.coalesce(verdict.c.person, sa.false()), 1), else_=0)).label("person"),
-            sa.func.min(in_terms).label("in_terms"),
+            parts.label("parts"), sa.func.max(sa.case((person, 1), else_=0)).label("person"), sa.func.min(in_terms).label("in_terms"),
         ]  # fmt: skip
     columns.append(sa.func.min(sa.case((holds, 1), else_=0)).label("holds"))
     return sa.select(*columns).select_from(joined).where(CURRENT, which).group_by(key).subquery(name)
@@ -210,19 +232,28 @@ def some_mandate(*, limited: bool) -> Any:
     return sa.select(_M.c.id).where(CURRENT, limits if limited else ~limits)
 
 
+def some_outgrown() -> Any:
+    """A select that finds something where any collective ever had another policy: few rows, where mandates are many."""
+    return sa.select(_H.c.id).join(_K, _K.c.id == _H.c.collective_id).where(_H.c.policy_id != sa.func.coalesce(_K.c.policy_id, 0))
+
+
 def policies(contributions: Iterable[str] | None = None) -> Any:
-    """A select of the policy ids of collectives: of all that have one, or of those mandated over these contributions."""
-    query = sa.select(_K.c.policy_id).where(_K.c.policy_id.is_not(None))
+    """A select of the policy ids of collectives and those that mandates were given for: of all, or of those over these contributions."""
     if contributions is None:
-        return query
-    covered = sa.exists().select_from(_M.join(_C, covers())).where(_M.c.collective_id == _K.c.id, _C.c.id.in_(contributions))
-    return query.where(covered)
+        had = sa.union(sa.select(_H.c.policy_id), sa.select(_K.c.policy_id).where(_K.c.policy_id.is_not(None))).subquery()
+        return sa.select(had.c.policy_id)
+    over = _M.join(_C, covers()).join(_K, _K.c.id == _M.c.collective_id)
+    each = (sa.select(p).select_from(over).where(_C.c.id.in_(contributions), p.is_not(None)) for p in (_K.c.policy_id, _M.c.policy_id))
+    return sa.union(*each)
 
 
 def policies_over(contribution: str, today: date) -> Any:
-    """A select of the policy of each collective that is mandated over a contribution, null where mandate or policy is past its day."""
+    """A select of the policy of each collective that is mandated over a contribution, null where mandate or policy is past its day, and of
+    what else mandates were given for."""
     policy = sa.case((in_force(today), _K.c.policy_id), else_=sa.null())
-    return sa.select(policy).select_from(_M.join(_C, covers()).join(_K, _K.c.id == _M.c.collective_id)).where(_C.c.id == contribution)
+    over = _M.join(_C, covers()).join(_K, _K.c.id == _M.c.collective_id)
+    then = sa.select(_M.c.policy_id).select_from(over).where(_C.c.id == contribution, outgrown())
+    return sa.select(policy).select_from(over).where(_C.c.id == contribution).union(then)
 
 
 def split(found: str | None) -> tuple[tuple[int, ...], tuple[str, ...]]:

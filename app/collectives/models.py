@@ -86,7 +86,8 @@ class Membership(SQLModel, table=True):
 class Mandate(SQLModel, table=True):
     """What a member signed for a collective: that its policy governs these kinds (null: all) of what they gave, before `expires_on`.
 
-    Past that day what it covers is released to nobody until the member renews or ends it: time alone widens nothing.
+    Past that day what it covers is released to nobody until the member renews or ends it: time alone widens nothing. Nor do the others
+    alone: once the collective has another policy, that of the mandate must permit too, until the member gives it anew.
     """
 
     __table_args__ = (
@@ -101,6 +102,8 @@ class Mandate(SQLModel, table=True):
     contribution_id: str | None = Field(default=None, sa_type=IdType)
     kinds: str | None = None
     """`,rating,label,`: each between two commas."""
+    policy_id: int | None = Field(default=None, foreign_key="policy.id")
+    """The collective's policy when it was given; null where none was in force: then whatever it adopts."""
     expires_on: date
     given_at: datetime = Field(sa_type=Instant)
     ended_at: datetime | None = Field(default=None, sa_type=Instant)

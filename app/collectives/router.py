@@ -156,10 +156,11 @@ def read_membership(collective: str, runtime: RuntimeDep, session: ReadSessionDe
 def _mine(session: Session, runtime: Runtime, collective: str, receipt: Receipt) -> MemberOut:
     _, mine = queries.member(session, collective, Acting.of(receipt))
     steward = queries.in_office(mine, runtime.clock.now())
+    book = runtime.parts["policies"]
     mandates = [
         MandateOut(
-            id=m.id, kinds=None if m.kinds is None else m.kinds.strip(",").split(","), contribution=m.contribution_id, expires_on=m.expires_on,
-            given_at=m.given_at, ended_at=m.ended_at,
+            id=m.id, kinds=service.kinds_of(m.kinds), contribution=m.contribution_id, expires_on=m.expires_on, given_at=m.given_at,
+            ended_at=m.ended_at, policy=None if m.policy_id is None else book.by_ids([m.policy_id])[m.policy_id].digest,
         )
         for m in queries.mandates_of(session, mine)
         if receipt.contribution_id in (None, m.contribution_id)

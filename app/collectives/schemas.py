@@ -113,9 +113,13 @@ class CollectiveOut(Out):
 
 
 class MandateOut(Out):
+    """`policy` is the collective's when it was given. Where the collective has another now, both must permit until it is given anew, which
+    ends the earlier one."""
+
     id: str
     kinds: list[str] | None
     contribution: str | None
+    policy: str | None
     expires_on: date
     given_at: Time
     ended_at: Time | None

@@ -226,10 +226,11 @@ def leave(
 
 def give_mandate(
     session: Session, runtime: Runtime, who: Acting, collective: str, given: MandateIn, *, now: datetime, act: str | None = None,
-    mandate: str | None = None, membership: str | None = None,
+    mandate: str | None = None, membership: str | None = None, bound: int | None = None,
 ) -> str:  # fmt: skip
     """Let the collective's policy govern what one gave, or some kinds of it, until a day. Gives the mandate's id, which is the act's.
 
+    It takes the place of one's earlier mandates over no more than that. `bound`: the policy that it was given for, where it is done again.
     Raises NotFound, Invalid (mandate_too_long, kind_unknown) or Conflict (mandate_policy_changed).
     """
     person = acting(session, runtime, who)
@@ -243,7 +244,10 @@ def give_mandate(
         raise Invalid("mandate_too_long", "Choose a day from tomorrow to a year from today.")
     if given.kinds is not None and set(given.kinds) - set(KINDS):
         raise Invalid("kind_unknown", "Use the kinds listed in `known`.", known=list(KINDS))
-    policy = policy_digest(runtime, row, now.date())
+    if not again:
+        bound = row.policy_id if in_force(row, now.date()) else None
+    stored = None if bound is None else runtime.parts["policies"].by_ids([bound])[bound]
+    policy = None if stored is None else stored.digest
     if not again and given.policy != policy:
         raise Conflict("mandate_policy_changed", "Read the policy in `policy` and send its digest.", policy=policy)
     kinds = None if given.kinds is None else sorted(set(given.kinds))
@@ -251,9 +255,13 @@ def give_mandate(
         "collective": collective, "contribution": who.contribution, "kinds": kinds, "expires_on": given.expires_on.isoformat(), "policy": policy,
     }  # fmt: skip
     proven = passkeys.BY_RECEIPT if again else proof(session, runtime, who, "mandate.given", signed, now)
+    for earlier in queries.mandates_of(session, mine, current=True):
+        if who.contribution in (None, earlier.contribution_id) and kinds_within(kinds_of(earlier.kinds), kinds):
+            earlier.ended_at = now
     made = Mandate(
         id=mandate or random_id("mandate"), collective_id=collective, membership_id=mine.id, contributor_id=who.contributor,
         contribution_id=who.contribution, kinds=None if kinds is None else f",{','.join(kinds)},", expires_on=given.expires_on, given_at=now,
+        policy_id=bound,
     )  # fmt: skip
     session.add(made)
     session.flush()
@@ -263,10 +271,22 @@ def give_mandate(
     }  # fmt: skip
     line = {
         "kind": "mandate", "collective": collective, "membership": mine.id, "mandate": made.id, "one": who.contribution, "kinds": kinds,
-        "expires_on": given.expires_on.isoformat(),
+        "expires_on": given.expires_on.isoformat(), "policy": policy,
     }  # fmt: skip
+    if stored is not None:
+        journal.keep_policy(session, stored.digest, stored.body)
     _narrowing(session, who, person, collective, "mandate.given", body, line, who.contribution, now, act)
     return made.id
+
+
+def kinds_of(kept: str | None) -> list[str] | None:
+    """The kinds that a mandate is over as its row has them; None for all."""
+    return None if kept is None else kept.strip(",").split(",")
+
+
+def kinds_within(kinds: list[str] | None, others: list[str] | None) -> bool:
+    """Whether a mandate over `others` is over all these kinds."""
+    return others is None or (kinds is not None and set(kinds) <= set(others))
 
 
 def end_mandate(
@@ -312,9 +332,14 @@ def set_policy(
     return index
 
 
+def in_force(row: Collective, today: date) -> bool:
+    """Whether a collective has a policy on a day."""
+    return row.policy_id is not None and row.policy_until is not None and row.policy_until > today
+
+
 def policy_digest(runtime: Runtime, row: Collective, today: date) -> str | None:
     """The policy in force on a day; None where there is none."""
-    if row.policy_id is None or row.policy_until is None or row.policy_until <= today:
+    if row.policy_id is None or not in_force(row, today):
         return None
     book: PolicyBook = runtime.parts["policies"]
     return book.by_ids([row.policy_id])[row.policy_id].digest

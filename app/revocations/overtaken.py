@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from app.collectives.models import CollectiveAct, Mandate
+from app.collectives.service import kinds_within
 from app.consents.models import Consent, Exclusion
 from app.core.canonical import b64u
 from app.core.merkle import leaf_hash
@@ -40,7 +41,7 @@ def overtaken(session: Session, journal: Journal, line: Line) -> bool:
     if kind == "withdraw" and line["scope"] == "standing":
         return _after(lines, line, _chosen(session, line, None))
     if kind == "mandate":
-        return _mandated(session, line) or _after(lines, line, _ended(session, line))
+        return _mandated(session, line) or _after(lines, line, {*_ended(session, line), *_renewed(session, lines, line)})
     if kind == "collective-policy":
         return _after(lines, line, _set(session, lines, line, line["collective"], "collective.policy-set"))
     if kind == "lab-refusal":
@@ -131,6 +132,18 @@ def _ended(session: Session, line: Line) -> Iterable[str]:
         _MINE.c.type.in_(("mandate.ended", "membership.ended")),
     )  # fmt: skip
     return session.execute(query).scalars()
+
+
+def _renewed(session: Session, lines: list[Line], line: Line) -> Iterable[str]:
+    """Mandates that the person gave of at least the same: each takes the place of those before it."""
+    same = ("kind", "contributor", "collective")
+    acts = {
+        noted["mandate"]: noted["act"] for noted in lines
+        if all(noted.get(name) == line[name] for name in same) and noted["act"] != line["act"]
+        and noted["one"] in (None, line["one"]) and kinds_within(line["kinds"], noted["kinds"])
+    }  # fmt: skip
+    given = sa.select(_MANDATE.c.id).where(_MANDATE.c.contributor_id == line["contributor"], _MANDATE.c.collective_id == line["collective"])
+    return [acts[one] for one in session.execute(given).scalars() if one in acts]
 
 
 def _set(session: Session, lines: list[Line], line: Line, subject: str, kind: str) -> set[str | None]:

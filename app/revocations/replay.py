@@ -140,6 +140,8 @@ def _policy(runtime: Runtime, line: Line) -> StoredPolicy | None:
         return book.by_digest(digest)
     except NotFound:
         body = runtime.journal.policy(digest)
+        if body is None and line["kind"] == "mandate":
+            return book.resolve(None, "nothing-new", {}, runtime.clock.now())  # what was signed for is not known: no more than nothing
         return None if body is None else book.store(parse_policy(parse(body, max_bytes=len(body))), runtime.clock.now())
 
 
@@ -241,8 +243,10 @@ def _mandate(session: Session, runtime: Runtime, line: Line, policy: StoredPolic
     who = Acting(line["contributor"], line["one"])
     given = MandateIn.model_construct(expires_on=date.fromisoformat(line["expires_on"]), kinds=line["kinds"], policy=None)
     collectives.stand_in(session, line["collective"], now=now)
+    # Lines of before do not name it.
+    bound = policy.id if policy else None if "policy" in line else collective_of(session, line["collective"]).policy_id
     again = {"act": line["act"], "mandate": line["mandate"], "membership": line["membership"]}
-    collectives.give_mandate(session, runtime, who, line["collective"], given, now=now, **again)
+    collectives.give_mandate(session, runtime, who, line["collective"], given, now=now, bound=bound, **again)
     return True
 
 

@@ -188,7 +188,7 @@ def home(
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"page-proposals/{collective}/{receipt.id}"
     rows, last = proposals.page(session, collective, None if cursor is None else cursors.read(listing, cursor), MOST)
-    mandates = [_mandate(m, receipt) for m in queries.mandates_of(session, here.mine) if _binds(m, receipt)]
+    mandates = [_mandate(m, here.collective, receipt) for m in queries.mandates_of(session, here.mine) if _binds(m, receipt)]
     return page(
         "collective_home.html", once=fresh_key(), here=here, mine=here.mine, now=now, today=now.date(), done=TOLD.get(done or ""), proposals=rows,
         in_office=queries.in_office(here.mine, now),
@@ -207,10 +207,11 @@ def _binds(row: Mandate, receipt: Receipt) -> bool:
     return receipt.contribution_id is None or row.contribution_id in (None, receipt.contribution_id)
 
 
-def _mandate(row: Mandate, receipt: Receipt) -> dict[str, Any]:
-    kinds = [] if row.kinds is None else row.kinds.strip(",").split(",")
+def _mandate(row: Mandate, collective: Collective, receipt: Receipt) -> dict[str, Any]:
+    kinds = [telling.KINDS[kind] for kind in service.kinds_of(row.kinds) or []]
     ends = receipt.contribution_id in (None, row.contribution_id)
-    return {"row": row, "kinds": [telling.KINDS[kind] for kind in kinds], "one": row.contribution_id is not None, "ends": ends}
+    outgrown = row.policy_id not in (None, collective.policy_id)
+    return {"row": row, "kinds": kinds, "one": row.contribution_id is not None, "ends": ends, "outgrown": outgrown}
 
 
 def _choice(session: Session, interest: str | None) -> list[Lab]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sayso.guard import AsyncGuard, Guard
 
-from tests.collectives.members import founded, joined, mandated, people
+from tests.collectives.members import change_policy, founded, joined, mandated, people
 from tests.kit.refusals import accepted, refused
 from tests.support import LabParty, PlatformParty, Service, consent
 
@@ -59,6 +59,20 @@ def test_collectives_are_heard_from_the_next_day_on(service: Service, platform: 
     mandated(service, mine, days=300)
     service.clock.offset = timedelta(days=303)
     assert guard.filter(ids, *EVALUATE) == [kept.id], "past its day a mandate permits nothing"
+
+
+def test_what_a_mandate_was_given_for_is_heard_too(service: Service, platform: PlatformParty) -> None:
+    """As for a lab: what a collective adopts later shows no more, until the mandate is given anew; a day late, either way."""
+    [(one, kept), (two, held)] = people(service, platform, 2)
+    guard, mine = platform.sdk.guard, joined(founded(one, "nothing-new"), two)
+    mandated(service, mine)
+    change_policy(service, mine.id, "evaluation-only")
+    service.clock.offset = timedelta(days=1)
+    assert guard.filter([kept.id, held.id], *EVALUATE) == [kept.id]
+    mandated(service, mine)
+    assert guard.filter([kept.id, held.id], *EVALUATE) == [kept.id]
+    service.clock.offset = timedelta(days=2)
+    assert guard.filter([kept.id, held.id], *EVALUATE) == [kept.id, held.id]
 
 
 def test_terms_that_ask_for_a_number_of_people_count_those_shown_together(service: Service, platform: PlatformParty) -> None:

@@ -17,7 +17,7 @@ from sqlmodel import Session, SQLModel
 from app.agreements import selection, verdicts
 from app.agreements.models import Verdict
 from app.collectives import binding
-from app.collectives.models import Collective, Mandate
+from app.collectives.models import Collective, CollectivePolicy, Mandate
 from app.consents.models import Consent, Exclusion, PlatformFloor, Policy
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
@@ -82,6 +82,10 @@ class World:
             )
             for _ in range(3)
         ]  # fmt: skip
+        self.had = [self._had(one.id, one.policy_id) for one in self.collectives if one.policy_id]
+        self.changing = rng.random() < 0.5
+        if self.changing:
+            self.had += [self._had(one.id, policy) for one in self.collectives for policy in self.policies]
         self.mandates: list[Mandate] = []
         self._listed: tuple[Any, dict[str, tuple[list[Mandate], list[Exclusion]]]] = (None, {})
         for _ in range(records):
@@ -106,17 +110,23 @@ class World:
                 )  # fmt: skip
         with write(book.engine) as session:  # type: ignore[attr-defined]
             if (session.scalar(sa.select(sa.func.count()).select_from(Contribution)) or 0) > BESIDE:
-                for table in (Mandate, Exclusion, Consent, PlatformFloor, Contribution, Collective):
+                for table in (Mandate, Exclusion, Consent, PlatformFloor, Contribution, CollectivePolicy, Collective):
                     session.execute(sa.delete(table))  # every mandate there is takes part in every selection
             session.add(Platform(id=self.platform, name=uuid.uuid4().hex, secret_sha256="0", created_at=NOW))
             session.flush()
             floors = [] if self.floor is None else [PlatformFloor(platform_id=self.platform, policy_id=self.floor, set_at=NOW)]
-            for rows in (floors, self.records, [*self.own.values(), *self.standing.values()], self.exclusions, self.collectives, self.mandates):
+            consents = [*self.own.values(), *self.standing.values()]
+            for rows in (floors, self.records, consents, self.exclusions, self.collectives, self.had, self.mandates):
                 _insert(session, rows)
 
+    def _had(self, collective: str, policy: int) -> CollectivePolicy:
+        return CollectivePolicy(collective_id=collective, policy_id=policy, until=NOW.date(), from_at=NOW)
+
     def _mandate(self, rng: random.Random, row: Contribution) -> Mandate:
+        collective = rng.choice(self.collectives)
+        signed = [None, collective.policy_id, collective.policy_id, *(self.policies if self.changing else [])]
         return Mandate(
-            id=new_id("mandate"), collective_id=rng.choice(self.collectives).id, membership_id=new_id("member"), given_at=NOW,
+            id=new_id("mandate"), collective_id=collective.id, policy_id=rng.choice(signed), membership_id=new_id("member"), given_at=NOW,
             contributor_id=row.contributor_id, contribution_id=rng.choice([None, row.id]), kinds=rng.choice([None, ",rating,", ",label,message,"]),
             expires_on=NOW.date() + timedelta(days=rng.choice([0, 1, 30, 30, 30])), ended_at=rng.choice([None, None, None, NOW]),
         )  # fmt: skip
@@ -140,7 +150,7 @@ class World:
             until = min(mandate.expires_on, collective.policy_until)
             if collective.policy_id is None or until <= NOW.date():
                 return None
-            found.append(collective.policy_id)
+            found += [collective.policy_id, *([mandate.policy_id] if mandate.policy_id else [])]
         return found
 
     def choose_otherwise(self, book: PolicyBook, rng: random.Random) -> None:
@@ -150,6 +160,8 @@ class World:
                 collective.policy_id = rng.choice([None, *self.policies, *self.policies])
                 collective.policy_until = NOW.date() + timedelta(days=rng.choice([0, 1, 90]))
                 session.merge(collective)
+                if collective.policy_id:
+                    session.add(self._had(collective.id, collective.policy_id))
             for mandate in self.mandates:
                 mandate.ended_at = rng.choice([None, NOW])
             session.execute(sa.update(Mandate), [{"id": one.id, "ended_at": one.ended_at} for one in self.mandates])

@@ -60,6 +60,8 @@ class Given:
     id: str
     until: date
     kinds: list[str] | None
+    permits: bool
+    """Whether the policy does that it was given for."""
 
 
 @dataclass
@@ -150,7 +152,7 @@ class World:
             return one.allows[at]
         today = self.service.clock.now().date()
         mandated = [(n, given) for n, mine in one.mandates.items() for given in mine if given.kinds is None or GIVES[at] in given.kinds]
-        by_mandate = all(self.permits[n] and given.until > today for n, given in mandated)
+        by_mandate = all(self.permits[n] and given.permits and given.until > today for n, given in mandated)
         return one.allows[at] and by_mandate and not any(self._bars(n) for n in one.joined)
 
     # -- acts ---------------------------------------------------------------------------------------------------------
@@ -192,7 +194,8 @@ class World:
         until, kinds = in_days(self.service, self.rng.choice([300, 300, 5])), self.rng.choice([None, None, ["critique"], ["preference"]])
         given = MandateIn(expires_on=until, kinds=kinds, policy=self.policy_of(self.template(n)).digest)  # type: ignore[arg-type]
         made = self.does(collectives.give_mandate, one, given, n=n)
-        one.mandates.setdefault(n, []).append(Given(made, date.fromisoformat(until), kinds))
+        before = [other for other in one.mandates.get(n, []) if kinds is not None and (other.kinds is None or other.kinds != kinds)]
+        one.mandates[n] = [*before, Given(made, date.fromisoformat(until), kinds, self.permits[n])]
         return True
 
     def end(self, one: Somebody, n: int) -> bool:

@@ -84,8 +84,35 @@ def test_a_mandate_that_was_sent_again_before_the_next_start_is_one(service: Ser
     mandated(service, mine, days=30, kinds=["label", "rating"])
     finished(service)
     assert len(mine.me()["mandates"]) == 1
-    # Another mandate is not the same one: of both, each that was noted is done.
-    dies(service, lambda: mandated(service, mine, days=31))
-    mandated(service, mine, days=32)
+    # Another mandate is not the same one: it is done, unless one that was given since took its place.
+    dies(service, lambda: mandated(service, mine, days=31, kinds=["critique", "rating"]))
+    mandated(service, mine, days=32, kinds=["rating"])
     finished(service)
-    assert len(mine.me()["mandates"]) == 3
+    assert sorted(one["expires_on"] for one in mine.me()["mandates"] if one["ended_at"] is None) == [in_days(service, n) for n in (30, 31)]
+    dies(service, lambda: mandated(service, mine, days=33))
+    last = mandated(service, mine, days=34)
+    finished(service)
+    assert [one["id"] for one in mine.me()["mandates"] if one["ended_at"] is None] == [last]
+
+
+def test_a_mandate_that_is_done_again_is_bound_by_what_it_was_given_for(service: Service, platform: PlatformParty) -> None:
+    """Whatever the collective has by then; lines of before do not name it, and one whose policy is lost allows nothing."""
+    (founder, _), *others = people(service, platform, 4)
+    union = founded(founder)
+    policy = union.read()["policy"]
+    members = [joined(union, receipt) for receipt, _ in others]
+    for mine in members:
+        dies(service, lambda mine=mine: mandated(service, mine, kinds=["rating"]))
+    change_policy(service, union.id, "leaderboard-and-research")
+    finished(service, 3)
+    lines = [line for line in service.runtime.journal.lines() if line["kind"] == "mandate" and line["collective"] == union.id][-3:]
+    by = {line["mandate"]: {name: value for name, value in line.items() if name != "policy"} for line in lines}
+    bound = []
+    for mine, named in zip(members, ({"policy": None}, {"policy": "0" * 64}, {}), strict=True):
+        [given] = mine.me()["mandates"]
+        assert given["policy"] == policy != mine.read()["policy"]
+        replay.again(service.runtime, {**by[given["id"]], "act": random_id("act"), "mandate": random_id("mandate"), "kinds": None, **named})
+        [current] = [one for one in mine.me()["mandates"] if one["ended_at"] is None]
+        bound.append(current["policy"])
+    nothing = service.runtime.parts["policies"].resolve(None, "nothing-new", {}, service.clock.now()).digest
+    assert bound == [None, nothing, union.read()["policy"]]

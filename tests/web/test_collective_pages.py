@@ -15,7 +15,17 @@ from app.kit.db import read
 from app.web import collective_pages, languages
 from app.web.charter_forms import charter_of
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import CHARTER, founded, joined, mandated, pass_days, people, refuses, steward
+from tests.collectives.members import (
+    CHARTER,
+    change_policy,
+    founded,
+    joined,
+    mandated,
+    pass_days,
+    people,
+    refuses,
+    steward,
+)
 from tests.collectives.test_deciding import NARROW, union_of
 from tests.core.test_deed import grade
 from tests.kit.refusals import call, refused
@@ -76,6 +86,14 @@ def test_a_person_founds_joins_mandates_and_leaves(service: Service, platform: P
         given = post(two, f"/r/collectives/{collective}/mandate", **mandate, **{"kind-rating": "1"})
         assert "A score until" in words(given)
     assert stored(service, Mandate, collective_id=collective) == 1
+    assert "The group has other terms since." not in words(given)
+    change_policy(service, collective, "nothing-new")
+    given = two.get(f"/r/collectives/{collective}")
+    assert "The group has other terms since." in words(given) and "takes the place of what you let it decide" in words(given)
+    anew = {**mandate, "once": hidden(given, "once"), "policy": hidden(given, "policy")}
+    given = post(two, f"/r/collectives/{collective}/mandate", **anew, **{"kind-rating": "1"})
+    assert "The group has other terms since." not in words(given) and words(given).count("A score until") == 1
+    assert stored(service, Mandate, collective_id=collective, ended_at=None) == 1
     end = re.search(r'action="([^"]*/mandate/mdt_[0-9a-z]{26}/end)"', given.text)
     assert end
     for _ in range(2):
