@@ -21,7 +21,7 @@ from app.collectives.models import (
     Strike,
 )
 from app.core import vocabulary as words
-from app.core.electing import AS_HARD, TYPES
+from app.core.electing import AS_HARD, TYPES, held
 from app.crypto.keyring import keyed_hash
 from app.kit.db import for_update
 from app.kit.errors import Forbidden, Invalid, NotFound
@@ -167,10 +167,11 @@ def check_target(session: Session, lab: str | None, purpose: str | None, code: s
 
 def rules_of(charter: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     """A charter's rules for a type of decision, those of default where it was adopted before there was that type. A renewal takes what the
-    grant takes, whatever an older charter has written out for it: else the second yes would be had for less than the first."""
+    grant takes, whatever an older charter has written out for it: else the second yes would be had for less than the first. So does a grant by
+    a charter of before the least that grants take (`held`)."""
     kind = AS_HARD.get(kind, kind)
     found: list[dict[str, Any]] = charter["decisions"].get(kind, TYPES.get(kind))
-    return found
+    return held(kind, found)
 
 
 def life(charter: dict[str, Any], kind: str) -> timedelta:

@@ -138,13 +138,15 @@ TYPES: dict[str, Rules] = {
     "strike.call": _REFUSE, "strike.end": _REFUSE, "effect.dispute": _REFUSE, "outcome.void": _REFUSE,
 }  # fmt: skip
 """Decision types with their default rules; a charter of before a type was there is taken to have these. What grants asks for more than
-what refuses: two thirds and every counted group against a bare majority; a third of the votes stops any grant."""
+what refuses: two thirds and every counted group against a bare majority; more than a third of the votes stops any grant."""
 AS_HARD = {"licence.renew": "licence.use"}
 """A type whose rules are those of another: a charter has no rules of its own for it. Those of before have the default written out."""
 _AMEND_BEFORE: Rules = [{"rule": "absolute"}, {"rule": "bridging"}]
 """The default of before, which charters have written out: read and sent again it stands for the default."""
 GRANTS = ("policy.adopt", "licence.use", "licence.grant", "licence.renew", "charter.amend")
 REFUSALS = ("policy.narrow", "licence.recall", "steward.remove", "strike.call", "outcome.void")
+_GRANTING = Rule("supermajority", Share(1, 4), Share(2, 3), DEFAULTS["supermajority"][2])
+"""What every grant takes, beside whatever else: consent alone passes over any number of no, and without one yes; half of all over 49 of 100."""
 
 
 def decisions(given: Any) -> dict[str, Rules]:
@@ -161,15 +163,26 @@ def decisions(given: Any) -> dict[str, Rules]:
     for kind in REFUSALS:
         if [rule.name for rule in parsed[kind]] != ["majority"] or 4 * parsed[kind][0].quorum.num > parsed[kind][0].quorum.den:
             raise RuleError(f"{kind} refuses: it is decided by a majority alone, with a quorum of at most a quarter")
-    for kind in GRANTS:
-        if not any(_is_hard(rule) for rule in parsed[kind]):
-            raise RuleError(f"{kind} grants: it takes a supermajority of two thirds and a quorum of a quarter, an absolute one, or consent")
+    for kind in GRANTS:  # what amends the charter takes the hardest of all of them
+        if kind != "charter.amend" and not any(_is_hard(rule) for rule in parsed[kind]):
+            raise RuleError(f"{kind} grants: give it a supermajority of two thirds or more with a quorum of a quarter, beside whatever else")
     parsed["charter.amend"] = _amending(parsed, "charter.amend" not in given or parsed["charter.amend"] == parse_rules(_AMEND_BEFORE))
     return {kind: [rule.to_json() for rule in rules] for kind, rules in parsed.items()}
 
 
+def held(kind: str, rules: Rules) -> Rules:
+    """A stored charter's rules for a type of decision, as they are applied: where it was adopted before grants took a supermajority, they do."""
+    parsed = parse_rules(rules)
+    if kind not in GRANTS or any(_is_hard(rule) for rule in parsed):
+        return rules
+    soft = next((rule for rule in parsed if rule.name == _GRANTING.name), _GRANTING)
+    return [*(rule.to_json() for rule in parsed if rule is not soft), _harder(soft, _GRANTING).to_json()]
+
+
 def carried(written: dict[str, Rules]) -> dict[str, Rules]:
-    """A stored charter's rules for a charter that takes its place: those for amending it are left out where they are too soft by now."""
+    """A stored charter's rules for a charter that takes its place: those for amending it are left out where they are too soft by now, and
+    those of grants are as they are applied."""
+    written = {kind: held(kind, rules) for kind, rules in written.items()}
     try:
         decisions(written)
     except RuleError:
@@ -215,5 +228,4 @@ def _least(share: Share, other: Share) -> bool:
 
 
 def _is_hard(rule: Rule) -> bool:
-    enough = 4 * rule.quorum.num >= rule.quorum.den and 3 * rule.share.num >= 2 * rule.share.den
-    return rule.name == "absolute" or (rule.name in ("supermajority", "consent") and enough)
+    return rule.name == _GRANTING.name and _least(rule.quorum, _GRANTING.quorum) and _least(rule.share, _GRANTING.share)

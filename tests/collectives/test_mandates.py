@@ -249,7 +249,8 @@ def test_an_eligibility_code_is_good_once_in_each_collective_and_its_user_is_not
         {"decisions": {"charter.amend": [{"rule": "supermajority"}]}}, {"decisions": {"everything": [{"rule": "majority"}]}},
         {"decisions": {"policy.adopt": [{"rule": "supermajority", "quorum": [0, 1]}]}},
         {"decisions": {"steward.remove": [{"rule": "majority", "quorum": [1, 2]}]}},
-        {"decisions": {"licence.use": [{"rule": "consent"}], "licence.renew": [{"rule": "supermajority"}]}},
+        {"decisions": {"licence.use": [{"rule": "supermajority", "share": [3, 4]}], "licence.renew": [{"rule": "supermajority"}]}},
+        *({"decisions": {"licence.use": [{"rule": alone}]}} for alone in ("consent", "absolute", "bridging")),
         {"decisions": {"policy.adopt": [{"rule": "supermajority", "share": [1, 1]}], "charter.amend": [{"rule": "absolute"}]}},
     ],
 )  # fmt: skip

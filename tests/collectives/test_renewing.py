@@ -22,7 +22,7 @@ from tests.web.test_collective_forms import at, id_of, post, proposed
 from tests.web.test_collective_pages import words
 from tests.web.test_further_receipts import window
 
-CONSENT = [{"rule": "consent"}]
+CONSENT = [{"rule": "consent"}, {"rule": "supermajority"}]
 HALF = {"decisions": {"licence.use": CONSENT}}
 """A charter by which what labs ask is granted for half a year."""
 
@@ -77,7 +77,7 @@ def test_a_use_goes_on_past_its_day_where_it_was_renewed(service: Service, platf
     report = mine[0].dissent(renewal["id"], "Not for so long.")
     assert pass_days(service, mine[0], renewal["id"], 7)["state"] == "in_force"
     assert {mine[0].proposal(one)["until"] for one in (first, renewal["id"])} == {day(service, 180)}
-    assert [rule["rule"] for rule in json.loads(mine[0].outcome(renewal["id"])["outcome"])["rules"]] == ["consent"]
+    assert [rule["rule"] for rule in json.loads(mine[0].outcome(renewal["id"])["outcome"])["rules"]] == ["consent", "supermajority"]
     service.clock.offset += timedelta(days=20)  # past the day of before
     assert cut_of(service, agreement).contributions == set(), "who signed before it signed for no dissent from the renewal"
     again = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})

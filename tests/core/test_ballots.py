@@ -21,6 +21,7 @@ from app.core.electing import (
     Tally,
     carried,
     decisions,
+    held,
     parse_rules,
 )
 
@@ -187,6 +188,55 @@ def test_a_grant_is_always_harder_than_a_refusal() -> None:
                 assert grants[kind].verdict != "passed"
 
 
+def _random_decisions(rng: random.Random) -> dict[str, Any]:
+    """What somebody might try to found a collective with: any rules for any type of decision."""
+    kinds = rng.sample(sorted(TYPES), rng.randrange(1, 4))
+    return {kind: [_random_rule(rng, name) for name in rng.sample(sorted(DEFAULTS), rng.randrange(1, 4))] for kind in kinds}
+
+
+def test_no_charter_is_accepted_by_which_it_is_easier_to_grant_than_to_refuse() -> None:
+    """Whatever rules are tried: by those that are taken more than a third of the votes stops any grant, nothing passes without a yes, and
+    whoever could grant could refuse. So too by a charter of before that has softer ones written out."""
+    rng, seen = random.Random(4), Counter[str]()
+    for n in range(3000):
+        given = _random_decisions(rng)
+        try:
+            rules = decisions(given)
+            seen["taken"] += 1
+        except RuleError:
+            rules = {kind: held(kind, rules) for kind, rules in {**TYPES, **{k: given[k] for k in given if k in GRANTS}}.items()}
+            seen["of before"] += 1
+        people = _random_people(rng, 60)
+        if n % 2:
+            people = [(group, rng.choice(["yes", "yes", "abstain", choice])) for group, choice in people]
+        snapshot = Snapshot({}, objections=rng.choice([0, 0, 0, 1]), rounds=rng.randrange(4))
+        said = Counter(choice for _, choice in people)
+        against = said["no"] + said["block"]
+        for kind in GRANTS:
+            if _decide(rules[kind], people, snapshot, rng).verdict != "passed":
+                continue
+            seen["granted"] += 1
+            seen["by consent"] += any(rule["rule"] == "consent" for rule in rules[kind])
+            assert said["yes"] and 3 * against <= said["yes"] + against, (rules[kind], said)
+            assert all(_decide(rules[one], people, snapshot, rng).verdict == "passed" for one in REFUSALS), (kind, rules, said)
+    assert min(seen[name] for name in ("taken", "of before", "granted", "by consent")) > 100, seen
+
+
+@pytest.mark.parametrize("alone", [{"rule": "consent"}, {"rule": "absolute"}, {"rule": "bridging", "share": [3, 4]}])
+def test_a_grant_takes_a_supermajority_beside_whatever_else(alone: dict[str, Any]) -> None:
+    """25 who abstain and 75 no pass no grant, by consent or otherwise; a charter of before that says so is read as one that has it."""
+    for kind in GRANTS:
+        with pytest.raises(RuleError, match=r"grants: give it a supermajority|is decided as licence.use is|charter.amend takes|give it super"):
+            decisions({kind: [alone]})
+        assert [rule["rule"] for rule in held(kind, [alone])] == [alone["rule"], "supermajority"]
+        people: People = [(None, "abstain")] * 25 + [(None, "no")] * 75
+        assert _decide(held(kind, [alone]), people, Snapshot({}), random.Random(0)).verdict == "failed"
+    assert held("licence.recall", [alone]) == [alone] and held("licence.grant", TYPES["licence.grant"]) == TYPES["licence.grant"]
+    soft = [alone, {"rule": "supermajority", "quorum": [1, 2], "share": [1, 2]}]
+    assert held("licence.grant", soft)[1:] == [{"rule": "supermajority", "quorum": [1, 2], "share": [2, 3]}]
+    assert decisions(carried({"policy.adopt": [alone]}))["policy.adopt"][1:] == [{"rule": "supermajority", "quorum": [1, 4], "share": [2, 3]}]
+
+
 def test_non_participation_is_never_a_yes() -> None:
     people: People = [("a", "yes")] * 3 + [("a", None)] * 10
     for kind in TYPES:
@@ -217,9 +267,9 @@ def test_rules_that_are_refused(rules: Any) -> None:
 AMENDED_BY = [
     ({}, {}),
     ({"policy.adopt": [{"rule": "supermajority", "share": [1, 1]}]}, {"supermajority": ([1, 4], [1, 1])}),
-    ({"licence.use": [{"rule": "consent"}]}, {"consent": ([1, 4], [3, 4])}),
+    ({"licence.use": [{"rule": "consent"}, {"rule": "supermajority"}]}, {"consent": ([1, 4], [3, 4])}),
     ({"steward.elect": [{"rule": "majority", "quorum": [3, 4]}]}, {"majority": ([3, 4], None)}),
-    ({"licence.grant": [{"rule": "bridging", "share": [2, 3], "quorum": [2, 3]}, {"rule": "absolute"}]}, {"bridging": ([2, 3], [2, 3])}),
+    ({"licence.grant": [{"rule": "bridging", "share": [2, 3], "quorum": [2, 3]}, {"rule": "supermajority"}]}, {"bridging": ([2, 3], [2, 3])}),
 ]
 
 
@@ -242,8 +292,8 @@ def test_who_passes_an_amendment_passes_all_that_it_could_make_easier() -> None:
     """By the oracle: whatever people decide by a charter's rules for amending it they could have decided by any other of its rules."""
     rng, amended = random.Random(8), 0
     for _ in range(400):
-        hard = _random_rule(rng, rng.choice(["majority", "supermajority", "bridging", "consent"]))
-        rules = decisions({"licence.grant": [{"rule": "absolute"}, hard]})
+        hard = _random_rule(rng, rng.choice(["majority", "absolute", "bridging", "consent"]))
+        rules = decisions({"licence.grant": [{"rule": "supermajority", "share": rng.choice([[2, 3], [4, 5]])}, hard]})
         people = _random_people(rng, 60)
         people = [(group, "yes" if rng.random() < 0.8 else choice) for group, choice in people]
         groups, snapshot = _groups(people), Snapshot({}, objections=rng.choice([0, 0, 0, 1]), rounds=rng.randrange(4))
