@@ -248,14 +248,15 @@ class LabCommentOut(Out):
 
 
 class LabStatementOut(Out):
-    """`owed`: the ballot waits for an answer to it; null where fewer than ten agree, since yes and no would each say how many. Counts are
-    rounded down to ten, and suppressed below."""
+    """`owed`: you owe an answer to it, and have given none, whether a steward stood in (`stand_in`) or not; null where fewer than ten agree, since
+    yes and no would each say how many. Counts are rounded down to ten, and suppressed below."""
 
     id: str
     text: str | None
     agree: str
     disagree: str
     answer: str | None
+    stand_in: str | None
     owed: bool | None
 
 

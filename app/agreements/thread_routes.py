@@ -60,7 +60,7 @@ def _own(session: Session, lab: str, request: str, thread: str) -> None:
 
 def _thread(session: Session, runtime: Runtime, row: Proposal) -> LabThreadOut:
     statements, comments = licensing.visible(session, row)
-    answers = [one.answer_id for one in statements if one.answer_id is not None]
+    answers = [item for one in statements for item in (one.answer_id, one.stand_in_id) if item is not None]
     words = threads.words_of(session, runtime, [*(one.id for one in statements), *answers, *(one.id for one in comments)])
     counted = threads.totals(session, row, statements)
     charter = queries.charter(session, row.collective_id, row.charter_n)
@@ -76,6 +76,7 @@ def _thread(session: Session, runtime: Runtime, row: Proposal) -> LabThreadOut:
             LabStatementOut(
                 id=one.id, text=said(one.id), agree=service.rounded(counted[one.id].agree), disagree=service.rounded(counted[one.id].disagree),
                 answer=said(one.answer_id) if one.answer_hidden is None else None,
+                stand_in=said(one.stand_in_id) if one.stand_in_hidden is None else None,
                 owed=one.id in owed if counted[one.id].agree >= queries.FEWEST else None,
             )
             for one in statements

@@ -130,7 +130,7 @@ def settle(
         if meant.policy is not None and meant.policy.id != at.row.policy_id:  # another may be in force by now than when it was filed
             proposals.brings(runtime, queries.collective_of(session, collective), at.row.type, meant.policy, None)
         row.state = "accepted"
-        proposals.replace(session, at.row, meant.text, None if meant.policy is None else meant.policy.id, meant.charter)
+        proposals.replace(session, runtime, at.row, meant.text, None if meant.policy is None else meant.policy.id, meant.charter, row.author)
     else:
         leaves = become(session, runtime, queries.collective_of(session, collective), at.row, row, now)
     session.add(row)

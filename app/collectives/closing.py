@@ -1,9 +1,9 @@
 """After the count: a note by somebody uninvolved of how it was decided, and the appeal of that note. The arithmetic is nobody's to appeal.
 
-Uninvolved is who neither proposed, nor said anything in the thread, nor moderated it, whether they left since or not. Where no member with
-a voice is, a steward names another collective, whose stewards may then read the thread and write the note. An outcome without a note says
-so, and one whose note is appealed is contested while nobody has decided. Of a refusal the note is the reasoning that is published: see
-`refusals.py`.
+Uninvolved is who neither proposed, nor said anything in the thread, nor objected or dissented, nor moderated it, whether they left since or not.
+Where no member with a voice is, a steward names another collective, whose stewards may then read the thread and write the note. An outcome
+without a note says so, and one whose note is appealed is contested while nobody has decided. Of a refusal the note is the reasoning that is
+published: see `refusals.py`.
 """
 
 import json
@@ -18,6 +18,7 @@ from app.collectives import moderating, queries, threads, voiding
 from app.collectives.models import (
     Collective,
     CollectiveAct,
+    DissentText,
     Membership,
     MinorityReport,
     OutcomeRow,
@@ -49,11 +50,13 @@ TIME = moderating.TIME
 WAITING = ("open", "undecided")
 
 
-def involved(session: Session, row: Proposal) -> set[str]:
-    """The pseudonyms of all who had a part in a proposal's thread."""
-    found = {row.author, row.subject}
+def involved(session: Session, runtime: Runtime, row: Proposal) -> set[str]:
+    """The pseudonyms of all who had a part in a proposal's thread, or spoke against it: also in an objection that they took back."""
+    dissent = select(DissentText.contributor_id).join(MinorityReport, sa.and_(MinorityReport.id == DissentText.report_id))  # type: ignore[arg-type]
+    spoke = session.exec(dissent.where(MinorityReport.proposal_id == row.id).distinct())
+    found = {row.author, row.subject} | {queries.pseudonym(runtime, row.collective_id, one) for one in spoke}
     for columns, names in (
-        (Statement.__table__.c, ("author", "answered_by")), (Comment.__table__.c, ("author",)), (Amendment.__table__.c, ("author",)),  # type: ignore[attr-defined]
+        (Statement.__table__.c, ("author", "answered_by", "stood_in_by")), (Comment.__table__.c, ("author",)), (Amendment.__table__.c, ("author",)),  # type: ignore[attr-defined]
         (Moderation.__table__.c, ("steward", "appealed_by", "decided_by")),  # type: ignore[attr-defined]
     ):  # fmt: skip
         for name in names:
@@ -61,8 +64,8 @@ def involved(session: Session, row: Proposal) -> set[str]:
     return {one for one in found if one is not None}
 
 
-def _uninvolved(session: Session, row: Proposal, now: datetime) -> list[str]:
-    charter, parts = queries.charter(session, row.collective_id, row.charter_n), involved(session, row)
+def _uninvolved(session: Session, runtime: Runtime, row: Proposal, now: datetime) -> list[str]:
+    charter, parts = queries.charter(session, row.collective_id, row.charter_n), involved(session, runtime, row)
     return [member for member, _ in queries.voices(session, row, charter, now) if member not in parts]
 
 
@@ -80,7 +83,7 @@ def name_closer(session: Session, runtime: Runtime, who: Acting, collective: str
     named = session.get(Closer, (proposal, other))
     if named is not None and (before := _named(session, runtime, who, said)) is not None:
         return before  # also once the note is written
-    lacks_closer(session, row, mine, now)
+    lacks_closer(session, runtime, row, mine, now)
     if named is None:
         if other == collective or session.get(Collective, other) is None:
             raise NotFound("not_found", "Give the id of another collective.")
@@ -102,11 +105,11 @@ def _named(session: Session, runtime: Runtime, who: Acting, said: dict[str, Any]
     return None
 
 
-def lacks_closer(session: Session, row: Proposal, mine: Membership, now: datetime) -> None:
+def lacks_closer(session: Session, runtime: Runtime, row: Proposal, mine: Membership, now: datetime) -> None:
     """Raises Forbidden (not_steward) or Conflict (proposal_state, member_uninvolved) unless a member may name another collective to close."""
     moderating.as_steward(mine, now)
     _to_be_closed(session, row, now)
-    if _uninvolved(session, row, now):
+    if _uninvolved(session, runtime, row, now):
         raise Conflict("member_uninvolved", "A member who had no part in it writes the note; ask one of them.")
 
 
@@ -145,7 +148,7 @@ def closer(session: Session, runtime: Runtime, who: Acting, row: Proposal, mine:
     # By pseudonym, which outlasts a membership: to leave makes nobody uninvolved.
     parts = session.exec(select(Membership).where(Membership.contributor_id == who.contributor)).all()
     me = queries.pseudonym(runtime, row.collective_id, who.contributor)
-    if me in involved(session, row) or any(moderating.conflicted(row, one) for one in parts):
+    if me in involved(session, runtime, row) or any(moderating.conflicted(session, row, one) for one in parts):
         raise Forbidden("closer_involved", "Somebody who had no part in it writes the note.")
     if mine is None:
         named = select(Closer.collective_id).where(Closer.proposal_id == row.id)
@@ -233,7 +236,7 @@ def decidable(session: Session, row: Proposal, mine: Membership, now: datetime) 
     found = None if note is None else appeal_of(session, note.id)
     if note is None or found is None or found.state not in WAITING:
         raise Conflict("appeal_settled", "There is no appeal that waits to be decided.")
-    if not may_decide(row, note, found, mine, now):
+    if not may_decide(session, row, note, found, mine, now):
         raise Forbidden("steward_involved", "Another steward decides: not who proposed, closed or appealed, nor whom it is about.")
     return note, found
 
@@ -310,10 +313,10 @@ def may_be_closed(session: Session, row: Proposal, now: datetime) -> bool:
     return session.get(OutcomeRow, row.id) is not None and now < row.appeal_until - threads.TO_APPEAL
 
 
-def may_decide(row: Proposal, note: ClosureNote, found: NoteAppeal, mine: Membership, now: datetime) -> bool:
+def may_decide(session: Session, row: Proposal, note: ClosureNote, found: NoteAppeal, mine: Membership, now: datetime) -> bool:
     """Whether somebody is a steward in office who decides this appeal: one with no part in it."""
     waits = found.state in WAITING and queries.in_office(mine, now)
-    return waits and mine.member not in _parties(note, found) and not moderating.conflicted(row, mine)
+    return waits and mine.member not in _parties(note, found) and not moderating.conflicted(session, row, mine)
 
 
 def _to_be_closed(session: Session, row: Proposal, now: datetime) -> None:

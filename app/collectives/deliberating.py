@@ -5,7 +5,7 @@ a receipt says for long whose they were. What is owed an answer, and what that m
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -17,6 +17,7 @@ from app.collectives.thread_models import Comment, Statement, StatementVote, Wor
 from app.collectives.thread_schemas import CommentIn
 from app.core.canonical import sha256_hex
 from app.core.thread import COMMENTS, MOST_COMMENTS, MOST_STATEMENTS, REASONS, STATEMENTS
+from app.crypto.sealing import Sealer
 from app.kit.db import Instant
 from app.kit.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
 from app.kit.ids import random_id
@@ -25,6 +26,21 @@ from app.log import service as log
 
 _V = StatementVote.__table__  # type: ignore[attr-defined]
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
+
+
+class Slot(NamedTuple):
+    """The columns of a statement in which an answer to it stands."""
+
+    id: str
+    digest: str
+    by: str
+    hidden: str
+
+
+PROPOSERS = Slot("answer_id", "answer_digest", "answered_by", "answer_hidden")
+"""The answer of who proposed, who owes it."""
+STAND_IN = Slot("stand_in_id", "stand_in_digest", "stood_in_by", "stand_in_hidden")
+"""A steward's, beside it."""
 ASKING = ("proposal.opened", "amendment.filed")
 ASKS = 5
 """What one member may ask all others to read in seven days, proposals and amendments, where the charter says nothing else."""
@@ -101,7 +117,8 @@ def _vote_leaf(runtime: Runtime, thread: Any, row: Proposal, statement: str, mem
 
 
 def answer(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, statement: str, text: str, *, now: datetime) -> str:
-    """Answer a statement, or one's own answer anew: the proposer, or a steward where there is none. Gives the act.
+    """Answer a statement, or one's own answer anew: the proposer, or a steward who stands in. What a steward says stands beside what the proposer
+    says, and is not their answer: the ballot waits no longer, and that they gave none is still told. Gives the act.
 
     Raises NotFound, Forbidden (not_proposer) or Conflict (thread_frozen, item_hidden, answer_exists).
     """
@@ -112,41 +129,45 @@ def answer(session: Session, runtime: Runtime, who: Acting, collective: str, pro
     threads.still_open(at.row, now)
     if found.hidden is not None:
         raise Conflict("item_hidden", "What is hidden is owed no answer.")
-    if (given := answered(session, runtime, found, who.contributor, text)) is not None:
+    slot = PROPOSERS if at.mine.member == at.row.author else STAND_IN
+    if (given := answered(session, runtime, found, slot, who.contributor, text)) is not None:
         return given
-    replace_answer(session, found, who.contributor)
-    found.answer_id, found.answered_by = random_id("answer"), at.mine.member
-    found.answer_digest = threads.keep(session, at.person.sealer, who.contributor, found.answer_id, text)
-    session.add(found)
-    session.flush()
+    made, digest = put_answer(session, found, slot, at.mine.member, at.person.sealer, who.contributor, text)
     said = {"collective": collective, "proposal": proposal, "statement": statement, "text_sha256": sha256_hex(text.encode())}
-    body = {"answer": found.answer_id, "digest": found.answer_digest, **signed(session, runtime, who, "statement.answered", said, now)}
-    index = log.append(session, [log.personal("statement.answered", found.answer_id, body, at.person.sealer, now)], now)
-    return keep_act(session, who, collective, found.answer_id, "statement.answered", index, now)
+    body = {"answer": made, "digest": digest, **signed(session, runtime, who, "statement.answered", said, now)}
+    index = log.append(session, [log.personal("statement.answered", made, body, at.person.sealer, now)], now)
+    return keep_act(session, who, collective, made, "statement.answered", index, now)
 
 
-def answered(session: Session, runtime: Runtime, found: Statement, contributor: str | None, text: str) -> str | None:
+def answered(session: Session, runtime: Runtime, found: Statement, slot: Slot, contributor: str | None, text: str) -> str | None:
     """The answer of a contributor, or (None) the lab, that stands in these words: sent again it is the same."""
-    if found.answer_id is None:
+    before: str | None = getattr(found, slot.id)
+    if before is None:
         return None
-    said = threads.words_of(session, runtime, [found.answer_id]).get(found.answer_id)
-    return found.answer_id if said is not None and said[1:] == (text, contributor) else None
+    said = threads.words_of(session, runtime, [before]).get(before)
+    return before if said is not None and said[1:] == (text, contributor) else None
 
 
-def replace_answer(session: Session, found: Statement, contributor: str | None) -> None:
-    """Make room for a new answer of whoever answered before: a contributor, or (None) the lab. Nobody takes away another's words.
-
-    Raises Conflict (answer_exists).
-    """
-    if found.answer_id is None:
-        return
-    words = session.get(Words, found.answer_id)
+def put_answer(
+    session: Session, found: Statement, slot: Slot, by: str | None, sealer: Sealer, contributor: str | None, text: str
+) -> tuple[str, str]:
+    """Put an answer of a contributor, or (None) the lab, in the place of their own of before; gives its id and digest. Nobody takes away
+    another's words. Raises Conflict (answer_exists)."""
+    before = getattr(found, slot.id)
+    words = None if before is None else session.get(Words, before)
     if words is not None and words.contributor_id != contributor:
         raise Conflict("answer_exists", "Comment on the statement; who gave the answer can give another.")
     if words is not None:
         session.delete(words)
         session.flush()
-    found.answer_hidden = None  # another answer is not hidden by what the one before said
+    made = random_id("answer")
+    digest = threads.keep(session, sealer, contributor, made, text)
+    # Another answer is not hidden by what the one before said.
+    for column, value in ((slot.id, made), (slot.digest, digest), (slot.by, by), (slot.hidden, None)):
+        setattr(found, column, value)
+    session.add(found)
+    session.flush()
+    return made, digest
 
 
 def comment(session: Session, runtime: Runtime, who: Acting, collective: str, proposal: str, given: CommentIn, *, now: datetime) -> str:

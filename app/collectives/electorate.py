@@ -1,9 +1,9 @@
 """Who may vote on a proposal, and under which name: a keyed hash, by a key that is destroyed when the appeal is over."""
 
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from app.collectives import queries
-from app.collectives.models import Elector, Membership, Proposal
+from app.collectives.models import Elector, Proposal
 from app.crypto.keyring import keyed_hash
 from app.crypto.sealing import Sealer
 from app.kit.runtime import Runtime
@@ -22,11 +22,7 @@ def tag(key: bytes, member: str, proposal: str) -> str:
 def left_out(session: Session, runtime: Runtime, row: Proposal) -> set[str]:
     """The tags of who says by now that they work for the lab that a proposal is about, while the ballot key is there: no ballot of theirs
     counts, also one that they cast before they said so. Whose they are is kept nowhere."""
-    if not queries.about_a_lab(row):
-        return set()
-    query = select(Membership).where(Membership.collective_id == row.collective_id).order_by(Membership.joined_at, Membership.id)  # type: ignore[arg-type]
-    newest = {one.member: one for one in session.exec(query)}  # who came back says it anew
-    return {tag(ballot_key(runtime, row), one.member, row.id) for one in newest.values() if queries.works_for_it(row, one)}
+    return {tag(ballot_key(runtime, row), member, row.id) for member in queries.working_for_it(session, row)}
 
 
 def ballot_key(runtime: Runtime, row: Proposal) -> bytes:

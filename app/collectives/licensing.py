@@ -270,21 +270,16 @@ def comment(session: Session, runtime: Runtime, lab: Lab, proposal: str, given: 
 
 
 def answer(session: Session, runtime: Runtime, lab: Lab, proposal: str, statement: str, text: str, *, now: datetime) -> None:
-    """Answer a statement as the lab that asks, which is who proposed. Raises NotFound or Conflict (thread_frozen, item_hidden,
-    answer_exists)."""
+    """Answer a statement as the lab that asks, which is who proposed. Raises NotFound or Conflict (thread_frozen, item_hidden)."""
     row = _held(session, lab, proposal, now)
     found = deliberating.statement_of(session, row.id, statement)
     if found.hidden is not None:
         raise Conflict("item_hidden", "What is hidden is owed no answer.")
-    if deliberating.answered(session, runtime, found, None, text) is not None:
+    if deliberating.answered(session, runtime, found, deliberating.PROPOSERS, None, text) is not None:
         return
-    deliberating.replace_answer(session, found, None)
-    found.answer_id, found.answered_by = random_id("answer"), None
-    found.answer_digest = threads.keep(session, threads.outside(runtime), None, found.answer_id, text)
-    session.add(found)
-    session.flush()
-    body = {"collective": row.collective_id, "proposal": row.id, "lab": lab.legal_name, "lab_id": lab.id, "digest": found.answer_digest}
-    log.append(session, [log.institutional("request.explained", found.answer_id, body, now)], now)
+    made, digest = deliberating.put_answer(session, found, deliberating.PROPOSERS, None, threads.outside(runtime), None, text)
+    body = {"collective": row.collective_id, "proposal": row.id, "lab": lab.legal_name, "lab_id": lab.id, "digest": digest}
+    log.append(session, [log.institutional("request.explained", made, body, now)], now)
 
 
 def visible(session: Session, row: Proposal) -> tuple[list[Statement], list[Comment]]:

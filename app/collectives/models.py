@@ -77,10 +77,20 @@ class Membership(SQLModel, table=True):
     declared: str | None = None
     declared_at: datetime | None = Field(default=None, sa_type=Instant)
     interest: str | None = Field(default=None, sa_type=IdType)
-    """The lab that they say they work for: on what is decided about it they do not vote."""
+    """The lab that they say they work for: on what is decided about it they do not vote. What they said before: `PastInterest`."""
     joined_at: datetime = Field(sa_type=Instant)
     voice_from: datetime = Field(sa_type=Instant)
     left_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class PastInterest(SQLModel, table=True):
+    """That a member said they work for a lab, and until when: for what was put up before it holds on."""
+
+    __tablename__ = "past_interest"
+
+    membership_id: str = Field(primary_key=True, sa_type=IdType)
+    lab_id: str = Field(primary_key=True, sa_type=IdType)
+    until: datetime = Field(sa_type=Instant)
 
 
 class Mandate(SQLModel, table=True):
@@ -174,7 +184,7 @@ class Proposal(SQLModel, table=True):
     """What the collective measured itself, and of which use report, where that is disputed: canonical JSON."""
     state: str
     rounds: int = 0
-    """Amendments that answered an objection."""
+    """Amendments that answered an objection of somebody else's; those whose objections were withdrawn since are among them."""
     amended_index: int = Field(default=0, sa_type=sa.BigInteger)
     """The log's size when the text was last changed."""
     opened_at: datetime = Field(sa_type=Instant)
@@ -257,6 +267,15 @@ class ObjectionWithdrawn(SQLModel, table=True):
 
     report_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="minority_report.id")
     log_index: int = Field(sa_type=sa.BigInteger)
+
+
+class ObjectionAnswered(SQLModel, table=True):
+    """That an amendment answered an objection: the which of a proposal's rounds it made. Never changed."""
+
+    __tablename__ = "objection_answered"
+
+    report_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="minority_report.id")
+    round: int
 
 
 class LabRefusal(SQLModel, table=True):

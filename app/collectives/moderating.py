@@ -38,11 +38,11 @@ class _Kind(NamedTuple):
     author: str = "author"
 
 
-_KINDS = {
-    "stm": _Kind(Statement, "statement"), "cmt": _Kind(Comment, "comment"), "amd": _Kind(Amendment, "amendment"),
-    "ans": _Kind(Statement, "answer", "answer_id", "answer_hidden", "answered_by"), "cln": _Kind(ClosureNote, "closure-note"),
-    "apl": _Kind(NoteAppeal, "appeal"),
-}  # fmt: skip
+_KINDS = (
+    ("stm", _Kind(Statement, "statement")), ("cmt", _Kind(Comment, "comment")), ("amd", _Kind(Amendment, "amendment")),
+    ("ans", _Kind(Statement, "answer", "answer_id", "answer_hidden", "answered_by")), ("cln", _Kind(ClosureNote, "closure-note")),
+    ("ans", _Kind(Statement, "answer", "stand_in_id", "stand_in_hidden", "stood_in_by")), ("apl", _Kind(NoteAppeal, "appeal")),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def hide(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     _, mine = queries.member(session, collective, who, lock=True)
     found = _item(session, proposal, item)
     as_steward(mine, now)
-    if conflicted(row, mine) or mine.member in _other_side(session, found):
+    if conflicted(session, row, mine) or mine.member in _other_side(session, found):
         raise Forbidden("steward_involved", "Ask another steward: not who proposed it, nor whom it is about, nor who appealed or is appealed.")
     if reason not in HIDING:
         raise Invalid("reason_unknown", "Use a reason listed in `known`.", known=list(HIDING))
@@ -178,7 +178,7 @@ def decide(session: Session, runtime: Runtime, who: Acting, collective: str, mod
 def may_decide(session: Session, row: Moderation, proposal: Proposal, mine: Membership, now: datetime) -> bool:
     """Whether a member can decide an appeal that waits: a steward in office who has no part in it."""
     waits = row.state in WAITING and queries.in_office(mine, now)
-    return waits and mine.member not in _involved(session, row) and not conflicted(proposal, mine)
+    return waits and mine.member not in _involved(session, row) and not conflicted(session, proposal, mine)
 
 
 def lapse(session: Session, proposal: str, now: datetime) -> list[log.Leaf]:
@@ -196,12 +196,12 @@ def lapse(session: Session, proposal: str, now: datetime) -> list[log.Leaf]:
 def deciders(session: Session, row: Proposal, involved: set[str], now: datetime) -> list[str]:
     """The stewards who have no part in something that was said on a proposal."""
     query = select(Membership).where(Membership.collective_id == row.collective_id, queries.stewards(now))
-    return [one.member for one in session.exec(query) if one.member not in involved and not conflicted(row, one)]
+    return [one.member for one in session.exec(query) if one.member not in involved and not conflicted(session, row, one)]
 
 
-def conflicted(row: Proposal, mine: Membership) -> bool:
+def conflicted(session: Session, row: Proposal, mine: Membership) -> bool:
     """Whether a proposal is somebody's own, or about them, or about a lab that they declared an interest in."""
-    return mine.member in (row.author, row.subject) or (mine.interest is not None and mine.interest == row.subject)
+    return mine.member in (row.author, row.subject) or queries.says_so(session, row, mine)
 
 
 def appeals_of(moderation: str) -> tuple[str, str]:
@@ -227,7 +227,7 @@ def page(session: Session, collective: str, after: str | None, limit: int) -> li
 def rate(session: Session, collective: str) -> tuple[int, int]:
     """How much was said that can be hidden, and how much of it is."""
     said = hidden = 0
-    for kind in _KINDS.values():
+    for _, kind in _KINDS:
         columns = kind.table.__table__.c
         ids = sa.select(Proposal.id).where(Proposal.collective_id == collective)  # type: ignore[call-overload]
         query = sa.select(sa.func.count(columns[kind.id]), sa.func.count(columns[kind.hidden])).where(columns.proposal_id.in_(ids))
@@ -254,8 +254,7 @@ def _item(session: Session, proposal: str, item: str) -> Item:
 
 def there(session: Session, proposal: str, item: str) -> Item | None:
     """What was said on a proposal, by its id, unless it was replaced since."""
-    kind = _KINDS.get(item[:3])
-    if kind is not None:
+    for kind in (kind for prefix, kind in _KINDS if prefix == item[:3]):
         here = select(kind.table).where(kind.table.proposal_id == proposal, getattr(kind.table, kind.id) == item)
         found = session.exec(here.execution_options(populate_existing=True)).first()
         if found is not None:

@@ -25,6 +25,7 @@ from app.collectives.models import (
     LabRefusal,
     Membership,
     MinorityReport,
+    ObjectionAnswered,
     ObjectionWithdrawn,
     OutcomeRow,
     Proposal,
@@ -172,7 +173,7 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
         raise Forbidden("receipt_scope", "Only its author changes a proposal; open another.")
     if row.state != "discussion" or row.freeze_at <= now:
         raise Conflict("proposal_state", "Its text is frozen; open another proposal.", state=row.state)
-    replace(session, row, text, row.policy_id, row.charter)
+    replace(session, runtime, row, text, row.policy_id, row.charter)
     body: dict[str, Any] = {"collective": collective, "proposal": row.id, "text_sha256": row.text_sha256}
     body |= {"round": row.rounds, **proof(session, runtime, who, "proposal.amended", body, now)}
     act = random_id("act")
@@ -181,14 +182,18 @@ def amend(session: Session, runtime: Runtime, who: Acting, collective: str, prop
     return row.id
 
 
-def replace(session: Session, row: Proposal, text: str, policy_id: int | None, charter: bytes | None) -> None:
-    """Change the text of a proposal whose row is held, and the terms or rules that it would bring. A round is an answer to an objection that
-    stands: whoever could count empty ones would soon outvote every objection. Who signed a petition for another effect has not signed for
-    this one. Raises Invalid (person_named)."""
+def replace(
+    session: Session, runtime: Runtime, row: Proposal, text: str, policy_id: int | None, charter: bytes | None, by: str | None = None
+) -> None:
+    """Change the text of a proposal whose row is held, and the terms or rules that it would bring; `by` whoever else than its author wrote it.
+    A round is an answer to an objection that stands, of neither of them: whoever could count empty ones would soon outvote every objection. Who
+    signed a petition for another effect has not signed for this one. Raises Invalid (person_named)."""
     if row.type == "outcome.void":
         voiding.names_nobody(session, row.collective_id, text)
     if (text, policy_id, charter) != (row.text, row.policy_id, row.charter):
-        row.rounds += queries.unanswered(session, row)
+        if objections := queries.unanswered(session, runtime, row, (row.author, by)):
+            row.rounds += 1
+            session.add_all([ObjectionAnswered(report_id=one, round=row.rounds) for one in objections])
         row.amended_index = log.size(session)
     if (policy_id, charter) != (row.policy_id, row.charter):
         petitioning.forget(session, row)

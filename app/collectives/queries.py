@@ -1,6 +1,7 @@
 """Reads that the collectives' services share."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -14,9 +15,12 @@ from app.collectives.models import (
     CharterVersion,
     Collective,
     CollectiveAct,
+    DissentText,
     Mandate,
     Membership,
     MinorityReport,
+    ObjectionAnswered,
+    PastInterest,
     Proposal,
     Strike,
 )
@@ -33,7 +37,7 @@ Of = TypeVar("Of", Proposal, Campaign)
 FEWEST = 10
 """Below so many electors an outcome is shown to members alone: its counts would speak of somebody."""
 GROUP_LOCK = timedelta(days=7)
-"""How long before a ballot a declared group must have stood to count in it."""
+"""How long before a ballot a declared group must have stood to count in it; and how long it still tells that one works for a lab."""
 MONTH = timedelta(days=30)
 _CONSENT_LIFE = timedelta(days=180)
 _UNKNOWN = "Look at the id; it must be of a collective that you belong to, or a public one."
@@ -210,9 +214,9 @@ def voices(session: Session, row: Proposal, charter: dict[str, Any], now: dateti
         )
         if session.exec(took_part.limit(1)).first() is not None:
             query = query.where(Membership.joined_at <= struck.since)
-    found = []
+    found, employed = [], working_for_it(session, row)
     for one in session.exec(query):
-        if works_for_it(row, one):
+        if one.member in employed:
             continue
         locked = one.declared_at is not None and one.declared_at <= now - GROUP_LOCK
         found.append((one.member, one.declared if locked and one.declared in values else None))
@@ -224,9 +228,26 @@ def about_a_lab(row: Proposal) -> bool:
     return row.type.startswith(("licence.", "strike.", "effect.", "outcome."))
 
 
-def works_for_it(row: Proposal, mine: Membership) -> bool:
-    """Whether a member says that they work for the lab which a proposal is about."""
-    return about_a_lab(row) and mine.interest is not None and mine.interest == row.subject
+def working_for_it(session: Session, row: Proposal) -> set[str]:
+    """The members, by pseudonym, who say that they work for the lab which a proposal is about."""
+    if not about_a_lab(row) or row.subject is None:
+        return set()
+    return set(session.exec(select(Membership.member).where(Membership.collective_id == row.collective_id, _says_so(row))))
+
+
+def says_so(session: Session, row: Proposal, mine: Membership) -> bool:
+    """Whether somebody says in a collective that they work for whom a proposal is about."""
+    theirs = select(Membership.id).where(Membership.collective_id == mine.collective_id, Membership.member == mine.member)
+    return row.subject is not None and session.exec(theirs.where(_says_so(row))).first() is not None
+
+
+def _says_so(row: Proposal) -> Any:
+    """That by a membership they work for whom a proposal is about. What was taken back, and what was said in a membership that ended, holds for
+    what was put up before, and for a week: so long a declared group is locked too. Else one could take it back, vote and say it again."""
+    columns, past, since = Membership.__table__.c, PastInterest.__table__.c, row.opened_at - GROUP_LOCK  # type: ignore[attr-defined]
+    still = (columns.interest == row.subject) & (columns.left_at.is_(None) | (columns.left_at > since))
+    before = (past.membership_id == columns.id) & (past.lab_id == row.subject) & (past.until > since)
+    return still | sa.exists().where(before)
 
 
 def mandates_of(session: Session, membership: Membership, *, current: bool = False) -> list[Mandate]:
@@ -254,10 +275,24 @@ def standing_objections(session: Session, proposal: str) -> list[str]:
     return list(session.exec(query.order_by(MinorityReport.log_index)))  # type: ignore[arg-type]
 
 
-def unanswered(session: Session, row: Proposal) -> bool:
-    """Whether an objection stands that was filed since the text was last changed."""
-    query = select(MinorityReport.id).where(MinorityReport.proposal_id == row.id, MinorityReport.kind == "objection", upheld())
-    return session.exec(query.where(MinorityReport.log_index >= row.amended_index)).first() is not None
+def unanswered(session: Session, runtime: Runtime, row: Proposal, own: Collection[str | None]) -> list[str]:
+    """The objections that stand and were filed since the text was last changed, by anybody but these (`own`: who changes it, by pseudonym). Of
+    whoever was erased nobody can tell whose it was."""
+    query = select(MinorityReport.id, DissentText.contributor_id).join(DissentText, sa.and_(DissentText.report_id == MinorityReport.id))  # type: ignore[arg-type]
+    query = query.where(MinorityReport.proposal_id == row.id, MinorityReport.kind == "objection", upheld())
+    found = session.exec(query.where(MinorityReport.log_index >= row.amended_index)).all()
+    return [one for one, who in found if pseudonym(runtime, row.collective_id, who) not in own]
+
+
+def answered(session: Session, row: Proposal) -> list[list[str]]:
+    """For each round of amendments the digests of the objections that it answered and that are upheld still, in the order of the log."""
+    beside = sa.and_(MinorityReport.id == ObjectionAnswered.report_id)  # type: ignore[arg-type]
+    query = select(ObjectionAnswered.round, MinorityReport.sha256).join(MinorityReport, beside)
+    query = query.where(MinorityReport.proposal_id == row.id, upheld()).order_by(MinorityReport.log_index)  # type: ignore[arg-type]
+    by: dict[int, list[str]] = {}
+    for n, digest in session.exec(query):
+        by.setdefault(n, []).append(digest)
+    return [by.get(n, []) for n in range(1, row.rounds + 1)]
 
 
 def reports_of(session: Session, proposal: str) -> list[MinorityReport]:

@@ -334,6 +334,8 @@ class OutcomeFile(Out):
     leaf: str
     tlog_proof: str | None
     vkey: str
+    charter: str
+    """The charter that it was decided by, as exact bytes: `charter_sha256` in the outcome is of these."""
     minority_reports: list[str]
     """Digests, sorted: what an offer that rests on this outcome lists."""
     labels: list[str]

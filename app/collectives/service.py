@@ -22,6 +22,7 @@ from app.collectives.models import (
     DissentText,
     Mandate,
     Membership,
+    PastInterest,
 )
 from app.collectives.queries import Acting as Acting
 from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, MandateIn
@@ -169,13 +170,18 @@ def _enrol(
 
 
 def declare(session: Session, runtime: Runtime, who: Acting, collective: str, given: DeclareIn, *, now: datetime) -> str:
-    """Declare another group, or none, and an interest in a lab; a group counts in ballots that begin a week later.
+    """Declare another group, or none, and an interest in a lab; a group counts in ballots that begin a week later, and an interest that is taken
+    back in whatever was put up before.
 
     Raises NotFound or Invalid (group_unknown).
     """
     person = acting(session, runtime, who)
     row, mine = queries.member(session, collective, who, lock=True)
     _declare(queries.charter(session, collective, row.charter_n), mine, given.declared, now)
+    if mine.interest is not None and mine.interest != given.interest:
+        past = session.get(PastInterest, (mine.id, mine.interest)) or PastInterest(membership_id=mine.id, lab_id=mine.interest, until=now)
+        past.until = now
+        session.add(past)
     mine.interest = given.interest
     session.add(mine)
     session.flush()
@@ -396,6 +402,8 @@ def forget(session: Session, contributor: str, contribution: str | None) -> None
     covered = sa.true() if contribution is None else Mandate.contribution_id == contribution
     session.execute(sa.delete(Mandate).where(Mandate.contributor_id == contributor, covered))  # type: ignore[arg-type]
     if contribution is None:
+        theirs = sa.select(Membership.id).where(Membership.contributor_id == contributor)  # type: ignore[call-overload]
+        session.execute(sa.delete(PastInterest).where(PastInterest.membership_id.in_(theirs)))  # type: ignore[attr-defined]
         session.execute(sa.delete(Membership).where(Membership.contributor_id == contributor))  # type: ignore[arg-type]
         session.execute(sa.delete(DissentText).where(DissentText.contributor_id == contributor))  # type: ignore[arg-type]
         # An act's id is that of what was said, so that it would still tell whose that was. What was sealed for them is gone by now.

@@ -60,13 +60,14 @@ def statements(
     session: Session, runtime: Runtime, collective: str, proposal: str, receipt: Receipt, only: Collection[str] | None = None,
     owed: Collection[str] | None = None,
 ) -> list[StatementOut]:  # fmt: skip
-    """A proposal's statements in the order of the log; `only` those with these ids, or whose answer has. `owed` is which are owed an answer,
+    """A proposal's statements in the order of the log; `only` those with these ids, or of whose answers one has. `owed` is which are owed an answer,
     where the caller knows, or does not ask. Raises NotFound (not_found) for who may not read it."""
     row = threads.readable(session, collective, proposal, Acting.of(receipt), runtime.clock.now())
     rows = threads.statements(session, row.id, only)
     words = _Words(
-        session, runtime, collective, receipt, [one.id for one in rows] + [one.answer_id for one in rows if one.answer_id is not None]
-    )
+        session, runtime, collective, receipt,
+        [item for one in rows for item in (one.id, one.answer_id, one.stand_in_id) if item is not None],
+    )  # fmt: skip
     counted, imported = threads.totals(session, row, rows), threads.outside_totals(session, rows)
     if owed is None:
         owed = threads.owed(session, runtime, row, queries.charter(session, collective, row.charter_n), runtime.clock.now())
@@ -90,8 +91,9 @@ def _statement(one: Statement, words: _Words, totals: Totals, outside: Totals | 
     return StatementOut(
         id=one.id, author=one.author, text=text, hidden=one.hidden, totals=_counts(totals), outside=None if outside is None else _counts(outside),
         mine=mine, answer=words.of(one.answer_id, one.answer_hidden)[1] if one.answer_id is not None and shown else None,  # type: ignore[arg-type]
-        answer_id=one.answer_id, answer_hidden=one.answer_hidden,
-        answered=one.answer_id is not None, owed=owed, digest=one.digest, salt=salt, log_index=one.log_index,
+        answer_id=one.answer_id, answer_hidden=one.answer_hidden, answered=one.answer_id is not None,
+        stand_in=words.of(one.stand_in_id, one.stand_in_hidden)[1] if one.stand_in_id is not None and shown else None,
+        stand_in_id=one.stand_in_id, stand_in_hidden=one.stand_in_hidden, owed=owed, digest=one.digest, salt=salt, log_index=one.log_index,
     )  # fmt: skip
 
 
@@ -238,6 +240,7 @@ def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFi
     found = proposals.outcome(session, row.id)
     return OutcomeFile(
         v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), opened=b64encode(frozen.opened_leaf(session, row)).decode(),
+        charter=bytes(session.get_one(CharterVersion, (row.collective_id, row.charter_n)).body).decode(),
         minority_reports=proposals.reports(session, [row.id]), labels=closing.labels(session, row, runtime.clock.now()),
         openings=sealed_to(session, row), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
     )  # fmt: skip

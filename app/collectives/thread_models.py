@@ -19,7 +19,7 @@ class ProposalThread(SQLModel, table=True):
     body: bytes | None = None
     sha256: str | None = None
     unanswered: int = 0
-    """Statements that were owed an answer when the ballot opened, and had none."""
+    """Statements that were owed an answer when the ballot opened, and had none of who proposed."""
 
 
 class Words(SQLModel, table=True):
@@ -46,6 +46,11 @@ class Statement(SQLModel, table=True):
     answer_digest: str | None = None
     answered_by: str | None = Field(default=None, sa_type=IdType)
     answer_hidden: str | None = None
+    stand_in_id: str | None = Field(default=None, sa_type=IdType)
+    """The answer of a steward, who stood in for who proposed: it stands beside theirs."""
+    stand_in_digest: str | None = None
+    stood_in_by: str | None = Field(default=None, sa_type=IdType)
+    stand_in_hidden: str | None = None
     agree: int = 0
     disagree: int = 0
     passed: int = 0

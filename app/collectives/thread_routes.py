@@ -89,8 +89,9 @@ def weigh(
 def answer(
     collective: str, proposal: str, statement: str, given: AnswerIn, runtime: RuntimeDep, session: SessionDep, receipt: Member
 ) -> ActDoneOut:
-    """By who proposed, or a steward; anew by whoever gave the answer. The ballot waits up to a week for answers that are owed; then the
-    outcome is labelled `unanswered`."""
+    """By who proposed, or a steward, who stands in: their answer is `stand_in`, beside that of who proposed. Anew by whoever gave the answer. The
+    ballot waits up to a week for answers that are owed, unless a steward stood in; without one of who proposed the outcome is labelled
+    `unanswered`."""
     act = deliberating.answer(session, runtime, Acting.of(receipt), collective, proposal, statement, given.text, now=runtime.clock.now())
     return _done(session, collective, receipt, act)
 

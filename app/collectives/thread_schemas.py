@@ -46,7 +46,8 @@ class TotalsOut(Out):
 
 
 class StatementOut(Out):
-    """`owed`: it has so much agreement that the proposer owes it an answer, and has given none. `mine` is one's own last word, until the
+    """`owed`: it has so much agreement that the proposer owes it an answer, and has given none. `stand_in` is what a steward answered in their
+    place, beside `answer`, which is theirs; the ballot waits for one of the two. `mine` is one's own last word, until the
     thread is frozen. `outside` are the counts of the export it was imported from. `digest` is SHA-256 of `salt` (hex) and `text`."""
 
     id: str
@@ -60,6 +61,9 @@ class StatementOut(Out):
     answer_id: str | None
     answer_hidden: str | None
     answered: bool
+    stand_in: str | None
+    stand_in_id: str | None
+    stand_in_hidden: str | None
     owed: bool
     digest: str
     salt: str | None

@@ -161,7 +161,7 @@ def forget(session: Session, runtime: Runtime, contributor: str) -> None:
         (table.__table__.c, key, name)  # type: ignore[attr-defined]
         for table, key, name in (
             (Statement, "id", "author"), (Comment, "id", "author"), (Amendment, "id", "author"), (ClosureNote, "id", "author"),
-            (NoteAppeal, "id", "author"), (Statement, "answer_id", "answered_by"),
+            (NoteAppeal, "id", "author"), (Statement, "answer_id", "answered_by"), (Statement, "stand_in_id", "stood_in_by"),
         )
     ]  # fmt: skip
     names = [queries.pseudonym(runtime, collective, contributor) for collective in collectives]
@@ -199,11 +199,11 @@ def forget(session: Session, runtime: Runtime, contributor: str) -> None:
 
 # -- what is said, counted ----------------------------------------------------------------------------------------------
 def statements(session: Session, proposal: str, only: Iterable[str] | None = None) -> list[Statement]:
-    """A proposal's statements, in the order of the log; of them `only` those that have these ids, or whose answer has."""
+    """A proposal's statements, in the order of the log; of them `only` those that have these ids, or of whose answers one has."""
     query = select(Statement).where(Statement.proposal_id == proposal)
     if only is not None:
         ids = list(only)
-        query = query.where(sa.or_(Statement.id.in_(ids), Statement.answer_id.in_(ids)))  # type: ignore[attr-defined,union-attr]
+        query = query.where(sa.or_(Statement.id.in_(ids), Statement.answer_id.in_(ids), Statement.stand_in_id.in_(ids)))  # type: ignore[attr-defined,union-attr]
     return list(session.exec(query.order_by(Statement.log_index, Statement.number, Statement.id)))  # type: ignore[arg-type]
 
 
@@ -228,13 +228,13 @@ def outside_totals(session: Session, found: Iterable[Statement]) -> dict[str, To
     return {one: Totals(*(counted.get((one, vote), 0) for vote in (1, -1, 0))) for one in ids}
 
 
-def owed(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime) -> list[str]:
+def owed(session: Session, runtime: Runtime, row: Proposal, charter: dict[str, Any], now: datetime, *, stood_in: bool = True) -> list[str]:
     """The statements that the proposer owes an answer, and has given none: agreed to by a fifth of all with a voice, or half of a group
-    that is large enough to be counted. Nobody answers themselves."""
+    that is large enough to be counted. Nobody answers themselves. Without `stood_in` those alone that no steward answered either."""
     thread = session.get(ProposalThread, row.id)
     if thread is None or thread.key is None:
         return []
-    asked = (one for one in statements(session, row.id) if one.answer_id is None and one.hidden is None)
+    asked = (one for one in statements(session, row.id) if one.hidden is None and one.answer_id is None and (stood_in or one.stand_in_id is None))
     waiting = [one.id for one in asked if one.author is None or one.author != row.author]
     if not waiting:
         return []
@@ -276,6 +276,8 @@ def as_bytes(session: Session, row: Proposal, counted: Mapping[str, Totals], una
             {
                 "id": one.id, "digest": one.digest, "hidden": one.hidden, "answer": one.answer_digest, **counted[one.id].to_json(),
                 **({} if one.answer_hidden is None else {"answer_hidden": one.answer_hidden}),
+                **({} if one.stand_in_digest is None else {"stand_in": one.stand_in_digest}),
+                **({} if one.stand_in_hidden is None else {"stand_in_hidden": one.stand_in_hidden}),
                 "outside": imported[one.id].to_json() if one.id in imported else None,
             }
             for one in found

@@ -31,6 +31,7 @@ from app.collectives import (
 from app.collectives.electorate import ballot_key, left_out, tag, tag_of
 from app.collectives.models import (
     BallotRow,
+    CharterVersion,
     Collective,
     Elector,
     OutcomeRow,
@@ -78,7 +79,7 @@ def vote(session: Session, runtime: Runtime, who: Acting, collective: str, propo
     elector = tag_of(session, runtime, row, mine.member)
     if elector is None:
         raise Forbidden("not_elector", "Who had a voice when the text was frozen can vote on it.")
-    if queries.works_for_it(row, mine):  # they said so since
+    if mine.member in queries.working_for_it(session, row):  # they said so since
         raise Forbidden("not_elector", "Who works for the lab that it is about has no vote on it.")
     body = {
         "collective": collective, "proposal": row.id, "tag": elector.tag, "group": elector.declared, "choice": given.choice,
@@ -151,10 +152,10 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
     if full and row.type not in REFUSALS and not petitioned:  # what takes away does not wait, also for its ballot
         _put_off(session, runtime, row, now)
         return
-    # The proposer owes answers first. They are waited for, and not for ever: then the outcome says that there were none.
-    # For what cannot wait they are not waited for.
+    # The proposer owes answers first. They are waited for, and not for ever, nor where a steward stood in: then the outcome says that there were
+    # none. For what cannot wait they are not waited for.
     waited = now - queries.planned_freeze(charter, row.type, row.opened_at, row.urgent_hours)
-    if row.urgent_hours is None and waited < threads.PATIENCE and threads.owed(session, runtime, row, charter, now):
+    if row.urgent_hours is None and waited < threads.PATIENCE and threads.owed(session, runtime, row, charter, now, stood_in=False):
         _put_off(session, runtime, row, now)
         return
     leaves = amendments.settle_all(session, runtime, collective, row, now)  # with the freeze, and not where that is put off
@@ -230,18 +231,22 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     counted = {b.tag: (b.log_index, one) for b, one in zip(cast, opened, strict=True)}
     sealed = recounting.seal(session, row, charter, list(counted.values()), now)
     size = log.lock_head(session)
-    standing = queries.standing_objections(session, row.id)
-    snapshot = Snapshot(electors, objections=len(standing), rounds=row.rounds, struck=_struck(session, row, now))
+    standing, answered = queries.standing_objections(session, row.id), queries.answered(session, row)
+    rounds = sum(map(bool, answered))  # a round whose objections were taken back is over: what stands now it did not answer
+    snapshot = Snapshot(electors, objections=len(standing), rounds=rounds, struck=_struck(session, row, now))
     found = decide(rules, snapshot, [Ballot(b.tag, one["choice"], b.log_index) for b, one in zip(cast, said, strict=True)])
     last = {b.tag: (one["choice"], one.get("reasons", ())) for b, one in zip(cast, said, strict=True)}  # in the order of the log
     outcome = {
         **found.to_json(), "v": 1, "type": "sayso-outcome", "proposal": row.id, "collective": collective.id, "decision": row.type,
         "text_sha256": row.text_sha256, "effect_sha256": frozen.opened(session, row).get("effect_sha256"),
         "rules": [rule.to_json() for rule in parse_rules(rules)],
+        "charter_sha256": session.get_one(CharterVersion, (collective.id, row.charter_n)).sha256,
         "electorate": {"tags": sorted(electors), "size": len(electors), "root": row.electorate_root},
         "left_out": len({one.tag for one in ballots} & affiliated), "objections": standing, "thread": _thread_of(session, row),
         "reasons": reasons_by_choice(last.values()),
-        "around": {"objections": len(standing), "rounds": row.rounds, "overruled": False, "appealed": False, "struck": snapshot.struck},
+        "around": {
+            "objections": len(standing), "rounds": rounds, "answered": answered, "overruled": False, "appealed": False, "struck": snapshot.struck,
+        },
         "ballots": [{"tag": b.tag, "at": b.log_index, "commitment": b.commitment} for b in cast],
         "opened_index": row.opened_index, "closed_index": size, "openings": sealed,
     }  # fmt: skip

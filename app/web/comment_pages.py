@@ -127,6 +127,8 @@ def _told(session: Session, runtime: Runtime, here: Here, proposal: str, item: s
         return telling.amendments(session, runtime, collective, [found.row], here.receipt)[0]
     if isinstance(found.row, Statement):
         statement = telling.statements(session, runtime, collective, proposal, here.receipt, [item], ())[0]
+        if item == statement.stand_in_id:
+            return _Shown(item, statement.stand_in, statement.stand_in_hidden)
         return statement if statement.id == item else _Shown(item, statement.answer, statement.answer_hidden)
     notes = telling.notes(session, runtime, collective, proposal, here.receipt)
     said = next(one for note in notes for one in (note, note.appeal) if one is not None and one.id == item)

@@ -41,7 +41,7 @@ def show_closing(collective: str, proposal: str, request: Request, runtime: Runt
         "closing.html", notes=notes, counted=session.get(OutcomeRow, row.id) is not None, labels=closing.labels(session, row, now),
         until=row.appeal_until - threads.TO_APPEAL, writes=writes, told=told, cited=list(told.items())[:MOST_CITED],
         told_to=session.get(Refusal, row.id) is not None, outside=_named(session, [note.outside for note in notes if note.outside is not None]),
-        names=mine is not None and may(lambda: closing.lacks_closer(session, row, mine, now)),
+        names=mine is not None and may(lambda: closing.lacks_closer(session, runtime, row, mine, now)),
         appeals=values["voice"] and may(lambda: closing.appealable(session, row, now)),
         decides=values["voice"] and may(lambda: closing.decidable(session, row, mine, now)), **values,
     )  # fmt: skip

@@ -45,7 +45,7 @@ def around(request: Request, session: Session, runtime: Runtime, collective: str
         "here": here, "row": row, "base": f"{here.home}/proposals/{row.id}", "me": None if mine is None else mine.member, "now": now,
         "open": row.state == "discussion" and row.freeze_at > now, "voice": queries.has_voice(mine, now),
         "steward": queries.in_office(mine, now), "words": thread_words, "once": fresh_key(),
-        "moderates": mine is not None and queries.in_office(mine, now) and not moderating.conflicted(row, mine),
+        "moderates": mine is not None and queries.in_office(mine, now) and not moderating.conflicted(session, row, mine),
     }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def show_statements(
 
     values |= {
         "found": found, "waits": waits, "owed": owed, "until": until, "most": STATEMENTS, "takes": acts and values["now"] < until,
-        "answers": acts and (here.mine.member == row.author or values["steward"]),
+        "answers": acts and (here.mine.member == row.author or values["steward"]), "stands_in": here.mine is None or here.mine.member != row.author,
     }  # fmt: skip
     if all != "1":
         both = {one.id: one for one in told([said, *waits[:1]] if is_id("statement", said) else waits[:1])}

@@ -42,7 +42,7 @@ APPEALS = {
 }  # fmt: skip
 """What became of an appeal of the note."""
 LABELS = {
-    "unanswered": say("Some statements got no answer before the vote."), "no-closure-note": say("Nobody wrote a closing note."),
+    "unanswered": say("Who proposed the text left some statements unanswered."), "no-closure-note": say("Nobody wrote a closing note."),
     "closed-from-outside": say("A steward of another group wrote the closing note."), "appealed": say("The closing note is appealed."),
     "note-struck": say("A closing note was struck out after an appeal."),
     "voided": say("A later vote made it void."), "changed": say("It was changed after the vote began, so nothing follows from it."),

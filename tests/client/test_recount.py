@@ -17,9 +17,10 @@ import pytest
 from sayso import recount
 from sayso.cli import main
 
+from app.collectives import queries
 from app.core.ballots import CHOICES, Ballot, Snapshot, decide
-from app.core.canonical import b64u
-from app.core.electing import DEFAULTS, parse_rules
+from app.core.canonical import b64u, canonical
+from app.core.electing import DEFAULTS, decisions, parse_rules
 from app.core.merkle import leaf_hash, root
 from app.core.thread import REASONS, reasons_by_choice
 from app.crypto.commitment import commit
@@ -50,6 +51,7 @@ def made(rng: random.Random, rules: list[dict[str, Any]], people: People) -> tup
         **found.to_json(), "proposal": "prp_x", "decision": "policy.adopt", "text_sha256": "5" * 64, "effect_sha256": "e" * 64,
         "reasons": reasons_by_choice(last.values()), "rules": [rule.to_json() for rule in parse_rules(rules)],
         "electorate": {"tags": sorted(tags), "size": len(tags), "root": root([leaf_hash(bytes.fromhex(t)) for t in sorted(tags)]).hex()},
+        "objections": ["0b" * 32] * snapshot.objections,
         "around": {k: getattr(snapshot, k) for k in ("objections", "rounds", "overruled", "appealed", "struck")},
         "ballots": listed, "opened_index": 99, "closed_index": 100 + len(listed),
     }  # fmt: skip
@@ -137,6 +139,84 @@ def test_an_outcome_that_is_not_of_what_was_frozen_is_found(frozen: File, why: s
     assert any("are those of the leaf that opened the ballot" in line for line in recount.recount(file))
     with pytest.raises(recount.Wrong, match=why):
         recount.recount(wrapped(json.loads(file["outcome"]), **frozen))
+
+
+OVERRULED: list[tuple[File, dict[str, Any], str | None]] = [
+    ({}, {}, None), ({"objections": ["a", "b"]}, {}, "another number of objections than are named"),
+    ({}, {"objections": 0}, "another number of objections than are named"), ({"objections": ["c"]}, {}, "not among the dissent"),
+    ({}, {"answered": [["a"], []]}, "more or fewer rounds are counted"),
+    ({}, {"answered": [["a"], ["b"]]}, "answered an objection that is not named"),
+    ({}, {"answered": [["a"], [], ["a"]]}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("outcome", "around", "why"), OVERRULED)
+def test_what_is_said_of_objections_is_one_thing(outcome: File, around: dict[str, Any], why: str | None) -> None:
+    """Two rounds let consent pass over one that stands: how many stood and were answered is to be what is named."""
+    rules = [{"rule": "consent"}, {"rule": "supermajority"}]
+    snapshot = Snapshot({"aa" * 32: None}, objections=1, rounds=2)
+    found = decide(rules, snapshot, [Ballot("aa" * 32, "yes", 100)])
+    assert (found.verdict, found.report_needed, found.contested) == ("passed", True, True)
+    file, _ = made(random.Random(2), [{"rule": "majority"}], [(None, "yes")])
+    said = {
+        **json.loads(file["outcome"]), **found.to_json(), "rules": [rule.to_json() for rule in parse_rules(rules)], "objections": ["a"],
+        "around": {"objections": 1, "rounds": 2, "answered": [["a"], ["a"]], "overruled": False, "appealed": False, "struck": False, **around},
+        **outcome,
+    }  # fmt: skip
+    file = {**wrapped(said, rounds=len(said["around"]["answered"])), "minority_reports": ["a", "b"]}
+    if why is None:
+        assert recount.recount(file)
+        with pytest.raises(recount.Wrong, match="the rounds of amendments are not those"):
+            recount.recount({**wrapped(said, rounds=1), "minority_reports": ["a"]})
+    else:
+        with pytest.raises(recount.Wrong, match=why):
+            recount.recount(file)
+
+
+def charter_and_file(kind: str, given: dict[str, Any]) -> tuple[File, File]:
+    """A charter with these decisions, unchecked as one of before may be; and an outcome by it as the service applies it."""
+    charter = {"aim": "To decide tog\u00e8ther.", "decisions": {**decisions({}), **given}}
+    rules = queries.rules_of(charter, kind)
+    file, _ = made(random.Random(4), rules, [(None, "yes")] * 12)
+    said = {**json.loads(file["outcome"]), "decision": kind, "charter_sha256": sha256(canonical(charter)).hexdigest()}
+    return charter, {**wrapped(said), "charter": canonical(charter).decode()}
+
+
+CHARTERS: list[tuple[str, dict[str, Any]]] = [
+    ("policy.narrow", {}), ("licence.renew", {}), ("licence.use", {"licence.use": [parse_rules([{"rule": "consent"}])[0].to_json()]}),
+    ("charter.amend", {}), ("policy.adopt", {"policy.adopt": [{"rule": "absolute"}, {"rule": "supermajority", "quorum": [1, 2], "share": [1, 2]}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "given"), CHARTERS)
+def test_the_rules_are_those_of_the_charter_that_the_outcome_names(kind: str, given: dict[str, Any], tmp_path: Path) -> None:
+    charter, file = charter_and_file(kind, given)
+    fits = "the rules are those of the charter"
+    assert any(line.startswith(fits) for line in recount.recount(file))
+    bare = {name: value for name, value in file.items() if name != "charter"}
+    assert not any(line.startswith(fits) for line in recount.recount(bare))
+    for one in (charter, {"id": "col_x", "charter": charter}):
+        assert any(line.startswith(fits) for line in recount.recount(bare, charter=one))
+    with pytest.raises(recount.Wrong, match="the charter is another than the outcome names"):
+        recount.recount(bare, charter={**charter, "aim": "Else."})
+    said = json.loads(file["outcome"])
+    for other in ([{"rule": "majority", "quorum": [0, 1]}], [*said["rules"], {"rule": "majority", "quorum": [1, 1]}], said["rules"][1:]):
+        with pytest.raises(recount.Wrong, match="not the charter's"):
+            recount.recount({**file, **wrapped({**said, "rules": other})})
+    names_none = wrapped({name: value for name, value in said.items() if name != "charter_sha256"})
+    assert recount.recount({**names_none, "charter": file["charter"]}), "outcomes of before named none"
+    assert any("of before they named" in line for line in recount.recount(names_none, charter=charter))
+    (tmp_path / "outcome.json").write_text(json.dumps(bare))
+    for n, one in enumerate((charter, {**charter, "aim": "Else."})):
+        (tmp_path / "charter.json").write_text(json.dumps(one))
+        assert main(["recount", str(tmp_path / "outcome.json"), "--charter", str(tmp_path / "charter.json")]) == n
+
+
+def test_a_charter_of_before_a_type_of_decision_says_nothing_of_its_rules() -> None:
+    charter = {"aim": "x", "decisions": {}}
+    _, file = charter_and_file("outcome.void", {})
+    said = {**json.loads(file["outcome"]), "charter_sha256": sha256(canonical(charter)).hexdigest()}
+    assert any("the charter is of before decisions of this type" in line for line in recount.recount(wrapped(said), charter=charter))
 
 
 def test_files_of_before_claim_less_and_the_leaf_of_an_outcome_is_of_its_electorate() -> None:

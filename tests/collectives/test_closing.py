@@ -59,6 +59,23 @@ def test_who_closes_and_who_decides_an_appeal_of_the_note(service: Service, plat
     assert accepted(service.post(where, sent, outsider.receipt, Idempotency_Key="note"), 201) == note, "sent again, and nothing of the appeal in it"
 
 
+def test_who_objected_or_dissented_is_not_uninvolved(service: Service, platform: PlatformParty) -> None:
+    """Also with an objection that was taken back: whoever argued for one side does not tell how it was decided."""
+    mine = union_of(service, platform, 5)
+    proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)["id"]
+    mine[1].object_to(proposal, "It would harm us.")
+    mine[2].withdraw_objection(proposal, mine[2].object_to(proposal, "Me too.")["id"])
+    opened = pass_days(service, mine[0], proposal, 7)
+    for one in mine:
+        one.vote(opened, "yes")
+    pass_days(service, mine[0], proposal, 7)
+    report = mine[3].dissent(proposal, "I told you.")
+    for one in mine[:4]:
+        refuses("closer_involved", lambda one=one: one.close(proposal, "All was said.", report["id"]))
+    refuses("member_uninvolved", lambda: mine[0].name_closer(proposal, founded(people(service, platform, 1)[0][0]).id))
+    assert mine[4].close(proposal, "All was said.", report["id"])["author"] == mine[4].me()["member"]
+
+
 def test_when_no_steward_is_left_to_decide_an_appeal_that_is_what_is_told(service: Service, platform: PlatformParty) -> None:
     mine = union_of(service, platform, 4)
     proposal = mine[0].propose("policy.narrow", "Less.", **NARROW)

@@ -1,5 +1,6 @@
 """A collective that decides on labs' requests itself: request, review, proposal; and the lab in its own thread and nowhere else."""
 
+import itertools
 import json
 from datetime import timedelta
 from typing import Any
@@ -10,15 +11,18 @@ from sqlmodel import select
 
 from app.agreements import review
 from app.collectives import licensing, queries
-from app.collectives.models import LabRefusal, LabUse, MinorityReport, Proposal
+from app.collectives.models import LabRefusal, LabUse, Membership, MinorityReport, PastInterest, Proposal
+from app.collectives.thread_models import Statement
 from app.kit.db import read, write
 from app.kit.errors import Conflict
 from app.kit.ids import random_id
 from app.log.models import LogEntry
-from tests.collectives.members import CHARTER, cut_of, joined, mandated, pass_days, people, refuses
-from tests.collectives.test_deciding import union_of
+from tests.collectives.members import CHARTER, cut_of, joined, mandated, pass_days, people, refuses, steward
+from tests.collectives.test_deciding import row_of, union_of
 from tests.kit.refusals import accepted, call, lab_token, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
+from tests.web.test_collective_pages import words
+from tests.web.test_further_receipts import window
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +40,8 @@ def deciding(service: Service, platform: PlatformParty, lab: LabParty, n: int = 
     return mine
 
 
-def vote(service: Service, mine: list[Any], proposal: str, choice: str) -> dict[str, Any]:
-    opened = pass_days(service, mine[0], proposal, 7)
+def vote(service: Service, mine: list[Any], proposal: str, choice: str, days: int = 7) -> dict[str, Any]:
+    opened = pass_days(service, mine[0], proposal, days)
     assert opened["state"] == "ballot", opened
     for one in mine:
         one.vote(opened, choice, [] if choice == "yes" else ["aim"])
@@ -63,19 +67,18 @@ def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_th
         one.weigh(proposal, put["id"], "agree")
     [seen] = lab.sdk.threads(asked.id)
     assert seen["statements"] == [{"id": put["id"], "text": "For how long?", "agree": "fewer than 10", "disagree": "fewer than 10",
-                                   "answer": None, "owed": True}]  # fmt: skip
+                                   "answer": None, "stand_in": None, "owed": True}]  # fmt: skip
     assert not {mine[n].me()["member"] for n in range(3)} & set(json.dumps(seen).replace('"', " ").split()), "no member is named to the lab"
     lab.sdk.explain(asked.id, proposal, put["id"], "A year.")
-    refuses("answer_exists", lambda: mine[0].answer(proposal, put["id"], "For ever."))
+    mine[0].answer(proposal, put["id"], "For ever.")
     lab.sdk.explain(asked.id, proposal, put["id"], "One year.")
     ours = mine[1].put_up(proposal, "Who asked for it?")["id"]
     mine[0].answer(proposal, ours, "Nobody here.")
-    refuses("answer_exists", lambda: lab.sdk.explain(asked.id, proposal, ours, "All of you."))
-    assert [one["answer"] for one in mine[1].statements(proposal)] == ["One year.", "Nobody here."], "nobody takes away another's words"
+    lab.sdk.explain(asked.id, proposal, ours, "All of you.")
+    both = [("One year.", "For ever."), ("All of you.", "Nobody here.")]
+    assert [(one["answer"], one["stand_in"]) for one in mine[1].statements(proposal)] == both, "nobody takes away another's words"
+    assert [(one["answer"], one["stand_in"]) for one in lab.sdk.threads(asked.id)[0]["statements"]] == both
     refuses("not_proposer", lambda: mine[1].amend(found, "Another use."))
-    mine[0].declare(None, lab.id)
-    refuses("steward_involved", lambda: mine[0].hide(proposal, said["id"], "off-topic"))
-    mine[0].declare(None)
     hidden = mine[0].hide(proposal, said["id"], "off-topic")
     assert [one["id"] for one in lab.sdk.threads(asked.id)[0]["comments"]] == [told["id"]] and hidden["state"] == "hidden"
     # The same use again joins the same thread; an operator has nothing to settle.
@@ -97,6 +100,81 @@ def test_a_request_is_decided_by_the_collective_and_the_lab_speaks_in_its_own_th
         leaves = [json.loads(leaf) for leaf in session.exec(select(LogEntry.leaf).where(LogEntry.subject.in_((proposal, mine[0].id))))]  # type: ignore[attr-defined]
     kinds = {leaf["type"] for leaf in leaves}
     assert {"request.put-to-vote", "ballot.opened", "outcome.decided", "collective.use-granted"} <= kinds
+
+
+def test_a_steward_who_stands_in_takes_no_duty_from_who_asks(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """The ballot waits for one answer; that the lab gave none stays true until it gives one, and two stewards do not overwrite each other."""
+    mine = deciding(service, platform, lab, 4)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    proposal = lab.sdk.threads(asked.id)[0]["thread"]
+    put = [mine[1].put_up(proposal, text)["id"] for text in ("For how long?", "For whom?")]
+    for one, statement in itertools.product((mine[2], mine[3]), put):
+        one.weigh(proposal, statement, "agree")
+    assert pass_days(service, mine[0], proposal, 7)["state"] == "discussion", "answers are owed"
+    for statement in put:
+        mine[0].answer(proposal, statement, "As I read it, a year.")
+    steward(service, mine[1])
+    refuses("answer_exists", lambda: mine[1].answer(proposal, put[0], "Two."))
+    owed = [(one["answered"], one["owed"], one["stand_in"]) for one in mine[2].statements(proposal)]
+    assert owed == [(False, True, "As I read it, a year.")] * 2
+    assert [one["owed"] for one in lab.sdk.threads(asked.id)[0]["statements"]] == [True, True]
+    lab.sdk.explain(asked.id, proposal, put[1], "For us.")
+    hidden = mine[1].hide(proposal, mine[2].statements(proposal)[0]["stand_in_id"], "off-topic")
+    assert mine[2].statements(proposal)[0]["stand_in_hidden"] == "off-topic" and mine[2].statements(proposal)[0]["stand_in"] is None
+    page = words(window(service, mine[2]._person.receipt).get(f"/r/collectives/{mine[0].id}/proposals/{proposal}/statements?all=1"))
+    assert "The answer: For us. A steward answered instead: As I read it, a year." in page
+    assert "It waits for an answer. A steward answered instead: The words are hidden, or gone." in page and hidden["kind"] == "answer"
+    done = vote(service, mine, proposal, "yes", days=1)
+    assert done["labels"] == ["unanswered"], "the ballot did not wait any longer, and the lab answered one of two"
+    said = json.loads(mine[0].thread(proposal)["thread"])
+    assert said["unanswered"] == [put[0]] and json.loads(mine[0].outcome(proposal)["outcome"])["thread"]["unanswered"] == 1
+    assert [("stand_in" in one, one["answer"] is None, one.get("stand_in_hidden")) for one in said["statements"]] == [
+        (True, True, "off-topic"), (True, False, None)
+    ]  # fmt: skip
+    mine[0]._person.erase(scope="all")
+    assert [(one["answer"], one["stand_in"]) for one in mine[2].statements(proposal)] == [(None, None), ("For us.", None)]
+    with read(service.runtime.engine) as session:
+        assert session.exec(select(Statement.stood_in_by).where(Statement.proposal_id == proposal)).all() == [None, None]
+
+
+def test_who_takes_back_that_they_work_for_a_lab_still_does_for_what_was_put_up_before(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    """Taken back, voted, said again: nobody votes so on whom they work for, also by leaving and coming back, nor moderates or closes there."""
+    other, mine = service.lab(), deciding(service, platform, lab, 5)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    proposal = lab.sdk.threads(asked.id)[0]["thread"]
+    said = mine[2].comment(proposal, "Who sees it?", ["privacy"])
+    for one in (mine[0], mine[1], mine[3]):
+        one.declare(None, lab.id)
+    mine[0].declare(None)
+    mine[1].declare(None, other.id)
+    mine[1].declare(None)
+    assert mine[0].me()["interest"] is None
+    refuses("steward_involved", lambda: mine[0].hide(proposal, said["id"], "off-topic"))
+    opened = pass_days(service, mine[0], proposal, 7)
+    assert (opened["state"], row_of(service, proposal).electorate_size) == ("ballot", 2)
+    for one in mine[:2]:
+        refuses("not_elector", lambda one=one: one.vote(opened, "yes"))
+    # Who was of the electorate, votes, says so, leaves and comes back without a word of it: their ballot is not counted.
+    mine[4].vote(opened, "yes")
+    mine[4].declare(None, lab.id)
+    refuses("not_elector", lambda: mine[4].vote(opened, "yes"))
+    mine[4].leave()
+    mine[4].join()
+    refuses("not_elector", lambda: mine[4].vote(opened, "yes"))
+    mine[2].vote(opened, "yes")
+    pass_days(service, mine[0], proposal, 7)
+    outcome = json.loads(mine[2].outcome(proposal)["outcome"])
+    assert (outcome["turnout"], outcome["left_out"]) == (1, 1)
+    refuses("closer_involved", lambda: mine[1].close(proposal, "It was short.", said["id"]))
+    later = mine[2].propose("licence.recall", "Not them.", subject=lab.id)["id"]
+    pass_days(service, mine[2], later, 7)
+    assert row_of(service, later).electorate_size == 4, "past the week it is over; who still says so has no vote"
+    mine[0]._person.erase(scope="all")
+    with read(service.runtime.engine) as session:
+        kept = select(PastInterest).where(PastInterest.lab_id == lab.id)
+        assert [session.get_one(Membership, one.membership_id).member for one in session.exec(kept)] == [mine[1].me()["member"]]
 
 
 def test_a_no_and_silence_are_a_refusal_and_the_lab_does_not_ask_again_at_once(service: Service, platform: PlatformParty, lab: LabParty) -> None:
@@ -123,7 +201,7 @@ def test_a_no_and_silence_are_a_refusal_and_the_lab_does_not_ask_again_at_once(s
 def test_a_grant_covers_one_use_until_its_review_and_fewer_than_enough_open_nothing(
     service: Service, platform: PlatformParty, lab: LabParty
 ) -> None:
-    mine = deciding(service, platform, lab, 4, decisions={"licence.use": [{"rule": "consent"}]})
+    mine = deciding(service, platform, lab, 4, decisions={"licence.use": [{"rule": "consent"}, {"rule": "supermajority"}]})
     asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]}, mode="standing", until="2099-01-01")
     proposal = lab.sdk.threads(asked.id)[0]["thread"]
     vote(service, mine, proposal, "yes")

@@ -3,8 +3,9 @@
 Anybody can check: that electorate, text and effect are those of the leaf by which the ballot was opened, that every ballot is one of its
 electors' and lies before the close, that the last one of each counts, and that the verdict follows from rules, electorate and tally. That
 the two leaves are in the log is not looked at here: the file's tlog-proof shows it of the outcome's, and whoever follows the log finds the
-other. An elector gives `--mine` (what the service answered to the ballot) and sees that it was counted. Whom the charter names as a
-recounter counts anew: `sayso recount --key` opens what was sealed to them, `--openings` takes what is opened already.
+other, and the leaf by which the charter was adopted whose digest the outcome names. Whether the rules are that charter's is looked at where the
+file has it, or `--charter` gives it. An elector gives `--mine` (what the service answered to the ballot) and sees that it was counted. Whom the
+charter names as a recounter counts anew: `sayso recount --key` opens what was sealed to them, `--openings` takes what is opened already.
 Exit codes: 0 it holds; 1 it does not; 2 a file cannot be read.
 """
 
@@ -25,13 +26,18 @@ FEWEST, FEWEST_REASONS = 10, 5
 CHOICES = ("yes", "no", "abstain", "block")
 ABOUT_A_LAB = ("licence.", "strike.", "effect.", "outcome.")
 """How types of decisions begin on which nobody votes who works for the lab."""
+GRANTS = ("policy.adopt", "licence.use", "licence.grant", "charter.amend")
+LEAST = {"quorum": [1, 4], "share": [2, 3]}
+"""The supermajority that grants take, whatever an older charter has written out."""
 
 
 class Wrong(Exception):
     """The outcome does not hold; the message says why."""
 
 
-def recount(file: dict[str, Any], mine: dict[str, Any] | None = None, openings: dict[str, Any] | None = None) -> list[str]:
+def recount(
+    file: dict[str, Any], mine: dict[str, Any] | None = None, openings: dict[str, Any] | None = None, charter: dict[str, Any] | None = None
+) -> list[str]:
     """What was checked, one sentence each. Raises Wrong; KeyError, TypeError and ValueError mean that it is no outcome file."""
     text = str(file["outcome"])
     outcome = json.loads(text)
@@ -74,6 +80,9 @@ def recount(file: dict[str, Any], mine: dict[str, Any] | None = None, openings: 
         done.append(f"its openings were sealed to {_shown(one['recounter'])}, under the key {_shown(one['key'])}, who can count it anew")
     if openings is not None:
         done.append(_count_anew(outcome, last, openings))
+    _objected(outcome, file.get("minority_reports"))
+    if charter is not None or ("charter" in file and "charter_sha256" in outcome):
+        done.append(_by_charter(outcome, json.loads(file["charter"]) if charter is None else charter))
     judged = judge(outcome)
     for name, value in judged.items():
         _insist(outcome[name] == value, f"`{name}` does not follow: it should be {value}")
@@ -88,8 +97,42 @@ def _frozen(opened: dict[str, Any], outcome: dict[str, Any]) -> None:
     _insist(opened["electorate_root"] == outcome["electorate"]["root"], "the electorate is not the one that was fixed when the ballot opened")
     _insist(opened["text_sha256"] == outcome["text_sha256"], "the text is not the one that was fixed when the ballot opened")
     _insist(opened.get("effect_sha256") == outcome.get("effect_sha256"), "the effect is not the one that was fixed when the ballot opened")
-    rounds = outcome["around"]["rounds"]
+    around = outcome["around"]
+    rounds = len(around["answered"]) if "answered" in around else around["rounds"]
     _insist(opened.get("rounds", rounds) == rounds, "the rounds of amendments are not those that there were when the ballot opened")
+
+
+def _objected(outcome: dict[str, Any], dissent: list[str] | None) -> None:
+    """What is said of objections is one thing, wherever it is said; outcomes of before named none, nor which a round answered."""
+    around, stand = outcome["around"], outcome.get("objections")
+    if stand is None:
+        return
+    _insist(len(stand) == around["objections"], "the verdict is of another number of objections than are named")
+    _insist(dissent is None or set(stand) <= set(dissent), "an objection that stood is not among the dissent that goes along")
+    answered = around.get("answered")
+    if answered is not None:
+        _insist(all(set(one) <= set(stand) for one in answered), "a round answered an objection that is not named")
+        _insist(around["rounds"] == sum(map(bool, answered)), "more or fewer rounds are counted than answered an objection that stands")
+
+
+def _by_charter(outcome: dict[str, Any], charter: dict[str, Any]) -> str:
+    """Whether the rules are those of a charter, or of a collective's as the service answers with it. Outcomes of before name none."""
+    named, charter = outcome.get("charter_sha256"), charter.get("charter", charter)
+    if named is None:
+        return "this outcome is of before they named their charter; whether its rules are the charter's is not looked at"
+    text = json.dumps(charter, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    _insist(sha256(text.encode()).hexdigest() == named, "the charter is another than the outcome names; it may have been amended since")
+    kind = {"licence.renew": "licence.use"}.get(outcome["decision"], outcome["decision"])
+    rules = charter["decisions"].get(kind)
+    if rules is None:
+        return "the charter is of before decisions of this type; whether the rules are those of all such charters is not looked at"
+    if kind in GRANTS:
+        soft = next((rule for rule in rules if rule["rule"] == "supermajority"), LEAST)
+        raised = {name: max(soft[name], least, key=lambda one: Fraction(*one)) for name, least in LEAST.items()}
+        rules = [*(rule for rule in rules if rule is not soft), {"rule": "supermajority", **raised}]
+    applied = sorted(outcome["rules"], key=lambda rule: str(rule["rule"]))
+    _insist(applied == sorted(rules, key=lambda rule: str(rule["rule"])), "the rules that were applied are not the charter's")
+    return f"the rules are those of the charter with SHA-256 {named}; that it was adopted is for the log to show"
 
 
 def judge(outcome: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +240,7 @@ def _insist(holds: bool, why: str) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="the outcome, as the service gives it")
     parser.add_argument("--mine", type=Path, help="the answer to your ballot: was it counted?")
+    parser.add_argument("--charter", type=Path, help="the charter, or the collective as the service answers with it: are these its rules?")
     parser.add_argument("--openings", type=Path, help="the openings that a recounter was given")
 
 
@@ -204,8 +248,9 @@ def run(arguments: argparse.Namespace, opened: Callable[[dict[str, Any]], dict[s
     """Check the files of the command line; `opened` gives the openings for the outcome's file, where they are in none. Gives the exit code."""
     try:
         file = json.loads(arguments.file.read_bytes())
-        mine, openings = (json.loads(p.read_bytes()) if p else None for p in (arguments.mine, arguments.openings))
-        for n, sentence in enumerate(recount(file, mine, openings if opened is None else opened(file)), 1):
+        given = (arguments.mine, arguments.openings, arguments.charter)
+        mine, openings, charter = (json.loads(p.read_bytes()) if p else None for p in given)
+        for n, sentence in enumerate(recount(file, mine, openings if opened is None else opened(file), charter), 1):
             print(f"{n} ok      {sentence}")
         print("This outcome holds.")
         return 0
