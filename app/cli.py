@@ -160,6 +160,8 @@ def restore(
     typer.echo(f"{done.done} narrowing acts were done again. {done.files} files of unknown releases were deleted.")
     if done.made or done.closed:
         typer.echo(f"{done.made} shards were made anew; {done.closed} could not be made as they were, and need a new cut.")
+    if done.campaigns:
+        typer.echo(f"{done.campaigns} campaigns were ended and their pledges destroyed: nobody knows which of them still stood.")
     if done.unreadable:
         typer.echo(f"{done.unreadable} people's work is under a destroyed key epoch and cannot be read any more.")
     typer.echo("The service can be started.")

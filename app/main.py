@@ -16,7 +16,7 @@ from app.agreements import review
 from app.agreements.refusal_routes import router as refusal_routes
 from app.agreements.router import router as agreements
 from app.agreements.thread_routes import router as lab_threads
-from app.collectives import eligibility, terms, voting
+from app.collectives import eligibility, pledging, terms, voting
 from app.collectives.campaign_routes import router as campaigns
 from app.collectives.exchange_routes import router as exchange
 from app.collectives.recount_routes import router as recounts
@@ -200,6 +200,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     runtime.jobs.handle("disputed", lambda proposal: disputing.publish(runtime, proposal))
     runtime.jobs.handle("campaign", lambda campaign: striking.resolve(runtime, campaign))
     runtime.parts["beside"] = beside.beside
+    runtime.parts["wrapped"] = [epochs.OthersKeys("campaign", pledging.carry_on, pledging.under)]
     runtime.parts["evictor"] = eviction.Evictor(runtime)
     runtime.parts["completing"] = threading.Lock()
     runtime.parts["pusher"] = pushing.Pusher(runtime)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import (
     bench_batch,
+    bench_campaigns,
     bench_collectives,
     bench_decide,
     bench_import,
@@ -91,6 +92,8 @@ def main() -> int:
                 found = bench_collectives.run(database, rounds=asked.rounds, records=asked.selected)
                 if database == asked.databases.split(",")[0]:  # once: no database has a part in it
                     found += bench_collectives.pure(rounds=asked.rounds)
+                sizes = ([20], [100]) if asked.quick else ([500, 1_000], [2_000, 10_000])
+                found += bench_campaigns.run(database, rounds=min(3, asked.rounds), pledgers=sizes[0], ballots=sizes[1])
             elif what == "log":
                 found = bench_log.run(database, rounds=asked.rounds, leaves=asked.leaves)
             elif what == "lab":

@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from sqlmodel import Session
 
 from app.collectives import campaigns, petitioning, queries, strikes
+from app.collectives.campaign_schemas import CampaignIn, CampaignOut, PledgedOut, PledgeIn
 from app.collectives.models import Campaign
 from app.collectives.router import Member, once_for, policy_of
-from app.collectives.schemas import CampaignIn, CampaignOut, PetitionOut, PledgedOut, PledgeIn, StrikeOut
+from app.collectives.schemas import PetitionOut, StrikeOut
 from app.collectives.service import Acting
 from app.collectives.thread_schemas import SignIn
 from app.consents.policies import StoredPolicy
@@ -95,6 +96,7 @@ def _told(session: Session, runtime: Runtime, row: Campaign) -> CampaignOut:
     policy = campaigns.policy_of(runtime, row)
     return CampaignOut(
         id=row.id, author=row.author, demand=row.demand, action=row.action, lab=row.lab_id, purpose=row.purpose, until=row.until, mode=row.mode,
-        opened_at=row.opened_at, deadline=row.deadline, state=row.state, pledges=campaigns.pledges(session, row),  # type: ignore[arg-type]
+        at_least=row.at_least, opened_at=row.opened_at, deadline=row.deadline, state=row.state, set_back=row.set_back,  # type: ignore[arg-type]
+        pledges=campaigns.pledges(session, row),
         terms_sha256=campaigns.terms_sha256(row, policy), policy=policy, to_lab=row.to_lab_id,
     )  # fmt: skip

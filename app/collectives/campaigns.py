@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import pledging, queries
+from app.collectives.campaign_schemas import CampaignIn, PledgeIn
 from app.collectives.models import Campaign, Collective, Pledge
-from app.collectives.schemas import CampaignIn, PledgeIn
 from app.collectives.service import Acting, acting, keep_act, proof
+from app.consents.models import Consent
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.contributions.models import Contribution
 from app.core.canonical import canonical, sha256_hex
@@ -31,6 +32,8 @@ from app.parties.models import Lab
 SHORTEST, LONGEST = timedelta(hours=24), timedelta(days=90)
 DIVERTED = 200
 """Contributions that one pledge diverts at the most."""
+WEIGHED = 5
+"""Seconds in which pledges of the mode `instant` are gathered and then weighed once: it takes all of them, and everybody's is a pledge more."""
 STEPS = (10, 25, 50, 100, 250, 500, 1_000, 10_000)
 
 
@@ -73,13 +76,13 @@ def open_one(
     signed = {
         **diverts, "collective": row.id, "demand_sha256": sha256_hex(given.demand.encode()), "action": given.action, "lab": given.lab,
         "purpose": given.purpose, "until": None if given.until is None else rfc3339(given.until), "mode": given.mode,
-        "deadline": rfc3339(given.deadline),
+        "deadline": rfc3339(given.deadline), "at_least": given.at_least,
     }  # fmt: skip
     proven = proof(session, runtime, who, "campaign.opened", signed, now)
     made = Campaign(
         id=random_id("campaign"), collective_id=row.id, author=mine.member, demand=given.demand, action=given.action, lab_id=given.lab,
         purpose=given.purpose, policy_id=None if policy is None else policy.id, to_lab_id=given.to_lab, until=given.until, mode=given.mode,
-        opened_at=now, deadline=given.deadline, state="open",
+        opened_at=now, deadline=given.deadline, at_least=given.at_least, state="open",
     )  # fmt: skip
     pledging.begin(runtime, made)
     session.add(made)
@@ -99,8 +102,9 @@ def policy_of(runtime: Runtime, row: Campaign) -> str | None:
 def terms(row: Campaign, policy: str | None) -> dict[str, Any]:
     """What a pledge authorises, as the bytes that it names by their digest; `policy` as `policy_of` says."""
     diverts = {} if policy is None else {"policy": policy, "to_lab": row.to_lab_id}
+    fewest = {"at_least": row.at_least} if row.at_least > 1 else {}  # what was pledged before there was such a number stays as it was read
     return {
-        **diverts,
+        **diverts, **fewest,
         "v": 1, "type": "sayso-campaign", "id": row.id, "collective": row.collective_id, "demand": row.demand, "action": row.action,
         "lab": row.lab_id, "purpose": row.purpose, "until": None if row.until is None else rfc3339(row.until), "mode": row.mode,
         "deadline": rfc3339(row.deadline),
@@ -115,26 +119,25 @@ def terms_sha256(row: Campaign, policy: str | None) -> str:
 def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, given: PledgeIn, *, now: datetime) -> tuple[str, int]:
     """Pledge, or pledge anew: the last one counts. Gives the pledge's id, and its place in the log.
 
-    Raises NotFound, Conflict (campaign_over, text_changed) or Invalid (nothing_to_pledge, divert_too_many).
+    Raises NotFound, Forbidden (no_voice_yet), Conflict (campaign_over, text_changed) or Invalid (nothing_to_pledge, divert_too_many).
     """
     acting(session, runtime, who)
-    queries.member(session, collective, who)
+    _, member = queries.member(session, collective, who)
+    queries.with_voice(member, now)
     row = find(session, collective, campaign, lock=True)
     _is_open(row, now)
     policy = policy_of(runtime, row)
     if given.terms_sha256 != terms_sha256(row, policy):
         raise Conflict("text_changed", "Read the campaign again and send the digest of what you read.")
-    mine = sa.select(Contribution.id).where(Contribution.contributor_id == who.contributor, Contribution.state == "live")  # type: ignore[call-overload]
-    if who.contribution is not None:
-        mine = mine.where(Contribution.id == who.contribution)
-    if session.execute(mine.limit(1)).first() is None:
+    if not could_be_released(session, runtime, who):
         raise Invalid("nothing_to_pledge", "A pledge is about something of yours that could still be released.")
     if given.policy != policy:
         raise Conflict("text_changed", "Read the terms that the campaign diverts to, and send their digest as `policy`; else leave it out.")
     diverts: dict[str, Any] = {}
     if policy is not None:
         # A consent in advance is for what its giver can look at now, by name; never for what comes later.
-        named = sorted(session.execute(mine.limit(DIVERTED + 1)).scalars())
+        mine = sa.select(Contribution.id).where(*_live(who)).limit(DIVERTED + 1)  # type: ignore[call-overload]
+        named = sorted(session.execute(mine).scalars())
         if len(named) > DIVERTED:
             raise Invalid("divert_too_many", f"A pledge diverts at most {DIVERTED} contributions; pledge with receipts of single ones.")
         diverts = {"policy": policy, "to_lab": row.to_lab_id, "contributions": named, "language": given.language}
@@ -150,11 +153,31 @@ def pledge(session: Session, runtime: Runtime, who: Acting, collective: str, cam
     session.add(Pledge(campaign_id=row.id, tag=pledging.tag(runtime, row, who.contributor), sealed=sealed))
     session.flush()
     if row.mode == "instant":
-        runtime.jobs.enqueue(session, "campaign", row.id, key=made)
+        # By the time under the campaign's lock: whoever weighs takes it too, and so sees everybody who asked.
+        runtime.jobs.enqueue_batched(session, "campaign", row.id, WEIGHED, runtime.clock.now())
     # Whose it is stands in no act and not in the opening, which goes with the campaign's key and not with the person's.
     body = {**signed, "capability": capability}
     body.pop("contributions", None)
     return made, log.append(session, [log.personal("pledge.given", made, body, sealer, now)], now)
+
+
+def could_be_released(session: Session, runtime: Runtime, who: Acting) -> bool:
+    """Whether there is anything of what a receipt covers that somebody may have for something: nobody counts who has nothing to take away."""
+    own = sa.and_(Consent.contribution_id == Contribution.id, Consent.state == "current")  # type: ignore[arg-type]
+    governing = sa.select(Consent.policy_id).select_from(Contribution).outerjoin(Consent, own).where(*_live(who)).distinct()  # type: ignore[call-overload]
+    found = set(session.execute(governing).scalars())
+    all_of_it = (Consent.contributor_id == who.contributor, Consent.contribution_id == None, Consent.state == "current")
+    standing = session.exec(select(Consent.policy_id).where(*all_of_it)).first()
+    # Where there is no consent on one, the standing one governs it alone; else both must permit.
+    policies = {standing if one is None else one for one in found} - {None}
+    book: PolicyBook = runtime.parts["policies"]
+    permits = {one for one, policy in book.by_ids([*policies, *([standing] if standing else [])]).items() if policy.terms.permission}
+    return bool(policies & permits) and (standing is None or standing in permits)
+
+
+def _live(who: Acting) -> list[Any]:
+    found = [Contribution.contributor_id == who.contributor, Contribution.state == "live"]
+    return found if who.contribution is None else [*found, Contribution.id == who.contribution]
 
 
 def take_back(session: Session, runtime: Runtime, who: Acting, collective: str, campaign: str, *, now: datetime) -> tuple[str, int]:
@@ -193,10 +216,13 @@ def of_collective(session: Session, collective: Collective, limit: int) -> list[
 
 def pledges(session: Session, row: Campaign) -> str:
     """How many pledged, in steps: `0-9`, `10-24`, … While it runs this is all there is to see; of one that ended, how many acted."""
-    count = row.executed
-    if row.state == "open":
-        count = session.execute(sa.select(sa.func.count()).select_from(Pledge).where(Pledge.campaign_id == row.id)).scalar_one()  # type: ignore[arg-type]
-    return step(count)
+    return step(count(session, row) if row.state == "open" else row.executed)
+
+
+def count(session: Session, row: Campaign) -> int:
+    """How many pledges there are, which nobody is told."""
+    query = sa.select(sa.func.count()).select_from(Pledge).where(Pledge.campaign_id == row.id)  # type: ignore[arg-type]
+    return int(session.execute(query).scalar_one())
 
 
 def step(count: int) -> str:
@@ -220,7 +246,7 @@ def _opened(sealer: Sealer, row: Campaign, one: Pledge) -> Given:
 def close(session: Session, row: Campaign, state: str, executed: int) -> None:
     """End a campaign: its pledges and the key that opens them go in the same transaction."""
     session.execute(sa.delete(Pledge).where(Pledge.campaign_id == row.id))  # type: ignore[arg-type]
-    row.state, row.executed, row.key = state, executed, None
+    row.state, row.executed, row.key, row.key_epoch = state, executed, None, None
     session.add(row)
     session.flush()
 

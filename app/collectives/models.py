@@ -340,7 +340,8 @@ class DissentText(SQLModel, table=True):
 
 
 class Campaign(SQLModel, table=True):
-    """What members pledge to do together, against a lab or a purpose, once enough of them do. `key` (sealed) opens the pledges until it ends."""
+    """What members pledge to do together, against a lab or a purpose, once enough of them do. `key` (wrapped under `key_epoch`) opens the pledges
+    until it ends."""
 
     id: str = Field(primary_key=True, sa_type=IdType)
     collective_id: str = Field(sa_type=IdType, foreign_key="collective.id", index=True)
@@ -359,6 +360,12 @@ class Campaign(SQLModel, table=True):
     deadline: datetime = Field(sa_type=Instant)
     state: str
     executed: int = 0
+    at_least: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    """The fewest people who act; of a campaign from before there was such a number, one."""
+    set_back: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """That it ended because the database was set back: nobody knows which pledges still stood."""
+    key_epoch: int | None = None
+    """Absent where a version sealed the key that knew of no epochs for it."""
     key: bytes | None = None
 
 

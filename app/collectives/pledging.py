@@ -1,17 +1,21 @@
-"""Pledges as they are kept: under a tag and sealed, by a key that goes when the campaign ends."""
+"""Pledges as they are kept: under a tag and sealed, by a key that goes when the campaign ends. That key is wrapped under the epoch's, as
+people's are: a copy of the database from while the campaign ran opens as long as the epoch is there, and no longer."""
+
+from contextlib import suppress
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives.models import Campaign, Pledge
 from app.crypto.keyring import keyed_hash
-from app.crypto.sealing import Sealer, new_key
+from app.crypto.sealing import CannotOpen, Sealer, new_key
+from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 
 
 def begin(runtime: Runtime, row: Campaign) -> None:
     """Give a campaign its key."""
-    row.key = Sealer(runtime.keys.derive("campaigns")).seal(new_key(), row.id.encode())
+    row.key_epoch, row.key = runtime.keys.wrap(row.id, new_key())
 
 
 def sealer(runtime: Runtime, row: Campaign) -> Sealer:
@@ -39,6 +43,30 @@ def forget(session: Session, runtime: Runtime, contributor: str, collective: str
         drop(session, runtime, row, contributor)
 
 
+def carry_on(runtime: Runtime, epoch: int) -> None:
+    """Wrap under the current epoch the keys of campaigns that are under one before `epoch`, or under none."""
+    before = sa.or_(Campaign.key_epoch == None, Campaign.key_epoch < epoch)  # type: ignore[arg-type,operator]
+    with read(runtime.engine) as session:
+        found = session.exec(select(Campaign.id).where(Campaign.key != None, before)).all()
+    for one in found:
+        with write(runtime.engine) as session:
+            # As it is now: meanwhile it may have ended.
+            row = session.exec(for_update(select(Campaign).where(Campaign.id == one), session)).one()
+            if row.key is None:
+                continue
+            with suppress(CannotOpen):  # a database that was put back and not restored: lost, as people's keys are
+                row.key_epoch, row.key = runtime.keys.wrap(row.id, _key(runtime, row))
+                session.add(row)
+
+
+def under(session: Session, epoch: int) -> int:
+    """How many campaigns' keys are under an epoch."""
+    query = sa.select(sa.func.count()).select_from(Campaign).where(Campaign.key != None, Campaign.key_epoch == epoch)  # type: ignore[arg-type]
+    return int(session.execute(query).scalar_one())
+
+
 def _key(runtime: Runtime, row: Campaign) -> bytes:
     assert row.key is not None
-    return Sealer(runtime.keys.derive("campaigns")).open(bytes(row.key), row.id.encode())
+    if row.key_epoch is None:
+        return Sealer(runtime.keys.derive("campaigns")).open(bytes(row.key), row.id.encode())
+    return runtime.keys.unwrap(row.id, row.key_epoch, bytes(row.key))

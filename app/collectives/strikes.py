@@ -17,6 +17,7 @@ from app.collectives.models import Campaign, Collective, Proposal, Strike
 from app.collectives.schemas import StrikeIn
 from app.consents.models import Narrowing
 from app.core.canonical import canonical
+from app.core.pledges import FEWEST_TOGETHER
 from app.core.strictjson import parse
 from app.kit.clock import rfc3339
 from app.kit.db import for_update
@@ -92,12 +93,16 @@ class Executed(NamedTuple):
 
 
 def executed(session: Session, now: datetime, lab: str | None = None) -> list[Executed]:
-    """The strikes that run and the campaigns that were reached, of all collectives; against everybody and everything, or one `lab`."""
+    """The strikes that run and the campaigns that were reached, of all collectives; against everybody and everything, or one `lab`. A pause that
+    was pledged counts until its day, what a called strike set off as long as that runs, and what fewer people did than a campaign takes never."""
     query = select(Strike).where(Strike.ended_at == None)
     running = session.exec(query if lab is None else query.where(Strike.lab_id == lab)).all()
     found = [Executed(one.collective_id, one.lab_id, one.purpose, one.public) for one in running if _runs(one, now)]
     reached = select(Campaign, Collective.listed).join(Collective, sa.and_(Collective.id == Campaign.collective_id))
-    reached = reached.where(Campaign.state == "reached")
+    reached = reached.where(Campaign.state == "reached", Campaign.executed >= FEWEST_TOGETHER, Campaign.executed >= Campaign.at_least)
+    reached = reached.where(sa.or_(Campaign.until == None, Campaign.until > now))  # type: ignore[arg-type,operator]
+    called = sa.exists().where(Strike.campaign_id == Campaign.id, Strike.ended_at == None)  # type: ignore[arg-type]
+    reached = reached.where(sa.or_(Campaign.mode != "called", called))  # type: ignore[arg-type]
     for one, listed in session.exec(reached if lab is None else reached.where(Campaign.lab_id == lab)):
         found.append(Executed(one.collective_id, one.lab_id, one.purpose, listed and one.executed >= queries.FEWEST))
     return found

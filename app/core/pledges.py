@@ -3,10 +3,15 @@
 A pledge is a whole number: how many *other* pledgers must act for this one to act. A set supports itself if each of its members
 finds enough others in it. Two such sets together are one too, so there is exactly one greatest, and it is what is carried out: all
 of it or, where it is empty, nothing. Waiting for a cascade instead would never start four people who each ask for three others.
+
+Beside that a campaign says how many people act at the fewest: where the greatest set is smaller, no other is large enough either.
 """
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+
+FEWEST_TOGETHER = 3
+"""How many people act together at the fewest, whatever a campaign says: one of them cannot end it for all others, nor two."""
 
 
 def greatest_size(thresholds: Sequence[int]) -> int:

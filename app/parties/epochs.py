@@ -5,6 +5,7 @@ people included; those who are still here were carried on. So the age at which e
 erased can be read in a backup, and for how long a backup is of use.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,6 +40,17 @@ class Carried:
     """Data keys under epochs that were destroyed: what a database restored from before brings back, and nobody can open."""
 
 
+@dataclass(frozen=True)
+class OthersKeys:
+    """Keys of another slice, wrapped under epochs as people's are; those there are stand in `runtime.parts["wrapped"]`."""
+
+    table: str
+    carry_on: Callable[[Runtime, int], None]
+    """Wraps anew what is under an epoch before this one."""
+    under: Callable[[Session, int], int]
+    """How many there are under an epoch."""
+
+
 def know(runtime: Runtime) -> None:
     """Note when the epochs that exist began, as far as this database does not know."""
     now = runtime.clock.now()
@@ -62,7 +74,9 @@ def rotate(runtime: Runtime, now: datetime) -> Carried:
 
 
 def rewrap(runtime: Runtime, epoch: int) -> tuple[int, int]:
-    """Wrap under `epoch` every data key that is under an older one; gives how many, and how many could not be opened."""
+    """Wrap under `epoch` every key that is under an older one; gives how many of people's, and how many of those could not be opened."""
+    for other in _others(runtime):
+        other.carry_on(runtime, epoch)
     done = lost = 0
     after = ""
     while True:
@@ -101,6 +115,12 @@ def destroy(runtime: Runtime, now: datetime) -> list[int]:
         going = [epoch for epoch in sorted(old) if epoch in present and epoch != present[-1]]
         for epoch in going:
             rewrap(runtime, epoch + 1)
+            for other in _others(runtime):
+                with write(runtime.engine) as session:
+                    if not is_sqlite(session):
+                        session.execute(sa.text(f"LOCK TABLE {other.table} IN SHARE ROW EXCLUSIVE MODE"))  # as below
+                    if left := other.under(session, epoch):
+                        raise RuntimeError(f"{left} keys in {other.table} are still under epoch {epoch}; run it again")
             with write(runtime.engine) as session:
                 if not is_sqlite(session):
                     # Whoever is in the middle of adding a key is waited for; the grace above is for those who have yet to begin.
@@ -114,6 +134,11 @@ def destroy(runtime: Runtime, now: datetime) -> list[int]:
             # After the commit: killed in between, the next run finds the key still there and destroys it then.
             runtime.keys.destroy_epoch(epoch)
         return going
+
+
+def _others(runtime: Runtime) -> Sequence[OthersKeys]:
+    found: Sequence[OthersKeys] = runtime.parts["wrapped"]
+    return found
 
 
 def keep_up(runtime: Runtime, now: datetime) -> None:

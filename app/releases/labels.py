@@ -38,7 +38,7 @@ LATELY = timedelta(days=30)
 def relabel(runtime: Runtime, outcome: str) -> None:
     """The job: see that every published release that rests on a collective's outcome has the labels which follow from all its outcomes, and
     that `contested` is lifted where it was for an appeal that is decided. Of a strike, or a campaign that was reached, every release to whom
-    or for what it is against that rests on any outcome: `contested` begins and ends with it."""
+    or for what it is against that rests on any outcome: `contested` begins with it and ends where it does."""
     with write(runtime.engine) as session:
         against = session.get(Strike, outcome) or session.get(Campaign, outcome)
         if against is not None:
@@ -113,13 +113,14 @@ def _resting(session: Session, lab: str | None, purpose: str | None) -> Any:
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
-    """A chore: label again what strikes that run, or that were over lately, and campaigns that were reached lately are against, should a job have
-    been given up, or a version before this one have queued none."""
+    """A chore: label again what strikes that run, or that were over lately, and campaigns that were reached lately, or last, are against, should a
+    job have been given up, or a version before this one have queued none."""
     since = now - LATELY
     with read(runtime.engine) as session:
         over = sa.or_(Strike.ended_at == None, Strike.ended_at > since)  # type: ignore[arg-type,operator]
         found = list(session.exec(select(Strike.id).where(over).order_by(Strike.id)))
-        reached = select(Campaign.id).where(Campaign.state == "reached", Campaign.deadline > since)
+        lately = sa.or_(Campaign.deadline > since, Campaign.until > since)  # type: ignore[arg-type,operator]
+        reached = select(Campaign.id).where(Campaign.state == "reached", lately)
         found += session.exec(reached.order_by(Campaign.id)).all()  # type: ignore[arg-type]
     for strike in found:
         relabel(runtime, strike)

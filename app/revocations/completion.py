@@ -55,6 +55,8 @@ _VACUUMED = (
     # Their indexes too, however few are dead: one holds the pseudonym.
     "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) contributor", "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) data_key",
     "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) passkey", "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) consent_intent",
+    # What they pledged, and who opened a campaign; the keys of those that ended, by which it is opened, lie in the second.
+    "VACUUM (FREEZE, TRUNCATE FALSE, INDEX_CLEANUP ON) pledge", "VACUUM (FREEZE, TRUNCATE FALSE) campaign",
 )  # fmt: skip
 """No one waits for these: without TRUNCATE there is no moment in which readers are kept out. They wait for others: with FREEZE for whoever
 holds a page in which a row is dead, which VACUUM by itself would pass over. What is frozen once is passed over ever after."""

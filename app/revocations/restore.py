@@ -36,7 +36,7 @@ from app.parties.models import DataKey
 from app.releases.models import Release
 from app.releases.rebuilding import rebuild_missing
 from app.releases.resuming import select_anew
-from app.revocations import replay
+from app.revocations import replay, striking
 from app.revocations.erasure import ERASED
 
 _HEAD = LogHead.__table__  # type: ignore[attr-defined]
@@ -61,6 +61,8 @@ class Restored:
     """Leaves taken over from the second place."""
     lost: Counter[str] = field(default_factory=Counter)
     """Their types; `act` stands for people's."""
+    campaigns: int = 0
+    """Campaigns that were ended: which of their pledges still stood, nobody knows."""
     done: int = 0
     """Narrowing acts done again."""
     unreadable: int = 0
@@ -108,10 +110,12 @@ def _adopt(runtime: Runtime, now: datetime) -> Restored:
         # A default that was taken away since must not come back by itself: platforms set theirs again.
         session.execute(sa.delete(PlatformDefault))
         leaves = journal.leaves(head.size)
-        index = head.size
+        index, over = head.size, set()
         while some := list(islice(leaves, _CHUNK)):
             session.execute(sa.insert(_ENTRY), [_entry(index + n, leaf, now) for n, leaf in enumerate(some)])
-            found.lost.update(str(json.loads(leaf)["type"]) for leaf in some)
+            parsed = [json.loads(leaf) for leaf in some]
+            found.lost.update(str(leaf["type"]) for leaf in parsed)
+            over |= {leaf["id"] for leaf in parsed if leaf["type"] in striking.ENDS}
             index += len(some)
         found.adopted = index - head.size
         if note is not None:
@@ -121,6 +125,8 @@ def _adopt(runtime: Runtime, now: datetime) -> Restored:
         act = random_id("admin")
         # With a line of its own: from here on the lines before it say nothing about how far the log must be.
         log.append_narrowing(session, log.institutional("admin.restored", act, body, now), act, guard.RESTORED, now)
+        # To pledge, and to take a pledge back, narrows nothing and is in no line: what stood is not known, and nobody acts by what may not.
+        found.campaigns = striking.end_all(session, runtime, over, now)
     return found
 
 

@@ -6,6 +6,7 @@ Each pledger's act is their own withdrawal, as they authorised it, noted in the 
 done at the next start, for all of them. Order of locks: every pledger's key (by id, alone), the campaign, then as for any act.
 """
 
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -33,12 +34,16 @@ from app.revocations.schemas import RevocationIn
 from app.revocations.service import Strike
 
 _TRIES = 20
+ENDS = ("campaign.reached", "campaign.not-reached")
+"""The leaves that tell of the end of a campaign."""
 EXPIRES = timedelta(hours=24)
 """How late, at the most, a campaign that diverts is carried out."""
 
 
 def resolve(runtime: Runtime, campaign: str) -> None:
     """The job: weigh the pledges, if it is time. Running it twice, or beside itself, does it once."""
+    if not _is_worth_it(runtime, campaign):
+        return
     for _ in range(_TRIES):
         with write(runtime.engine) as session:
             if _resolved(session, runtime, campaign, runtime.clock.now()):
@@ -95,6 +100,25 @@ def _close(session: Session, row: CalledStrike, now: datetime) -> None:
         log.append(session, leaves, now)
 
 
+def _is_worth_it(runtime: Runtime, campaign: str) -> bool:
+    """Whether a campaign is to end now. Before its deadline most looks find too few: those are spared everybody's key, and wait for nobody but
+    whoever is pledging, whom they would else not see."""
+    with write(runtime.engine) as session:
+        row = session.exec(for_update(select(Campaign).where(Campaign.id == campaign), session)).first()
+        now = runtime.clock.now()
+        if row is None or not _is_due(session, row, now):
+            return False
+        if row.deadline <= now:
+            return True
+        return campaigns.count(session, row) >= row.at_least and len(_greatest(row, campaigns.opened(session, runtime, row))) >= row.at_least
+
+
+def _greatest(row: Campaign, given: Iterable[campaigns.Given]) -> frozenset[str]:
+    """Who acts: the greatest set that supports itself, or nobody where that is smaller than the campaign takes."""
+    found = greatest_set({one.contributor: one.threshold for one in given})
+    return found if len(found) >= row.at_least else frozenset()
+
+
 def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) -> bool:
     """Whether there is nothing more to do; False where somebody pledged between the look and the lock."""
     row = session.get(Campaign, campaign)
@@ -115,10 +139,12 @@ def _resolved(session: Session, runtime: Runtime, campaign: str, now: datetime) 
     asked_for = row.mode != "called" or strikes.called_in_time(session, row)
     # A consent in advance is none any more when its day is long over.
     asked_for &= row.action != "divert" or now <= row.deadline + EXPIRES
-    acting = greatest_set({one.contributor: one.threshold for one in given if asked_for and one.contributor in there})
+    acting = _greatest(row, [one for one in given if asked_for and one.contributor in there])
     if acting:
         campaigns.close(session, row, "reached", len(acting))
         runtime.jobs.enqueue(session, "label", row.id)
+        if row.until is not None:
+            runtime.jobs.enqueue(session, "label", row.id, key="over", delay=max(0.0, (row.until - now).total_seconds()) + 1)
         for one in given:
             if one.contributor in acting:
                 _act(session, runtime, row, one, now)
@@ -169,6 +195,18 @@ def _divert(session: Session, runtime: Runtime, row: Campaign, one: campaigns.Gi
         )  # fmt: skip
 
 
+def end_all(session: Session, runtime: Runtime, told: Collection[str], now: datetime) -> int:
+    """End every campaign that runs: the database was set back, and nobody knows which pledges were taken back, or carried out, since. Those
+    whose end is `told` in the log already are not told of again. Gives how many."""
+    running = session.exec(select(Campaign).where(Campaign.state == "open").order_by(Campaign.id)).all()
+    for row in running:
+        row.set_back = True
+        campaigns.close(session, row, "not_reached", 0)
+        if row.id not in told:
+            _tell(session, runtime, row, now)
+    return len(running)
+
+
 def _tell(session: Session, runtime: Runtime, row: Campaign, now: datetime) -> None:
     """In the open: what was asked of whom and whether enough acted; how many in the log's steps, and of ten or more."""
     collective = queries.collective_of(session, row.collective_id)
@@ -177,10 +215,9 @@ def _tell(session: Session, runtime: Runtime, row: Campaign, now: datetime) -> N
     body = {
         "name": collective.name if collective.listed else None, "terms_sha256": terms, "action": row.action,
         "lab": None if lab is None else lab.legal_name, "lab_id": row.lab_id, "purpose": row.purpose,
-        "acted": log.bucket(row.executed) if row.executed >= queries.FEWEST else None,
+        "acted": log.bucket(row.executed) if row.executed >= queries.FEWEST else None, **({"set_back": True} if row.set_back else {}),
     }  # fmt: skip
-    kind = "campaign.reached" if row.state == "reached" else "campaign.not-reached"
-    log.append(session, [log.institutional(kind, row.id, body, now)], now)
+    log.append(session, [log.institutional(ENDS[row.state != "reached"], row.id, body, now)], now)
 
 
 def take_up_forgotten(runtime: Runtime, now: datetime) -> None:

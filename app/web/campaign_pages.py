@@ -8,19 +8,20 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from app.collectives import campaigns, queries, strikes
+from app.collectives.campaign_schemas import CampaignIn, PledgeIn
 from app.collectives.models import Campaign
-from app.collectives.schemas import CampaignIn, PledgeIn
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
-from app.contributions.models import Contribution
 from app.core.deed import beside
+from app.core.pledges import FEWEST_TOGETHER
 from app.kit.access import BY_MEMBER
 from app.kit.deps import ReadSessionDep, RuntimeDep
 from app.kit.errors import Invalid
 from app.kit.runtime import Runtime
+from app.parties import epochs
 from app.parties.models import Lab
 from app.web import strike_pages, telling, thread_words
 from app.web.act_pages import language_of
@@ -52,7 +53,7 @@ def ask_campaign(collective: str, request: Request, runtime: RuntimeDep, session
     return page(
         "campaign_new.html", here=here, labs=labs(session), offered=with_deeds(runtime.parts["policies"]),
         purposes=telling.purposes(), words=thread_words, first=first.isoformat(), last=last.isoformat(),
-        once=fresh_key(), voice=_voice(runtime, here),
+        once=fresh_key(), voice=_voice(runtime, here), fewest=FEWEST_TOGETHER,
     )  # fmt: skip
 
 
@@ -67,7 +68,8 @@ async def open_campaign(collective: str, request: Request, runtime: RuntimeDep) 
         diverts = {} if policy is None else {"policy": {"policy": policy.digest}, "to_lab": form.get("to") or None}
         given = built(
             CampaignIn, "Go back and fill in each field of the form.", demand=words(form, "demand"), action=form.get("action", ""), **against(form),
-            mode=form.get("mode", ""), deadline=end_of(form.get("deadline", "")), until=end_of(form.get("until", "")) if pause else None, **diverts,
+            mode=form.get("mode", ""), deadline=end_of(form.get("deadline", "")), until=end_of(form.get("until", "")) if pause else None,
+            at_least=_number(form.get("at_least", str(FEWEST_TOGETHER))), **diverts,
         )  # fmt: skip
         made = once(
             session, runtime, who, f"campaigns/{collective}", form,
@@ -95,18 +97,23 @@ def show_campaign(
     row, now = campaigns.find(session, collective, campaign), runtime.clock.now()
     mine, covered = campaigns.own(session, runtime, row, here.who), here.who.contribution
     pledged = None if mine is None else _about(mine, covered)
+    needs = 0 if mine is None else max(mine.threshold, row.at_least - 1)
     return page(
         "campaign.html", here=here, one=_told(session, runtime, row), words=thread_words, told=told, over=row.deadline <= now,
-        mine=mine, covers=_covers(session, here), pledged=pledged, receipt_for="all" if covered is None else "this",
+        mine=mine, needs=needs, covers=_covers(session, runtime, here), pledged=pledged,
+        receipt_for="all" if covered is None else "this", voice=_voice(runtime, here), days=epochs.promise(runtime.settings),
     )  # fmt: skip
 
 
-def _covers(session: Session, here: Here) -> str:
+def _number(said: str) -> int | None:
+    """A whole number as a field has it."""
+    said = said.strip()
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 8 else None
+
+
+def _covers(session: Session, runtime: Runtime, here: Here) -> str:
     """What a pledge under this receipt is about: `all`, `one`, or `nothing` where nothing is left that a lab could get."""
-    mine = select(Contribution.id).where(Contribution.contributor_id == here.who.contributor, Contribution.state == "live")
-    if here.who.contribution is not None:
-        mine = mine.where(Contribution.id == here.who.contribution)
-    if session.exec(mine.limit(1)).first() is None:
+    if not campaigns.could_be_released(session, runtime, here.who):
         return "nothing"
     return "all" if here.who.contribution is None else "one"
 
@@ -121,8 +128,9 @@ def _about(mine: campaigns.Given, covered: str | None) -> str:
 def _head(session: Session, row: Campaign) -> dict[str, Any]:
     """What a campaign is about, and how it stands."""
     uncalled = row.state == "not_reached" and row.mode == "called" and not strikes.called_in_time(session, row)
+    stands = "set_back" if row.set_back else "not_called" if uncalled else row.state
     return {
-        "id": row.id, "demand": row.demand, "state": row.state, "stands": "not_called" if uncalled else row.state, "deadline": row.deadline,
+        "id": row.id, "demand": row.demand, "state": row.state, "stands": stands, "deadline": row.deadline,
         **strike_pages.target(session, row.lab_id, row.purpose),
     }  # fmt: skip
 
@@ -135,18 +143,16 @@ def _told(session: Session, runtime: Runtime, row: Campaign) -> dict[str, Any]:
         "pledges": campaigns.pledges(session, row), "to": None if row.to_lab_id is None else session.get_one(Lab, row.to_lab_id),
         "terms_sha256": campaigns.terms_sha256(row, None if policy is None else policy.digest), "policy": None if policy is None else policy.digest,
         "deed": None if policy is None else beside(policy.terms, deed_language()),
-        "few": row.executed < queries.FEWEST,
+        "at_least": row.at_least, "set_back": row.set_back, "few": row.executed < queries.FEWEST,
     }  # fmt: skip
 
 
 @router.post(HERE + "/{campaign}/pledge")
 async def pledge(collective: str, campaign: str, request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        asked = form.get("threshold", "").strip()
-        threshold = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 8 else None
         advice = "Go back and say how many others must act too, as a number from 0 to 1000000."
         given = built(
-            PledgeIn, advice, threshold=threshold, terms_sha256=form.get("terms", ""), policy=form.get("policy") or None,
+            PledgeIn, advice, threshold=_number(form.get("threshold", "")), terms_sha256=form.get("terms", ""), policy=form.get("policy") or None,
             language=language_of(form),
         )  # fmt: skip
         campaigns.pledge(session, runtime, who, collective, campaign, given, now=runtime.clock.now())

@@ -82,6 +82,8 @@ def _campaign(act: dict[str, Any]) -> list[Said]:
     said = [STRIKES[act["action"]]] if act.get("action") in STRIKES else []
     if act.get("purpose") in PURPOSES:
         said.append(say("Against: %(purpose)s.", purpose=phrase(lambda words: words.purposes[act["purpose"]])))
+    if act.get("set_back"):
+        said.append(say("The database was put back to an earlier state: no pledge of then is carried out."))
     return said + ([say("Acted: <bdi>%(steps)s</bdi>.", steps=act["acted"])] if act.get("acted") else [])
 
 

@@ -70,8 +70,9 @@ ACTIONS = {
 CAMPAIGNS = {
     "open": say("Open for pledges."), "reached": say("Enough pledged. They acted together."),
     "not_reached": say("Too few pledged. Nobody did anything."), "not_called": say("The group did not call it in time. Nobody did anything."),
+    "set_back": say("Ended by us: our records had to be put back to an earlier day."),
 }  # fmt: skip
-"""How a campaign stands; `not_called` where its pledges waited for a call that did not come."""
+"""How a campaign stands; `not_called` where its pledges waited for a call that did not come, `set_back` where a restore ended it."""
 
 
 def of(words: Mapping[str, Said], code: str) -> Any:

@@ -14,7 +14,7 @@ from app.kit.db import read, write
 from app.log import guard
 from app.revocations import striking
 from tests.collectives.members import founded
-from tests.collectives.test_pledging import over, row_of, rows, union_of
+from tests.collectives.test_pledging import others, over, row_of, rows, union_of
 from tests.faults.cuts import receipt_for_all
 from tests.revocations.test_replay import dies, finished
 from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, on_one_backend
@@ -79,9 +79,10 @@ def test_to_divert_to_whoever_the_terms_admit_leaves_out_what_it_is_against(
     where = {"lab": lab.id} if against == "lab" else {"purpose": EVALUATION["purposes"][0]}
     member.pledge(member.open_campaign("Away.", "divert", rfc3339(service.clock.now() + timedelta(days=2)), policy=terms, **where), 0)
     campaign = member.campaigns()[0]
+    others(service, member, campaign)
     service.clock.offset += timedelta(days=2, seconds=2)
     dies(service, lambda: striking.resolve(service.runtime, campaign["id"]))
-    finished(service, 1)
+    finished(service, 3)
     over(service, campaign, 0)
     found = [party.sdk.request(OPEN_TRAINING, selection={"platforms": [platform.id]}).state for party in (lab, rival)]
     assert found == (["refused", "offered"] if against == "lab" else ["refused", "refused"])
@@ -100,6 +101,7 @@ def test_who_took_back_the_standing_terms_since_diverts_nothing_that_they_alone_
     union = founded(stander, template=None)
     campaign = diverting(service, union, lab, None)
     union.pledge(campaign, 0)
+    others(service, union, campaign)
     service.clock.offset += timedelta(minutes=1)
     stander.withdraw("standing")
     over(service, campaign)
@@ -117,6 +119,7 @@ def test_a_standing_consent_that_allows_less_goes_on_holding_a_divert_back(servi
     union = founded(cautious, template=None)
     campaign = diverting(service, union, lab, rival)
     union.pledge(campaign, 0)
+    others(service, union, campaign)
     over(service, campaign)
     with read(service.runtime.engine) as session:
         assert session.execute(sa.text("SELECT max(version) FROM consent WHERE contribution_id = :id"), {"id": given.id}).scalar() == 2
@@ -130,6 +133,7 @@ def test_to_divert_expires_with_its_day_and_takes_what_it_needs(service: Service
     members, _ = union_of(service, platform, 2)
     campaign = diverting(service, members[0], lab, None)
     members[0].pledge(campaign, 0)
+    others(service, members[0], campaign)
     over(service, campaign, 3.1)
     assert row_of(service, campaign).state == "not_reached", "a day late it is no consent any more"
     good = rfc3339(service.clock.now() + timedelta(days=2))

@@ -1,6 +1,7 @@
 """Pledges: sealed while they wait, all of the greatest set or nobody, each person's own act in the end."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -8,25 +9,25 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sayso.collective import Collective
-from sayso.errors import Conflict, Invalid, NotFound, Problem
+from sayso.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 
 from app.collectives import campaigns, pledging
 from app.collectives.models import Campaign, CollectiveAct, Pledge
 from app.core.pledges import greatest_set
-from app.crypto.sealing import CannotOpen, Sealer
+from app.crypto.sealing import CannotOpen, Sealer, new_key
 from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.log import guard
 from app.log import service as log
 from app.log.models import LogEntry
-from app.parties import contributors
+from app.parties import contributors, epochs
 from app.parties.models import Contributor
 from app.revocations import striking
 from tests.collectives.members import founded, joined, people
 from tests.faults.cuts import receipt_for_all
 from tests.kit.refusals import at_once, call, lab_token, refused
 from tests.revocations.test_replay import dies, finished
-from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend
+from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 
 
 def union_of(service: Service, platform: PlatformParty, n: int) -> tuple[list[Collective], list[str]]:
@@ -49,6 +50,12 @@ def all_pledged(
     for member in members:
         member.pledge(campaign, threshold)
     return members, given, campaign
+
+
+def others(service: Service, union: Collective, campaign: dict[str, Any], n: int = 2) -> None:
+    """So many people who pledge whatever the others do; what they gave is on a platform of their own."""
+    for person, _ in people(service, service.platform(), n):
+        joined(union, person).pledge(campaign, 0)
 
 
 def over(service: Service, campaign: dict[str, Any], days: float = 2) -> None:
@@ -153,9 +160,48 @@ def test_when_a_campaign_ended_nothing_says_who_had_pledged(service: Service, pl
                     sealer.open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))
 
 
+def test_a_campaigns_key_is_carried_on_and_a_copy_of_it_opens_as_long_as_its_epoch(
+    service: Service, platform: PlatformParty, lab: LabParty
+) -> None:
+    """What a backup holds of pledges is bounded as what it holds of people: no key of the service's opens it for ever."""
+    members, _, campaign = all_pledged(service, platform, 3, 2, lab=lab.id, days=90)
+    copy = row_of(service, campaign)
+    keys = service.runtime.keys
+    assert copy.key is not None and copy.key_epoch == keys.epoch
+    with pytest.raises(CannotOpen):
+        Sealer(keys.derive("campaigns")).open(bytes(copy.key), copy.id.encode())
+    old = opened(service, members[0], lab=lab.id, days=80)
+    with write(service.runtime.engine) as session:  # as a version left it that sealed it under the root
+        row = session.get_one(Campaign, old["id"])
+        own = keys.unwrap(row.id, row.key_epoch or 0, bytes(row.key or b""))
+        row.key, row.key_epoch = Sealer(keys.derive("campaigns")).seal(own, row.id.encode()), None
+        session.add(row)
+    members[0].pledge(old, 7)
+    epochs.rotate(service.runtime, service.clock.now())
+    for one in (campaign, old):
+        assert row_of(service, one).key_epoch == keys.epoch == copy.key_epoch + 1
+    straggler = opened(service, members[0], lab=lab.id, days=80)
+    with write(service.runtime.engine) as session:  # as a process left it that had not heard of the newer epoch
+        row = session.get_one(Campaign, straggler["id"])
+        row.key = keys._driver.wrap(copy.key_epoch, new_key(), b"data-key\x00" + row.id.encode(), os.urandom)
+        row.key_epoch = copy.key_epoch
+        session.add(row)
+    service.clock.offset += timedelta(days=31)
+    assert copy.key_epoch in epochs.destroy(service.runtime, service.clock.now())
+    with pytest.raises(CannotOpen):
+        pledging.sealer(service.runtime, copy)
+    assert pledging.sealer(service.runtime, row_of(service, straggler))
+    members[0].pledge(campaign, 1)
+    with read(service.runtime.engine) as session:
+        kept = [one.threshold for one in campaigns.opened(session, service.runtime, row_of(service, old))]
+    assert kept == [7] and members[0].take_pledge_back(old["id"])
+    over(service, campaign, 60)
+    assert row_of(service, campaign).executed == 3, "of those who stay nothing is lost"
+
+
 def test_pause_and_refuse_new_delete_nothing_and_end_or_begin_with_a_day(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     lab.sdk._transport.now = lambda: service.clock.now().timestamp()
-    members, _ = union_of(service, platform, 2)
+    members, _ = union_of(service, platform, 3)
     asked = {"platforms": [platform.id]}
     release = lab.sdk.cut(lab.agree(platform, mode="standing", until="2099-01-01"), poll=0.02)
     pause = opened(service, members[0], "pause", lab=lab.id, until=rfc3339(service.clock.now() + timedelta(days=9)))
@@ -170,6 +216,7 @@ def test_pause_and_refuse_new_delete_nothing_and_end_or_begin_with_a_day(service
     out = lab.sdk.cut(lab.agree(platform), poll=0.02)
     purpose = opened(service, members[0], "pause", purpose=EVALUATION["purposes"][0], until=rfc3339(service.clock.now() + timedelta(days=3)))
     members[1].pledge(purpose, 0)
+    others(service, members[0], purpose)
     over(service, purpose)
     assert [shard["state"] for shard in lab.sdk.release(out.id).shards] == ["gone"], "also what is out for a purpose"
     service.clock.offset += timedelta(days=1)
@@ -178,11 +225,12 @@ def test_pause_and_refuse_new_delete_nothing_and_end_or_begin_with_a_day(service
     before = lab.sdk.cut(lab.agree(platform), poll=0.02)
     fresh = opened(service, members[0], "refuse_new", lab=lab.id)
     later.pledge(fresh, 0)
+    others(service, later, fresh)
     over(service, fresh)
     platform.give(1, contributor="striker")
     platform.give(1, contributor="somebody else")
     after = lab.sdk.cut(lab.agree(platform), poll=0.02)
-    assert (rows(before), rows(after)) == (3, 4), "what was given before stays, what is given after goes to others alone"
+    assert (rows(before), rows(after)) == (4, 5), "what was given before stays, what is given after goes to others alone"
 
 
 def rows(release: Any) -> int:
@@ -190,14 +238,80 @@ def rows(release: Any) -> int:
 
 
 def test_instant_campaigns_act_with_the_pledge_that_makes_them(service: Service, platform: PlatformParty, lab: LabParty) -> None:
-    members, _ = union_of(service, platform, 2)
+    members, _ = union_of(service, platform, 3)
     campaign = opened(service, members[0], lab=lab.id, mode="instant")
-    members[0].pledge(campaign, 1)
+    for member in members:
+        striking.resolve(service.runtime, campaign["id"])
+        assert row_of(service, campaign).state == "open"
+        member.pledge(campaign, 1)
+    assert until(lambda: row_of(service, campaign).state == "reached", campaigns.WEIGHED + 20), "by itself, in seconds"
+
+
+def test_of_fewer_than_a_campaign_takes_nobody_acts(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """Not in an instant one, where it goes on waiting, and not at the deadline: nobody ends it for all others by needing none of them."""
+    members, _ = union_of(service, platform, 5)
+    instant, five = opened(service, members[0], lab=lab.id, mode="instant", days=3), opened(service, members[0], lab=lab.id, at_least=5)
+    assert (instant["at_least"], five["at_least"]) == (3, 5)
+    for member in members[:2]:
+        member.pledge(instant, 0)
+        striking.resolve(service.runtime, instant["id"])
+    assert row_of(service, instant).state == "open" and len(pledged(service, instant)) == 2
+    for member in members[:4]:
+        member.pledge(five, 0)
+    over(service, five)
+    row = row_of(service, five)
+    assert (row.state, row.executed, row.key) == ("not_reached", 0, None) and pledged(service, five) == []
+    members[2].pledge(instant, 2)
+    striking.resolve(service.runtime, instant["id"])
+    assert (row_of(service, instant).state, row_of(service, instant).executed) == ("reached", 3)
+    with read(service.runtime.engine) as session:
+        acted = session.execute(sa.text("SELECT count(*) FROM exclusion WHERE lab_id = :lab"), {"lab": lab.id}).scalar()
+        entry = session.exec(campaigns.select(LogEntry).where(LogEntry.type == "campaign.opened", LogEntry.subject == five["id"])).one()
+        author = session.exec(campaigns.select(CollectiveAct.contributor_id).where(CollectiveAct.id == five["id"])).one()
+        sealer = contributors.load(session.connection(), service.runtime.keys, {author})[author].sealer
+    assert acted == 3
+    assert json.loads(sealer.open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))[32:])["at_least"] == 5, "the log has it"
+
+
+def test_what_is_pledged_within_seconds_is_weighed_once(
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where there are too few by their number alone, no pledge is opened for that."""
+    members, _ = union_of(service, platform, 4)
+    campaign, queued = opened(service, members[0], lab=lab.id, mode="instant", at_least=5), []
+    real = service.runtime.jobs.enqueue
+    monkeypatch.setattr(campaigns, "WEIGHED", 3600)
+    monkeypatch.setattr(service.runtime.jobs, "enqueue", lambda *given, **more: (queued.append(more["key"]), real(*given, **more)))
+    before = int(service.clock.now().timestamp()) // 3600
+    for member in members:
+        member.pledge(campaign, 1)
+    assert len(queued) == 4 and {int(key) for key in queued} <= {before, before + 1}
+    monkeypatch.setattr(campaigns, "opened", lambda *_: pytest.fail("opened"))
     striking.resolve(service.runtime, campaign["id"])
     assert row_of(service, campaign).state == "open"
-    members[1].pledge(campaign, 1)
-    striking.resolve(service.runtime, campaign["id"])
-    assert row_of(service, campaign).state == "reached"
+
+
+def test_who_has_no_voice_yet_or_permits_nothing_pledges_nothing(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """As they do not vote: a hundred people who come in an hour are not counted with those who are there."""
+    on_one_backend(service)
+    union = founded(people(service, platform, 1)[0][0], template=None, tenure_days=14)
+    campaign = opened(service, union, lab=lab.id, days=30)
+    [(newcomer, given)] = people(service, platform, 1)
+    fresh = joined(union, newcomer)
+    with pytest.raises(Forbidden) as early:
+        fresh.pledge(campaign, 0)
+    assert early.value.code == "no_voice_yet" and pledged(service, campaign) == []
+    service.clock.offset += timedelta(days=15)
+    newcomer.scope(given.id, template="nothing-new")
+    with pytest.raises(Invalid) as empty:
+        fresh.pledge(campaign, 0)
+    assert empty.value.code == "nothing_to_pledge"
+    newcomer.scope(given.id, template="evaluation-only")
+    fresh.pledge(campaign, 0)
+    newcomer.scope(template="nothing-new")
+    with pytest.raises(Invalid):
+        fresh.pledge(campaign, 1)
+    fresh.take_pledge_back(campaign["id"])
 
 
 def test_who_left_or_was_erased_is_not_counted(service: Service, platform: PlatformParty, lab: LabParty) -> None:
@@ -326,9 +440,13 @@ def test_what_is_refused(service: Service, platform: PlatformParty, lab: LabPart
     assert nothing.value.code == "nothing_to_pledge"
     with pytest.raises(Problem):
         other.campaign("cmp_" + "0" * 26)
+    for fewest in (2, 0, 1_000_001):
+        with pytest.raises(Invalid) as few:
+            union.open_campaign("x", "withdraw", good, lab=lab.id, at_least=fewest)
+        assert few.value.code == "body_invalid"
     union.pledge(campaign, 0)
     over(service, campaign)
-    assert row_of(service, campaign).state == "reached"
+    assert row_of(service, campaign).state == "not_reached"
     assert [one["id"] for one in union.campaigns()] == [campaign["id"]]
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.collectives import campaigns
+from app.collectives.campaign_schemas import CampaignIn, PledgeIn
 from app.collectives.models import Membership
-from app.collectives.schemas import CampaignIn, PledgeIn
 from app.collectives.service import Acting
 from app.consents.models import Exclusion
-from app.core.pledges import greatest_set
+from app.core.pledges import FEWEST_TOGETHER, greatest_set
 from app.kit.db import read, write
 from app.log import guard
 from app.revocations import replay, striking
@@ -69,7 +69,7 @@ def _gone(pid: int) -> bool:
 def _begun(service: Service, collective: str, people: list[str], rng: random.Random, until_: datetime) -> tuple[dict[str, Any], frozenset[str]]:
     """A campaign with pledges of some, and who is to act."""
     now = service.clock.now()
-    thresholds = {one: rng.randrange(PEOPLE) for one in people if rng.random() < 0.9}
+    thresholds = {one: rng.randrange(PEOPLE - 1) for one in people if rng.random() < 0.9}
     asked = CampaignIn(
         demand="x", action="pause", purpose="dpv:ScientificResearch", until=until_, deadline=now + timedelta(days=2), mode="at_deadline", lab=None
     )  # fmt: skip
@@ -79,7 +79,8 @@ def _begun(service: Service, collective: str, people: list[str], rng: random.Ran
         for one, threshold in thresholds.items():
             given = PledgeIn(threshold=threshold, terms_sha256=digest)
             campaigns.pledge(session, service.runtime, Acting(one, None), collective, made, given, now=now)
-    return {"id": made}, greatest_set(thresholds)
+    found = greatest_set(thresholds)
+    return {"id": made}, found if len(found) >= FEWEST_TOGETHER else frozenset()
 
 
 def _acted(service: Service, until_: datetime) -> list[str]:

@@ -151,11 +151,17 @@ def test_a_strike_beside_a_cut_is_in_it_or_after_it(service: Service, platform: 
 
 
 def test_strikes_that_race_cuts_are_in_every_release_that_comes_later_in_the_log(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """Both orders come about: each strike is called closer to the moment in which the last ones turned from before the release to after it."""
     mine, given = members_of(service, platform, 3)
     [stranger] = platform.give(1)
     agreement, rng = clocked(service, lab).agree(platform), random.Random(3)
-    for _ in range(RACES):
-        cut, wait = queued(service, agreement), rng.uniform(0, 0.15)
+    early, late, seen = 0.0, 0.0, {True: 0, False: 0}
+    for race in range(RACES + 20):
+        if race >= RACES and all(seen.values()):
+            break
+        # Until a strike came after a release, ever later; then around what is between, and now and then anywhere.
+        middle = 2 * early + 0.02 if not late else (early + late) / 2 if race % 3 else rng.uniform(0, 2 * late)
+        cut, wait = queued(service, agreement), middle * rng.uniform(0.9, 1.1) if race else 0.0
         called_: list[str] = []
 
         def call(wait: float = wait, called_: list[str] = called_) -> None:
@@ -170,23 +176,26 @@ def test_strikes_that_race_cuts_are_in_every_release_that_comes_later_in_the_log
         assert stranger.id in found.items.values()
         later = (found.log_index or 0) > at
         assert set(found.items.values()) == ({stranger.id} if later else {*given, stranger.id})
+        seen[later] += 1
+        early, late = (wait, late) if later else (early, wait)
         ended(service, mine[0].id, called_[0])
+    assert all(seen.values()), f"strikes before the release: {seen[True]}, after it: {seen[False]}"
 
 
 def test_a_strike_that_withdraws_does_so_for_those_who_pledged_it_and_for_nobody_else(
     service: Service, platform: PlatformParty, lab: LabParty
 ) -> None:
     """Pledges of the mode `called` wait for the vote: without it they come to nothing, and it takes no unpledged consent along."""
-    mine, given = members_of(service, platform, 4)
-    mandated(service, mine[3])
+    mine, given = members_of(service, platform, 5)
+    mandated(service, mine[4])
     agreement = clocked(service, lab).agree(platform, mode="standing", until="2099-01-01")
     deadline = rfc3339(service.clock.now() + timedelta(days=20))
     campaign = mine[0].open_campaign("Pay.", "withdraw", deadline, lab=lab.id, mode="called")
     unheard = mine[0].open_campaign("Pay.", "withdraw", rfc3339(service.clock.now() + timedelta(days=2)), lab=lab.id, mode="called")
-    for one in mine[:2]:
+    for one in mine[:3]:
         one.pledge(campaign, 1)
         one.pledge(unheard, 0)
-    mine[2].pledge(campaign, 3)
+    mine[3].pledge(campaign, 4)
     service.clock.offset += timedelta(days=3)
     for one in (campaign, unheard):
         striking.resolve(service.runtime, one["id"])
@@ -195,12 +204,12 @@ def test_a_strike_that_withdraws_does_so_for_those_who_pledged_it_and_for_nobody
     refuses("strike_invalid", lambda: mine[0].propose("strike.call", "x", strike={"kind": "withdraw", "lab": lab.id, "campaign": unheard["id"]}))
     strike = called(service, mine, "withdraw", lab=lab.id, campaign=campaign["id"])
     striking.carry_out(service.runtime, strike["id"])
-    assert (row_of(service, campaign).state, row_of(service, campaign).executed) == ("reached", 2)
+    assert (row_of(service, campaign).state, row_of(service, campaign).executed) == ("reached", 3)
     with read(service.runtime.engine) as session:
         gone = set(session.execute(sa.text("SELECT contributor_id FROM exclusion WHERE lab_id = :lab"), {"lab": lab.id}).scalars())
-        theirs = {session.execute(sa.text("SELECT contributor_id FROM contribution WHERE id = :id"), {"id": one}).scalar() for one in given[:2]}
+        theirs = {session.execute(sa.text("SELECT contributor_id FROM contribution WHERE id = :id"), {"id": one}).scalar() for one in given[:3]}
         assert gone == theirs and guard.unfinished(session, service.runtime.journal) == []
-        assert session.execute(sa.text("SELECT count(*) FROM exclusion WHERE lab_id = :lab"), {"lab": lab.id}).scalar() == 2
+        assert session.execute(sa.text("SELECT count(*) FROM exclusion WHERE lab_id = :lab"), {"lab": lab.id}).scalar() == 3
     assert lab.sdk.request(EVALUATION, selection={"platforms": [platform.id]}).state == "refused", "the strike denies for all of them"
     assert agreement
 
@@ -285,7 +294,8 @@ def test_of_two_calls_against_the_same_one_is_moot_and_pledges_wait_for_one_that
     assert pass_days(service, mine[0], again, 0)["state"] == "moot", "its day is over before it could begin"
     late = rfc3339(service.clock.now() + timedelta(days=20))
     campaign = mine[0].open_campaign("Pay.", "withdraw", late, purpose="dpv:ScientificResearch", mode="called")
-    mine[1].pledge(campaign, 0)
+    for one in mine:
+        one.pledge(campaign, 0)
     terms = {"kind": "withdraw", "lab": None, "purpose": "dpv:ScientificResearch", "until": None, "campaign": campaign["id"]}
     made = random_id("proposal")
     with write(service.runtime.engine) as session:  # the job that carries it out comes later than its end

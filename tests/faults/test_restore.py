@@ -5,12 +5,14 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from sayso.collective import Collective
 from sayso.contributor import Contributor
 from sayso.errors import SaysoError
 from sayso.jws import PrivateKey
@@ -19,6 +21,8 @@ from sayso.models import Agreement
 from sayso.platform import Platform
 
 from app.core.note import Checkpoint, parse_checkpoint, parse_note
+from app.kit.clock import rfc3339
+from tests.collectives.members import founded, joined
 from tests.conftest import new_database
 from tests.faults.state import State
 from tests.support import EVALUATION, ServerProcess, consent, rows_of, until
@@ -34,10 +38,13 @@ class Installation:
     server: ServerProcess
     platform: Platform = field(init=False)
     lab: Lab = field(init=False)
+    lab_id: str = field(init=False)
     agreement: Agreement = field(init=False)
     given: dict[str, Any] = field(default_factory=dict)
     receipts: dict[str, str] = field(default_factory=dict)
     seen: list[Checkpoint] = field(default_factory=list)
+    union: Collective = field(init=False)
+    campaign: dict[str, Any] = field(init=False)
 
     @property
     def data(self) -> Path:
@@ -55,7 +62,7 @@ class Installation:
         public.write_text(json.dumps({k: v for k, v in key.private_jwk.items() if k != "d"}))
         lab = self.cli("labs", "add", "Lab", "--kind", "academic", "--seat", "NL", "--jwk", str(public))
         self.platform = Platform(self.server.base, made["client_id"], made["client_secret"])
-        self.lab = Lab(self.server.base, lab["client_id"], key)
+        self.lab, self.lab_id = Lab(self.server.base, lab["client_id"], key), str(lab["client_id"])
 
     def give(self, *names: str) -> None:
         for name in names:
@@ -122,9 +129,19 @@ class Installation:
         for name in ("withdraws", "narrows", "erases"):
             self.claim(name)
         assert self.released() == {"stays", "withdraws", "narrows", "erases", "link"}
+        self.pledge()
         self.look()
 
+    def pledge(self) -> None:
+        """Three people, of whom each takes part if the others do."""
+        self.union = founded(self.claim("stays"), template=None)
+        deadline = rfc3339(datetime.now(UTC) + timedelta(days=2))
+        self.campaign = self.union.open_campaign("Pay.", "withdraw", deadline, lab=self.lab_id)
+        for mine in (self.union, *(joined(self.union, self.holder(name)) for name in ("withdraws", "narrows"))):
+            mine.pledge(self.campaign, 2)
+
     def after_the_copy(self) -> None:
+        self.union.take_pledge_back(self.campaign["id"])
         self.platform.end_default()
         self.holder("withdraws").withdraw()
         self.holder("narrows").scope(self.given["narrows"].id, template="nothing-new")
@@ -174,6 +191,16 @@ class Installation:
         print(done.stdout.decode())
         return done.stdout.decode()
 
+    def no_pledge_came_back(self) -> None:
+        """Not the one that was taken back since, nor, since nobody can tell them apart, any other."""
+        found = self.union.campaign(self.campaign["id"])
+        assert (found["state"], found["set_back"]) == ("not_reached", True)
+        assert self.refusal(lambda: self.union.pledge(self.campaign, 0)) == "campaign_over"
+        with State(self.url) as state:
+            assert state.column("SELECT key FROM campaign") == [None] and not state.column("SELECT tag FROM pledge")
+            [leaf] = state.column("SELECT leaf FROM log_entry WHERE type = 'campaign.not-reached'")
+        assert json.loads(bytes(leaf))["set_back"] is True
+
     def erased(self) -> bool:
         """Whether every erasure is completed."""
         with State(self.url) as state:
@@ -192,6 +219,7 @@ class Installation:
         assert self.released() == {"stays", "late"}
         self.record("bare", consent=None)
         assert self.released() == {"stays", "late"}, "a default that was ended since the copy is not back"
+        self.no_pledge_came_back()
         erased = self.given["erases"].id
         with State(self.url) as state:
             assert state.column("SELECT state FROM contribution WHERE id = :id", id=erased) == ["erased"]
@@ -237,7 +265,7 @@ def test_the_database_alone_set_back(installation: Installation) -> None:
     shutil.copy(it.directory / "old.db", it.data / "sayso.db")
     it.is_closed()
     told = it.is_brought_up()
-    assert "narrowing acts were done again" in told and "lost but for its leaf" in told
+    assert "1 campaigns were ended" in told and "narrowing acts were done again" in told and "lost but for its leaf" in told
     it.nothing_came_back()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from app.collectives import voting
 from app.kit.clock import rfc3339
 from app.revocations import amending, deadlines, striking
-from tests.collectives.members import CHARTER, founded, steward
+from tests.collectives.members import CHARTER, founded, joined, steward
 from tests.faults.cuts import receipt_for_all
 from tests.faults.narrowing import member_of, person_of, recall
 from tests.faults.world import OR_DONE, Flow, Made, World, of
@@ -188,9 +188,13 @@ def dissent(w: World) -> Made:
 
 def _small(w: World) -> Any:
     """A collective of one, new in each try: what its campaign ends with is done to nobody else."""
+    return founded(_person(w), template=None)
+
+
+def _person(w: World) -> Any:
     name = w.name()
     w.platform.give(1, contributor=name)
-    return founded(receipt_for_all(w.service, w.platform, name), template=None)
+    return receipt_for_all(w.service, w.platform, name)
 
 
 def _campaign(w: World) -> tuple[Any, dict[str, Any]]:
@@ -233,11 +237,12 @@ def pledge_taken_back(w: World) -> Made:
 @of("job campaign")
 def strike(w: World) -> Made:
     mine, campaign = _campaign(w)
-    mine.pledge(campaign, 0)
+    for one in (mine, *(joined(mine, _person(w)) for _ in range(2))):
+        one.pledge(campaign, 0)
     _days(w, 2)
 
     def holds() -> None:
-        assert w.column("SELECT executed FROM campaign WHERE id = :id AND state = 'reached'", id=campaign["id"]) == [1]
+        assert w.column("SELECT executed FROM campaign WHERE id = :id AND state = 'reached'", id=campaign["id"]) == [3]
         assert w.count("SELECT count(*) FROM pledge WHERE campaign_id = :id", id=campaign["id"]) == 0
         assert w.count("SELECT count(*) FROM log_entry WHERE subject = :id AND type = 'campaign.reached'", id=campaign["id"]) == 1
 

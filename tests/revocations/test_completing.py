@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ import sqlalchemy as sa
 from sayso.errors import SaysoError
 from sqlmodel import select
 
+from app.collectives.models import Pledge
 from app.contributions.models import Contribution, ContributionPayload
 from app.crypto.commitment import record_id, rid_seed
+from app.kit.clock import rfc3339
 from app.kit.db import read, write
 from app.kit.ids import new_id
 from app.kit.runtime import Runtime
@@ -24,6 +27,7 @@ from app.parties.models import Passkey
 from app.releases.models import Shard
 from app.revocations import completion
 from app.revocations.models import Erasure
+from tests.collectives.members import founded
 from tests.conftest import started
 from tests.faults.cuts import outcome, queued, receipt_for_all
 from tests.kit.refusals import refused
@@ -158,6 +162,12 @@ def test_no_row_on_disk_confirms_a_guess_or_names_the_person(
         session.execute(many, {"platform": platform.id})
     holder = receipt_for_all(service, platform, "person on disk")
     row = row_of(service, given.id)
+    deadline = rfc3339(service.clock.now() + timedelta(days=2))
+    union = founded(holder, template=None)
+    campaign = union.open_campaign("Pay.", "withdraw", deadline, purpose="dpv:Marketing")
+    union.pledge(campaign, 2)
+    with read(service.runtime.engine) as session:
+        [pledge] = session.exec(select(Pledge).where(Pledge.campaign_id == campaign["id"])).all()
     with write(service.runtime.engine) as session:
         session.add(Passkey(
             id=new_id("passkey"), contributor_id=row.contributor_id, credential_id=b"credential on disk", public_key=b"public key on disk",
@@ -172,11 +182,12 @@ def test_no_row_on_disk_confirms_a_guess_or_names_the_person(
         "mac of the body": bytes(row.body_mac or b""), "context reference": b"7f3a-on-disk", "sealed text": bytes(payload.text or b""),
         "pseudonym": bytes(person.pseudonym or b""), "wrapped key": bytes(key.wrapped),
         "passkey's id": b"credential on disk", "its key": b"public key on disk",
+        "pledge": bytes(pledge.sealed), "its tag": pledge.tag.encode(), "who called for it": campaign["author"].encode(),
     }  # fmt: skip
     assert all(len(what) >= 12 for what in things.values())
     tables = (
         "contribution", "contribution_payload", "contributor", "uq_contributor_platform_id_pseudonym", "data_key", "passkey",
-        "uq_passkey_credential_id",
+        "uq_passkey_credential_id", "pledge", "pk_pledge", "campaign",
     )  # fmt: skip
 
     def there() -> set[str]:

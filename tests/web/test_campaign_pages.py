@@ -5,8 +5,10 @@ from typing import Any
 
 import httpx
 
+from app.kit.db import write
+from app.revocations import striking
 from tests.authenticator import Authenticator, added, wanted
-from tests.collectives.members import founded, in_days, people
+from tests.collectives.members import founded, in_days, joined, people
 from tests.collectives.test_pledging import opened, over, pledged, union_of
 from tests.kit.refusals import state_of
 from tests.support import LabParty, PlatformParty, Service, on_one_backend
@@ -37,11 +39,14 @@ def test_a_pledge_is_said_given_and_taken_back_and_then_it_is_done(service: Serv
     for said in (
         f"What you gave is taken back from {lab.name}. It gets nothing more, and must delete its copies.", "It happens only if enough have pledged.",
         "It is about all that you gave on this platform.", "0-9 (we tell it in steps)", "all pledges are destroyed",
+        "At the fewest 3 people act", "After 60 days at the most nothing opens them there.",
     ):  # fmt: skip
         assert said in page, said
     for browser in browsers:
         assert "You pledged. You act if at least 2 others act too." in words(pledge(browser, where, "2"))
-    assert "You pledged. You act if at least 1 other acts too." in words(pledge(browsers[2], where, "1")), "the last number counts"
+    assert "You pledged. You act if at least 4 others act too." in words(pledge(browsers[2], where, "4")), "the last number counts"
+    for low in ("0", "1"):
+        assert "You pledged. You act if at least 2 others act too." in words(pledge(browsers[2], where, low)), "three act at the fewest"
     assert "You have pledged" not in browsers[0].get(where.replace(where[-3:], "000")).text
     for wrong in ("-1", "many", "1.5", "99999999"):
         assert pledge(browsers[0], where, wrong).status_code == 422
@@ -91,13 +96,31 @@ def test_kinds_of_campaigns_and_what_is_wrong_with_one(service: Service, platfor
     for change, status in (
         ({"deadline": "soon"}, 422), ({"deadline": day(0)}, 422), ({"deadline": day(120)}, 422), ({"until": day(1)}, 422), ({"until": ""}, 422),
         ({"action": "burn"}, 422), ({"against": ""}, 422), ({"against": "lab_" + "0" * 26}, 422), ({"against": "purpose:dpv:Nothing"}, 422),
-        ({"demand": " "}, 422), ({"mode": ""}, 422),
+        ({"demand": " "}, 422), ({"mode": ""}, 422), ({"at_least": "2"}, 422), ({"at_least": "some"}, 422),
     ):  # fmt: skip
         assert post(one, home, **{**good, **change}).status_code == status, change
     assert "gets nothing of what you give from then on" in words(post(one, home, **{**good, "action": "refuse_new", "against": lab.id}))
     campaign = opened(service, members[0], lab=lab.id)
     over(service, campaign)
     assert "Too few pledged. So nobody did anything" in words(one.get(f"{home}/{campaign['id']}"))
+
+
+def test_who_has_no_voice_yet_is_told_so_and_what_a_restore_ended_says_so(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    on_one_backend(service)
+    (founder, _), (newcomer, _) = people(service, platform, 2)
+    union = founded(founder, template=None, tenure_days=14)
+    joined(union, newcomer)
+    campaign = opened(service, union, lab=lab.id, at_least=7)
+    where, browser = f"/r/collectives/{union.id}/campaigns/{campaign['id']}", window(service, newcomer.receipt)
+    page = browser.get(where)
+    assert "You have a say from" in words(page) and "At the fewest 7 people act" in words(page) and 'name="threshold"' not in page.text
+    early = post(browser, f"{where}/pledge", threshold="1", terms=campaign["terms_sha256"])
+    assert early.status_code == 403 and pledged(service, campaign) == []
+    with write(service.runtime.engine) as session:
+        striking.end_all(session, service.runtime, (), service.clock.now())
+    for place in (where, where.rsplit("/", 1)[0]):
+        assert "had to be put back to an earlier day" in words(browser.get(place))
+    assert "no pledge of then is carried out" in words(httpx.get(f"{service.base}/ledger?kind=collectives"))
 
 
 def test_a_pledge_takes_the_passkey_and_keeps_nothing_of_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:

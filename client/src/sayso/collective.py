@@ -83,7 +83,7 @@ class Collective:
 
     def open_campaign(self, demand: str, action: str, deadline: str, **more: Any) -> dict[str, Any]:
         """Open a campaign: `action` is withdraw, pause, refuse_new or divert; `more` names a `lab` or a `purpose`, for a pause `until`, and
-        to divert a `policy` and, if it is for one lab alone, `to_lab`."""
+        to divert a `policy` and, if it is for one lab alone, `to_lab`. Fewer than `at_least` people (three, if it is left out) never act."""
         return self._do("POST", "/campaigns", {"demand": demand, "action": action, "deadline": deadline, **more})
 
     def campaigns(self) -> Any:
