@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -161,7 +162,7 @@ def test_when_a_campaign_ended_nothing_says_who_had_pledged(service: Service, pl
 
 
 def test_a_campaigns_key_is_carried_on_and_a_copy_of_it_opens_as_long_as_its_epoch(
-    service: Service, platform: PlatformParty, lab: LabParty
+    service: Service, platform: PlatformParty, lab: LabParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a backup holds of pledges is bounded as what it holds of people: no key of the service's opens it for ever."""
     members, _, campaign = all_pledged(service, platform, 3, 2, lab=lab.id, days=90)
@@ -187,6 +188,11 @@ def test_a_campaigns_key_is_carried_on_and_a_copy_of_it_opens_as_long_as_its_epo
         row.key_epoch = copy.key_epoch
         session.add(row)
     service.clock.offset += timedelta(days=31)
+    with monkeypatch.context() as without:
+        [there] = service.runtime.parts["wrapped"]
+        without.setitem(service.runtime.parts, "wrapped", [replace(there, carry_on=lambda *_: None)])
+        with pytest.raises(RuntimeError, match="1 keys in campaign are still under"):
+            epochs.destroy(service.runtime, service.clock.now())
     assert copy.key_epoch in epochs.destroy(service.runtime, service.clock.now())
     with pytest.raises(CannotOpen):
         pledging.sealer(service.runtime, copy)
