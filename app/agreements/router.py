@@ -111,7 +111,7 @@ def read_offer(offer: str, session: ReadSessionDep, lab: ReadingLab) -> Response
 @router.get("/offers/{offer}/dissent", response_model=list[DissentOut], summary="The minority reports that an offer lists")
 def read_dissent(offer: str, session: ReadSessionDep, lab: ReadingLab) -> list[DissentOut]:
     """Each by the digest that the offer names, with its words unless its author had them erased."""
-    return [DissentOut(sha256=digest, text=text) for digest, text in service.dissent_of(session, lab.id, offer)]
+    return [DissentOut(sha256=digest, text=text, status=status) for digest, text, status in service.dissent_of(session, lab.id, offer)]
 
 
 @router.post("/offers/{offer}/agreement", status_code=201, response_model=AgreementOut, summary="Sign an offer")

@@ -133,10 +133,12 @@ class QuoteOut(Out):
 
 
 class DissentOut(Out):
-    """A minority report on a decision that an offer rests on. `text` is null where its author had it erased."""
+    """A minority report on a decision that an offer rests on. `text` is null where its author had it erased. `status`: `collective` where many
+    supported it, `individual` where it is one member's, `open` as long as others can still support it. Who did is told to nobody."""
 
     sha256: str
     text: str | None
+    status: str
 
 
 class AcceptanceIn(In):

@@ -13,7 +13,7 @@ from app.agreements import review, selection, verdicts
 from app.agreements.models import Agreement, AgreementPolicy, Offer, Request
 from app.agreements.models import Use as UseRow
 from app.agreements.schemas import RequestIn
-from app.collectives import binding, licensing, proposals
+from app.collectives import binding, licensing, proposals, supporting
 from app.collectives.models import Proposal
 from app.consents.policies import PolicyBook, refusal
 from app.contributions.models import KINDS, Contribution
@@ -336,11 +336,13 @@ def own_offer(session: Session, lab: str, offer_id: str, *, lock: bool = False) 
     return row
 
 
-def dissent_of(session: Session, lab: str, offer_id: str) -> list[tuple[str, str | None]]:
-    """(digest, words or None) of the minority reports that an offer lists, in its order. Raises NotFound (not_found)."""
-    listed = json.loads(own_offer(session, lab, offer_id).body)["dissent"]
-    words = proposals.words_of(session, listed)
-    return [(digest, words.get(digest)) for digest in listed]
+def dissent_of(session: Session, lab: str, offer_id: str) -> list[tuple[str, str | None, str]]:
+    """(digest, words or None, `collective`, `individual` or `open`) of the minority reports that an offer lists, in its order. Raises NotFound
+    (not_found)."""
+    offer = own_offer(session, lab, offer_id)
+    listed = json.loads(offer.body)["dissent"]
+    words, statuses = proposals.words_of(session, listed), supporting.statuses(session, listed, offer.outcomes)
+    return [(digest, words.get(digest), statuses[digest]) for digest in listed]
 
 
 def own_agreement(session: Session, lab: str, agreement_id: str, *, lock: bool = False) -> Agreement:

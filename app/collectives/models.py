@@ -278,6 +278,28 @@ class ObjectionAnswered(SQLModel, table=True):
     round: int
 
 
+class ReportSupport(SQLModel, table=True):
+    """That somebody supports a minority report of another. Taken back it goes, and when the time for dissent is over all do: not under the tag
+    that ballots have, which a person's acts would then give a name."""
+
+    __tablename__ = "report_support"
+
+    report_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="minority_report.id")
+    contributor_id: str = Field(primary_key=True, index=True, sa_type=IdType)
+    log_index: int = Field(sa_type=sa.BigInteger)
+
+
+class ReportSettled(SQLModel, table=True):
+    """What support a minority report had when the time for dissent was over: `collective` or `individual`, and how many in steps. Never changed."""
+
+    __tablename__ = "report_settled"
+
+    report_id: str = Field(primary_key=True, sa_type=IdType, foreign_key="minority_report.id")
+    status: str
+    supporters: str
+    at: datetime = Field(sa_type=Instant)
+
+
 class LabRefusal(SQLModel, table=True):
     """A lab to which nothing of this collective's members goes, mandated or not: what a collective can deny for everybody in it."""
 

@@ -258,13 +258,18 @@ def dissent(session: Session, runtime: Runtime, who: Acting, collective: str, pr
     _, mine = queries.member(session, collective, who)
     row = queries.proposal(session, collective, proposal_id, lock=True)
     outcome(session, row.id)
-    if row.appeal_until <= now or row.ballot_key is None:
-        raise Gone("proposal_state", "The time for dissent is over.", state=row.state)
+    dissent_open(row, now)
     if electorate.tag_of(session, runtime, row, mine.member) is None:
         raise Forbidden("not_elector", "Who was of the electorate can dissent from an outcome.")
     made = _file(session, runtime, who, person, row, "report", text, now)
     runtime.jobs.enqueue(session, "label", row.id, key=made)
     return made
+
+
+def dissent_open(row: Proposal, now: datetime) -> None:
+    """Raises Gone (proposal_state) once the appeal of an outcome is over."""
+    if row.appeal_until <= now or row.ballot_key is None:
+        raise Gone("proposal_state", "The time for dissent is over.", state=row.state)
 
 
 def _file(

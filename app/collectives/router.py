@@ -17,6 +17,7 @@ from app.collectives import (
     reviewing,
     service,
     strikes,
+    supporting,
     telling,
     threads,
     voting,
@@ -322,7 +323,7 @@ def dissent(
         receipt, f"minority-reports/{proposal}", idempotency_key, given, session, runtime,
         lambda: proposals.dissent(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
     )  # fmt: skip
-    return _report(session, session.get_one(MinorityReport, made))
+    return _reported(session, receipt, proposal, made)
 
 
 @router.post("/collectives/{collective}/proposals/{proposal}/objections", status_code=201, response_model=ReportOut, summary="Object to a proposal")
@@ -336,7 +337,7 @@ def object_to(
         receipt, f"objections/{proposal}", idempotency_key, given, session, runtime,
         lambda: proposals.object_to(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
     )  # fmt: skip
-    return _report(session, session.get_one(MinorityReport, made))
+    return _reported(session, receipt, proposal, made)
 
 
 @router.delete(
@@ -357,12 +358,42 @@ def withdraw_objection(
 def read_reports(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> list[ReportOut]:
     queries.member(session, collective, Acting.of(receipt))
     row = queries.proposal(session, collective, proposal)
-    return [_report(session, one) for one in queries.reports_of(session, row.id)]
+    return _reports(session, receipt, row, queries.reports_of(session, row.id))
 
 
-def _report(session: Session, row: MinorityReport) -> ReportOut:
-    words, withdrawn = session.get(DissentText, row.id), session.get(ObjectionWithdrawn, row.id)
-    return ReportOut(
-        id=row.id, kind=row.kind, upheld=withdrawn is None, text_sha256=row.sha256, text=None if words is None else words.text,
-        log_index=row.log_index,
-    )  # fmt: skip
+@router.put(
+    "/collectives/{collective}/proposals/{proposal}/minority-reports/{report}/support", response_model=ActDoneOut,
+    summary="Support a minority report",
+)
+def support(collective: str, proposal: str, report: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
+    """Of another, while the appeal runs, as one of the electorate. How many support it is told in steps, and to nobody who. Again it is the same."""
+    act = supporting.support(session, runtime, Acting.of(receipt), collective, proposal, report, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+@router.delete(
+    "/collectives/{collective}/proposals/{proposal}/minority-reports/{report}/support", response_model=ActDoneOut,
+    summary="Support a minority report no longer",
+)
+def support_no_longer(collective: str, proposal: str, report: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
+    """While the appeal runs."""
+    act = supporting.take_back(session, runtime, Acting.of(receipt), collective, proposal, report, now=runtime.clock.now())
+    return _done(session, collective, receipt, act)
+
+
+def _reported(session: Session, receipt: Receipt, proposal: str, made: str) -> ReportOut:
+    return _reports(session, receipt, session.get_one(Proposal, proposal), [session.get_one(MinorityReport, made)])[0]
+
+
+def _reports(session: Session, receipt: Receipt, row: Proposal, reports: list[MinorityReport]) -> list[ReportOut]:
+    mine, standing = supporting.supported_by(session, row, Acting.of(receipt)), supporting.standing(session, row, reports)
+    out = []
+    for one in reports:
+        words, withdrawn, found = session.get(DissentText, one.id), session.get(ObjectionWithdrawn, one.id), standing[one.id]
+        out.append(
+            ReportOut(
+                id=one.id, kind=one.kind, upheld=withdrawn is None, text_sha256=one.sha256, text=None if words is None else words.text,
+                log_index=one.log_index, status=found.status, open=found.open, supporters=found.supporters, supported=one.id in mine,
+            )
+        )  # fmt: skip
+    return out

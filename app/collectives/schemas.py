@@ -331,6 +331,8 @@ class OutcomeFile(Out):
     """The charter that it was decided by, as exact bytes: `charter_sha256` in the outcome is of these."""
     minority_reports: list[str]
     """Digests, sorted: what an offer that rests on this outcome lists."""
+    dissent_status: dict[str, str]
+    """Of each of them: `collective` or `individual`, or `open` while that can change."""
     labels: list[str]
     """`voided`, `unanswered`, `no-closure-note`, `closed-from-outside`, `appealed`, `note-struck`: as of now."""
     openings: list[SealedTo]
@@ -341,7 +343,9 @@ class ReportIn(In):
 
 
 class ReportOut(Out):
-    """`kind` is `report` or `objection`; an objection that its author withdrew is not `upheld`."""
+    """`kind` is `report` or `objection`; an objection that its author withdrew is not `upheld`. `status` is `collective` where, beside its author, at
+    least three and a twentieth of all who said yes, no or block support a report, else `individual`; it is worked out anew while the report is
+    `open`, until the appeal is over, and then settled. `supporters` is how many, in steps, null for an objection; `supported`: you do."""
 
     id: str
     kind: str
@@ -349,3 +353,7 @@ class ReportOut(Out):
     text_sha256: str
     text: str | None
     log_index: int
+    status: str
+    open: bool
+    supporters: str | None
+    supported: bool

@@ -10,7 +10,18 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import amendments as amending
-from app.collectives import closing, frozen, licensing, moderating, proposals, queries, recounting, threads, weighing
+from app.collectives import (
+    closing,
+    frozen,
+    licensing,
+    moderating,
+    proposals,
+    queries,
+    recounting,
+    supporting,
+    threads,
+    weighing,
+)
 from app.collectives.effect_schemas import EffectOut
 from app.collectives.models import CharterVersion, OutcomeVoid, Proposal
 from app.collectives.queries import Acting
@@ -237,11 +248,12 @@ def reasons(session: Session, row: Proposal) -> dict[str, dict[str, int]]:
 
 def outcome_file(session: Session, runtime: Runtime, row: Proposal) -> OutcomeFile:
     """An outcome with its proofs, for `sayso recount`; who may have it the caller knows. Raises NotFound (not_found) while there is none."""
-    found = proposals.outcome(session, row.id)
+    found, listed = proposals.outcome(session, row.id), proposals.reports(session, [row.id])
     return OutcomeFile(
         v=1, type="sayso-outcome-file", outcome=bytes(found.body).decode(), opened=b64encode(frozen.opened_leaf(session, row)).decode(),
         charter=bytes(session.get_one(CharterVersion, (row.collective_id, row.charter_n)).body).decode(),
-        minority_reports=proposals.reports(session, [row.id]), labels=closing.labels(session, row, runtime.clock.now()),
+        minority_reports=listed, dissent_status=supporting.statuses(session, listed, [row.id]),
+        labels=closing.labels(session, row, runtime.clock.now()),
         openings=sealed_to(session, row), **proofs.evidence(session, runtime, found.log_index),  # type: ignore[arg-type]
     )  # fmt: skip
 

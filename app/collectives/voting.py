@@ -25,6 +25,7 @@ from app.collectives import (
     refusals,
     reviewing,
     strikes,
+    supporting,
     threads,
     voiding,
 )
@@ -342,11 +343,13 @@ def _lapse(session: Session, runtime: Runtime, collective: Collective, row: Prop
 
 
 def _forget(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:
-    """The appeal is over: the ballot key is destroyed, and the openings with it, also those sealed to recounters."""
+    """The appeal is over: what its minority reports are is settled, and the ballot key is destroyed, and the openings with it, also those sealed
+    to recounters."""
     if row.ballot_key is None or row.appeal_until > now:
         return
     indices = sa.select(BallotRow.log_index).where(BallotRow.proposal_id == row.id)  # type: ignore[call-overload]
     session.execute(sa.update(_ENTRY).where(_ENTRY.c.log_index.in_(indices)).values(sealed=GONE))
     recounting.forget(session, row.id)
+    supporting.settle(session, runtime, row, now)
     row.ballot_key = None
     session.add(row)

@@ -27,7 +27,15 @@ CHOICES = ("yes", "no", "abstain", "block")
 ROUNDS = 2
 """Amendment rounds after which objections no longer stop a decision by consent, but must be carried along with it."""
 
+SUPPORTERS, SUPPORTING = 3, 20
+"""A minority report is collective with that many supporters, and one in so many of V where that is more."""
+
 Verdict = Literal["passed", "failed", "lapsed"]
+
+
+def is_collective(supporters: int, votes: int) -> bool:
+    """Whether a minority report with so many supporters is a collective one, where `votes` is the V of its outcome."""
+    return supporters >= max(SUPPORTERS, -(-votes // SUPPORTING))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,12 @@ def manifest_bytes(
     counts: dict[str, int],
     tombstones: int,
     groups: list[dict[str, Any]] | None = None,
+    dissent_status: dict[str, str] | None = None,
 ) -> bytes:
     """RFC 8785 bytes. `shards` are {sha256, bytes, rows, format, prefix}; `tree_root` hex of the sorted record-id tree.
 
     `groups` are {platform, language, kind, records} of those groups of judgments that may be told apart; None where the release
-    holds no judgment.
+    holds no judgment. `dissent_status` says what each digest of `dissent` was at the cut: `collective`, `individual`, or `open`.
     """
     return canonical(
         {
@@ -35,7 +36,7 @@ def manifest_bytes(
             "cut_at": cut_at, "supersedes": supersedes, "shards": sorted(shards, key=lambda s: str(s["prefix"])),
             "tree": {"size": tree_size, "root": tree_root}, "policies": sorted(policies), "obligations": obligations,
             "dissent": sorted(dissent), "counts": counts, "tombstones": tombstones,
-            **({} if groups is None else {"groups": groups}),
+            **({} if groups is None else {"groups": groups}), **({"dissent_status": dissent_status} if dissent_status else {}),
         }
     )  # fmt: skip
 

@@ -212,6 +212,7 @@ CODES: dict[str, str] = {
     "dissents_full": "This member said as often as one may what speaks against the proposal.",
     "statements_full": "So many statements were put up that no further one is taken.",
     "thread_full": "So much was said or proposed that nothing further is taken.",
+    "own_report": "Whoever wrote a minority report is not among its supporters.",
     "own_statement": "Whoever put a statement up agrees with it.",
     "item_hidden": "It is hidden.",
     "reason_unknown": "The reason is not one of the closed list.",

@@ -2,9 +2,9 @@
 
 `contested` where a decision of a collective that its records rest on was, or was made void since, or where its closure note is appealed, or a
 strike is against its lab or use (computed, and never typed; it is lifted once that is decided, or over), `dissent` where somebody filed a
-minority report on one, `objection` where somebody who gave a record in it had objected before the cut. They are added by a job that the cut and
-the report queue, so that neither waits for the other. An objection labels no release of before it: a label that follows a person's act by a
-second would tell which release they are in.
+minority report on one, `collective-dissent` where enough others supported one (once that is settled), `objection` where somebody who gave a
+record in it had objected before the cut. They are added by a job that the cut, the report and the end of its time queue, so that none waits
+for another. An objection labels no release of before it: a label that follows a person's act by a second would tell which release they are in.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from app.agreements import selection
 from app.agreements import service as agreements
 from app.agreements.models import Agreement
 from app.agreements.models import Use as UseRow
-from app.collectives import closing, proposals, strikes
+from app.collectives import closing, proposals, strikes, supporting
 from app.collectives.models import Campaign, OutcomeRow, Proposal, Strike
 from app.contributions.models import Contribution, Objection
 from app.contributions.objections import statement_place
@@ -59,13 +59,14 @@ def relabel(runtime: Runtime, outcome: str) -> None:
         for one in releases:
             key = tuple(outcomes[one.id]), one.agreement_id
             if key not in of:
-                of[key] = of_outcomes(session, key[0], struck(session, session.get_one(Agreement, key[1]), key[0], against_it))
+                said_of = of_outcomes(session, key[0], struck(session, session.get_one(Agreement, key[1]), key[0], against_it))
+                of[key] = (*said_of, *(["collective-dissent"] if supporting.any_collective(session, key[0]) else []))
         said = labels_of(session, resting)
         turns: list[tuple[str, str, bool, bool]] = []
         for release in releases:
             codes = of[tuple(outcomes[release.id]), release.agreement_id]
             there = {one.code: one.lifted_at is None for one in said[release.id]}
-            for code in ("contested", "dissent"):
+            for code in ("contested", "dissent", "collective-dissent"):
                 if (code in codes) != there.get(code, False):
                     turns.append((release.id, code, code in codes, code in there))
         if not turns:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.agreements.models import Agreement, Offer
+from app.collectives import supporting
 from app.consents.policies import PolicyBook
 from app.contributions.models import Contribution
 from app.core.canonical import sha256_hex
@@ -91,7 +92,7 @@ class Publishing(Filling):
             supersedes=None if before is None else before.id, shards=shards, tree_size=ids, tree_root=root,
             policies=sorted({d for at in used for d in self.terms[at].policies}), obligations=self.offered["obligations"],
             dissent=self.offered["dissent"], counts=dict(counts), tombstones=sum(b.tombstones for b in self.built.values()),
-            groups=_groups(self.built.values()),
+            groups=_groups(self.built.values()), dissent_status=supporting.statuses(session, self.offered["dissent"], self.offer.outcomes),
         )  # fmt: skip
         row.state, row.as_of, row.cut_at, row.reason = "published", self.as_of, now, None
         row.manifest = self.runtime.keys.service.sign("sayso-manifest+jws", manifest)

@@ -70,8 +70,9 @@ class ReleaseOut(Out):
 
 
 class LabelOut(Out):
-    """`contested`: a decision that records in it rest on was. `dissent`: there are minority reports on one. `objection`: who gave a
-    record in it objected; the words are at `/v1/releases/{release}/objections`."""
+    """`contested`: a decision that records in it rest on was. `dissent`: there are minority reports on one.
+    `collective-dissent`: one of those had enough supporters when the time for that was over. `objection`: who gave a record in it objected; the
+    words are at `/v1/releases/{release}/objections`."""
 
     label: str
     log_index: int

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import pledging, threads
+from app.collectives import pledging, supporting, threads
 from app.collectives import queries as collectives
 from app.collectives.service import forget
 from app.consents import service as consents
@@ -78,6 +78,7 @@ def request(
     if everything:
         pledging.forget(session, runtime, holder.contributor)
         threads.forget(session, runtime, holder.contributor)
+        supporting.forget(session, holder.contributor)
         convening.forget(session, holder.contributor)
         _destroy_person(session, holder.contributor, asked.refusal, now)
     else:

@@ -105,15 +105,15 @@ def _agreement(session: Session, row: Agreement, now: datetime) -> dict[str, Any
     }  # fmt: skip
 
 
-def _told(terms: dict[str, Any], words: list[tuple[str, str | None]] | None = None) -> dict[str, Any]:
+def _told(terms: dict[str, Any], words: list[tuple[str, str | None, str]] | None = None) -> dict[str, Any]:
     """Signed or offered terms as a page shows them. Each deed is of its policy as it stands in the offer; `words` are those of the
-    dissent by digest, None where they were erased."""
+    dissent by digest, None where they were erased, with what each is."""
     use = terms["use"]
     deeds = [beside(parse_policy(one["policy"])) for one in terms["policies"]]
     selection = [(name, value if isinstance(value, list) else [value]) for name, value in terms["selection"].items() if value]
     return {
         "use": telling.used(agreements.parse(use)), "deeds": list(dict.fromkeys(deeds)),
-        "dissent": [(digest, None) for digest in terms["dissent"]] if words is None else words,
+        "dissent": [(digest, None, "") for digest in terms["dissent"]] if words is None else words,
         "owed": [duty(one) for one in terms["obligations"]], "days": use.get("retention_days"), "openness": use.get("model_openness"),
         "territory": use.get("territory"), "storage": use.get("storage"), "ethics": use.get("ethics_review"), "supersedes": terms.get("supersedes"),
         "policies": len(deeds), "selection": selection, "mode": terms["mode"], "until": terms["until"], "lab": terms["lab"],

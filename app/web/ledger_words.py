@@ -16,6 +16,7 @@ BECAUSE = {
 OWED = {"acknowledge": say("an answer"), "delete": say("to delete it")}
 LABELS = {
     "contested": say("It rests on a vote that is contested."), "dissent": say("It rests on a vote that somebody wrote against."),
+    "collective-dissent": say("It rests on a vote that several people together hold wrong."),
     "objection": say("Somebody who gave a part of it objects."),
 }  # fmt: skip
 """What is to be said of a release, by the label that it got."""

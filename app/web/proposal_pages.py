@@ -1,6 +1,7 @@
 """A proposal as members meet it: its text and what it would change, the vote, what came of it, and what was said against it."""
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from app.collectives import (
     recounting,
     reviewing,
     strikes,
+    supporting,
     telling,
     voiding,
     voting,
@@ -63,6 +65,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=
 TOLD = {
     "proposed": say("Your proposal is there."), "voted": say("Your vote is in. You can vote again until the vote ends: the last one counts."),
     "objection": say("Your objection is there. It stands until you take it back."), "report": say("Your words stand with the outcome from now on."),
+    "supported": say("You support it. Nobody is told that you do."), "unsupported": say("You support it no longer."),
     "withdrawn": say("You took your objection back."), "signed": say("You signed for a vote."),
     "unsigned": say("Your name for a vote is gone."),
 }  # fmt: skip
@@ -91,6 +94,7 @@ def read_proposal(
         **({} if found is None else _closed(session, runtime, here, row, now)), voided=telling.voided(session, row),
         recounters=recounting.keys_of(here.charter), sealed=telling.sealed_to(session, row), open_until=row.appeal_until > now,
         reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
+        may_support=_may_report(row, found, elector, now) and here.mine is not None and not queries.says_so(session, row, here.mine),
         late=review(session, runtime, here.collective)
         if row.state == "discussion" and reviewing.stops(session, here.collective, row.type, now) else None,
         petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
@@ -200,10 +204,12 @@ def _reports(session: Session, here: Here, row: Proposal) -> list[dict[str, Any]
     texts = {one.report_id: one for one in session.exec(select(DissentText).join(MinorityReport, joined).where(here_only))}
     beside_it = sa.and_(ObjectionWithdrawn.report_id == MinorityReport.id)  # type: ignore[arg-type]
     withdrawn = set(session.exec(select(ObjectionWithdrawn.report_id).join(MinorityReport, beside_it).where(here_only)))
+    rows, supported = queries.reports_of(session, row.id), supporting.supported_by(session, row, here.who)
+    standing = supporting.standing(session, row, rows)
     return [
         {"row": one, "text": None if text is None else text.text, "upheld": one.id not in withdrawn,
-         "mine": text is not None and text.contributor_id == here.who.contributor}
-        for one in queries.reports_of(session, row.id)
+         "mine": text is not None and text.contributor_id == here.who.contributor, "standing": standing[one.id], "supported": one.id in supported}
+        for one in rows
         for text in (texts.get(one.id),)
     ]  # fmt: skip
 
@@ -250,6 +256,22 @@ async def withdraw_objection(collective: str, proposal: str, objection: str, req
         if session.get(ObjectionWithdrawn, objection) is None:  # pressed twice
             proposals.withdraw_objection(session, runtime, who, collective, proposal, objection, now=runtime.clock.now())
         return f"/r/collectives/{collective}/proposals/{proposal}?done=withdrawn"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post("/r/collectives/{collective}/proposals/{proposal}/report/{report}/support")
+async def support(collective: str, proposal: str, report: str, request: Request, runtime: RuntimeDep) -> Response:
+    """Pressed twice, supported once."""
+
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        where, now = f"/r/collectives/{collective}/proposals/{proposal}", runtime.clock.now()
+        if form.get("support") == "no":
+            with suppress(supporting.NotSupported):
+                supporting.take_back(session, runtime, who, collective, proposal, report, now=now)
+            return f"{where}?done=unsupported"
+        supporting.support(session, runtime, who, collective, proposal, report, now=now)
+        return f"{where}?done=supported"
 
     return await perform(request, runtime, deed)
 

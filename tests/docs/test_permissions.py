@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from app import main
 from app.agreements.models import Agreement, Offer
-from app.collectives.models import Refusal
+from app.collectives.models import MinorityReport, Refusal
 from app.collectives.queries import invitation
 from app.contributions.hook_models import RefusedLine
 from app.contributions.models import Contribution
@@ -173,6 +173,7 @@ class World:
             asked = session.get_one(Offer, signed.offer_id).request_id
             person = session.get_one(Contribution, kept.id).contributor_id
         now, made = service.clock.now(), {name: random_id(name) for name in ("platform_event", "refused_line", "line", "call")}
+        report = random_id("minority_report")
         owed = CompensationLine(
             id=made["line"], agreement_id=agreement.id, release_id=release.id, duty="1.00 EUR record", payee="x", contributor_id=person, records=1,
             amount=1, currency="EUR", state="due", due=now,
@@ -184,6 +185,7 @@ class World:
             session.add(Call(id=made["call"], contributor_id=person, release_id=release.id, opened_at=now, expires_on=now.date() + timedelta(days=9)))
             session.add(Refusal(proposal_id=talked, collective_id=mine.id, lab_id=lab.id, at=now, log_index=0))
             session.add(owed)
+            session.add(MinorityReport(id=report, proposal_id=talked, kind="report", sha256="0" * 64, log_index=0, at=now))
         parts = service.runtime.parts
         self.credentials: dict[str, dict[str, str]] = {
             PLATFORM: bearer(service.token(platform)), LAB: bearer(lab_token(service, lab)), PERSON: bearer(holder._auth._secret),
@@ -198,7 +200,7 @@ class World:
             "campaign": campaign, "site_key": widget.site, "ref": ref, "statement": statement, "amendment": amendment, "moderation": moderation,
             "act": call(service, "GET", "/v1/contributions/me/acts", holder._auth._secret).json()["items"][-1]["id"],
             "key": lab.key.thumbprint, "event": made["platform_event"], "line": made["line"], "refused_line": made["refused_line"],
-            "call": made["call"], "refusal": talked, "thread": talked, "item": item, "hidden_item": hidden_item,
+            "call": made["call"], "report": report, "refusal": talked, "thread": talked, "item": item, "hidden_item": hidden_item,
             "lab": lab.id, "application": waiting(service, "Another lab"),
         }  # fmt: skip
 

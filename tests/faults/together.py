@@ -186,6 +186,38 @@ def dissent(w: World) -> Made:
     return w.one_more("minority_report", path, {"text": "Too little."}, mine._person.receipt, f"proposal_id = '{made}'")
 
 
+def _reported(w: World) -> tuple[Any, str]:
+    """(another elector than its author, the path of a minority report)"""
+    mine, made = _to_be_frozen(w)
+    voting.advance(w.service.runtime, made)
+    mine.vote(mine.proposal(made), "no", ["aim"])
+    _days(w, 21)
+    voting.advance(w.service.runtime, made)
+    return _mine(w), f"{_path(mine)}/proposals/{made}/minority-reports/{mine.dissent(made, 'Too little.')['id']}"
+
+
+@of("PUT /v1/collectives/{collective}/proposals/{proposal}/minority-reports/{report}/support")
+def support(w: World) -> Made:
+    other, path = _reported(w)
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM report_support WHERE report_id = :id", id=path.rpartition("/")[2]) == 1
+
+    return lambda: w.put(path + "/support", None, other._person.receipt, OR_DONE), holds
+
+
+@of("DELETE /v1/collectives/{collective}/proposals/{proposal}/minority-reports/{report}/support")
+def support_taken_back(w: World) -> Made:
+    other, path = _reported(w)
+    other.support(*path.split("/")[5:8:2])
+
+    def holds() -> None:
+        assert w.count("SELECT count(*) FROM report_support WHERE report_id = :id", id=path.rpartition("/")[2]) == 0
+
+    # 404 where it was taken back and the answer lost
+    return lambda: w.delete(path + "/support", other._person.receipt, (*OR_DONE, 404)), holds
+
+
 def _small(w: World) -> Any:
     """A collective of one, new in each try: what its campaign ends with is done to nobody else."""
     return founded(_person(w), template=None)
@@ -324,5 +356,5 @@ def amend(w: World) -> Made:
 
 FLOWS: list[Flow] = [
     found, join, declare, propose, change_text, object_to_a_proposal, object_no_longer, comment, put_up, weigh, hide, open_a_ballot, vote, count,
-    dissent, open_a_campaign, pledge, pledge_taken_back, strike, standing_terms, intent, codes, report, overdue, amend,
+    dissent, support, support_taken_back, open_a_campaign, pledge, pledge_taken_back, strike, standing_terms, intent, codes, report, overdue, amend,
 ]  # fmt: skip

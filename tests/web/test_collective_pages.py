@@ -293,6 +293,9 @@ def pages_of(service: Service, platform: PlatformParty) -> dict[tuple[str, str],
     look("ballot", here)
     pass_days(service, mine[0], narrow["id"], 7)
     mine[5].close(narrow["id"], "It was decided in calm.", objected["id"])
+    reports = [mine[n].dissent(narrow["id"], f"Not so, I say {n} times.")["id"] for n in (7, 8)]
+    for n in (1, 2, 3):
+        mine[n].support(narrow["id"], reports[0])
     look("outcome", here)
     mine[3].appeal_note(narrow["id"], "note-misleading", "Not so.")
     steward(service, mine[1])

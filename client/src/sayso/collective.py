@@ -128,6 +128,18 @@ class Collective:
         """File a minority report: whoever signs for data that rests on the outcome signs its digest."""
         return self._do("POST", f"/proposals/{quote(proposal_id, safe='')}/minority-reports", {"text": text})
 
+    def reports(self, proposal_id: str) -> Any:
+        """Minority reports on an outcome and objections to its proposal, with their status and in steps how many support them."""
+        return self._on(proposal_id, "GET", "/minority-reports")
+
+    def support(self, proposal_id: str, report_id: str) -> dict[str, Any]:
+        """Support another's minority report, while one can be filed."""
+        return self._on(proposal_id, "PUT", f"/minority-reports/{quote(report_id, safe='')}/support")
+
+    def support_no_longer(self, proposal_id: str, report_id: str) -> dict[str, Any]:
+        """Take that back, as long."""
+        return self._on(proposal_id, "DELETE", f"/minority-reports/{quote(report_id, safe='')}/support")
+
     # -- the thread around a proposal ----------------------------------------------------------------------------------
     def put_up(self, proposal_id: str, text: str) -> dict[str, Any]:
         """Put up a statement, one sentence, which you agree with."""

@@ -6,6 +6,7 @@ that is linked here has prohibitions and conditions of its own.
 
 from typing import Any
 
+from sayso import dissent
 from sayso.report import one_line
 
 PROFILE = "https://sayso.example/ns/profile/v1"
@@ -49,9 +50,15 @@ def offer(manifest: dict[str, Any], terms: dict[str, Any]) -> dict[str, Any]:
         "sayso:accepts": sorted(use.get("accepts", ())), "sayso:mode": terms.get("mode"), "sayso:until": terms.get("until"),
         "sayso:selection": [f"{name} {_told(value)}" for name, value in sorted(terms.get("selection", {}).items()) if value],
         "sayso:policy": [{"@id": f"{service}/v1/policies/{digest}"} for digest in manifest["policies"]],
-        "sayso:dissent": manifest["dissent"], "sayso:approval": use.get("ethics_review"),
+        "sayso:dissent": manifest["dissent"], "sayso:collectiveDissent": _collective(manifest), "sayso:approval": use.get("ethics_review"),
     }  # fmt: skip
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _collective(manifest: dict[str, Any]) -> list[str] | None:
+    """Which of the dissent was a collective minority report at the cut; None where the manifest says nothing of that."""
+    status = dissent.statuses(manifest)
+    return [digest for digest in manifest["dissent"] if status.get(digest) == "collective"] if status else None
 
 
 def _owed(duty: dict[str, str]) -> dict[str, Any]:

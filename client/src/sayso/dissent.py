@@ -13,6 +13,21 @@ from sayso import disk, errors
 from sayso.proofs import Failed
 
 FOLDER = "dissent"
+_SAID = {
+    "collective": "a collective minority report, which others supported", "individual": "an individual objection",
+    "open": "others could still support it",
+}  # fmt: skip
+
+
+def said(status: str) -> str:
+    """What a status is in words; one that this version does not know is told as it is."""
+    return _SAID.get(status, status)
+
+
+def statuses(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Digest -> what each report was at the cut, as a release's manifest says it; nothing in one of before that was said."""
+    found = manifest.get("dissent_status", {})
+    return {str(digest): str(status) for digest, status in found.items()} if isinstance(found, dict) else {}
 
 
 def name(digest: str) -> str:

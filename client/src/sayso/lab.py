@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import httpx
@@ -58,11 +59,11 @@ class Offer:
         told = dict.fromkeys(tuple(str(line) for line in policy["deed"]) for policy in self.terms["policies"])
         return [line for deed in told for line in deed]
 
-    def told(self, dissent: Mapping[str, str | None] | None = None) -> list[str]:
+    def told(self, dissent: Mapping[str, str | None] | None = None, status: Mapping[str, str] = MappingProxyType({})) -> list[str]:
         """All that a signature covers, in sentences: use, selection, terms, what is owed by when, the dissent with its words where they
-        are given (`Lab.dissent`). Raises SaysoError."""
+        are given (`Lab.dissent`), and its `status` (`Lab.dissent_status`). Raises SaysoError."""
         try:
-            return terms.told(proofs.parse(self.raw, "the offer"), dissent)
+            return terms.told(proofs.parse(self.raw, "the offer"), dissent, status)
         except proofs.Failed as error:
             raise errors.TransportError(f"the offer could not be read: {error}") from error
 
@@ -151,7 +152,8 @@ class Lab(Attesting):
             raise errors.KeyFileError("the offer was made to another key than this one: sign with that, or ask anew with this")
         if confirm is not None:
             # By the bytes that are signed, and not by the object beside them.
-            told = offer.told(self.dissent(offer.id) if proofs.parse(offer.raw, "the offer").get("dissent") else None)
+            dissented = bool(proofs.parse(offer.raw, "the offer").get("dissent"))
+            told = offer.told(self.dissent(offer.id), self.dissent_status(offer.id)) if dissented else offer.told()
             if confirm("\n".join(map(visible, told))) is not True:  # what forgets to answer, or answers later, has not agreed
                 raise errors.NotAgreed("these terms were not agreed to: nothing was signed")
         acceptance = self.key.sign("sayso-acceptance+jws", offer.raw)
@@ -216,6 +218,12 @@ class Lab(Attesting):
                 raise errors.Damaged("a minority report is not what its digest says")
             found[one["sha256"]] = one["text"]
         return found
+
+    def dissent_status(self, offer_id: str) -> dict[str, str]:
+        """Digest -> what each of those is: `collective` where many supported it, `individual` where it is one member's, `open` as long as
+        others can still support it. Nothing of a service that does not say so. Raises SaysoError."""
+        listed = self._get(f"/v1/offers/{name_in_path(offer_id)}/dissent").json()
+        return {one["sha256"]: str(one["status"]) for one in listed if "status" in one}
 
     def labels(self, release_id: str) -> list[dict[str, Any]]:
         """What is to be said of a release: keep these with it. Raises SaysoError."""

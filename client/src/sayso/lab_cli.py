@@ -167,7 +167,7 @@ def _sign_fetched(arguments: argparse.Namespace) -> int:
     lab = _lab(arguments)
     print("Your key proves who fetches this offer. It signs no terms before you say yes.", file=sys.stderr)
     offered = lab.offer(arguments.offer)
-    _show(offered.told(lab.dissent(offered.id) if offered.terms.get("dissent") else None))
+    _show(offered.told(lab.dissent(offered.id), lab.dissent_status(offered.id)) if offered.terms.get("dissent") else offered.told())
     if offered.terms.get("lab", {}).get("key") != lab.key.thumbprint:
         raise verify.Unreadable("the offer was made to another key: sign with that, or ask anew with this one")
     if not _agreed(arguments):

@@ -2,8 +2,8 @@
 
     {v: 1, type: "sayso-labels", release, labels: [{label, log_index, added_at}]}
 
-A label that was lifted since stays, with `lifted_at` and `lifted_index` beside. `contested`, `dissent` and `objection` are the labels of
-today; others may come. Where there is none there is no such file.
+A label that was lifted since stays, with `lifted_at` and `lifted_index` beside. `contested`, `dissent`, `collective-dissent` and `objection`
+are the labels of today; others may come. Where there is none there is no such file.
 """
 
 import json

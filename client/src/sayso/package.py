@@ -169,7 +169,7 @@ def card(
         "Each record stands under the policies in its column `policies`; in plain sentences they are:", "",
         *(f"- {_cell(line)}" for line in deeds), "",
         "## Owed", "", *(f"- {_duty(duty)}" for duty in manifest["obligations"]), *(["- nothing"] if not manifest["obligations"] else []), "",
-        "## Dissent", "", *_dissent(manifest["dissent"], tally, words), "",
+        "## Dissent", "", *_dissent(manifest, tally, words), "",
         *_objections(said),
         "## Columns", "", *(f"- `{name}`: {COLUMNS[name]}" for name in tally.columns()), "",
         "## Keep it in step", "",
@@ -186,7 +186,7 @@ def croissant(
     words: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, Any]:  # fmt: skip
     """Croissant 1.1 metadata (MLCommons), with the signed terms as its conditions of use (`usageInfo`)."""
-    release, service = manifest["release"], offer["service"]
+    release, service, status = manifest["release"], offer["service"], dissent.statuses(manifest)
     listed: list[dict[str, Any]] = [
         {
             "@type": "cr:FileObject", "@id": file.name, "name": file.name, "contentUrl": file.name, "contentSize": f"{file.bytes} B",
@@ -198,7 +198,8 @@ def croissant(
         {
             "@type": "cr:FileObject", "@id": dissent.name(digest), "name": dissent.name(digest), "contentUrl": dissent.name(digest),
             "contentSize": f"{len(text.encode())} B", "encodingFormat": "text/plain", "sha256": digest,
-            "description": "A minority report, or an objection, against a decision that this release rests on.",
+            "description": "A minority report, or an objection, against a decision that this release rests on"
+            + (f": at the cut {dissent.said(status[digest])}." if digest in status else "."),
         }
         for digest, text in words.items() if text is not None
     ]  # fmt: skip
@@ -237,15 +238,18 @@ def croissant(
     return found
 
 
-def _dissent(digests: Sequence[str], tally: Tally, words: Mapping[str, str | None]) -> list[str]:
-    """What stands against the decisions that the release rests on, in the card: where it lies, and how much of the data it is about."""
+def _dissent(manifest: dict[str, Any], tally: Tally, words: Mapping[str, str | None]) -> list[str]:
+    """What stands against the decisions that the release rests on, in the card: where it lies, how many stand behind it, and how much of the
+    data it is about."""
+    digests, status = manifest["dissent"], dissent.statuses(manifest)
     live = sum(tally.kinds.values())
     told = [f"{len(digests)} minority reports and objections come with these terms; keep them with whatever you make of this."]
     told += [f"{count} of {live} records are labelled `{_cell(label)}`." for label, count in sorted(tally.labels.items())]
     for digest in digests:
         text = words.get(digest)
         said = "its author had the words erased" if text is None else _cell(text[:_EXCERPT]) + ("…" if len(text) > _EXCERPT else "")
-        told.append(f"- `{digest if text is None else dissent.name(digest)}`: {said}")
+        what = f" ({_cell(dissent.said(status[digest]))})" if digest in status else ""
+        told.append(f"- `{digest if text is None else dissent.name(digest)}`{what}: {said}")
     return [told[0], "", *told[1:]] if len(told) > 1 else told
 
 

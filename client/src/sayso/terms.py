@@ -5,8 +5,10 @@ Written for whoever signs. What this version has no sentence for is shown as it 
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from sayso import dissent as against
 from sayso import proofs
 
 _KNOWN = {
@@ -35,7 +37,9 @@ _CREDIT = {
 }  # fmt: skip
 
 
-def told(offer: dict[str, Any], dissent: Mapping[str, str | None] | None = None) -> list[str]:
+def told(
+    offer: dict[str, Any], dissent: Mapping[str, str | None] | None = None, status: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """One sentence a line. `dissent` are the words of the minority reports by digest, None where they were erased; without it their
     digests stand alone. Raises proofs.Failed for what is not an offer."""
     if (offer.get("v"), offer.get("type")) != (1, "sayso-offer"):
@@ -52,7 +56,7 @@ def told(offer: dict[str, Any], dissent: Mapping[str, str | None] | None = None)
     lines += ["What you owe"]
     owed = proofs.get(offer, "obligations", list)
     lines += [f"  {duty(proofs.as_object(one))}" for one in owed] or ["  Nothing but what is recalled."]
-    lines += ["", "Dissent", *_dissent(proofs.get(offer, "dissent", list), dissent), ""]
+    lines += ["", "Dissent", *_dissent(proofs.get(offer, "dissent", list), dissent, status), ""]
     lines += [f"Key: {lab.get('key')}, of {lab.get('legal_name')} ({lab.get('kind')}, {lab.get('seat')}; {lab.get('id')})."]
     lines += [f"Service: {offer.get('service')}."]
     lines += [f"Made on {offer.get('issued_at')}. It can be signed until {offer.get('expires_at')}."]
@@ -79,12 +83,12 @@ def _how(offer: dict[str, Any]) -> str:
     return known.get(str(mode), str(mode)) + (f", until {until}" if until else "")
 
 
-def _dissent(digests: list[Any], words: Mapping[str, str | None] | None) -> list[str]:
+def _dissent(digests: list[Any], words: Mapping[str, str | None] | None, status: Mapping[str, str]) -> list[str]:
     if not digests:
         return ["  None comes with it."]
     lines = [f"  {len(digests)} minority reports and objections come with it, and travel with the data:"]
     for digest in map(str, digests):
-        lines.append(f"  {digest}")
+        lines.append(f"  {digest}" + (f" ({against.said(status[digest])})" if digest in status else ""))
         if words is not None:
             text = words.get(digest)
             lines += ["    Its author had the words erased."] if text is None else [f"    {line}" for line in text.splitlines() or [""]]
