@@ -188,12 +188,14 @@ def dissent(w: World) -> Made:
 
 def _reported(w: World) -> tuple[Any, str]:
     """(another elector than its author, the path of a minority report)"""
+    _days(w, 0)
+    other = _mine(w)  # a member before the freeze
     mine, made = _to_be_frozen(w)
     voting.advance(w.service.runtime, made)
     mine.vote(mine.proposal(made), "no", ["aim"])
     _days(w, 21)
     voting.advance(w.service.runtime, made)
-    return _mine(w), f"{_path(mine)}/proposals/{made}/minority-reports/{mine.dissent(made, 'Too little.')['id']}"
+    return other, f"{_path(mine)}/proposals/{made}/minority-reports/{mine.dissent(made, 'Too little.')['id']}"
 
 
 @of("PUT /v1/collectives/{collective}/proposals/{proposal}/minority-reports/{report}/support")
