@@ -51,11 +51,6 @@ class Standing:
     supporters: str | None
     open: bool = False
 
-    @property
-    def told(self) -> str:
-        """The status as it is told outside: only once it changes no more."""
-        return OPEN if self.open else self.status
-
 
 @dataclass(frozen=True)
 class _At:

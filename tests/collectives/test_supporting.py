@@ -13,7 +13,7 @@ from sayso.collective import Collective
 from sayso.errors import SaysoError
 from sqlmodel import select
 
-from app.collectives import supporting, voting
+from app.collectives import queries, supporting, voting
 from app.collectives.models import MinorityReport, ReportSettled, ReportSupport
 from app.core.ballots import is_collective
 from app.kit.db import read, write
@@ -25,9 +25,13 @@ from tests.kit.refusals import call, refused
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 
 
-def decided(service: Service, mine: list[Collective], against: int = 1, kind: str = "policy.narrow", **brings: Any) -> str:
-    """A proposal that passed in spite of the last `against` members; its appeal runs."""
+def decided(
+    service: Service, mine: list[Collective], against: int = 1, kind: str = "policy.narrow", objections: tuple[str, ...] = (), **brings: Any
+) -> str:
+    """A proposal that passed in spite of the last `against` members, and of objections; its appeal runs."""
     proposal = mine[0].propose(kind, "As before, and no more.", **(brings or ADOPT))["id"]
+    for said in objections:
+        mine[-1].object_to(proposal, said)
     opened = pass_days(service, mine[0], proposal, 7)
     for n, one in enumerate(mine):
         one.vote(opened, *(("no", ["aim"]) if n >= len(mine) - against else ("yes",)))
@@ -111,7 +115,7 @@ def test_a_report_that_enough_support_travels_as_a_collective_one(service: Servi
 def test_who_can_support_a_report_and_until_when(service: Service, platform: PlatformParty, lab: LabParty) -> None:
     mine = union_of(service, platform, 4)
     lab.sdk._transport.now = lambda: service.clock.now().timestamp()
-    proposal = decided(service, mine)
+    proposal = decided(service, mine, objections=("It harms.",))
     newcomer = joined(mine[0], people(service, platform, 1)[0][0])
     stranger = Collective(people(service, platform, 1)[0][0], mine[0].id)
     report = mine[3].dissent(proposal, "It takes from us.")["id"]
@@ -119,8 +123,8 @@ def test_who_can_support_a_report_and_until_when(service: Service, platform: Pla
     refuses("not_elector", lambda: newcomer.support(proposal, report))
     refuses("not_found", lambda: stranger.support(proposal, report))
     elsewhere = mine[0].propose("policy.narrow", "Less.", **ADOPT)["id"]
-    objection = mine[3].object_to(elsewhere, "It harms.")["id"]
-    for one, wrong in ((proposal, objection), (elsewhere, objection), (elsewhere, report), (proposal, "mrp_" + "0" * 26)):
+    [objection] = [one["id"] for one in mine[0].reports(proposal) if one["kind"] == "objection"]
+    for one, wrong in ((proposal, objection), (elsewhere, report), (proposal, "mrp_" + "0" * 26)):
         refuses("not_found", lambda one=one, wrong=wrong: mine[1].support(one, wrong))
         refuses("not_found", lambda one=one, wrong=wrong: mine[1].support_no_longer(one, wrong))
     path = f"/v1/collectives/{mine[0].id}/proposals/{proposal}/minority-reports/{report}/support"
@@ -266,6 +270,24 @@ def test_the_last_support_that_is_needed_counts_or_is_refused(
     assert last, "something was answered before the end"
     for proposal, report in reports:
         assert told(mine[0], proposal, report)[:3] == ("collective" if last.get(report) else "individual", "1-9", False)
+
+
+def test_a_support_beside_the_end_waits_for_it(service: Service, platform: PlatformParty) -> None:
+    mine = union_of(service, platform, 3)
+    proposal = decided(service, mine)
+    report = mine[2].dissent(proposal, "It takes from us.")["id"]
+    with ThreadPoolExecutor(1) as pool:
+        with write(service.runtime.engine) as session:
+            row = queries.proposal(session, mine[0].id, proposal, lock=True)
+            supporting.settle(session, service.runtime, row, service.clock.now())
+            row.ballot_key = None
+            session.add(row)
+            session.flush()
+            asked = pool.submit(mine[1].support, proposal, report)
+            time.sleep(0.5)
+            assert not asked.done(), "nobody is told of a support that is not counted"
+        refuses("proposal_state", lambda: asked.result(timeout=30))
+    assert told(mine[0], proposal, report) == ("individual", "0", False, False)
 
 
 def test_platforms_and_strangers_read_nothing_of_reports(service: Service, platform: PlatformParty) -> None:
