@@ -4,7 +4,7 @@ A steward's answer stood in the place of the proposer's, where the proposer gave
 they no longer let a decision by consent pass over one.
 
 Revision: 2026_11_30_1310
-Revises: 2026_11_30_1230
+Revises: 2026_11_30_1300
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from alembic import op
 import app.kit.db
 
 revision = "2026_11_30_1310"
-down_revision = "2026_11_30_1230"
+down_revision = "2026_11_30_1300"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """Campaigns say how many people act at the fewest, their keys are under epochs, and one that a restore ended says so.
 
 Revision: 2026_11_30_1320
-Revises: 2026_11_30_1230
+Revises: 2026_11_30_1310
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_30_1320"
-down_revision = "2026_11_30_1230"
+down_revision = "2026_11_30_1310"
 branch_labels = None
 depends_on = None
 
