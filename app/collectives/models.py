@@ -133,7 +133,7 @@ class CollectiveAct(SQLModel, table=True):
 
 
 class EligibilityCode(SQLModel, table=True):
-    """A code that a platform hands to somebody it knows to contribute, by its hash. Nothing here is about a person."""
+    """A code that a platform hands to a contributor of its own, by a hash of it with their pseudonym, which tells neither."""
 
     __tablename__ = "eligibility_code"
 

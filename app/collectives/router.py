@@ -221,9 +221,10 @@ def act_receipt(collective: str, act: str, runtime: RuntimeDep, session: ReadSes
 
 @router.post("/eligibility-codes", status_code=201, response_model=CodesOut, summary="Codes for people who contribute")
 def issue_codes(given: CodesIn, runtime: RuntimeDep, session: SessionDep, platform: WritingPlatform) -> CodesOut:
-    """Hand each to one person. They are shown once; nothing tells whether or where one was used."""
+    """Hand each to the contributor that it was made for. They are shown once; nothing tells whether or where one was used, and to a receipt
+    of anybody else it is no code."""
     now = runtime.clock.now()
-    return CodesOut(codes=eligibility.issue(session, platform, given.count, now=now), expires_on=(now + eligibility.LIFE).date())
+    return CodesOut(codes=eligibility.issue(session, runtime, platform, given.contributors, now=now), expires_on=(now + eligibility.LIFE).date())
 
 
 # -- deciding ---------------------------------------------------------------------------------------------------------

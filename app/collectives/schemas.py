@@ -147,11 +147,14 @@ class ActDoneOut(Out):
 
 
 class CodesIn(In):
-    count: Annotated[int, Field(ge=1, le=1000)]
+    """`contributors`: people whom the platform knows to contribute, by its own ids, as in what it records."""
+
+    contributors: list[Annotated[str, StringConstraints(min_length=1, max_length=512)]] = Field(min_length=1, max_length=1000)
 
 
 class CodesOut(Out):
-    """Codes to hand out, each to one person; they are told once. Who used them, and for what, is told to nobody."""
+    """Codes to hand out, in the order of `contributors`; each is good for that one alone, and they are told once. Who used them, and for
+    what, is told to nobody."""
 
     codes: list[str]
     expires_on: date

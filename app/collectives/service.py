@@ -137,13 +137,14 @@ def join(session: Session, runtime: Runtime, who: Acting, collective: str, given
     charter = queries.charter(session, collective, row.charter_n)
     if queries.membership_of(session, collective, who) is not None:
         raise Conflict("already_member", "Nothing more is needed; read your membership.")
-    vouched = None
-    if charter["eligibility"] == "code":
-        vouched = eligibility.use(session, collective, given.eligibility_code, now=now)
     _known(charter, given.declared)
     body: dict[str, Any] = {"collective": collective, "declared": given.declared}
-    # Before it is said that they are a member by another receipt: with a passkey nobody else learns that by trying to join.
+    # Before it is said that they are a member by another receipt, or that their code was used: with a passkey nobody else learns that by
+    # trying to join.
     proven = proof(session, runtime, who, "membership.begun", body, now)
+    vouched = None
+    if charter["eligibility"] == "code":
+        vouched = eligibility.use(session, collective, who.contributor, given.eligibility_code, now=now)
     mine = _enrol(session, runtime, collective, who, now, now + timedelta(days=charter["tenure_days"]), eligible_by=vouched)
     _declare(charter, mine, given.declared, now)
     session.flush()

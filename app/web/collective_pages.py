@@ -121,7 +121,9 @@ ADVICE = {
     "too_late_to_change": "Go back and let it go to a vote of its own. All must have time to read what they vote on.",
     "proposal_invalid": "Go back and fill in what it is about.",
     "policy_not_narrower": "Choose terms that allow less, or propose these as terms for all of you.",
-    "eligibility_missing": "Ask a platform that you give to for a code.", "group_unknown": "Go back and choose your part from the list.",
+    "eligibility_missing": "Ask a platform that you give to for a code.",
+    "eligibility_invalid": "Use your page for the platform that gave you the code, or ask it for another code.",
+    "group_unknown": "Go back and choose your part from the list.",
     "strike_invalid": "Go back and look at whom it is against, and at the day. The pledges must outlast the vote, "
     "and no other strike may run against the same.",
     "outcome_final": "Propose to refuse the lab: that can be done at any time.",

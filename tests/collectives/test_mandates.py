@@ -1,6 +1,7 @@
 """Joining, mandates and what they narrow: in requests, in the selection, and in a cut that is under way."""
 
 import json
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sayso.collective import Collective
+from sayso.contributor import Contributor
 from sayso.verify import verify_receipt
 from sqlmodel import select
 
@@ -16,6 +18,7 @@ from app.collectives.models import CollectiveAct, EligibilityUse, Mandate, Membe
 from app.consents.models import Policy
 from app.kit.db import read
 from app.log.models import LogEntry
+from tests.authenticator import Authenticator, added
 from tests.collectives.members import (
     CHARTER,
     change_policy,
@@ -32,6 +35,7 @@ from tests.collectives.members import (
 from tests.faults.cuts import once, outcome, queued, receipt_for_all
 from tests.kit.refusals import accepted, call, lab_token, refused
 from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, on_one_backend, until
+from tests.web.test_further_receipts import window
 
 
 @pytest.mark.parametrize("narrowing", ["mandate", "policy", "join"])
@@ -225,21 +229,67 @@ def test_pseudonyms_differ_in_every_collective_and_stay_when_somebody_comes_back
 
 
 def test_an_eligibility_code_is_good_once_in_each_collective_and_its_user_is_not_kept(service: Service, platform: PlatformParty) -> None:
-    (founder, _), (member, _), (other, _) = people(service, platform, 3)
-    codes = accepted(service.post("/v1/eligibility-codes", {"count": 2}, service.token(platform)), 201)["codes"]
+    [(founder, _)] = people(service, platform, 1)
+    names = [uuid.uuid4().hex for _ in range(3)]
+    for name in names[:2]:
+        platform.give(1, contributor=name)
+    member, other = (receipt_for_all(service, platform, name) for name in names[:2])
+    codes = platform.sdk.eligibility_codes(names)
+    assert len(set(codes)) == 3
     first, second = founded(founder, eligibility="code"), founded(founder, eligibility="code")
     refuses("eligibility_missing", lambda: joined(first, member))
     refuses("eligibility_invalid", lambda: joined(first, member, eligibility_code="elg_" + "0" * 32))
     joined(first, member, eligibility_code=codes[0])
-    refuses("eligibility_invalid", lambda: joined(first, other, eligibility_code=codes[0]))
+    Collective(member, first.id).leave()
+    refuses("eligibility_invalid", lambda: joined(first, member, eligibility_code=codes[0]))
     joined(second, member, eligibility_code=codes[0])
+    # Made before anything was recorded of them, as for anybody; good from when it was.
+    platform.give(1, contributor=names[2])
+    joined(first, receipt_for_all(service, platform, names[2]), eligibility_code=codes[2])
     with read(service.runtime.engine) as session:
         uses = session.execute(sa.select(EligibilityUse.__table__)).mappings().all()  # type: ignore[attr-defined]
         assert all(set(use) == {"sha256", "collective_id"} for use in uses)
         vouched = session.exec(select(Membership.eligible_by).where(Membership.collective_id == first.id)).all()
     assert set(vouched) == {None, platform.id}
-    refused(service.post("/v1/eligibility-codes", {"count": 1}, member._auth._secret), 401, "token_wrong_party")
-    refused(service.post("/v1/eligibility-codes", {"count": 1001}, service.token(platform)), 422, "body_invalid")
+    refused(service.post("/v1/eligibility-codes", {"contributors": ["x"]}, other._auth._secret), 401, "token_wrong_party")
+    for wrong in (["x"] * 1001, [], [""], ["x" * 513], [1], "x"):
+        refused(service.post("/v1/eligibility-codes", {"contributors": wrong}, service.token(platform)), 422, "body_invalid")
+
+
+def test_who_handed_a_code_out_learns_nothing_by_trying_it(service: Service, platform: PlatformParty) -> None:
+    """To a receipt of anybody else, of the same platform or another, a code that was used and one that was not are alike codes that never
+    were; and to try it uses nothing up."""
+    [(founder, _), (minted, _)] = people(service, platform, 2)
+    names = [uuid.uuid4().hex for _ in range(2)]
+    for name in names:
+        platform.give(1, contributor=name)
+    member, idle = (receipt_for_all(service, platform, name) for name in names)
+    used, unused = platform.sdk.eligibility_codes(names)
+    union = founded(founder, eligibility="code")
+    joined(union, member, eligibility_code=used)
+    told = []
+    for code in (used, unused, "elg_" + "0" * 32):
+        answer = service.post(f"/v1/collectives/{union.id}/members", {"eligibility_code": code}, minted._auth._secret)
+        told.append({**refused(answer, 422, "eligibility_invalid"), "instance": None, "request_id": None})
+    assert told[0] == told[1] == told[2]
+    joined(union, idle, eligibility_code=unused)
+
+
+@pytest.mark.parametrize("when", ["used", "unused"])
+def test_with_a_passkey_not_even_their_own_receipt_tells_whether_a_code_was_used(service: Service, platform: PlatformParty, when: str) -> None:
+    on_one_backend(service)
+    [(founder, _)] = people(service, platform, 1)
+    name = uuid.uuid4().hex
+    [given] = platform.give(1, contributor=name)
+    person = receipt_for_all(service, platform, name)
+    [code] = platform.sdk.eligibility_codes([name])
+    union = founded(founder, eligibility="code")
+    if when == "used":
+        joined(union, person, eligibility_code=code)
+    added(window(service, person.receipt), Authenticator(service.base))
+    # The link of one thing, which the platform could open before they did.
+    link = Contributor.claim(given.claim_url)
+    refuses("passkey_needed", lambda: joined(union, link, eligibility_code=code))
 
 
 @pytest.mark.parametrize(

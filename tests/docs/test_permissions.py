@@ -51,7 +51,7 @@ BODIES: dict[str, Any] = {
     "/v1/contributions/claim-link": {"kind": "label", "external_id": "x"},
     "/v1/contributions/{contribution}/consents": {"template": "nothing-new"},
     "/v1/contributions/{contribution}/objections": {"statement": "x", "language": "en"},
-    "/v1/collectives": {"name": "x", "charter": {"aim": "x"}}, "/v1/eligibility-codes": {"count": 1},
+    "/v1/collectives": {"name": "x", "charter": {"aim": "x"}}, "/v1/eligibility-codes": {"contributors": ["x"]},
     "/v1/collectives/{collective}/members/me/group": {"declared": None},
     "/v1/collectives/{collective}/mandates": {"expires_on": "2027-01-01", "policy": None},
     "/v1/collectives/{collective}/proposals": {"type": "policy.adopt", "text": "x"},

@@ -313,7 +313,7 @@ def codes(w: World) -> Made:
         made = w.count("SELECT count(*) FROM eligibility_code") - before
         assert made in (3, 6) and made == 3 * w.count("SELECT count(*) FROM log_entry WHERE type = 'admin.eligibility-issued'") - before
 
-    return lambda: w.post("/v1/eligibility-codes", {"count": 3}, token), holds
+    return lambda: w.post("/v1/eligibility-codes", {"contributors": ["p1", "p2", "p3"]}, token), holds
 
 
 @of("POST /v1/agreements/{agreement}/reports")

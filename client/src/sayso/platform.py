@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, quote_plus
@@ -196,6 +196,15 @@ class Platform:
         Each call makes another link. `contributor` is your own id of the person, as it was recorded.
         """
         return self._transport.post(_Portal, "/v1/portal-sessions", self._auth, {"contributor": contributor}).url
+
+    def eligibility_codes(self, contributors: Sequence[str]) -> list[str]:
+        """One-time codes for people who contribute, by your own ids of them and in that order: hand each to that person alone. With it, and
+        a receipt of something they gave here, they can join a collective that asks for one. Nobody tells you whether they did.
+
+        At most 1000 at once; each call makes others, good for 90 days. Raises SaysoError.
+        """
+        content = json.dumps({"contributors": list(contributors)}).encode()
+        return list(self._transport.request("POST", "/v1/eligibility-codes", auth=self._auth, content=content).json()["codes"])
 
     def claim_link(self, kind: str, external_id: str) -> str:
         """The claim link of what was recorded before, also by a hook, an import or `Consent`: for the person who gave it alone."""
