@@ -185,6 +185,10 @@ class Proposal(SQLModel, table=True):
     state: str
     rounds: int = 0
     """Amendments that answered an objection of somebody else's; those whose objections were withdrawn since are among them."""
+    moved_days: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """By how many days a steward moved all its days, why, and who that was."""
+    moved_reason: str | None = None
+    moved_by: str | None = Field(default=None, sa_type=IdType)
     amended_index: int = Field(default=0, sa_type=sa.BigInteger)
     """The log's size when the text was last changed."""
     opened_at: datetime = Field(sa_type=Instant)

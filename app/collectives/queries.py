@@ -192,6 +192,11 @@ def planned_freeze(charter: dict[str, Any], kind: str, opened_at: datetime, urge
     return opened_at + timedelta(days=charter["discussion_days"] * (2 if kind in ("policy.adopt", "charter.amend") else 1))
 
 
+def planned(charter: dict[str, Any], row: Proposal) -> datetime:
+    """When the text of this proposal is to be frozen, unless it is put off: as planned, or as a steward moved it."""
+    return planned_freeze(charter, row.type, row.opened_at, row.urgent_hours) + timedelta(days=row.moved_days)
+
+
 def begun(session: Session, collective: str, now: datetime, *, requests: bool = False) -> int:
     """How many ballots began in the last thirty days, which the charter limits (`load`); those on labs' requests only where asked for."""
     query = sa.select(sa.func.count()).select_from(Proposal).where(

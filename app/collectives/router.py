@@ -15,6 +15,7 @@ from app.collectives import (
     proposals,
     queries,
     reviewing,
+    scheduling,
     service,
     strikes,
     supporting,
@@ -23,6 +24,7 @@ from app.collectives import (
     voting,
 )
 from app.collectives.models import Collective, DissentText, MinorityReport, ObjectionWithdrawn, Proposal
+from app.collectives.schedule_schemas import DayIn
 from app.collectives.schemas import (
     ActDoneOut,
     AmendIn,
@@ -271,6 +273,14 @@ def amend(collective: str, proposal: str, given: AmendIn, runtime: RuntimeDep, s
     return _proposal(session, runtime, queries.proposal(session, collective, proposal))
 
 
+@router.put("/collectives/{collective}/proposals/{proposal}/day", response_model=ProposalOut, summary="Have a vote begin on a later day")
+def move(collective: str, proposal: str, given: DayIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ProposalOut:
+    """A steward with no part in it, once, while it is talked over, and to thirty days after it was put up at the latest; everything after moves
+    along. Only what would give more, and nothing that enough members signed for."""
+    scheduling.move(session, runtime, Acting.of(receipt), collective, proposal, given.day, given.reason, now=runtime.clock.now())
+    return _proposal(session, runtime, queries.proposal(session, collective, proposal))
+
+
 def _proposal(session: Session, runtime: Runtime, row: Proposal, listed: telling.Listed | None = None) -> ProposalOut:
     book: PolicyBook = runtime.parts["policies"]
     outcome, thread = session.get(proposals.OutcomeRow, row.id), session.get(ProposalThread, row.id)
@@ -284,7 +294,8 @@ def _proposal(session: Session, runtime: Runtime, row: Proposal, listed: telling
         first_effect=telling.first_effect(runtime, row),
         policy=None if row.policy_id is None else book.by_ids([row.policy_id])[row.policy_id].digest, subject=row.subject,
         measured=None if row.measured is None else json.loads(row.measured),
-        freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until, electorate=row.electorate_size,
+        freeze_at=row.freeze_at, close_at=row.close_at, appeal_until=row.appeal_until,
+        moved=telling.moved(row), electorate=row.electorate_size,
         electorate_root=row.electorate_root, reasons=None, verdict=None if outcome is None else outcome.verdict,
         thread_sha256=None if thread is None else thread.sha256, labels=closing.labels(session, row, runtime.clock.now()),
         about=row.about, ballots=row.ballots, voided=telling.voided(session, row, beside), until=beside.until(row),

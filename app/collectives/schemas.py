@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from app.collectives.effect_schemas import EffectOut
 from app.collectives.recount_schemas import SealedTo
+from app.collectives.schedule_schemas import MovedOut
 from app.consents.schemas import Day, PolicyChoice
 from app.kit.body import Id, In, Out, Time
 
@@ -264,6 +265,8 @@ class ProposalOut(Out):
     freeze_at: Time
     close_at: Time
     appeal_until: Time
+    moved: MovedOut | None
+    """Where a steward let it be talked over for longer: these days are later by so much."""
     electorate: int | None
     electorate_root: str | None
     verdict: str | None

@@ -26,6 +26,7 @@ from app.collectives.effect_schemas import EffectOut
 from app.collectives.models import CharterVersion, OutcomeVoid, Proposal
 from app.collectives.queries import Acting
 from app.collectives.recount_schemas import SealedTo
+from app.collectives.schedule_schemas import MovedOut
 from app.collectives.schemas import OutcomeFile, VoidedOut
 from app.collectives.thread_models import (
     Amendment,
@@ -222,6 +223,11 @@ def first_effect(runtime: Runtime, row: Proposal) -> EffectOut | None:
 def effect_of(meant: amending.Meant) -> EffectOut:
     """What a yes would bring about of terms or rules, for readers."""
     return EffectOut(policy=meant.policy and meant.policy.digest, charter=meant.charter and json.loads(meant.charter))
+
+
+def moved(row: Proposal) -> MovedOut | None:
+    """That a steward moved its days, where one did."""
+    return None if not row.moved_days or row.moved_reason is None else MovedOut(days=row.moved_days, reason=row.moved_reason)
 
 
 def voided(session: Session, row: Proposal, listed: Listed | None = None) -> VoidedOut | None:

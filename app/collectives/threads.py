@@ -96,7 +96,8 @@ def readable(session: Session, collective: str, proposal: str, who: Acting, now:
 
 def last_statement(row: Proposal, charter: dict[str, Any]) -> datetime:
     """Until when statements are put up: the days to weigh before the planned freeze, and an urgent text is frozen sooner than that."""
-    return min(row.freeze_at, queries.planned_freeze(charter, row.type, row.opened_at) - WEIGHING)
+    planned = queries.planned_freeze(charter, row.type, row.opened_at) + timedelta(days=row.moved_days)
+    return min(row.freeze_at, planned - WEIGHING)
 
 
 def effect_stays_from(row: Proposal) -> datetime:
@@ -171,6 +172,7 @@ def forget(session: Session, runtime: Runtime, contributor: str) -> None:
         (table.__table__.c[name], table.__table__.c[key].in_(within) & table.__table__.c[name].in_(names))  # type: ignore[attr-defined]
         for table, key, within, name in (
             (Proposal, "collective_id", collectives, "author"), (Proposal, "collective_id", collectives, "subject"),
+            (Proposal, "collective_id", collectives, "moved_by"),
             (Campaign, "collective_id", collectives, "author"), (NoteAppeal, "proposal_id", inside, "decided_by"),
             *((Moderation, "collective_id", collectives, name) for name in ("steward", "appealed_by", "decided_by")),
         )
@@ -183,7 +185,7 @@ def forget(session: Session, runtime: Runtime, contributor: str) -> None:
     held = select(Proposal.id).where(
         sa.or_(
             sa.and_(Proposal.collective_id.in_(collectives), Proposal.state == "discussion"), Proposal.author.in_(names),  # type: ignore[attr-defined,union-attr]
-            Proposal.subject.in_(names), Proposal.id.in_(concerned),  # type: ignore[attr-defined,union-attr]
+            Proposal.subject.in_(names), Proposal.moved_by.in_(names), Proposal.id.in_(concerned),  # type: ignore[attr-defined,union-attr]
         )
     )  # fmt: skip
     session.exec(for_update(held.order_by(Proposal.id), session)).all()

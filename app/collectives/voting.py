@@ -155,7 +155,7 @@ def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Pro
         return
     # The proposer owes answers first. They are waited for, and not for ever, nor where a steward stood in: then the outcome says that there were
     # none. For what cannot wait they are not waited for.
-    waited = now - queries.planned_freeze(charter, row.type, row.opened_at, row.urgent_hours)
+    waited = now - queries.planned(charter, row)
     if row.urgent_hours is None and waited < threads.PATIENCE and threads.owed(session, runtime, row, charter, now, stood_in=False):
         _put_off(session, runtime, row, now)
         return

@@ -13,6 +13,8 @@ REASONS = (
 """What a comment is about, or why a ballot says what it says. Words of one's own stand in a text; these can be counted."""
 HIDING = ("abuse", "duplicate", "elsewhere", "off-topic", "personal-data", "spam", "unlawful")
 """Why a steward hides something; `elsewhere`: it was moderated out where it was imported from."""
+MOVING = ("answers-wanted", "away", "clash", "facts-wanted", "more-to-read")
+"""Why a steward has a vote begin on a later day; `clash`: with other votes."""
 GROUNDS = ("argument-missing", "closer-involved", "note-misleading")
 """Why a closure note is appealed. The arithmetic is nobody's to appeal: it is counted again."""
 CHOICES = ("agree", "disagree", "pass")

@@ -35,7 +35,8 @@ MET = (
     "polis_invalid", "proposal_invalid", "proposal_state", "rate_limited", "reason_unknown", "reasons_missing", "receipt_scope",
     "receipts_too_many", "record_too_large", "recovery_code_mistyped", "recovery_code_unknown", "report_too_long", "statements_closed",
     "statements_full", "steward_involved", "strike_invalid", "text_changed", "thread_frozen", "thread_full", "unavailable", "votes_spent",
-    "charter_overdue", "effect_fixed", "outcome_final", "person_named", "recounter_key", "renewal_late", "too_late_to_change",
+    "charter_overdue", "day_fixed", "day_invalid", "effect_fixed", "outcome_final", "person_named", "recounter_key", "renewal_late",
+    "too_late_to_change",
 )  # fmt: skip
 """The problems that a page can end in, by code."""
 _PYTHON = {"say": None, "say_many": (1, 2)}

@@ -116,6 +116,7 @@ ADVICE = {
     "reasons_missing": "Go back and tick at least one reason.", "text_changed": "Go back and load the page again: the text was changed.",
     "no_voice_yet": "Wait until the day that the page of the group says. You can read all of it until then.",
     "mandate_policy_changed": "Go back and load the page again: the terms of the group were changed.",
+    "day_invalid": "Go back and choose one of the days that the page names.",
     "charter_overdue": "Propose the rules of the group first: new ones, or the same ones again. Votes that allow less go on.",
     "effect_fixed": "Change the text alone. To have something else decided on, put it up by itself.",
     "too_late_to_change": "Go back and let it go to a vote of its own. All must have time to read what they vote on.",

@@ -7,7 +7,7 @@ from app.core.vocabulary import ACTIONS, PURPOSES
 from app.web.collective_words import TYPES
 from app.web.saying import Said, phrase, say, stamp
 from app.web.thread_words import ACTIONS as PLEDGED
-from app.web.thread_words import HIDING, ITEMS
+from app.web.thread_words import HIDING, ITEMS, MOVED
 
 BECAUSE = {
     None: say("The terms of those who gave it say no."), "review": say("We looked at it and said no."), "time": say("Nobody settled it in time."),
@@ -114,6 +114,12 @@ def _hidden(act: dict[str, Any]) -> list[Said]:
     return [say("%(what)s: %(why)s.", what=ITEMS[act["kind"]], why=HIDING[act["reason"]])]
 
 
+def _moved(act: dict[str, Any]) -> list[Said]:
+    if act.get("reason") not in MOVED or not act.get("to"):
+        return []
+    return [say("A vote begins on <bdi>%(day)s</bdi>: %(why)s.", day=act["to"], why=MOVED[act["reason"]])]
+
+
 _TOLD: dict[str, Callable[[dict[str, Any]], list[Said]]] = {
     "request.offered": _use, "request.in-review": _use, "request.refused": _refused, "agreement.signed": _signed, "release.cut": _records,
     "label.added": _label, "recall.opened": _records, "recall.overdue": _late, "deletion.overdue": _late,
@@ -121,7 +127,7 @@ _TOLD: dict[str, Callable[[dict[str, Any]], list[Said]]] = {
     "collective.use-granted": lambda act: [*_group(act), *_until(act)], "collective.policy-set": lambda act: [*_group(act), *_until(act)],
     "collective.use-renewed": lambda act: [*_group(act), *_until(act)], "collective.outcome-voided": _voided,
     "outcome.decided": lambda act: [*_decided(act), *_group(act)], "campaign.reached": _campaign, "campaign.not-reached": _campaign,
-    "thread.hidden": _hidden,
+    "thread.hidden": _hidden, "proposal.postponed": _moved,
 }  # fmt: skip
 
 

@@ -44,6 +44,7 @@ ACTS: dict[str, Said] = {
     "admin.eligibility-issued": say("admin eligibility issued"), "admin.ingest-key-added": say("admin ingest key added"),
     "admin.ingest-key-revoked": say("admin ingest key revoked"), "admin.ingest-key-secret-set": say("admin ingest key secret set"),
     "admin.site-key-added": say("admin site key added"), "admin.site-key-revoked": say("admin site key revoked"),
+    "proposal.postponed": say("proposal postponed"),
     "alternative.opened": say("alternative opened"), "appeal.decided": say("appeal decided"), "appeal.undecided": say("appeal undecided"),
     "collective.use-renewed": say("collective use renewed"), "collective.outcome-voided": say("collective outcome voided"),
     "collective.use-granted": say("collective use granted"), "request.commented-on": say("request commented on"),

@@ -16,10 +16,12 @@ from app.collectives import (
     closing,
     frozen,
     licensing,
+    moderating,
     proposals,
     queries,
     recounting,
     reviewing,
+    scheduling,
     strikes,
     supporting,
     telling,
@@ -38,6 +40,7 @@ from app.collectives.models import (
     OutcomeRow,
     Proposal,
 )
+from app.collectives.schedule_schemas import DayIn
 from app.collectives.schemas import BallotIn, ProposeIn, ReportIn
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
@@ -67,7 +70,7 @@ TOLD = {
     "objection": say("Your objection is there. It stands until you take it back."), "report": say("Your words stand with the outcome from now on."),
     "supported": say("You support it. Nobody is told that you do."), "unsupported": say("You support it no longer."),
     "withdrawn": say("You took your objection back."), "signed": say("You signed for a vote."),
-    "unsigned": say("Your name for a vote is gone."),
+    "unsigned": say("Your name for a vote is gone."), "moved": say("The vote begins later now. All can see why."),
 }  # fmt: skip
 """What was just done, by a word in the address."""
 Word = Annotated[str, Query(max_length=40)]
@@ -97,6 +100,7 @@ def read_proposal(
         may_support=_may_report(row, found, elector, now) and here.mine is not None and not queries.says_so(session, row, here.mine),
         late=review(session, runtime, here.collective)
         if row.state == "discussion" and reviewing.stops(session, here.collective, row.type, now) else None,
+        may_move=_may_move(session, runtime, here, row, now), moved_why=thread_words.MOVED,
         petition=strike_pages.petition(session, runtime, here, row, now), kinds=strike_pages.KINDS,
         alternatives=session.exec(select(Proposal).where(Proposal.alternative_to == row.id).order_by(Proposal.id)).all(),  # type: ignore[arg-type]
     )  # fmt: skip
@@ -121,6 +125,13 @@ def _shows_counts(here: Here, row: Proposal) -> bool:
 
 def _may_object(here: Here, row: Proposal, now: Any) -> bool:
     return queries.has_voice(here.mine, now) and row.state in ("discussion", "ballot") and row.close_at > now
+
+
+def _may_move(session: Session, runtime: Runtime, here: Here, row: Proposal, now: Any) -> tuple[Any, Any] | None:
+    """From which day to which a steward can have the vote begin later, where the reader can."""
+    if here.mine is None or not queries.in_office(here.mine, now) or moderating.conflicted(row, here.mine):
+        return None
+    return scheduling.days(row) if scheduling.movable(session, runtime, row, now) else None
 
 
 def _may_report(row: Proposal, found: OutcomeRow | None, elector: Any, now: Any) -> bool:
@@ -224,6 +235,16 @@ async def vote(collective: str, proposal: str, request: Request, runtime: Runtim
         )  # fmt: skip
         voting.vote(session, runtime, who, collective, proposal, given, now=runtime.clock.now())
         return f"/r/collectives/{collective}/proposals/{proposal}?done=voted"
+
+    return await perform(request, runtime, deed)
+
+
+@router.post("/r/collectives/{collective}/proposals/{proposal}/day")
+async def move(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
+    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
+        given = built(DayIn, "Go back, choose a day from the list, and say why.", day=form.get("day", ""), reason=form.get("reason", ""))
+        scheduling.move(session, runtime, who, collective, proposal, given.day, given.reason, now=runtime.clock.now())
+        return f"/r/collectives/{collective}/proposals/{proposal}?done=moved"
 
     return await perform(request, runtime, deed)
 

@@ -41,7 +41,7 @@ SIGNED = {
     "amendment.declined": say("Decline a change to what you put to a vote."), "closer.named": say("Ask another group to close a vote."),
     "outcome.closed": say("Write the closing note of a vote."), "outcome.appealed": say("Appeal the closing note of a vote."),
     "statements.imported": say("Bring in statements from elsewhere."), "moderation.appealed": say("Appeal that something was hidden."),
-    "thread.hidden": say("Hide what somebody said."),
+    "thread.hidden": say("Hide what somebody said."), "proposal.postponed": say("Have a vote begin on a later day."),
     "moderation.decided": say("Decide on an appeal."), "appeal.decided": say("Decide on an appeal."),
     "policy.adopt": say("Propose terms to a group."), "policy.narrow": say("Propose that a group allow less."),
     "charter.amend": say("Propose new rules for a group."), "steward.elect": say("Propose a member to run the group."),

@@ -19,6 +19,11 @@ HIDING = {
     "unlawful": say("it breaks the law"),
 }  # fmt: skip
 """Why something is hidden."""
+MOVED = {
+    "answers-wanted": say("answers are still to come"), "away": say("many of us are away"), "clash": say("too many votes at once"),
+    "facts-wanted": say("facts are still to come"), "more-to-read": say("there is a lot to read"),
+}  # fmt: skip
+"""Why a steward has a vote begin later."""
 MODERATED = {
     "hidden": say("hidden"), "appealed": say("hidden; somebody appealed, and a steward will decide"),
     "undecided": say("hidden; somebody appealed, and nobody decided yet"), "upheld": say("hidden; a second steward looked, and it stays so"),

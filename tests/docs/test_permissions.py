@@ -67,6 +67,7 @@ BODIES: dict[str, Any] = {
             "/comments": {"text": "x", "reasons": ["aim"]}, "/moderations": {"item": "cmt_" + "0" * 26, "reason": "spam"},
             "/amendments": {"text": "x", "base_sha256": "0" * 64}, "/amendments/{amendment}/decision": {"accept": True},
             "/closer": {"collective": "col_" + "0" * 26}, "/closure-notes": {"text": "x", "cites": None},
+            "/day": {"day": "2027-01-01", "reason": "away"},
             "/appeal": {"grounds": "note-misleading", "text": "x"}, "/appeal/decision": {"restore": True},
             "/polis": {"comments": "x", "votes": "x"},
         }.items()
@@ -84,6 +85,7 @@ HOME, THREAD = "/r/collectives/{collective}", "/r/collectives/{collective}/propo
 FORMS: dict[str, dict[str, str]] = {
     "/r/of/{contribution}/object": {"statement": "x", "language": "en"}, "/r/find": {"words": "x"}, "/r/pay/{line}": {"reason": "too-little"},
     HOME + "/mandate": {"until": "2027-01-01", "reach": "all"}, THREAD + "/ballot": {"choice": "yes", "text": "0" * 64},
+    THREAD + "/day": {"day": "2027-01-01", "reason": "away"},
     THREAD + "/objection": {"words": "x"}, THREAD + "/report": {"words": "x"}, THREAD + "/statements": {"text": "x"},
     THREAD + "/statements/{statement}/vote": {"choice": "agree"}, THREAD + "/statements/{statement}/answer": {"text": "x"},
     THREAD + "/comments": {"text": "x", "reason-aim": "yes"}, THREAD + "/hide/{item}": {"reason": "spam"},

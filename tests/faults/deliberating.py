@@ -1,7 +1,7 @@
 """The flows of a thread, of what stewards decide in it, and of the note on its outcome: each made to fail in tests/faults/test_every_call.py."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sayso.collective import Collective
@@ -9,6 +9,7 @@ from sayso.collective import Collective
 from app.collectives import terms, voting
 from app.collectives.models import Membership
 from app.collectives.thread_models import NoteAppeal
+from app.kit.clock import rfc3339
 from app.kit.db import write
 from app.releases import labels
 from app.releases.models import ReleaseOutcome
@@ -51,6 +52,7 @@ def _proposed(mine: Any) -> tuple[dict[str, Any], str]:
     "POST /v1/collectives/{collective}/proposals/{proposal}/polis",
     "POST /v1/collectives/{collective}/moderations/{moderation}/appeal",
     "PUT /v1/collectives/{collective}/moderations/{moderation}/decision",
+    "PUT /v1/collectives/{collective}/proposals/{proposal}/day",
     "job steward",
 )
 def thread(w: World) -> Iterator[Made]:
@@ -71,6 +73,7 @@ def thread(w: World) -> Iterator[Made]:
     appeal = f"/v1/collectives/{author.id}/moderations/{hidden}/appeal"
     yield w.one_more("thread_words", appeal, {"text": "It was not."}, me, f"item_id = '{hidden}'", "moderation.appealed")
     yield _decided(w, hidden, said, second)
+    yield _moved(w, author.propose("policy.adopt", "More.", policy={"template": "evaluation-only"}), first)
     yield _term(w, author)
 
 
@@ -137,6 +140,20 @@ def _decided(w: World, moderation: str, said: str, mine: Any) -> Made:
 
     path = f"/v1/collectives/{mine.id}/moderations/{moderation}/decision"
     return lambda: w.put(path, {"restore": True}, mine._person.receipt), holds
+
+
+def _moved(w: World, proposal: dict[str, Any], mine: Any) -> Made:
+    """A steward has a vote begin on a later day."""
+    logged, before = w.leaves("proposal.postponed"), datetime.fromisoformat(proposal["freeze_at"])
+    later = before + timedelta(days=3)
+
+    def holds() -> None:
+        assert mine.proposal(proposal["id"])["freeze_at"] == rfc3339(later)
+        assert w.count("SELECT count(*) FROM proposal WHERE id = :id AND moved_days = 3", id=proposal["id"]) == 1
+        logged()
+
+    path = f"/v1/collectives/{mine.id}/proposals/{proposal['id']}/day"
+    return lambda: w.put(path, {"day": later.date().isoformat(), "reason": "away"}, mine._person.receipt), holds
 
 
 def _term(w: World, mine: Any) -> Made:

@@ -179,6 +179,10 @@ class Collective:
         """Hide what was said (a statement, an answer, a comment, an amendment, a closure note, its appeal), as a steward."""
         return self._on(proposal_id, "POST", "/moderations", {"item": item_id, "reason": reason})
 
+    def move(self, proposal_id: str, day: str, reason: str) -> dict[str, Any]:
+        """Have the vote on a proposal begin on a later day (`2027-01-31`), as a steward: once, and only of what would give more."""
+        return self._on(proposal_id, "PUT", "/day", {"day": day, "reason": reason})
+
     def moderations(self, cursor: str | None = None) -> dict[str, Any]:
         """A page of the moderation log, the oldest first; its `next` leads to the following one."""
         return self._do("GET", "/moderations" + (f"?cursor={quote(cursor, safe='')}" if cursor else ""))
