@@ -41,11 +41,13 @@ def bring_about(session: Session, runtime: Runtime, collective: Collective, row:
     elif row.type == "licence.use":
         if session.get(LabRefusal, (collective.id, row.subject)) is not None:
             return False  # the lab was refused altogether since: a yes of before does not outlast that
-        licensing.grant(session, collective, row, now.date() + life, now)
+        return licensing.grant(session, collective, row, now.date() + life, now)
     elif row.type == "licence.renew":
         return licensing.renew(session, collective, row, now.date() + life, now)
     elif row.type == "outcome.void":
         return voiding.bring_about(session, runtime, collective, row, now)
+    elif row.type == "licence.recall" and row.about is not None:
+        return licensing.recall(session, collective, row.about, row.id, now=now)
     elif row.type in ("licence.grant", "licence.recall"):
         return licensing.set_refusal(session, collective, str(row.subject), row.type == "licence.recall", row.id, now=now)
     elif row.type == "effect.dispute":

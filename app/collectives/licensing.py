@@ -59,12 +59,12 @@ def ask(
         fresh = row.proposal_id == ""
         if not fresh and undecided(session, [row.proposal_id]):
             found.append(row.proposal_id)
-        elif fresh or (row.asked_at <= now - AGAIN or row.outcome is not None):
+        elif fresh or row.asked_at <= now - AGAIN or (row.outcome is not None and row.recalled_by is None):
             if (made := _open(session, runtime, queries.collective_of(session, collective), lab, request, use, now)) is None:
                 if fresh:
                     session.delete(row)
                 continue
-            row.proposal_id, row.asked_at, row.outcome, row.until = made, now, None, None
+            row.proposal_id, row.asked_at, row.outcome, row.until, row.recalled_by = made, now, None, None, None
             session.add(row)
             found.append(made)
     session.flush()
@@ -134,9 +134,12 @@ def asked_by(session: Session, proposal: str) -> str | None:
     return session.exec(select(Proposal.subject).where(Proposal.id == proposal, Proposal.type == "licence.use")).first()
 
 
-def grant(session: Session, collective: Collective, row: Proposal, until: date, now: datetime) -> None:
-    """What a grant does, the collective and the proposal held: the use is permitted beside the policy, until a day."""
+def grant(session: Session, collective: Collective, row: Proposal, until: date, now: datetime) -> bool:
+    """What a grant does, the collective and the proposal held: the use is permitted beside the policy, until a day. Whether there was anything
+    to be granted: not where the database was set back, and it was recalled since."""
     found = session.exec(select(LabUse).where(LabUse.proposal_id == row.id)).one()
+    if found.recalled_by is not None:
+        return False
     found.outcome, found.until = row.id, until
     session.add(found)
     session.flush()
@@ -145,6 +148,7 @@ def grant(session: Session, collective: Collective, row: Proposal, until: date, 
         "until": until.isoformat(),
     }  # fmt: skip
     log.append(session, [log.institutional("collective.use-granted", collective.id, body, now)], now)
+    return True
 
 
 def set_refusal(
@@ -198,12 +202,17 @@ def granted_until(session: Session, rows: Iterable[Proposal]) -> dict[str, date 
     return dict(session.exec(query).all()) if first else {}
 
 
+def granted_by(session: Session, collective: str, outcome: str | None, today: date) -> LabUse | None:
+    """What a lab is granted on a day, by the proposal that granted it, or renewed it last."""
+    return next((one for one in granted(session, collective, today) if outcome in (one.proposal_id, one.outcome)), None)
+
+
 def to_renew(session: Session, collective: str, outcome: str | None, in_force_at: datetime, now: datetime) -> LabUse:
-    """What is to be renewed by a vote that is in force at `in_force_at`, by the proposal that granted it, or renewed it last.
+    """What is to be renewed by a vote that is in force at `in_force_at` (`granted_by`).
 
     Raises Invalid (proposal_invalid) or Conflict (renewal_late).
     """
-    found = next((one for one in granted(session, collective, now.date()) if outcome in (one.proposal_id, one.outcome)), None)
+    found = granted_by(session, collective, outcome, now.date())
     if found is None:
         raise Invalid("proposal_invalid", "As `subject`, give the proposal by which a lab was granted a use that it still has.", takes=["subject"])
     if found.until is not None and found.until <= in_force_at.date():
@@ -227,6 +236,35 @@ def renew(session: Session, collective: Collective, row: Proposal, until: date, 
     }  # fmt: skip
     log.append(session, [log.institutional("collective.use-renewed", collective.id, body, now)], now)
     return True
+
+
+def recall(session: Session, row: Collective, first: str, outcome: str, *, now: datetime, act: str | None = None) -> bool:
+    """End for good the one use that the proposal `first` granted, however often it was renewed, the collective held; what else the lab may do
+    stays. Whether this outcome did so, now or before. Also in a database that was set back, where it is not granted yet: then it will not be."""
+    query = select(LabUse).where(LabUse.collective_id == row.id, LabUse.proposal_id == first)
+    found = session.exec(for_update(query, session).execution_options(populate_existing=True)).first()
+    if found is None or found.recalled_by is not None:
+        return found is not None and found.recalled_by == outcome  # by this one where it was done from its line in the journal, after a crash
+    if found.outcome is not None and (found.until is None or found.until <= now.date()):
+        return False  # it ended meanwhile, by its day or with a refusal of the lab
+    found.recalled_by, found.asked_at = outcome, now  # as after a no it is asked for anew in ninety days at the earliest
+    session.add(found)
+    session.flush()
+    end(session, row.id, first, now)
+    lab = session.get_one(Lab, found.lab_id)
+    body = {"name": row.name if row.listed else None, "lab": lab.legal_name, "lab_id": lab.id, "recalled": first, "outcome": outcome}
+    leaf = log.institutional("collective.use-recalled", row.id, body, now)
+    line = {"collective": row.id, "first": first, "outcome": outcome}
+    index = log.append_narrowing(session, leaf, act or random_id("act"), "use-recall", now, **line)
+    session.add(Narrowing(log_index=index, collective_id=row.id, at=now))
+    session.flush()
+    return True
+
+
+def recalled_at(session: Session, collective: str, outcome: str) -> int:
+    """Where in the log it is that a use was recalled by this outcome."""
+    query = select(LogEntry.log_index, LogEntry.leaf).where(LogEntry.subject == collective, LogEntry.type == "collective.use-recalled")
+    return next(index for index, leaf in session.exec(query) if json.loads(bytes(leaf))["outcome"] == outcome)
 
 
 def end(session: Session, collective: str, proposal: str, now: datetime) -> None:

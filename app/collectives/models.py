@@ -171,7 +171,7 @@ class Proposal(SQLModel, table=True):
     alternative_to: str | None = Field(default=None, sa_type=IdType)
     """The proposal whose author did not accept this text."""
     about: str | None = Field(default=None, sa_type=IdType)
-    """The proposal whose outcome it is about: that granted what is to be renewed, or is to be made void."""
+    """The proposal whose outcome it is about: that granted what is to be renewed, or recalled alone, or is to be made void."""
     ballots: int | None = None
     """Of what is to be made void: how many ballots are said to be of people who work for the lab and had not said so."""
     request_id: str | None = Field(default=None, sa_type=IdType)
@@ -329,6 +329,8 @@ class LabUse(SQLModel, table=True):
     asked_at: datetime = Field(sa_type=Instant)
     outcome: str | None = Field(default=None, sa_type=IdType)
     until: date | None = None
+    recalled_by: str | None = Field(default=None, sa_type=IdType)
+    """The proposal by which this use alone was recalled; the grant of `proposal_id` is in force no more, nor comes into force."""
 
 
 class Refusal(SQLModel, table=True):

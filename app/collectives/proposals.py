@@ -81,8 +81,12 @@ def propose(
     vacant = given.type == "steward.elect" and not terms.in_office(session, collective, now)
     if given.urgent_hours is not None and given.type not in URGENT and not vacant:
         raise Invalid("not_urgent", "Leave `urgent_hours` out; the charter's days hold.", urgent=[*URGENT, "steward.elect"])
-    if given.type in ("licence.grant", "licence.recall") and not _about_a_lab(session, collective, given.type, given.subject):
-        raise Invalid("proposal_invalid", "Give a lab's id as `subject`: to be refused, or one that is.", takes=["subject"])
+    recalled = licensing.granted_by(session, collective, given.subject, now.date()) if given.type == "licence.recall" else None
+    if given.type in ("licence.grant", "licence.recall") and recalled is None and not _about_a_lab(session, collective, given.type, given.subject):
+        raise Invalid(
+            "proposal_invalid", "As `subject`, give a lab's id: to be refused, or one that is; to recall one use, the proposal that granted it.",
+            takes=["subject"],
+        )  # fmt: skip
     disputed = None if given.measured is None else _lab_reporting(session, row, given.measured.report)
     charter = queries.charter(session, collective, row.charter_n)
     deliberating.may_ask(session, who, collective, charter, now)
@@ -98,6 +102,8 @@ def propose(
     elif given.type == "licence.renew":
         renewed = licensing.to_renew(session, collective, given.subject, appeal_until, now)
         about, subject = renewed.proposal_id, renewed.lab_id
+    elif recalled is not None:
+        about, subject = recalled.proposal_id, recalled.lab_id
     elif given.ballots is not None:
         voiding.names_nobody(session, collective, given.text)
         target = voiding.to_void(session, collective, given.subject, given.ballots, now)

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from app.collectives import closing, queries, threads
+from app.collectives import closing, licensing, queries, threads
 from app.collectives.models import Collective, LabRefusal, OutcomeVoid, Proposal, Refusal, RefusalReply
 from app.collectives.thread_models import ClosureNote, Words
 from app.core.thread import HIDING
@@ -54,6 +54,10 @@ def note(session: Session, collective: Collective, row: Proposal, now: datetime)
             "outcome": row.id, "verdict": row.state,
         }  # fmt: skip
         index = log.append(session, [log.institutional("collective.use-refused", collective.id, body, now)], now)
+    elif row.type == "licence.recall" and row.about is not None:  # of one use alone; what was moot refused nothing
+        if row.state != "in_force":
+            return
+        index, request = licensing.recalled_at(session, collective.id, row.id), session.get_one(Proposal, row.about).request_id
     elif row.type == "licence.recall" and row.state == "in_force":
         # Done from its line in the journal after a crash it is not where the log ends.
         found = session.get_one(LabRefusal, (collective.id, row.subject))

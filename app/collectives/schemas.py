@@ -206,13 +206,14 @@ class MeasuredIn(In):
 
 
 class ProposeIn(In):
-    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `strike` for strike.call; `subject` is the member's pseudonym
-    for steward.elect and steward.remove, the lab's id for licence.recall (nothing of any member goes to it) and licence.grant (which takes
-    such a refusal back), and the strike's id for strike.end; `measured` for effect.dispute, by which the collective answers a lab's use report,
-    and the text is what it says beside. `urgent_hours`: how long discussion and ballot take each, in place of the charter's days; for
-    strike.call and licence.recall, and for steward.elect while nobody is in office. Of licence.renew and outcome.void `subject` is the proposal
-    by which a lab was granted something: it is to hold longer, or to be made void, because of so many `ballots` of people who work for the lab
-    and had not said so. The text says why, and of nobody who."""
+    """`policy` for policy.adopt and policy.narrow; `charter` for charter.amend; `strike` for strike.call; `subject` is the member's
+    pseudonym for steward.elect and steward.remove, the lab's id for licence.recall (nothing of any member goes to it; or the proposal by
+    which it was granted a use: that one alone ends) and licence.grant (which takes such a refusal back), and the strike's id for
+    strike.end; `measured` for effect.dispute, by which the collective answers a lab's use report, and the text is what it says beside.
+    `urgent_hours`: how long discussion and ballot take each, in place of the charter's days; for strike.call and licence.recall, and for
+    steward.elect while nobody is in office. Of licence.renew and outcome.void `subject` is the proposal by which a lab was granted
+    something: it is to hold longer, or to be made void, because of so many `ballots` of people who work for the lab and had not said so.
+    The text says why, and of nobody who."""
 
     type: Literal[
         "policy.adopt", "policy.narrow", "charter.amend", "licence.grant", "licence.recall", "steward.elect", "steward.remove", "strike.call",
@@ -284,7 +285,7 @@ class ProposalOut(Out):
     petition_needed: int | None
     """How many that takes: to remove a steward at all, and for anything else to be voted on although the month's ballots are used up."""
     about: str | None
-    """The proposal by which a lab was granted what is to be renewed, or made void. `subject` is then the lab."""
+    """The proposal by which a lab was granted what is to be renewed, or recalled alone, or made void. `subject` is then the lab."""
     ballots: int | None
     until: date | None
     """Of what granted a lab a use, or would renew one: until before which day. It is the earliest day while that is open."""

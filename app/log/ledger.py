@@ -23,7 +23,9 @@ KINDS = {
     "requests": ("request.", "refusal."), "reports": ("report.", "use.", "compensation."),
     "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal.", "openings."),
     "operator": ("admin.", "key."),
-    "refusals": ("request.refused", "collective.lab-refused", "collective.use-refused", "collective.outcome-voided", "refusal."),
+    "refusals": (
+        "request.refused", "collective.lab-refused", "collective.use-refused", "collective.use-recalled", "collective.outcome-voided", "refusal.",
+    ),
 }  # fmt: skip
 """What can be chosen, and the acts it stands for by how their types begin."""
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])\Z")

@@ -12,7 +12,7 @@ from app.log.schemas import LedgerItem
 from app.revocations import disputing
 from app.revocations.models import UseReport
 
-_REFUSED = ("collective.use-refused", "collective.lab-refused", "collective.outcome-voided")
+_REFUSED = ("collective.use-refused", "collective.lab-refused", "collective.use-recalled", "collective.outcome-voided")
 
 
 def beside(session: Session, runtime: Runtime, items: Sequence[LedgerItem]) -> dict[int, dict[str, Any]]:

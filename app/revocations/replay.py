@@ -10,11 +10,11 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 import structlog
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.collectives import licensing, strikes, voiding
 from app.collectives import service as collectives
-from app.collectives.models import LabRefusal, OutcomeVoid, Proposal
+from app.collectives.models import LabRefusal, LabUse, OutcomeVoid, Proposal
 from app.collectives.models import Strike as CalledStrike
 from app.collectives.queries import collective_of
 from app.collectives.schemas import MandateIn
@@ -270,6 +270,14 @@ def _lab_refusal(session: Session, runtime: Runtime, line: Line, policy: StoredP
     return True
 
 
+def _use_recall(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
+    row = collective_of(session, line["collective"], lock=True)
+    use = session.exec(select(LabUse).where(LabUse.collective_id == row.id, LabUse.proposal_id == line["first"])).first()
+    if use is None or use.recalled_by is not None:
+        return False  # who asked for it is not known any more, and nothing was granted
+    return licensing.recall(session, row, line["first"], line["outcome"], now=now, act=line["act"])
+
+
 def _collective_policy(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     if policy is None:
         return False
@@ -313,4 +321,5 @@ _ACTS: dict[str, Callable[[Session, Runtime, Line, StoredPolicy | None, datetime
     "withdraw": _withdraw, "scope": _scope, "erase": _erase, "floor": _floor, "key": _key, "lab-block": _lab_block,
     "mandate": _mandate, "mandate-end": _mandate_end, "leave": _leave, "collective-policy": _collective_policy,
     "lab-refusal": _lab_refusal, "unobject": _unobject, "strike": _strike, "strike-end": _strike_end, "void": _void,
+    "use-recall": _use_recall,
 }  # fmt: skip

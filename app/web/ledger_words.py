@@ -123,7 +123,7 @@ def _moved(act: dict[str, Any]) -> list[Said]:
 _TOLD: dict[str, Callable[[dict[str, Any]], list[Said]]] = {
     "request.offered": _use, "request.in-review": _use, "request.refused": _refused, "agreement.signed": _signed, "release.cut": _records,
     "label.added": _label, "recall.opened": _records, "recall.overdue": _late, "deletion.overdue": _late,
-    "collective.lab-refused": _group, "collective.lab-readmitted": _group,
+    "collective.lab-refused": _group, "collective.use-recalled": _group, "collective.lab-readmitted": _group,
     "collective.use-granted": lambda act: [*_group(act), *_until(act)], "collective.policy-set": lambda act: [*_group(act), *_until(act)],
     "collective.use-renewed": lambda act: [*_group(act), *_until(act)], "collective.outcome-voided": _voided,
     "outcome.decided": lambda act: [*_decided(act), *_group(act)], "campaign.reached": _campaign, "campaign.not-reached": _campaign,

@@ -46,6 +46,7 @@ ACTS: dict[str, Said] = {
     "admin.site-key-added": say("admin site key added"), "admin.site-key-revoked": say("admin site key revoked"),
     "proposal.postponed": say("proposal postponed"),
     "alternative.opened": say("alternative opened"), "appeal.decided": say("appeal decided"), "appeal.undecided": say("appeal undecided"),
+    "collective.use-recalled": say("collective use recalled"),
     "collective.use-renewed": say("collective use renewed"), "collective.outcome-voided": say("collective outcome voided"),
     "collective.use-granted": say("collective use granted"), "request.commented-on": say("request commented on"),
     "request.explained": say("request explained"), "request.put-to-vote": say("request put to vote"), "thread.hidden": say("thread hidden"),

@@ -355,8 +355,8 @@ def _labs(session: Session, here: Here, kind: str | None) -> list[Lab]:
 
 
 def _given(session: Session, here: Here, kind: str | None, now: datetime) -> list[dict[str, Any]]:
-    """What a lab was granted that can be renewed, or made void: the proposal, the lab, the use, and until when it is granted or since when."""
-    if kind == "licence.renew":
+    """What a lab was granted that can be renewed, recalled, or made void: the proposal, the lab, and until when it is granted or since when."""
+    if kind in ("licence.renew", "licence.recall"):
         found = [(session.get_one(Proposal, one.proposal_id), one.until) for one in licensing.granted(session, here.collective.id, now.date())]
     else:
         found = [(row, None) for row in voiding.can_be_void(session, here.collective.id, now)] if kind == "outcome.void" else []

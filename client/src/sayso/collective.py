@@ -63,6 +63,11 @@ class Collective:
         """Propose that a lab goes on with a use that a proposal granted it; `until` of the answer says until before which day."""
         return self.propose("licence.renew", text, subject=granted_by)
 
+    def recall(self, granted_by: str, text: str, urgent_hours: int | None = None) -> dict[str, Any]:
+        """Propose that one use ends which a proposal granted a lab, and no other: decided, and in force, as a refusal of the lab is."""
+        urgent = {} if urgent_hours is None else {"urgent_hours": urgent_hours}
+        return self.propose("licence.recall", text, subject=granted_by, **urgent)
+
     def make_void(self, granted_by: str, ballots: int, text: str) -> dict[str, Any]:
         """Propose, within a year, to make an outcome void that gave a lab something: so many ballots were of people who work for it and had
         not said so. The text says how that is known, and names no member."""

@@ -1,4 +1,4 @@
-"""By how many days a steward moved a proposal's vote, why, and who that was.
+"""By how many days a steward moved a proposal's vote, why, and who that was; and by which vote one use of a lab was recalled.
 
 Revision: 2026_11_30_1330
 Revises: 2026_11_30_1230
@@ -22,11 +22,13 @@ def upgrade() -> None:
     op.add_column("proposal", sa.Column("moved_days", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("proposal", sa.Column("moved_reason", sqlmodel.sql.sqltypes.AutoString(), nullable=True))
     op.add_column("proposal", sa.Column("moved_by", ID, nullable=True))
+    op.add_column("lab_use", sa.Column("recalled_by", ID, nullable=True))
 
 
 def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("SET LOCAL lock_timeout = '10s'")
+    op.drop_column("lab_use", "recalled_by")
     op.drop_column("proposal", "moved_by")
     op.drop_column("proposal", "moved_reason")
     op.drop_column("proposal", "moved_days")
