@@ -10,6 +10,7 @@ from app.core.electing import carried
 from app.core.strictjson import StrictJSONError, parse
 from app.kit.errors import DomainError, Invalid
 from app.kit.problems import CODES
+from app.web import charter_rules
 from app.web.collective_pages import built, words
 from app.web.saying import Said, listed, plain, say
 
@@ -17,11 +18,11 @@ MOST = 3
 """Recounters that a charter names at most."""
 WAS = "was-"
 """Before the name of a field: what the form showed there first."""
-_DAYS = ("tenure_days", "discussion_days", "ballot_days", "appeal_days", "load")
+_DAYS = ("tenure_days", "discussion_days", "ballot_days", "appeal_days", "review_days", "steward_days", "load", "asks")
 _PARTS = ("dimension", "values")
 _NAME, _KEY = "recounter-name-", "recounter-key-"
 _RECOUNTERS = tuple(f"{part}{n}" for n in range(1, MOST + 1) for part in (_NAME, _KEY))
-FIELDS = ("aim", "eligibility", *_DAYS, *_PARTS, *_RECOUNTERS)
+FIELDS = ("aim", "eligibility", *_DAYS, *charter_rules.FIELDS, *_PARTS, *_RECOUNTERS)
 _UNITS = (_PARTS, _RECOUNTERS)
 """Fields that say one thing together: of these all are as somebody left them, or none. A name beside the key of another would be a lie."""
 _LONGEST_KEY = 1_000
@@ -40,7 +41,9 @@ class Slip(Invalid):
 def fields_of(charter: dict[str, Any]) -> dict[str, str]:
     """What the form shows of a charter, by the names of its fields."""
     dimension, named = charter["dimension"], charter.get("recounters", [])
-    shown = {name: str(charter[name]) for name in ("aim", "eligibility", *_DAYS)}
+    # A charter of before there was a field is taken to have what is the default of it.
+    shown = {name: str(charter.get(name, CharterIn.model_fields[name].default)) for name in ("aim", "eligibility", *_DAYS)}
+    shown |= charter_rules.shown(charter)
     shown |= {"dimension": dimension["name"] if dimension else "", "values": " ".join(dimension["values"]) if dimension else ""}
     for n in range(MOST):
         one = named[n] if n < len(named) else {"name": "", "key": {"x": ""}}
@@ -115,8 +118,14 @@ def charter_of(form: dict[str, str], more: dict[str, Any]) -> CharterIn:
         brought["dimension"] = {"name": words(form, "dimension") or "part", "values": values} if values else None
     if any(name in said for name in _RECOUNTERS) or _too_many(form):
         brought["recounters"] = _recounters(form)
+    rules = {name: said[name] for name in charter_rules.FIELDS if name in said}
+    if rules and (decided := charter_rules.brought(rules, more.get("decisions"))) is None:
+        raise Invalid("body_invalid", "Choose how each thing is decided from the list.")
     present = {name: value for name, value in more.items() if name in CharterIn.model_fields}
-    present |= {"decisions": carried(more["decisions"])} if "decisions" in more else {}
+    if rules:
+        brought["decisions"] = decided
+    elif "decisions" in more:
+        present["decisions"] = carried(more["decisions"])
     return built(CharterIn, advice, **{**present, **brought})
 
 

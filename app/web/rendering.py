@@ -19,7 +19,7 @@ from app.kit.errors import DomainError
 from app.kit.problems import CODES, STATUS
 from app.kit.runtime import Runtime
 from app.kit.shown import FIELD, SHOWN
-from app.web import ledger_words, organisations, saying
+from app.web import charter_rules, ledger_words, organisations, saying
 from app.web.languages import ENGLISH, LANGUAGES, READER, Language, Reader, current
 from app.web.saying import plain, say
 
@@ -80,7 +80,7 @@ _env = Environment(
 )  # fmt: skip
 _env.policies["ext.i18n.trimmed"] = True
 _env.newstyle_gettext = True  # type: ignore[attr-defined]  # the marks fill the values in
-_env.globals.update(saying.MARKS, current=current, deed_language=saying.deed_language)
+_env.globals.update(saying.MARKS, current=current, deed_language=saying.deed_language, deciding=charter_rules)
 _env.filters.update(
     plain_lines=lambda text: "\n".join(plain(line) for line in text.split("\n")), plain=plain, day=saying.day, minute=saying.minute,
     number=saying.number, bare=saying.bare, stamp=saying.stamp, country=saying.country, act=organisations.act, detail=_detail,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sayso.collective import Collective
 from sayso.recounter import RecounterKey
 from sqlmodel import Session
 
@@ -15,9 +16,11 @@ from app.collectives.models import Collective as Row
 from app.collectives.schemas import CharterIn
 from app.collectives.service import charter_bytes
 from app.core.canonical import canonical, sha256_hex
+from app.core.electing import decisions
 from app.kit.db import write
+from app.kit.errors import Invalid
 from app.kit.idempotency import IdempotencyKey
-from app.web import charter_forms
+from app.web import charter_forms, charter_rules
 from app.web.languages import ENGLISH
 from tests.collectives.members import CHARTER, people
 from tests.collectives.test_deciding import union_of
@@ -31,6 +34,7 @@ from tests.web.test_receipt_page import words
 
 KEYS = [RecounterKey.generate() for _ in range(2)]
 LOW_ORDER = "A" * 43
+DEFAULT = decisions({})
 BASE = json.loads(charter_bytes(CharterIn(**CHARTER)))
 
 
@@ -41,6 +45,10 @@ def fields(html: str) -> dict[str, str]:
         said = {name: unescape(value) for name, value in re.findall(r'([a-z]+)="([^"]*)"', tag)}
         if said.get("type") != "radio" or " checked" in tag:
             found[said["name"]] = said.get("value", "")
+    for name, inside in re.findall(r'<select [^>]*name="([a-z.-]+)"[^>]*>(.*?)</select>', html, re.S):
+        chosen = re.search(r'<option value="([^"]*)" selected', inside) or re.search(r'<option value="([^"]*)"', inside)
+        assert chosen is not None
+        found[name] = unescape(chosen[1])
     areas = re.findall(r'<textarea [^>]*name="([a-z]+)"[^>]*>\n?(.*?)</textarea>', html, re.S)
     return found | {name: unescape(text) for name, text in areas}
 
@@ -167,6 +175,69 @@ def test_a_group_is_founded_with_recounters_and_a_slip_loses_nothing(service: Se
     assert "Your group is there." in words(made), made.text
     assert "These can count the votes again: Office <1>, School. They see each vote, but no name." in words(made)
     assert KEYS[1].thumbprint in made.text and "Members may say which of these they are (trade): voters, labellers." in words(made)
+
+
+@pytest.mark.parametrize("kind", list(charter_rules.CHOICES))
+def test_each_choice_of_how_something_is_decided_is_a_charter_that_can_be(kind: str) -> None:
+    """By itself, and in place of any other; what follows from it does: new rules are never softer, and a renewal is as its grant."""
+    _, choices = charter_rules.CHOICES[kind]
+    for before in choices:
+        body = json.loads(charter_bytes(charter_forms.charter_of({"aim": "x", charter_rules.FIELD + kind: before}, {})))
+        assert charter_forms.fields_of(body)[charter_rules.FIELD + kind] == before
+        for after in choices:
+            meant = charter_forms.charter_of({charter_rules.FIELD + kind: after}, body)
+            again = json.loads(charter_bytes(meant))
+            straight = json.loads(charter_bytes(charter_forms.charter_of({"aim": "x", charter_rules.FIELD + kind: after}, {})))
+            assert again["decisions"] == straight["decisions"], "however it came about"
+            assert again["decisions"]["licence.renew"] == again["decisions"]["licence.use"]
+
+
+def test_rules_that_the_form_does_not_know_stay_as_they_are() -> None:
+    hard = [{"rule": "absolute"}, {"rule": "supermajority", "share": [9, 10]}, {"rule": "bridging"}]
+    own = {"licence.use": [{"rule": "supermajority", "share": [4, 5]}], "charter.amend": hard}
+    body = json.loads(charter_bytes(CharterIn(**CHARTER, decisions=own)))
+    shown = charter_forms.fields_of(body)
+    assert shown["rule-licence.use"] == charter_rules.OWN and shown["rule-policy.adopt"] == "three-quarters"
+    form = {**shown, **{f"was-{name}": value for name, value in shown.items()}, "rule-strike.end": "two-thirds", "review_days": "90"}
+    meant = json.loads(charter_bytes(charter_forms.charter_of(form, body)))
+    assert meant["decisions"] == {**body["decisions"], "strike.end": json.loads(charter_bytes(CharterIn(**CHARTER, decisions={
+        "strike.end": [{"rule": "supermajority"}]})))["decisions"]["strike.end"]}  # fmt: skip
+    assert (meant["review_days"], meant["asks"]) == (90, body["asks"])
+    for wrong in ("own", "sortition", ""):
+        with pytest.raises(Invalid, match="body_invalid"):
+            charter_forms.charter_of({"rule-strike.end": wrong}, body)
+
+
+def test_a_group_is_founded_by_the_form_with_rules_of_its_own(service: Service, platform: PlatformParty) -> None:
+    on_one_backend(service)
+    person = people(service, platform, 1)[0][0]
+    browser = window(service, person.receipt)
+    empty = fields(browser.get("/r/collectives/found").text)
+    assert (empty["review_days"], empty["steward_days"], empty["asks"]) == ("365", "365", "5")
+    assert (empty["rule-licence.use"], empty["rule-strike.end"]) == ("two-thirds", "more-yes")
+    said = {
+        **empty, "name": "One", "aim": "To decide.", "listed": "yes", "requests": "policy", "choose": "evaluation-only", "review_days": "90",
+        "steward_days": "120", "asks": "2", "rule-licence.use": "consent", "rule-steward.elect": "most",
+    }  # fmt: skip
+    for field, wrong in (("review_days", "29"), ("steward_days", "366"), ("asks", "0"), ("rule-licence.use", "more-yes")):
+        short = post(browser, "/r/collectives/found", **{**said, field: wrong})
+        assert short.status_code == 422 and {**fields(short.text), "once": ""} == {**said, field: fields(short.text)[field], "once": ""}, field
+    made = post(browser, "/r/collectives/found", **said)
+    assert "Your group is there." in words(made), made.text
+    union = Collective(person, str(made.url.path).rpartition("/")[2])
+    charter = union.read()["charter"]
+    assert [charter[name] for name in ("review_days", "steward_days", "asks")] == [90, 120, 2]
+    assert [rule["rule"] for rule in charter["decisions"]["licence.use"]] == ["consent"] == [r["rule"] for r in charter["decisions"]["licence.renew"]]
+    assert "consent" in {rule["rule"] for rule in charter["decisions"]["charter.amend"]}, "who cannot do a thing cannot first make it easier"
+    # And by an amendment, which says what it changes.
+    form = {**fields(browser.get(at(union, "/propose?type=charter.amend")).text), "words": "As before."}
+    assert (form["rule-licence.use"], form["was-rule-licence.use"]) == ("consent", "consent")
+    shown = post(browser, at(union, "/propose"), **{**form, "rule-licence.use": "two-thirds"})
+    assert "Your proposal is there." in words(shown)
+    proposal = union.proposal(str(shown.url.path).rpartition("/")[2])
+    assert proposal["charter"]["decisions"]["licence.use"] == DEFAULT["licence.use"] == proposal["charter"]["decisions"]["licence.renew"]
+    assert "consent" not in {rule["rule"] for rule in proposal["charter"]["decisions"]["charter.amend"]}, "what followed from it follows anew"
+    assert grade(sentences(browser.get("/r/collectives/found").text)) <= MOST
 
 
 def renamed(service: Service, collective: str, **charter: Any) -> None:
