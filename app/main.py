@@ -108,6 +108,7 @@ from app.web.finding_pages import router as finding_pages
 from app.web.intake_pages import intake_pages
 from app.web.lab_pages import console
 from app.web.lab_pages import router as lab_pages
+from app.web.lab_thread_pages import router as lab_thread_pages
 from app.web.note_pages import router as note_pages
 from app.web.object_pages import router as object_pages
 from app.web.operator_pages import router as operator_pages
@@ -131,7 +132,7 @@ ROUTERS = (
     compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages,
     everything, recovery_pages, pay_pages, passkey_pages, collective_public_pages, collective_home_pages, proposal_pages, thread_pages,
     comment_pages, amendment_pages, note_pages, campaign_pages, strike_pages, call_pages, receipt_pages, intake_pages, testimony_pages,
-    widget_pages, console, lab_pages, operator_pages,
+    widget_pages, console, lab_pages, lab_thread_pages, operator_pages,
 )  # fmt: skip
 
 

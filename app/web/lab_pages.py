@@ -1,7 +1,8 @@
 """A lab's pages: what was offered with its deeds and dissent, what was signed, what is owed by when, what was released and recalled.
 
 Reached by a link that `sayso console` makes, and open for a day's work. They read; what is signed is a signature that was
-made elsewhere, because the key never comes near a browser. Beside that a cut can be given up, which needs no key.
+made elsewhere, because the key never comes near a browser. Beside that a cut can be given up, and what a collective says of a request be
+answered (`lab_thread_pages.py`), which need no key.
 """
 
 import json
@@ -19,6 +20,7 @@ from sqlmodel import Session, select
 from app.agreements import service as agreements
 from app.agreements import signing
 from app.agreements.models import Agreement, Offer
+from app.collectives.models import Collective, Proposal
 from app.core.deed import beside
 from app.core.policy import parse_policy
 from app.kit.access import BY_DESK, BY_LINK
@@ -35,6 +37,7 @@ from app.releases.models import Recall, Release, Shard
 from app.releases.queries import deletion_of, is_undeleted, stopped
 from app.revocations import duties
 from app.web import telling
+from app.web.collective_words import STATES
 from app.web.consoles import Console
 from app.web.rendering import StaffRoute, page
 
@@ -76,7 +79,7 @@ def open_console(code: str, runtime: RuntimeDep) -> Response:
     return CONSOLE.open(code, runtime)
 
 
-def _lab(request: Request, runtime: Runtime, session: Session) -> Lab:
+def lab_of(request: Request, runtime: Runtime, session: Session) -> Lab:
     """Whose session it is. Raises Unauthorised (console_ended), NotFound where the session has ended."""
     return session.get_one(Lab, CONSOLE.party(request, runtime))
 
@@ -84,14 +87,16 @@ def _lab(request: Request, runtime: Runtime, session: Session) -> Lab:
 @router.get("/lab")
 def home(request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """What waits for an answer, and what is in force."""
-    lab, now = _lab(request, runtime, session), runtime.clock.now()
+    lab, now = lab_of(request, runtime, session), runtime.clock.now()
     offers = session.exec(
         select(Offer).where(Offer.lab_id == lab.id, Offer.state == "open", Offer.expires_at > now).order_by(sa.desc(Offer.id)).limit(MOST)  # type: ignore[arg-type]
     ).all()
     signed = session.exec(select(Agreement).where(Agreement.lab_id == lab.id).order_by(sa.desc(Agreement.log_index)).limit(MOST)).all()  # type: ignore[arg-type]
     told = [_agreement(session, one, now) for one in signed]
+    asked = select(Proposal).where(Proposal.type == "licence.use", Proposal.subject == lab.id).order_by(sa.desc(Proposal.opened_at)).limit(MOST)  # type: ignore[arg-type]
+    votes = [{"row": one, "state": STATES[one.state], "collective": session.get_one(Collective, one.collective_id)} for one in session.exec(asked)]
     waiting = [{"row": o, "terms": _told(json.loads(o.body))} for o in offers]
-    return page("lab.html", lab=lab, offers=waiting, agreements=told, stopped=WHY["stopped"] if stopped(session, lab, now) else None)
+    return page("lab.html", lab=lab, offers=waiting, agreements=told, votes=votes, stopped=WHY["stopped"] if stopped(session, lab, now) else None)
 
 
 def _agreement(session: Session, row: Agreement, now: datetime) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def _told(terms: dict[str, Any], words: list[tuple[str, str | None, str]] | None
 @router.get("/lab/offers/{offer}")
 def offer_page(offer: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """An offer to read before anything is signed; one that was signed leads to its agreement."""
-    lab = _lab(request, runtime, session)
+    lab = lab_of(request, runtime, session)
     row = agreements.own_offer(session, lab.id, offer)
     came = session.exec(select(Agreement.id).where(Agreement.offer_id == row.id)).first()
     if came is not None:
@@ -136,7 +141,7 @@ def offer_page(offer: str, request: Request, runtime: RuntimeDep, session: ReadS
 @router.get("/lab/offers/{offer}/bytes")
 def offer_bytes(offer: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """The bytes that a signature covers, to carry to a machine without a network."""
-    body = agreements.own_offer(session, _lab(request, runtime, session).id, offer).body
+    body = agreements.own_offer(session, lab_of(request, runtime, session).id, offer).body
     named = {"Content-Disposition": f'attachment; filename="{offer}.json"', "Cache-Control": "no-store"}
     return Response(body, media_type="application/json", headers=named)
 
@@ -152,7 +157,7 @@ async def hand_in(offer: str, request: Request, runtime: RuntimeDep) -> Response
 
 def _sign(offer: str, request: Request, runtime: Runtime, acceptance: str) -> str:
     with read(runtime.engine) as session:
-        lab = _lab(request, runtime, session).id
+        lab = lab_of(request, runtime, session).id
     with write(runtime.engine) as session:
         return signing.sign(session, runtime, session.get_one(Lab, lab), offer, acceptance, now=runtime.clock.now())
 
@@ -162,7 +167,7 @@ def agreement_page(
     agreement: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep, all: Annotated[str | None, Query(max_length=1)] = None
 ) -> Response:  # fmt: skip
     """What was signed, what is owed by when, what was released, what was recalled. Done tasks stand there with `?all=1`."""
-    lab, now = _lab(request, runtime, session), runtime.clock.now()
+    lab, now = lab_of(request, runtime, session), runtime.clock.now()
     row = agreements.own_agreement(session, lab.id, agreement)
     offer, terms = agreements.terms_of(session, row)
     words = agreements.dissent_of(session, lab.id, offer.id)
@@ -184,7 +189,7 @@ def agreement_page(
 @router.get("/lab/releases/{release}")
 def release_page(release: str, request: Request, runtime: RuntimeDep, session: ReadSessionDep) -> Response:
     """How far a cut is, with the way to give it up; afterwards what came of it, or why nothing did."""
-    lab = _lab(request, runtime, session)
+    lab = lab_of(request, runtime, session)
     row = releases.own_release(session, lab.id, release)
     shards = session.exec(select(Shard).where(Shard.release_id == row.id)).all()
     owed = deletion_of(session, row.id)
@@ -207,6 +212,6 @@ async def give_up(release: str, request: Request, runtime: RuntimeDep) -> Respon
 
 def _cancel(release: str, request: Request, runtime: Runtime) -> None:
     with read(runtime.engine) as session:
-        lab = _lab(request, runtime, session).id
+        lab = lab_of(request, runtime, session).id
     with write(runtime.engine) as session, suppress(Conflict):
         releases.cancel(session, runtime, session.get_one(Lab, lab), release)

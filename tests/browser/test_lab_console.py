@@ -6,10 +6,12 @@ from datetime import datetime
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.collectives import queries
 from tests.browser.conftest import DESKTOP, PHONE, no_barriers
 from tests.browser.test_taking_back import tap
 from tests.collectives.members import mandated, pass_days
 from tests.collectives.test_deciding import ADOPT, union_of
+from tests.collectives.test_requests_decided import deciding
 from tests.faults.cuts import queued
 from tests.support import EVALUATION, LabParty, PlatformParty, Service, on_one_backend, until
 
@@ -81,3 +83,28 @@ def test_read_sign_and_see_what_is_owed(
     page.get_by_role("link", name="Back to the agreement").click()
     page.get_by_role("link", name="Back").click()
     expect(page.locator("main")).to_contain_text("No offer waits.")
+
+
+def test_speak_in_the_thread_of_ones_own_request(
+    service: Service, platform: PlatformParty, lab: LabParty, opened: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_one_backend(service, "what a page looks like and weighs does not depend on the database")
+    monkeypatch.setattr(queries, "FEWEST", 3)  # as if three people were ten
+    mine = deciding(service, platform, lab)
+    asked = lab.sdk.request(EVALUATION, {"platforms": [platform.id]})
+    [thread] = lab.sdk.threads(asked.id)
+    mine[1].put_up(thread["thread"], "For how long?")
+    mine[2].comment(thread["thread"], "And who sees it?", ["privacy"])
+    page = opened(PHONE)
+    page.goto(lab.sdk.console())
+    page.get_by_role("region", name="Requests that groups decide on").get_by_role("link").click()
+    no_barriers(page)
+    page.get_by_role("article", name="Statement 1").locator("summary").click()
+    page.get_by_label("Your answer (at most 2000 letters)").fill("A year.")
+    page.get_by_role("article", name="Statement 1").get_by_role("button", name="Send it").click()
+    expect(page.get_by_role("article", name="Statement 1")).to_contain_text("A year.")
+    page.get_by_label("Your words (at most 2000 letters)").fill("Our own staff.")
+    page.get_by_label("our privacy").last.check()
+    page.get_by_role("button", name="Send it").last.click()
+    expect(page.locator("main")).to_contain_text("Our own staff.")
+    no_barriers(page)

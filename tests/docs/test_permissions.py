@@ -88,6 +88,8 @@ FORMS: dict[str, dict[str, str]] = {
     THREAD + "/day": {"day": "2027-01-01", "reason": "away"},
     THREAD + "/objection": {"words": "x"}, THREAD + "/report": {"words": "x"}, THREAD + "/statements": {"text": "x"},
     THREAD + "/statements/{statement}/vote": {"choice": "agree"}, THREAD + "/statements/{statement}/answer": {"text": "x"},
+    "/lab/requests/{request}/threads/{thread}/comments": {"text": "x", "reason-aim": "1"},
+    "/lab/requests/{request}/threads/{thread}/statements/{statement}/answer": {"text": "x"},
     THREAD + "/comments": {"text": "x", "reason-aim": "yes"}, THREAD + "/hide/{item}": {"reason": "spam"},
     HOME + "/moderations/{moderation}/appeal": {"text": "x"}, HOME + "/moderations/{moderation}/decision": {"restore": "yes"},
     THREAD + "/amendments": {"text": "x", "base": "0" * 64}, THREAD + "/amendments/{amendment}/decision": {"accept": "yes"},

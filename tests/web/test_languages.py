@@ -337,7 +337,7 @@ def test_a_refusal_is_told_in_the_language_and_its_detail_in_english(service: Se
 
 def test_what_a_page_can_refuse_with_has_a_title_in_each_language() -> None:
     """But where a receipt opens nothing: that is a page of its own."""
-    staff = ("lab_pages.py", "operator_pages.py", "intake_pages.py")
+    staff = ("lab_pages.py", "lab_thread_pages.py", "operator_pages.py", "intake_pages.py")
     raised: set[str] = set()
     for path in catalogs.WEB.glob("*.py"):
         if path.name not in staff:
