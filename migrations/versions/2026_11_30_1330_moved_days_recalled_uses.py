@@ -1,7 +1,7 @@
 """By how many days a steward moved a proposal's vote, why, and who that was; and by which vote one use of a lab was recalled.
 
 Revision: 2026_11_30_1330
-Revises: 2026_11_30_1230
+Revises: 2026_11_30_1320
 """
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from alembic import op
 ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 revision = "2026_11_30_1330"
-down_revision = "2026_11_30_1230"
+down_revision = "2026_11_30_1320"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Minority reports can be supported: who supports one while that is open, and what it was found to be when that is over.
 
 Revision: 2026_11_30_1340
-Revises: 2026_11_30_1320
+Revises: 2026_11_30_1330
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 import app.kit.db
 
 revision = "2026_11_30_1340"
-down_revision = "2026_11_30_1320"
+down_revision = "2026_11_30_1330"
 branch_labels = None
 depends_on = None
 
