@@ -36,7 +36,7 @@ def move(
     row = queries.proposal(session, collective, proposal, lock=True)
     _, mine = queries.member(session, collective, who, lock=True)
     moderating.as_steward(mine, now)
-    if moderating.conflicted(row, mine):
+    if moderating.conflicted(session, row, mine):
         raise Forbidden("steward_involved", "Ask another steward: not who proposed it, nor whom it is about.")
     if reason not in MOVING:
         raise Invalid("reason_unknown", "Use a reason listed in `known`.", known=list(MOVING))

@@ -129,7 +129,7 @@ def _may_object(here: Here, row: Proposal, now: Any) -> bool:
 
 def _may_move(session: Session, runtime: Runtime, here: Here, row: Proposal, now: Any) -> tuple[Any, Any] | None:
     """From which day to which a steward can have the vote begin later, where the reader can."""
-    if here.mine is None or not queries.in_office(here.mine, now) or moderating.conflicted(row, here.mine):
+    if here.mine is None or not queries.in_office(here.mine, now) or moderating.conflicted(session, row, here.mine):
         return None
     return scheduling.days(row) if scheduling.movable(session, runtime, row, now) else None
 
