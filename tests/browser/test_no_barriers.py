@@ -50,6 +50,7 @@ def together(service: Service, platform: PlatformParty, lab: LabParty) -> list[s
     union = founded(receipt_for_all(service, platform, "axe"))
     other = joined(union, people(service, platform, 1)[0][0])
     proposal, campaign = other.propose("policy.narrow", "Less than now.", **NARROW)["id"], campaign_opened(service, union, lab=lab.id)["id"]
+    wider = other.propose("policy.adopt", "More.", policy={"template": "evaluation-only"})["id"]  # whose day its steward can move
     said = other.comment(proposal, "Why?", ["aim"])["id"]
     hidden = union.hide(proposal, other.comment(proposal, "Buy this.", ["aim"])["id"], "off-topic")["id"]
     other.put_up(proposal, "It helps us.")
@@ -59,7 +60,7 @@ def together(service: Service, platform: PlatformParty, lab: LabParty) -> list[s
     about = ["", "/statements", "/statements?all=1", "/statements/groups", "/statements/polis", "/comments", "/amendments", "/closing"]
     return [
         "/collectives", "/r/collectives", "/r/collectives/found", "/r/calls", f"/collectives/{union.id}", *(here + one for one in own),
-        *(f"{here}/proposals/{proposal}{one}" for one in (*about, f"/hide/{said}")),
+        f"{here}/proposals/{wider}", *(f"{here}/proposals/{proposal}{one}" for one in (*about, f"/hide/{said}")),
     ]  # fmt: skip
 
 
