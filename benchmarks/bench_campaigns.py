@@ -170,13 +170,16 @@ def _chunks(rows: list[str], n: int) -> Iterable[list[str]]:
 def run(database: str, *, rounds: int, pledgers: list[int], ballots: list[int]) -> list[Outcome]:
     """Both, for each of these sizes. Raises RuntimeError where somebody did not act, or was not counted."""
     people = max([2 * rounds * sum(pledgers) + 1, *ballots])
+    batches = -(-people * 21 // 20 // 500)  # some give twice
     with backend(database) as (directory, url):
         with sayso_server(directory, url) as sayso:
-            send(Load(sayso.port, "/v1/contributions/batch", "c", -(-people // 500), 4, 500, people=people, token=sayso.token()), 200)
+            send(Load(sayso.port, "/v1/contributions/batch", "c", batches, 4, 500, people=1000 * people, token=sayso.token()), 200)
             lab = Lab(sayso, directory)
             lab.cut(lab.sign("en"))
             environment = sayso.environment
         bench = _Bench(Settings(**{k[6:].lower(): v for k, v in environment.items()}), lab.client_id)
+        if len(bench.people) < people:
+            raise RuntimeError(f"{people} people were to be there, and {len(bench.people)} are")
         try:
             return [*_counts(bench, database, rounds, ballots), *_campaigns(bench, database, rounds, pledgers)]
         finally:

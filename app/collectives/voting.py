@@ -227,7 +227,8 @@ def _count(session: Session, runtime: Runtime, collective: Collective, row: Prop
     elif row.type in ("licence.recall", "outcome.void"):
         voiding.hold(session, row)
     # Nobody votes any more, who would need the proposal's row: what takes long with many ballots is done before the head is taken.
-    opened = [_opened(session, runtime, row, b) for b in cast]
+    openings = _opened(session, runtime, row)
+    opened = [openings[b.log_index] for b in cast]
     said = [_said(row, b, one) for b, one in zip(cast, opened, strict=True)]
     counted = {b.tag: (b.log_index, one) for b, one in zip(cast, opened, strict=True)}
     sealed = recounting.seal(session, row, charter, list(counted.values()), now)
@@ -302,10 +303,12 @@ def _void(session: Session, runtime: Runtime, collective: Collective, row: Propo
         runtime.jobs.enqueue(session, "asked", row.id)
 
 
-def _opened(session: Session, runtime: Runtime, row: Proposal, cast: BallotRow) -> bytes:
-    """A ballot's opening: salt (32) || act."""
-    entry = session.get_one(LogEntry, cast.log_index)
-    return Sealer(ballot_key(runtime, row)).open(bytes(entry.sealed or b""), log.opening_place(bytes(entry.leaf)))
+def _opened(session: Session, runtime: Runtime, row: Proposal) -> dict[int, bytes]:
+    """The openings of a proposal's ballots, salt (32) || act, by their place in the log: all by one key and in one query."""
+    sealer = Sealer(ballot_key(runtime, row))
+    query = sa.select(_ENTRY.c.log_index, _ENTRY.c.leaf, _ENTRY.c.sealed).join(BallotRow, BallotRow.log_index == _ENTRY.c.log_index)
+    entries = session.execute(query.where(BallotRow.proposal_id == row.id))  # type: ignore[arg-type]
+    return {index: sealer.open(bytes(sealed or b""), log.opening_place(bytes(leaf))) for index, leaf, sealed in entries}
 
 
 def _said(row: Proposal, cast: BallotRow, opened: bytes) -> dict[str, Any]:
