@@ -21,7 +21,10 @@ from app.log.schemas import LedgerItem, LedgerPage
 KINDS = {
     "agreements": ("agreement.", "offer."), "releases": ("release.", "label."), "recalls": ("recall.", "deletion."),
     "requests": ("request.", "refusal."), "reports": ("report.", "use.", "compensation."),
-    "collectives": ("collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal.", "openings."),
+    "collectives": (
+        "collective.", "outcome.", "ballot.", "campaign.", "strike.", "petition.", "thread.", "alternative.", "appeal.", "openings.",
+        "proposal.postponed",
+    ),
     "operator": ("admin.", "key."),
     "refusals": (
         "request.refused", "collective.lab-refused", "collective.use-refused", "collective.use-recalled", "collective.outcome-voided", "refusal.",

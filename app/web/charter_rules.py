@@ -12,18 +12,17 @@ FIELD = "rule-"
 """Before a type of decision: the name of its field."""
 OWN = "own"
 """What stands for rules that are none of these."""
-_PARTS = {"rule": "bridging"}
 _GRANTING: dict[str, tuple[Said, list[dict[str, Any]]]] = {
     "two-thirds": (say("Two thirds of the votes are yes, and each part agrees"), GRANT),
     "three-quarters": (say("Three in four votes are yes, and each part agrees"), TYPES["policy.adopt"]),
-    "most": (say("More than half of all who may vote say yes, and each part agrees"), [{"rule": "absolute"}, _PARTS]),
-    "consent": (say("Nobody blocks or objects"), [{"rule": "consent"}]),
+    "most": (say("More than half of all who may vote say yes, two thirds of the votes are, and each part agrees"), [{"rule": "absolute"}, *GRANT]),
+    "consent": (say("Nobody blocks or objects, and two thirds of the votes are yes"), [{"rule": "consent"}, GRANT[0]]),
 }
 _OTHERS: dict[str, tuple[Said, list[dict[str, Any]]]] = {
     "more-yes": (say("More yes than no"), TYPES["steward.elect"]),
     "two-thirds": (say("Two thirds of the votes are yes"), [{"rule": "supermajority"}]),
     "most": (say("More than half of all who may vote say yes"), [{"rule": "absolute"}]),
-    "consent": _GRANTING["consent"],
+    "consent": (say("Nobody blocks or objects"), [{"rule": "consent"}]),
 }
 OWN_TOLD = say("Other rules, as they are now")
 _FIXED = (*REFUSALS, *AS_HARD, "charter.amend")

@@ -31,6 +31,7 @@ POWERS = {
     ("PUT", HERE + "/appeal/decision"): "moderate", ("POST", THREAD + "/closing/decision"): "moderate",
     ("PUT", HERE + "/statements/{statement}/answer"): "answer", ("POST", THREAD + "/statements/{statement}/answer"): "answer",
     ("PUT", HERE + "/closer"): "schedule", ("POST", THREAD + "/closing/closer"): "schedule",
+    ("PUT", HERE + "/day"): "schedule", ("POST", THREAD + "/day"): "schedule",
     ("POST", HERE + "/polis"): "open", ("POST", THREAD + "/statements/polis"): "open",
 }  # fmt: skip
 """Every route that refuses a member who is no steward for being none, and which of the four it is. To name who closes is to schedule what nobody
@@ -39,6 +40,7 @@ OFFICES = {
     # Powers: the services behind those routes, each after the member is found.
     "collectives.moderating.as_steward": "the refusal itself", "collectives.moderating.hide": "moderate",
     "collectives.moderating.decide": "moderate", "collectives.closing.decide": "moderate", "collectives.closing.decidable": "moderate",
+    "collectives.scheduling.move": "schedule", "web.proposal_pages._may_move": "schedule",
     "collectives.closing.name_closer": "schedule", "collectives.closing.lacks_closer": "schedule", "collectives.exchange.take_in": "open",
     "collectives.deliberating.answer": "answer",
     # Who may decide an appeal, and whether there is anybody.
@@ -153,7 +155,7 @@ def test_I13_no_other_route_refuses_a_member_for_being_no_steward(
 
 
 def test_I13_a_steward_sees_no_ballot_and_no_running_count(service: Service, platform: PlatformParty) -> None:
-    """While it is voted on nothing that a steward can read tells of a ballot, or changes when one is cast; nor do they count or move a day."""
+    """While it is voted on nothing that a steward can read tells of a ballot, or changes when one is cast; nor do they count."""
     on_one_backend(service, "what is shown follows from the routes")
     mine = union_of(service, platform, 4)
     proposal = mine[1].propose("policy.narrow", "Less.", **NARROW)["id"]
