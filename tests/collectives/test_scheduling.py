@@ -18,7 +18,7 @@ from tests.support import LabParty, PlatformParty, Service
 from tests.web.test_collective_pages import at
 from tests.web.test_further_receipts import window
 from tests.web.test_pages import post
-from tests.web.test_receipt_page import words
+from tests.web.test_receipt_page import ledger_of, words
 
 
 def day_of(service: Service, proposal: str, more: int) -> str:
@@ -155,4 +155,4 @@ def test_a_steward_moves_it_on_its_page(service: Service, platform: PlatformPart
     assert "The vote begins later now." in told and "A steward moved the vote by 3 days, because: many of us are away." in told
     assert "Let the vote begin later" not in told and "moved the vote by 3 days" in words(members.get(address))
     assert row_of(service, here).freeze_at.date() == date.fromisoformat(day)
-    assert "many of us are away" in words(service.http.get(service.base + "/ledger"))
+    assert "many of us are away" in ledger_of(service, kind="collectives")

@@ -15,7 +15,7 @@ from tests.support import LabParty, PlatformParty, Service, on_one_backend
 from tests.web.talk import found
 from tests.web.test_further_receipts import window
 from tests.web.test_pages import post
-from tests.web.test_receipt_page import words
+from tests.web.test_receipt_page import ledger_of, words
 from tests.web.test_thread_pages import HOSTILE
 
 
@@ -120,7 +120,7 @@ def test_who_has_no_voice_yet_is_told_so_and_what_a_restore_ended_says_so(servic
         striking.end_all(session, service.runtime, (), service.clock.now())
     for place in (where, where.rsplit("/", 1)[0]):
         assert "had to be put back to an earlier day" in words(browser.get(place))
-    assert "no pledge of then is carried out" in words(httpx.get(f"{service.base}/ledger?kind=collectives"))
+    assert "no pledge of then is carried out" in ledger_of(service, kind="collectives")
 
 
 def test_a_pledge_takes_the_passkey_and_keeps_nothing_of_it(service: Service, platform: PlatformParty, lab: LabParty) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from html import unescape
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import sqlalchemy as sa
@@ -16,6 +17,18 @@ from app.parties import service as parties
 from tests.kit.refusals import accepted, state_of
 from tests.support import EVALUATION, OPEN_TRAINING, LabParty, PlatformParty, Service, consent
 from tests.web.test_pages import browser, post  # noqa: F401  the fixture
+
+
+def ledger_of(service: Service, **asked: str) -> str:
+    """The public ledger in words, every page of it: what other tests did stands there too."""
+    found, cursor = [], ""
+    while True:
+        page = service.http.get(service.base + "/ledger", params={**asked, **({"cursor": cursor} if cursor else {})})
+        found.append(words(page))
+        more = re.search(r'href="/ledger\?cursor=([^&"]+)', page.text)
+        if more is None:
+            return " ".join(found)
+        cursor = unquote(more[1])
 
 
 def words(page: httpx.Response) -> str:
