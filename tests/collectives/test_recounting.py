@@ -50,7 +50,7 @@ def put_to_vote(session: Any, service: Service, collective: str, rng: random.Ran
     groups = {os.urandom(32).hex(): rng.choice([None, "en", "sw"]) for _ in range(rng.randrange(1, 45))}
     row = Proposal(
         id=random_id("proposal"), collective_id=collective, type=kind, author=None, charter_n=1, text=text, text_sha256=sha256_hex(text.encode()),
-        state="ballot", opened_at=now, freeze_at=now, close_at=now - timedelta(seconds=1), appeal_until=now + timedelta(days=7),
+        state="ballot", opened_at=now, freeze_at=now, close_at=now - timedelta(seconds=1), appeal_until=now + timedelta(days=3650),
         rounds=rng.randrange(4), electorate_size=len(groups), electorate_root=root([leaf_hash(bytes.fromhex(tag)) for tag in sorted(groups)]).hex(),
     )  # fmt: skip
     row.ballot_key = Sealer(service.runtime.keys.derive("ballots")).seal(key, row.id.encode())

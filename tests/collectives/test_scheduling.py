@@ -63,7 +63,7 @@ def test_a_vote_begins_on_the_later_day_and_all_its_days_move_along(service: Ser
     assert opened["state"] == "discussion", "an answer that is owed is waited for after the later day as after any"
     mine[1].answer(here, mine[2].statements(here)[0]["id"], "It is.")
     service.clock.offset += timedelta(days=1)
-    voting.take_up_forgotten(service.runtime, service.clock.now())
+    voting.advance(service.runtime, here)
     opened = mine[0].proposal(here)
     assert opened["state"] == "ballot"
     refuses("thread_frozen", lambda: mine[0].move(here, day_of(service, here, 1), "away"))
