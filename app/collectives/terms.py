@@ -2,6 +2,7 @@
 elect as before, an election among them in a day each for discussion and ballot, if they like."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from sqlmodel import Session, select
 
 from app.collectives import queries
 from app.collectives.models import Membership
+from app.kit.background import each
 from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -59,5 +61,4 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
     with read(runtime.engine) as session:
         late = select(Membership.id).where(Membership.steward, Membership.left_at == None, Membership.steward_until <= now)  # type: ignore[operator]
         waiting = list(session.exec(late.order_by(sa.asc(Membership.id))))  # type: ignore[arg-type]
-    for membership in waiting:
-        look(runtime, membership)
+    each(waiting, partial(look, runtime))

@@ -7,6 +7,7 @@ Then nobody can tell any more who of the electorate voted, or how, and the outco
 import hmac
 import json
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,6 +48,7 @@ from app.core.electing import REFUSALS, parse_rules
 from app.core.merkle import leaf_hash, root
 from app.core.thread import REASONS, reasons_by_choice
 from app.crypto.sealing import Sealer, new_key
+from app.kit.background import each
 from app.kit.db import read, write
 from app.kit.errors import Conflict, Forbidden, Invalid
 from app.kit.ids import random_id
@@ -129,8 +131,7 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
             Proposal.id.in_(sa.select(NoteAppeal.proposal_id).where(NoteAppeal.state == "open", NoteAppeal.decide_by <= now)),  # type: ignore[attr-defined,call-overload]
         )  # type: ignore[arg-type]  # fmt: skip
         waiting = session.exec(select(Proposal.id).where(due)).all()
-    for proposal in waiting:
-        advance(runtime, proposal)
+    each(waiting, partial(advance, runtime))
 
 
 def _freeze(session: Session, runtime: Runtime, collective: Collective, row: Proposal, now: datetime) -> None:

@@ -2,8 +2,28 @@
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import structlog
+from sqlalchemy.exc import OperationalError
+
+T = TypeVar("T")
+
+
+def each(waiting: Iterable[T], act: Callable[[T], object]) -> None:
+    """Do something for each, also behind one for which it fails: else those that come after wait for as long as it does. The first failure is
+    raised in the end. One of the database's is raised at once, since the others would have it too."""
+    failed: list[Exception] = []
+    for one in waiting:
+        try:
+            act(one)
+        except OperationalError:
+            raise
+        except Exception as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 class Background(ABC):

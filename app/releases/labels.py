@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from app.collectives import closing, proposals, strikes, supporting
 from app.collectives.models import Campaign, OutcomeRow, Proposal, Strike
 from app.contributions.models import Contribution, Objection
 from app.contributions.objections import statement_place
+from app.kit.background import each
 from app.kit.db import for_update, read, write
 from app.kit.runtime import Runtime
 from app.log import service as log
@@ -123,8 +125,7 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
         lately = sa.or_(Campaign.deadline > since, Campaign.until > since)  # type: ignore[arg-type,operator]
         reached = select(Campaign.id).where(Campaign.state == "reached", lately)
         found += session.exec(reached.order_by(Campaign.id)).all()  # type: ignore[arg-type]
-    for strike in found:
-        relabel(runtime, strike)
+    each(found, partial(relabel, runtime))
 
 
 @dataclass(frozen=True)

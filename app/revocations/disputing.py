@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from app.agreements.models import Agreement
 from app.collectives import refusals
 from app.collectives.models import Collective, Proposal
 from app.core.canonical import sha256_hex, unb64u
+from app.kit.background import each
 from app.kit.db import for_update, read, write
 from app.kit.errors import NotFound
 from app.kit.runtime import Runtime
@@ -72,8 +74,7 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
     with read(runtime.engine) as session:
         decided = select(Proposal.id).where(Proposal.type == "effect.dispute", Proposal.state == "in_force")
         waiting = list(session.exec(decided.where(Proposal.id.not_in(sa.select(EffectDispute.proposal_id))).order_by(Proposal.id)))  # type: ignore[attr-defined,call-overload]
-    for proposal in waiting:
-        publish(runtime, proposal)
+    each(waiting, partial(publish, runtime))
 
 
 def of(session: Session, reports: Iterable[str]) -> dict[str, list[Disputed]]:

@@ -8,6 +8,7 @@ done at the next start, for all of them. Order of locks: every pledger's key (by
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 from sqlmodel import Session, select
@@ -21,6 +22,7 @@ from app.consents.models import Consent
 from app.consents.policies import PolicyBook
 from app.contributions.models import Contribution
 from app.core.pledges import greatest_set
+from app.kit.background import each
 from app.kit.db import for_update, read, write
 from app.kit.ids import PREFIXES
 from app.kit.runtime import Runtime
@@ -228,7 +230,5 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
         end = sa.and_(CalledStrike.told_at != None, CalledStrike.ended_at != None, CalledStrike.end_told_at == None)  # type: ignore[arg-type]
         untold = select(CalledStrike.id).where(sa.or_(call, end), CalledStrike.kind != "refuse_new")
         strikes_ = list(session.exec(untold.order_by(sa.asc(CalledStrike.id))))  # type: ignore[arg-type]
-    for campaign in waiting:
-        resolve(runtime, campaign)
-    for strike in strikes_:
-        carry_out(runtime, strike)
+    acts = [*((partial(resolve, runtime), one) for one in waiting), *((partial(carry_out, runtime), one) for one in strikes_)]
+    each(acts, lambda due: due[0](due[1]))

@@ -2,12 +2,14 @@
 as it is, as when a lab is refused."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlmodel import Session, select
 
 from app.agreements.models import Agreement
 from app.collectives import voiding
 from app.collectives.models import OutcomeVoid, Proposal
+from app.kit.background import each
 from app.kit.db import read, write
 from app.kit.runtime import Runtime
 from app.releases.models import Release, ReleaseOutcome
@@ -33,8 +35,7 @@ def take_up_forgotten(runtime: Runtime, now: datetime) -> None:
     with read(runtime.engine) as session:
         lately = select(OutcomeVoid.proposal_id).where(OutcomeVoid.at > now - LATELY).order_by(OutcomeVoid.proposal_id)
         found = list(session.exec(lately))
-    for outcome in found:
-        tell_holders(runtime, outcome)
+    each(found, partial(tell_holders, runtime))
 
 
 def _holding(session: Session, outcome: str) -> list[tuple[str, str]]:

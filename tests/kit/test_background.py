@@ -12,6 +12,7 @@ from app.consents.models import ConsentIntent, Policy
 from app.contributions.models import Contribution
 from app.crypto.tokens import LEEWAY
 from app.kit import housekeeping
+from app.kit.background import each
 from app.kit.db import read, write
 from app.kit.housekeeping import Housekeeper
 from app.kit.idempotency import IdempotencyKey, Once
@@ -22,6 +23,24 @@ from app.releases.models import Release
 from tests.kit.refusals import accepted, ask_token, assertion, refused
 from tests.parties.test_dpop import Bound
 from tests.support import LabParty, PlatformParty, Service, until
+
+
+def test_one_that_fails_keeps_nobody_behind_it_waiting() -> None:
+    done: list[int] = []
+
+    def act(one: int) -> None:
+        if one in fails:
+            raise fails[one]
+        done.append(one)
+
+    fails: dict[int, Exception] = {1: AssertionError("cannot come into force"), 3: KeyError("nor this")}
+    with pytest.raises(AssertionError, match="cannot come into force"):
+        each(range(5), act)
+    assert done == [0, 2, 4]
+    fails = {6: sa.exc.OperationalError("SELECT 1", {}, OSError("the database is away"))}
+    with pytest.raises(sa.exc.OperationalError):
+        each(range(5, 9), act)
+    assert done == [0, 2, 4, 5]
 
 
 def test_a_job_that_fails_once_is_tried_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
