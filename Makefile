@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
 DATA ?=
-WORKERS ?= 4
+WORKERS ?= 3
 
 .PHONY: help venv run demo test lint bench soak lock openapi profile catalogs clean
 .DEFAULT_GOAL := help
