@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.collectives.dissent_models import MinorityReport, ObjectionWithdrawn
 from app.collectives.models import (
     Collective,
     CollectivePolicy,
@@ -19,8 +20,6 @@ from app.collectives.models import (
     LabUse,
     Mandate,
     Membership,
-    MinorityReport,
-    ObjectionWithdrawn,
     Proposal,
     Strike,
 )

@@ -15,16 +15,8 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives import moderating, queries, threads, voiding
-from app.collectives.models import (
-    Collective,
-    CollectiveAct,
-    DissentText,
-    Membership,
-    MinorityReport,
-    OutcomeRow,
-    OutcomeVoid,
-    Proposal,
-)
+from app.collectives.dissent_models import DissentText, MinorityReport
+from app.collectives.models import Collective, CollectiveAct, Membership, OutcomeRow, OutcomeVoid, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof, signed
 from app.collectives.thread_models import (
     Amendment,

@@ -19,17 +19,8 @@ from app.collectives import (
     voiding,
 )
 from app.collectives.binding import upheld
-from app.collectives.models import (
-    Collective,
-    DissentText,
-    LabRefusal,
-    Membership,
-    MinorityReport,
-    ObjectionAnswered,
-    ObjectionWithdrawn,
-    OutcomeRow,
-    Proposal,
-)  # fmt: skip
+from app.collectives.dissent_models import DissentText, MinorityReport, ObjectionAnswered, ObjectionWithdrawn
+from app.collectives.models import Collective, LabRefusal, Membership, OutcomeRow, Proposal
 from app.collectives.schemas import CharterIn, ProposeIn
 from app.collectives.service import Acting, acting, charter_bytes, keep_act, proof
 from app.consents.policies import PolicyBook, StoredPolicy

@@ -10,16 +10,14 @@ import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from app.collectives.binding import upheld
+from app.collectives.dissent_models import DissentText, MinorityReport, ObjectionAnswered
 from app.collectives.models import (
     Campaign,
     CharterVersion,
     Collective,
     CollectiveAct,
-    DissentText,
     Mandate,
     Membership,
-    MinorityReport,
-    ObjectionAnswered,
     PastInterest,
     Proposal,
     Strike,

@@ -23,7 +23,8 @@ from app.collectives import (
     threads,
     voting,
 )
-from app.collectives.models import Collective, DissentText, MinorityReport, ObjectionWithdrawn, Proposal
+from app.collectives.dissent_models import DissentText, MinorityReport, ObjectionWithdrawn
+from app.collectives.models import Collective, Proposal
 from app.collectives.schedule_schemas import DayIn
 from app.collectives.schemas import (
     ActDoneOut,

@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from app.collectives import eligibility, pledging, queries, recounting, terms, weighing
+from app.collectives.dissent_models import DissentText
 from app.collectives.models import (
     CharterVersion,
     Collective,
     CollectiveAct,
     CollectivePolicy,
-    DissentText,
     Mandate,
     Membership,
     PastInterest,

@@ -17,15 +17,8 @@ from sqlmodel import Session, select
 
 from app.collectives import electorate, proposals, queries
 from app.collectives.binding import upheld
-from app.collectives.models import (
-    CollectiveAct,
-    DissentText,
-    Membership,
-    MinorityReport,
-    Proposal,
-    ReportSettled,
-    ReportSupport,
-)
+from app.collectives.dissent_models import DissentText, MinorityReport, ReportSettled, ReportSupport
+from app.collectives.models import CollectiveAct, Membership, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof
 from app.core.ballots import is_collective
 from app.core.electing import Tally

@@ -13,7 +13,8 @@ from sqlmodel import Session, select
 
 from app.agreements.models import Agreement
 from app.collectives import binding
-from app.collectives.models import CollectiveAct, MinorityReport
+from app.collectives.dissent_models import MinorityReport
+from app.collectives.models import CollectiveAct
 from app.consents.models import Narrowing
 from app.contributions.models import Contribution
 from app.kit.blobs import BlobNotFound

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
 from app.collectives import closing, queries, telling, threads
-from app.collectives.models import Collective, DissentText, MinorityReport, OutcomeRow, Proposal, Refusal
+from app.collectives.dissent_models import DissentText, MinorityReport
+from app.collectives.models import Collective, OutcomeRow, Proposal, Refusal
 from app.collectives.service import Acting
 from app.collectives.thread_models import Comment
 from app.collectives.thread_schemas import CloserIn, ClosureIn, DecideIn, NoteAppealIn

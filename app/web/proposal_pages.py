@@ -28,18 +28,9 @@ from app.collectives import (
     voiding,
     voting,
 )
+from app.collectives.dissent_models import DissentText, MinorityReport, ObjectionWithdrawn
 from app.collectives.electorate import tag_of
-from app.collectives.models import (
-    BallotRow,
-    Campaign,
-    DissentText,
-    LabRefusal,
-    Membership,
-    MinorityReport,
-    ObjectionWithdrawn,
-    OutcomeRow,
-    Proposal,
-)
+from app.collectives.models import BallotRow, Campaign, LabRefusal, Membership, OutcomeRow, Proposal
 from app.collectives.schedule_schemas import DayIn
 from app.collectives.schemas import BallotIn, ProposeIn, ReportIn
 from app.collectives.service import Acting

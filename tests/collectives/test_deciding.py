@@ -16,7 +16,8 @@ from sayso.collective import Collective
 from sqlmodel import select
 
 from app.collectives import frozen
-from app.collectives.models import BallotRow, Elector, MinorityReport, OutcomeRow, Proposal
+from app.collectives.dissent_models import MinorityReport
+from app.collectives.models import BallotRow, Elector, OutcomeRow, Proposal
 from app.collectives.voting import take_up_forgotten
 from app.core.electing import TYPES
 from app.kit.db import read, write

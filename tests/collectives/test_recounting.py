@@ -13,14 +13,8 @@ import sqlalchemy as sa
 from sayso import recount
 
 from app.collectives import queries, voting
-from app.collectives.models import (
-    BallotRow,
-    Elector,
-    MinorityReport,
-    ObjectionAnswered,
-    OutcomeRow,
-    Proposal,
-)
+from app.collectives.dissent_models import MinorityReport, ObjectionAnswered
+from app.collectives.models import BallotRow, Elector, OutcomeRow, Proposal
 from app.core.ballots import CHOICES as FOUR
 from app.core.ballots import Snapshot
 from app.core.canonical import sha256_hex

@@ -11,7 +11,8 @@ from sqlmodel import select
 
 from app.agreements import review
 from app.collectives import licensing, queries
-from app.collectives.models import LabRefusal, LabUse, Membership, MinorityReport, PastInterest, Proposal
+from app.collectives.dissent_models import MinorityReport
+from app.collectives.models import LabRefusal, LabUse, Membership, PastInterest, Proposal
 from app.collectives.thread_models import Statement
 from app.kit.db import read, write
 from app.kit.errors import Conflict

@@ -14,7 +14,7 @@ from sayso.errors import SaysoError
 from sqlmodel import select
 
 from app.collectives import queries, supporting, voting
-from app.collectives.models import MinorityReport, ReportSettled, ReportSupport
+from app.collectives.dissent_models import MinorityReport, ReportSettled, ReportSupport
 from app.core.ballots import is_collective
 from app.kit.db import read, write
 from app.log.models import LogEntry

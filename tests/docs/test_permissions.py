@@ -16,7 +16,8 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from app import main
 from app.agreements.models import Agreement, Offer
-from app.collectives.models import MinorityReport, Refusal
+from app.collectives.dissent_models import MinorityReport
+from app.collectives.models import Refusal
 from app.collectives.queries import invitation
 from app.contributions.hook_models import RefusedLine
 from app.contributions.models import Contribution

@@ -10,7 +10,8 @@ from sayso.collective import Collective
 from sayso.recounter import RecounterKey
 
 from app.collectives import proposals
-from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, MinorityReport, Proposal
+from app.collectives.dissent_models import MinorityReport
+from app.collectives.models import BallotRow, CollectiveAct, Mandate, Membership, Proposal
 from app.kit.db import read
 from app.web import collective_pages, languages
 from app.web.charter_forms import charter_of

@@ -4,7 +4,7 @@ import re
 
 import httpx
 
-from app.collectives.models import ReportSupport
+from app.collectives.dissent_models import ReportSupport
 from tests.authenticator import Authenticator, added, wanted
 from tests.collectives.members import joined, mandated, pass_days, people
 from tests.collectives.test_deciding import union_of
