@@ -90,6 +90,7 @@ def restore(runtime: Runtime, now: datetime) -> Restored:
 
 def _adopt(runtime: Runtime, now: datetime) -> Restored:
     journal = runtime.journal
+    signed = journal.checkpoint()  # before the leaves are counted: a process that still serves may sign for more of them meanwhile
     kept = journal.kept()
     lines = journal.lines()
     if not kept and not lines:
@@ -100,7 +101,7 @@ def _adopt(runtime: Runtime, now: datetime) -> Restored:
             raise CannotRestore("This narrowing journal belongs to another database.")
         _compare(session, journal.leaves())
         late = guard.behind(session, head.size, lines, kept)
-    note = _checkpoint(runtime, kept)
+    note = _checkpoint(runtime, signed, kept)
     found = Restored(head.size)
     if head.frozen_at is None and head.journal is not None and not late:
         return found  # nothing was set back
@@ -142,9 +143,8 @@ def _compare(session: Session, kept: Iterator[bytes]) -> None:
         raise CannotRestore("The database holds other leaves than its second place: it is not an earlier state of this log.")
 
 
-def _checkpoint(runtime: Runtime, kept: int) -> tuple[int, str] | None:
-    """The last signed checkpoint, which the kept leaves must give."""
-    text = runtime.journal.checkpoint()
+def _checkpoint(runtime: Runtime, text: str | None, kept: int) -> tuple[int, str] | None:
+    """The last signed checkpoint with its size, which the kept leaves must give. Raises CannotRestore."""
     if text is None:
         return None
     try:

@@ -207,3 +207,21 @@ def test_an_act_that_could_not_be_done_again_is_overtaken_by_one_after_the_resto
     assert size(runtime) == 103
     assert finish(runtime) == 1
     assert not blocked(runtime), "the operator let the lab go on after the line"
+
+
+def test_a_process_that_still_serves_signs_for_more_meanwhile(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is wrong with a checkpoint over leaves that were kept after they were counted."""
+    block(runtime)
+    journal = runtime.journal
+    count = journal.kept
+
+    def counted() -> int:
+        found = count()
+        monkeypatch.setattr(journal, "kept", count)
+        grow(runtime, 5)
+        Publisher(runtime).publish()
+        return found
+
+    monkeypatch.setattr(journal, "kept", counted)
+    assert restore(runtime, runtime.clock.now()).adopted == 0
+    assert journal.kept() == size(runtime) > 105, "it was so"
