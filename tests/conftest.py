@@ -18,6 +18,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as invented
 from xdist.scheduler import LoadScopeScheduling
 
+from app.collectives.models import Campaign, Strike
+from app.kit.db import write
 from app.kit.jobs import Jobs
 from app.kit.migrate import upgrade
 from tests.support import DATA, LabParty, PlatformParty, Service, quick_directory, serving, test_settings
@@ -37,6 +39,7 @@ invented.register_profile(
 )  # fmt: skip
 invented.load_profile("sayso")
 
+_STRIKE, _CAMPAIGN = Strike.__table__, Campaign.__table__  # type: ignore[attr-defined]
 
 ONE_STORY = {"tests/faults/test_traces.py", "tests/docs/test_permissions.py", "tests/revocations/test_completing.py"}
 """Files whose tests share what takes long to make: each is for one worker. (xdist's own groups do nothing with pytest 9.2.)"""
@@ -115,9 +118,14 @@ def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
 
 @pytest.fixture
 def service(running: Service) -> Iterator[Service]:
-    """The running service, its clock put right again afterwards."""
+    """The running service, its clock put right again afterwards, and nobody any more on strike against what all labs do."""
     yield running
     running.clock.offset = timedelta()
+    now = running.clock.now()
+    with write(running.runtime.engine) as session:
+        session.execute(sa.update(_STRIKE).where(_STRIKE.c.purpose.is_not(None), _STRIKE.c.ended_at.is_(None)).values(ended_at=now))
+        runs = _CAMPAIGN.c.state == "reached", sa.or_(_CAMPAIGN.c.until.is_(None), _CAMPAIGN.c.until > now)
+        session.execute(sa.update(_CAMPAIGN).where(_CAMPAIGN.c.purpose.is_not(None), *runs).values(until=now))
 
 
 @pytest.fixture
