@@ -18,6 +18,7 @@ from app.agreements.router import router as agreements
 from app.agreements.thread_routes import router as lab_threads
 from app.collectives import eligibility, pledging, terms, voting
 from app.collectives.campaign_routes import router as campaigns
+from app.collectives.dissent_routes import router as dissent
 from app.collectives.exchange_routes import router as exchange
 from app.collectives.recount_routes import router as recounts
 from app.collectives.router import router as collectives
@@ -103,6 +104,7 @@ from app.web.campaign_pages import router as campaign_pages
 from app.web.collective_home_pages import router as collective_home_pages
 from app.web.collective_public_pages import router as collective_public_pages
 from app.web.comment_pages import router as comment_pages
+from app.web.dissent_pages import router as dissent_pages
 from app.web.everything import router as everything
 from app.web.finding_pages import router as finding_pages
 from app.web.intake_pages import intake_pages
@@ -127,11 +129,11 @@ from app.web.thread_pages import router as thread_pages
 from app.web.widget_pages import widget_pages
 
 ROUTERS = (
-    parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, campaigns, threads, exchange,
-    recounts, agreements, lab_threads, refusal_routes, release_routes, deletion_routes, revocations, calls, objections, reports,
+    parties, lab_routes, consents, wordings, site_keys, widget, contributions, hook_routes, receipts, collectives, dissent, campaigns, threads,
+    exchange, recounts, agreements, lab_threads, refusal_routes, release_routes, deletion_routes, revocations, calls, objections, reports,
     compensation_routes, push, webhook_routes, log, pages, public_pages, object_pages, finding_pages, some_pages, story_pages, act_pages,
-    everything, recovery_pages, pay_pages, passkey_pages, collective_public_pages, collective_home_pages, proposal_pages, thread_pages,
-    comment_pages, amendment_pages, note_pages, campaign_pages, strike_pages, call_pages, receipt_pages, intake_pages, testimony_pages,
+    everything, recovery_pages, pay_pages, passkey_pages, collective_public_pages, collective_home_pages, proposal_pages, dissent_pages,
+    thread_pages, comment_pages, amendment_pages, note_pages, campaign_pages, strike_pages, call_pages, receipt_pages, intake_pages, testimony_pages,
     widget_pages, console, lab_pages, lab_thread_pages, operator_pages,
 )  # fmt: skip
 

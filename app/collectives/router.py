@@ -11,6 +11,7 @@ from app.collectives import (
     closing,
     eligibility,
     frozen,
+    mandates,
     petitioning,
     proposals,
     queries,
@@ -18,12 +19,10 @@ from app.collectives import (
     scheduling,
     service,
     strikes,
-    supporting,
     telling,
     threads,
     voting,
 )
-from app.collectives.dissent_models import DissentText, MinorityReport, ObjectionWithdrawn
 from app.collectives.models import Collective, Proposal
 from app.collectives.schedule_schemas import DayIn
 from app.collectives.schemas import (
@@ -44,8 +43,6 @@ from app.collectives.schemas import (
     ProposalOut,
     ProposalPage,
     ProposeIn,
-    ReportIn,
-    ReportOut,
     StrikeTerms,
 )  # fmt: skip
 from app.collectives.service import Acting
@@ -161,9 +158,9 @@ def _mine(session: Session, runtime: Runtime, collective: str, receipt: Receipt)
     _, mine = queries.member(session, collective, Acting.of(receipt))
     steward = queries.in_office(mine, runtime.clock.now())
     book = runtime.parts["policies"]
-    mandates = [
+    given = [
         MandateOut(
-            id=m.id, kinds=service.kinds_of(m.kinds), contribution=m.contribution_id, expires_on=m.expires_on, given_at=m.given_at,
+            id=m.id, kinds=mandates.kinds_of(m.kinds), contribution=m.contribution_id, expires_on=m.expires_on, given_at=m.given_at,
             ended_at=m.ended_at, policy=None if m.policy_id is None else book.by_ids([m.policy_id])[m.policy_id].digest,
         )
         for m in queries.mandates_of(session, mine)
@@ -171,7 +168,7 @@ def _mine(session: Session, runtime: Runtime, collective: str, receipt: Receipt)
     ]  # fmt: skip
     return MemberOut(
         collective=collective, member=mine.member, steward=steward, steward_until=mine.steward_until if steward else None,
-        declared=mine.declared, interest=mine.interest, joined_at=mine.joined_at, voice_from=mine.voice_from, mandates=mandates,
+        declared=mine.declared, interest=mine.interest, joined_at=mine.joined_at, voice_from=mine.voice_from, mandates=given,
     )  # fmt: skip
 
 
@@ -179,14 +176,14 @@ def _mine(session: Session, runtime: Runtime, collective: str, receipt: Receipt)
 def declare(collective: str, given: DeclareIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
     """One of the charter's values, or none: it counts in ballots that begin a week later. And the lab that one works for, if any."""
     act = service.declare(session, runtime, Acting.of(receipt), collective, given, now=runtime.clock.now())
-    return _done(session, collective, receipt, act)
+    return done_out(session, collective, receipt, act)
 
 
 @router.delete("/collectives/{collective}/members/me", response_model=ActDoneOut, summary="Leave a collective")
 def leave(collective: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
     """With every mandate, at once and at no cost. One's own terms govern from here on."""
     act = service.leave(session, runtime, Acting.of(receipt), collective, now=runtime.clock.now())
-    return _done(session, collective, receipt, act)
+    return done_out(session, collective, receipt, act)
 
 
 @router.post("/collectives/{collective}/mandates", status_code=201, response_model=MandateOut, summary="Give a mandate")
@@ -197,7 +194,7 @@ def mandate(
     now = runtime.clock.now()
     made = once_for(
         receipt, f"mandates/{collective}", idempotency_key, given, session, runtime,
-        lambda: service.give_mandate(session, runtime, Acting.of(receipt), collective, given, now=now),
+        lambda: mandates.give_mandate(session, runtime, Acting.of(receipt), collective, given, now=now),
     )  # fmt: skip
     return next(m for m in _mine(session, runtime, collective, receipt).mandates if m.id == made)
 
@@ -205,11 +202,12 @@ def mandate(
 @router.delete("/collectives/{collective}/mandates/{mandate}", response_model=ActDoneOut, summary="End a mandate")
 def end_mandate(collective: str, mandate: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
     """At once: one's own terms govern what it covered."""
-    act = service.end_mandate(session, runtime, Acting.of(receipt), collective, mandate, now=runtime.clock.now())
-    return _done(session, collective, receipt, act)
+    act = mandates.end_mandate(session, runtime, Acting.of(receipt), collective, mandate, now=runtime.clock.now())
+    return done_out(session, collective, receipt, act)
 
 
-def _done(session: Session, collective: str, receipt: Receipt, act: str) -> ActDoneOut:
+def done_out(session: Session, collective: str, receipt: Receipt, act: str) -> ActDoneOut:
+    """What one is told of an act of one's own that was just done."""
     row = service.act_of(session, collective, Acting.of(receipt), act)
     return ActDoneOut(act=row.id, log_index=row.log_index)
 
@@ -321,92 +319,3 @@ def read_outcome(collective: str, proposal: str, runtime: RuntimeDep, session: R
     if not telling.tells_counts(session, row, mine):
         raise NotFound("not_found", "There is no outcome to be shown.")
     return telling.outcome_file(session, runtime, row)
-
-
-@router.post(
-    "/collectives/{collective}/proposals/{proposal}/minority-reports", status_code=201, response_model=ReportOut, summary="File a minority report"
-)
-def dissent(
-    collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
-    idempotency_key: IdempotencyHeader = None,
-) -> ReportOut:  # fmt: skip
-    """Alone, while the appeal runs. Whoever signs for data that rests on this outcome signs its digest."""
-    now = runtime.clock.now()
-    made = once_for(
-        receipt, f"minority-reports/{proposal}", idempotency_key, given, session, runtime,
-        lambda: proposals.dissent(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
-    )  # fmt: skip
-    return _reported(session, receipt, proposal, made)
-
-
-@router.post("/collectives/{collective}/proposals/{proposal}/objections", status_code=201, response_model=ReportOut, summary="Object to a proposal")
-def object_to(
-    collective: str, proposal: str, given: ReportIn, runtime: RuntimeDep, session: SessionDep, receipt: Member,
-    idempotency_key: IdempotencyHeader = None,
-) -> ReportOut:  # fmt: skip
-    """Say what harm it would do. Until the ballot closes; it stands until its author withdraws it, and travels with what passes."""
-    now = runtime.clock.now()
-    made = once_for(
-        receipt, f"objections/{proposal}", idempotency_key, given, session, runtime,
-        lambda: proposals.object_to(session, runtime, Acting.of(receipt), collective, proposal, given.text, now=now),
-    )  # fmt: skip
-    return _reported(session, receipt, proposal, made)
-
-
-@router.delete(
-    "/collectives/{collective}/proposals/{proposal}/objections/{objection}", response_model=ActDoneOut, summary="Withdraw an objection"
-)
-def withdraw_objection(
-    collective: str, proposal: str, objection: str, runtime: RuntimeDep, session: SessionDep, receipt: Member
-) -> ActDoneOut:
-    """While the ballot is open."""
-    act = proposals.withdraw_objection(session, runtime, Acting.of(receipt), collective, proposal, objection, now=runtime.clock.now())
-    return _done(session, collective, receipt, act)
-
-
-@router.get(
-    "/collectives/{collective}/proposals/{proposal}/minority-reports", response_model=list[ReportOut],
-    summary="Minority reports on an outcome, and objections to its proposal",
-)
-def read_reports(collective: str, proposal: str, session: ReadSessionDep, receipt: Member) -> list[ReportOut]:
-    queries.member(session, collective, Acting.of(receipt))
-    row = queries.proposal(session, collective, proposal)
-    return _reports(session, receipt, row, queries.reports_of(session, row.id))
-
-
-@router.put(
-    "/collectives/{collective}/proposals/{proposal}/minority-reports/{report}/support", response_model=ActDoneOut,
-    summary="Support a minority report",
-)
-def support(collective: str, proposal: str, report: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
-    """Of another, while the appeal runs, as one of the electorate. How many support it is told in steps, and to nobody who. Again it is the same."""
-    act = supporting.support(session, runtime, Acting.of(receipt), collective, proposal, report, now=runtime.clock.now())
-    return _done(session, collective, receipt, act)
-
-
-@router.delete(
-    "/collectives/{collective}/proposals/{proposal}/minority-reports/{report}/support", response_model=ActDoneOut,
-    summary="Support a minority report no longer",
-)
-def support_no_longer(collective: str, proposal: str, report: str, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
-    """While the appeal runs."""
-    act = supporting.take_back(session, runtime, Acting.of(receipt), collective, proposal, report, now=runtime.clock.now())
-    return _done(session, collective, receipt, act)
-
-
-def _reported(session: Session, receipt: Receipt, proposal: str, made: str) -> ReportOut:
-    return _reports(session, receipt, session.get_one(Proposal, proposal), [session.get_one(MinorityReport, made)])[0]
-
-
-def _reports(session: Session, receipt: Receipt, row: Proposal, reports: list[MinorityReport]) -> list[ReportOut]:
-    mine, standing = supporting.supported_by(session, row, Acting.of(receipt)), supporting.standing(session, row, reports)
-    out = []
-    for one in reports:
-        words, withdrawn, found = session.get(DissentText, one.id), session.get(ObjectionWithdrawn, one.id), standing[one.id]
-        out.append(
-            ReportOut(
-                id=one.id, kind=one.kind, upheld=withdrawn is None, text_sha256=one.sha256, text=None if words is None else words.text,
-                log_index=one.log_index, status=found.status, open=found.open, supporters=found.supporters, supported=one.id in mine,
-            )
-        )  # fmt: skip
-    return out

@@ -1,8 +1,7 @@
-"""Found, join, declare, give a mandate, end it, leave. Each is the person's own act, under the capability of their receipt.
+"""Found, join, declare, leave. Each is the person's own act, under the capability of their receipt.
 
-Order of locks: the person's key row, proposals (where one leaves), their membership, the collective, the log's head. Giving a mandate,
-ending it and leaving are journalled: none may be undone by a database that was set back. A mandate takes effect for every release later in
-the log, as a platform's floor does; what a lab signed for and got before is for a revocation, which only the person can make.
+Order of locks, for mandates too: the person's key row, proposals (where one leaves), their membership, the collective, the log's head.
+Leaving is journalled: it may not be undone by a database that was set back.
 """
 
 import hmac
@@ -25,10 +24,9 @@ from app.collectives.models import (
     PastInterest,
 )
 from app.collectives.queries import Acting as Acting
-from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, MandateIn
+from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn
 from app.consents.models import Narrowing
 from app.consents.policies import PolicyBook, StoredPolicy
-from app.contributions.models import KINDS
 from app.core.canonical import canonical, sha256_hex
 from app.core.electing import RuleError, decisions
 from app.kit import journal
@@ -39,7 +37,7 @@ from app.log import service as log
 from app.parties import contributors, passkeys
 from app.parties.contributors import Person
 
-LONGEST = timedelta(days=365)
+_A_YEAR = timedelta(days=365)
 
 
 def acting(session: Session, runtime: Runtime, who: Acting) -> Person:
@@ -94,7 +92,7 @@ def found(session: Session, runtime: Runtime, who: Acting, given: FoundIn, polic
             review_by=now.date() + timedelta(days=given.charter.review_days),
         )
     )  # fmt: skip
-    mine = _enrol(session, runtime, row.id, who, now, now)
+    mine = enrol(session, runtime, row.id, who, now, now)
     terms.begin(session, runtime, given.charter.model_dump(), mine, now)
     leaf = {"name": row.name if row.listed else None, "charter_sha256": sha256_hex(body), "policy": None if policy is None else policy.digest}
     said = {**leaf, "name": row.name, "kind": row.kind, "listed": row.listed}  # its own leaf, which anybody reads, names no unlisted one
@@ -122,7 +120,7 @@ def stand_in(session: Session, collective: str, *, now: datetime) -> None:
     body = lost_charter()
     session.add(Collective(id=collective, name="", kind="affinity", listed=False, state="lost", charter_n=1, created_at=now, decides=True))
     session.flush()
-    session.add(CharterVersion(collective_id=collective, n=1, body=body, sha256=sha256_hex(body), from_at=now, review_by=now.date() + LONGEST))
+    session.add(CharterVersion(collective_id=collective, n=1, body=body, sha256=sha256_hex(body), from_at=now, review_by=now.date() + _A_YEAR))
     session.flush()
 
 
@@ -145,17 +143,18 @@ def join(session: Session, runtime: Runtime, who: Acting, collective: str, given
     vouched = None
     if charter["eligibility"] == "code":
         vouched = eligibility.use(session, collective, who.contributor, given.eligibility_code, now=now)
-    mine = _enrol(session, runtime, collective, who, now, now + timedelta(days=charter["tenure_days"]), eligible_by=vouched)
+    mine = enrol(session, runtime, collective, who, now, now + timedelta(days=charter["tenure_days"]), eligible_by=vouched)
     _declare(charter, mine, given.declared, now)
     session.flush()
     body |= {"member": mine.member, **proven}
     return _personal(session, who, person, collective, "membership.begun", body, now)
 
 
-def _enrol(
+def enrol(
     session: Session, runtime: Runtime, collective: str, who: Acting, now: datetime, voice_from: datetime, *,
     eligible_by: str | None = None, membership: str | None = None,
 ) -> Membership:  # fmt: skip
+    """Make somebody a member, who has a voice from a day on. Raises Conflict (already_member)."""
     row = Membership(
         id=membership or random_id("member"), collective_id=collective, contributor_id=who.contributor, contribution_id=who.contribution,
         member=queries.pseudonym(runtime, collective, who.contributor), eligible_by=eligible_by, joined_at=now,
@@ -228,96 +227,7 @@ def leave(
     proven = passkeys.BY_RECEIPT if act is not None else proof(session, runtime, who, "membership.ended", {"collective": collective}, now)
     body = {"collective": collective, "member": mine.member, **proven}
     line = {"kind": "leave", "collective": collective, "membership": mine.id, "one": who.contribution}
-    return _narrowing(session, who, person, collective, "membership.ended", body, line, None, now, act)
-
-
-def give_mandate(
-    session: Session, runtime: Runtime, who: Acting, collective: str, given: MandateIn, *, now: datetime, act: str | None = None,
-    mandate: str | None = None, membership: str | None = None, bound: int | None = None,
-) -> str:  # fmt: skip
-    """Let the collective's policy govern what one gave, or some kinds of it, until a day. Gives the mandate's id, which is the act's.
-
-    It takes the place of one's earlier mandates over no more than that. `bound`: the policy that it was given for, where it is done again.
-    Raises NotFound, Invalid (mandate_too_long, kind_unknown) or Conflict (mandate_policy_changed).
-    """
-    person = acting(session, runtime, who)
-    again = act is not None
-    looked = who.whole if again else who
-    if again and queries.membership_of(session, collective, looked) is None:
-        tenure = queries.charter(session, collective, queries.collective_of(session, collective).charter_n)["tenure_days"]
-        _enrol(session, runtime, collective, who, now, now + timedelta(days=tenure), membership=membership)
-    row, mine = queries.member(session, collective, looked, lock=True)
-    if not again and not now.date() < given.expires_on <= now.date() + LONGEST:
-        raise Invalid("mandate_too_long", "Choose a day from tomorrow to a year from today.")
-    if given.kinds is not None and set(given.kinds) - set(KINDS):
-        raise Invalid("kind_unknown", "Use the kinds listed in `known`.", known=list(KINDS))
-    if not again:
-        bound = row.policy_id if in_force(row, now.date()) else None
-    stored = None if bound is None else runtime.parts["policies"].by_ids([bound])[bound]
-    policy = None if stored is None else stored.digest
-    if not again and given.policy != policy:
-        raise Conflict("mandate_policy_changed", "Read the policy in `policy` and send its digest.", policy=policy)
-    kinds = None if given.kinds is None else sorted(set(given.kinds))
-    signed = {
-        "collective": collective, "contribution": who.contribution, "kinds": kinds, "expires_on": given.expires_on.isoformat(), "policy": policy,
-    }  # fmt: skip
-    proven = passkeys.BY_RECEIPT if again else proof(session, runtime, who, "mandate.given", signed, now)
-    for earlier in queries.mandates_of(session, mine, current=True):
-        if who.contribution in (None, earlier.contribution_id) and kinds_within(kinds_of(earlier.kinds), kinds):
-            earlier.ended_at = now
-    made = Mandate(
-        id=mandate or random_id("mandate"), collective_id=collective, membership_id=mine.id, contributor_id=who.contributor,
-        contribution_id=who.contribution, kinds=None if kinds is None else f",{','.join(kinds)},", expires_on=given.expires_on, given_at=now,
-        policy_id=bound,
-    )  # fmt: skip
-    session.add(made)
-    session.flush()
-    body = {
-        "collective": collective, "member": mine.member, "mandate": made.id, "contribution": who.contribution, "kinds": kinds,
-        "expires_on": given.expires_on.isoformat(), "policy": policy, **proven,
-    }  # fmt: skip
-    line = {
-        "kind": "mandate", "collective": collective, "membership": mine.id, "mandate": made.id, "one": who.contribution, "kinds": kinds,
-        "expires_on": given.expires_on.isoformat(), "policy": policy,
-    }  # fmt: skip
-    if stored is not None:
-        journal.keep_policy(session, stored.digest, stored.body)
-    _narrowing(session, who, person, collective, "mandate.given", body, line, who.contribution, now, act)
-    return made.id
-
-
-def kinds_of(kept: str | None) -> list[str] | None:
-    """The kinds that a mandate is over as its row has them; None for all."""
-    return None if kept is None else kept.strip(",").split(",")
-
-
-def kinds_within(kinds: list[str] | None, others: list[str] | None) -> bool:
-    """Whether a mandate over `others` is over all these kinds."""
-    return others is None or (kinds is not None and set(kinds) <= set(others))
-
-
-def end_mandate(
-    session: Session, runtime: Runtime, who: Acting, collective: str, mandate: str, *, now: datetime, act: str | None = None
-) -> str:
-    """End a mandate at once: from here on one's own terms govern what it covered. Gives the act.
-
-    Raises NotFound (not_found) or Conflict (mandate_ended).
-    """
-    person = acting(session, runtime, who)
-    _, mine = queries.member(session, collective, who if act is None else who.whole, lock=True)
-    row = session.get(Mandate, mandate, populate_existing=True)
-    if row is None or row.membership_id != mine.id or who.contribution not in (None, row.contribution_id):
-        raise NotFound("not_found", "Look at the mandate's id; it must be one of yours.")
-    if row.ended_at is not None:
-        raise Conflict("mandate_ended", "It ended before; nothing more is needed.")
-    row.ended_at = now
-    session.add(row)
-    session.flush()
-    signed = {"collective": collective, "mandate": mandate}
-    proven = passkeys.BY_RECEIPT if act is not None else proof(session, runtime, who, "mandate.ended", signed, now)
-    body = {"member": mine.member, **signed, **proven}
-    line = {"kind": "mandate-end", "collective": collective, "mandate": mandate, "one": who.contribution}
-    return _narrowing(session, who, person, collective, "mandate.ended", body, line, row.contribution_id, now, act)
+    return narrowing(session, who, person, collective, "membership.ended", body, line, None, now, act)
 
 
 def set_policy(
@@ -330,7 +240,7 @@ def set_policy(
     session.flush()
     body = {"name": row.name if row.listed else None, "policy": policy.digest, "until": until.isoformat(), "outcome": outcome}
     leaf = log.institutional("collective.policy-set", row.id, body, now)
-    index = log.append_narrowing(
+    index = log.appendnarrowing(
         session, leaf, act or random_id("act"), "collective-policy", now, collective=row.id, policy=policy.digest, until=until.isoformat(),
         outcome=outcome,
     )  # fmt: skip
@@ -360,14 +270,15 @@ def _personal(
     return keep_act(session, who, collective, act, kind, index, now)
 
 
-def _narrowing(
+def narrowing(
     session: Session, who: Acting, person: Person, collective: str, kind: str, body: dict[str, Any], line: dict[str, Any],
     contribution: str | None, now: datetime, act: str | None,
 ) -> str:  # fmt: skip
+    """Log, journal (as `line`) and keep an act of theirs that narrows what is released; gives its id, new unless it is done again as `act`."""
     act = act or random_id("act")
     leaf = log.personal(kind, act, body, person.sealer, now)
     noted = dict(line)
-    index = log.append_narrowing(session, leaf, act, noted.pop("kind"), now, contributor=who.contributor, **noted)
+    index = log.appendnarrowing(session, leaf, act, noted.pop("kind"), now, contributor=who.contributor, **noted)
     session.add(
         Narrowing(log_index=index, contributor_id=who.contributor if contribution is None else None, contribution_id=contribution, at=now)
     )

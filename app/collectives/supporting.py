@@ -17,7 +17,7 @@ from sqlmodel import Session, select
 
 from app.collectives import electorate, proposals, queries
 from app.collectives.binding import upheld
-from app.collectives.dissent_models import DissentText, MinorityReport, ReportSettled, ReportSupport
+from app.collectives.dissent_models import DissentText, MinorityReport, ObjectionWithdrawn, ReportSettled, ReportSupport
 from app.collectives.models import CollectiveAct, Membership, Proposal
 from app.collectives.service import Acting, acting, keep_act, proof
 from app.core.ballots import is_collective
@@ -43,6 +43,19 @@ class Standing:
     status: str
     supporters: str | None
     open: bool = False
+
+
+@dataclass(frozen=True)
+class Told:
+    """A minority report or an objection as it is told to a member: its words, none where they were erased; whether it stands, whether it is the
+    reader's own and whether they support it, and what it is."""
+
+    row: MinorityReport
+    text: str | None
+    upheld: bool
+    own: bool
+    standing: Standing
+    supported: bool
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,23 @@ def _act_at(session: Session, index: int) -> str:
 
 
 # -- what a report is ------------------------------------------------------------------------------------------------------
+def told(session: Session, row: Proposal, who: Acting) -> list[Told]:
+    """All that was said against a proposal in writing, in the order of the log, as it is told to a member."""
+    rows = queries.reports_of(session, row.id)
+    ids = [one.id for one in rows]
+    words = {one.report_id: one for one in session.exec(select(DissentText).where(DissentText.report_id.in_(ids)))}  # type: ignore[attr-defined]
+    back = select(ObjectionWithdrawn.report_id).where(ObjectionWithdrawn.report_id.in_(ids))  # type: ignore[attr-defined]
+    withdrawn, mine, found = set(session.exec(back)), supported_by(session, row, who), standing(session, row, rows)
+    return [
+        Told(
+            row=one, text=None if said is None else said.text, upheld=one.id not in withdrawn,
+            own=said is not None and said.contributor_id == who.contributor, standing=found[one.id], supported=one.id in mine,
+        )
+        for one in rows
+        for said in (words.get(one.id),)
+    ]  # fmt: skip
+
+
 def standing(session: Session, row: Proposal, reports: Iterable[MinorityReport]) -> dict[str, Standing]:
     """report -> what it is now, of some of one proposal."""
     ids = [one.id for one in reports if one.kind == "report"]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from sqlmodel import select
 
 from app.collectives import amendments, closing, deliberating, moderating, queries, telling, threads
-from app.collectives.router import Member, Reader, _done, once_for, policy_of
+from app.collectives.router import Member, Reader, done_out, once_for, policy_of
 from app.collectives.schemas import ActDoneOut
 from app.collectives.service import Acting
 from app.collectives.thread_models import (
@@ -93,7 +93,7 @@ def answer(
     ballot waits up to a week for answers that are owed, unless a steward stood in; without one of who proposed the outcome is labelled
     `unanswered`."""
     act = deliberating.answer(session, runtime, Acting.of(receipt), collective, proposal, statement, given.text, now=runtime.clock.now())
-    return _done(session, collective, receipt, act)
+    return done_out(session, collective, receipt, act)
 
 
 @router.post(_HERE + "/comments", status_code=201, response_model=CommentOut, summary="Comment on a proposal")
@@ -183,7 +183,7 @@ def appeal_moderation(
         receipt, f"moderations/{moderation}/appeal", idempotency_key, given, session, runtime,
         lambda: moderating.appeal(session, runtime, Acting.of(receipt), collective, moderation, given.text, now=now),
     )  # fmt: skip
-    return _done(session, collective, receipt, act)
+    return done_out(session, collective, receipt, act)
 
 
 @router.put("/collectives/{collective}/moderations/{moderation}/decision", response_model=ModerationOut, summary="Decide the appeal of a moderation")
@@ -232,7 +232,7 @@ def settle(
 def name_closer(collective: str, proposal: str, given: CloserIn, runtime: RuntimeDep, session: SessionDep, receipt: Member) -> ActDoneOut:
     """A steward, where no member is uninvolved. They can read this thread then, and nothing else here."""
     act = closing.name_closer(session, runtime, Acting.of(receipt), collective, proposal, given.collective, now=runtime.clock.now())
-    return _done(session, collective, receipt, act)
+    return done_out(session, collective, receipt, act)
 
 
 @router.post(_HERE + "/closure-notes", status_code=201, response_model=ClosureOut, summary="Write the closure note")

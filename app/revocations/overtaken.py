@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from app.collectives.mandates import kinds_within
 from app.collectives.models import CollectiveAct, Mandate
-from app.collectives.service import kinds_within
 from app.consents.models import Consent, Exclusion
 from app.core.canonical import b64u
 from app.core.merkle import leaf_hash

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session, select
 
-from app.collectives import licensing, strikes, voiding
+from app.collectives import licensing, mandates, strikes, voiding
 from app.collectives import service as collectives
 from app.collectives.models import LabRefusal, LabUse, OutcomeVoid, Proposal
 from app.collectives.models import Strike as CalledStrike
@@ -246,13 +246,13 @@ def _mandate(session: Session, runtime: Runtime, line: Line, policy: StoredPolic
     # Lines of before do not name it.
     bound = policy.id if policy else None if "policy" in line else collective_of(session, line["collective"]).policy_id
     again = {"act": line["act"], "mandate": line["mandate"], "membership": line["membership"]}
-    collectives.give_mandate(session, runtime, who, line["collective"], given, now=now, bound=bound, **again)
+    mandates.give_mandate(session, runtime, who, line["collective"], given, now=now, bound=bound, **again)
     return True
 
 
 def _mandate_end(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     who = Acting(line["contributor"], line["one"])
-    collectives.end_mandate(session, runtime, who, line["collective"], line["mandate"], now=now, act=line["act"])
+    mandates.end_mandate(session, runtime, who, line["collective"], line["mandate"], now=now, act=line["act"])
     return True
 
 

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from sqlmodel import Session
 
-from app.collectives import deliberating, proposals, queries, service
+from app.collectives import deliberating, mandates, proposals, queries, service
 from app.collectives.models import Collective, Mandate
 from app.collectives.schemas import CharterIn, DeclareIn, FoundIn, JoinIn, MandateIn
 from app.collectives.service import Acting
@@ -188,11 +188,11 @@ def home(
     cursors: Cursors = runtime.parts["cursors"]
     listing = f"page-proposals/{collective}/{receipt.id}"
     rows, last = proposals.page(session, collective, None if cursor is None else cursors.read(listing, cursor), MOST)
-    mandates = [_mandate(m, here.collective, receipt) for m in queries.mandates_of(session, here.mine) if _binds(m, receipt)]
+    given = [_mandate(m, here.collective, receipt) for m in queries.mandates_of(session, here.mine) if _binds(m, receipt)]
     return page(
         "collective_home.html", once=fresh_key(), here=here, mine=here.mine, now=now, today=now.date(), done=TOLD.get(done or ""), proposals=rows,
         in_office=queries.in_office(here.mine, now),
-        more=None if last is None else cursors.make(listing, last), types=told.TYPES, states=told.STATES, mandates=mandates,
+        more=None if last is None else cursors.make(listing, last), types=told.TYPES, states=told.STATES, mandates=given,
         load=queries.begun(session, collective, now), asked=len(deliberating.asked(session, here.who, collective, now)),
         asks=here.charter.get("asks", deliberating.ASKS), kinds=telling.KINDS, one=receipt.contribution_id is not None,
         until=[(days, now.date() + timedelta(days=days)) for days in DAYS],
@@ -208,7 +208,7 @@ def _binds(row: Mandate, receipt: Receipt) -> bool:
 
 
 def _mandate(row: Mandate, collective: Collective, receipt: Receipt) -> dict[str, Any]:
-    kinds = [telling.KINDS[kind] for kind in service.kinds_of(row.kinds) or []]
+    kinds = [telling.KINDS[kind] for kind in mandates.kinds_of(row.kinds) or []]
     ends = receipt.contribution_id in (None, row.contribution_id)
     outgrown = row.policy_id not in (None, collective.policy_id)
     return {"row": row, "kinds": kinds, "one": row.contribution_id is not None, "ends": ends, "outgrown": outgrown}
@@ -248,7 +248,7 @@ async def mandate(collective: str, request: Request, runtime: RuntimeDep) -> Res
         )
         once(
             session, runtime, who, f"mandate/{collective}", form,
-            lambda: service.give_mandate(session, runtime, who, collective, given, now=runtime.clock.now()),
+            lambda: mandates.give_mandate(session, runtime, who, collective, given, now=runtime.clock.now()),
         )  # fmt: skip
         return f"/r/collectives/{collective}?done=mandate"
 
@@ -259,7 +259,7 @@ async def mandate(collective: str, request: Request, runtime: RuntimeDep) -> Res
 async def end_mandate(collective: str, mandate: str, request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
         try:
-            service.end_mandate(session, runtime, who, collective, mandate, now=runtime.clock.now())
+            mandates.end_mandate(session, runtime, who, collective, mandate, now=runtime.clock.now())
         except Conflict as error:
             if error.code != "mandate_ended":
                 raise

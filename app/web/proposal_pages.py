@@ -1,7 +1,6 @@
 """A proposal as members meet it: its text and what it would change, the vote, what came of it, and what was said against it."""
 
 import json
-from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -28,11 +27,10 @@ from app.collectives import (
     voiding,
     voting,
 )
-from app.collectives.dissent_models import DissentText, MinorityReport, ObjectionWithdrawn
 from app.collectives.electorate import tag_of
 from app.collectives.models import BallotRow, Campaign, LabRefusal, Membership, OutcomeRow, Proposal
 from app.collectives.schedule_schemas import DayIn
-from app.collectives.schemas import BallotIn, ProposeIn, ReportIn
+from app.collectives.schemas import BallotIn, ProposeIn
 from app.collectives.service import Acting
 from app.consents.policies import PolicyBook, StoredPolicy
 from app.core.deed import beside
@@ -87,7 +85,8 @@ def read_proposal(
         outcome=None if found is None else json.loads(bytes(found.body)), counts=_shows_counts(here, row), verdicts=told.VERDICTS, words=thread_words,
         **({} if found is None else _closed(session, runtime, here, row, now)), voided=telling.voided(session, row),
         recounters=recounting.keys_of(here.charter), sealed=telling.sealed_to(session, row), open_until=row.appeal_until > now,
-        reports=_reports(session, here, row), may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
+        reports=[] if here.mine is None else supporting.told(session, row, here.who),
+        may_object=_may_object(here, row, now), may_report=_may_report(row, found, elector, now),
         may_support=_may_report(row, found, elector, now) and here.mine is not None and not queries.says_so(session, row, here.mine),
         late=review(session, runtime, here.collective)
         if row.state == "discussion" and reviewing.stops(session, here.collective, row.type, now) else None,
@@ -197,26 +196,7 @@ def _use(session: Session, request: str) -> Any:
     return None if found is None else used(parse_use(found.body["use"]))
 
 
-def _reports(session: Session, here: Here, row: Proposal) -> list[dict[str, Any]]:
-    """What was said against it in writing, in the order of the log: for members."""
-    if here.mine is None:
-        return []
-    here_only = MinorityReport.proposal_id == row.id
-    joined = sa.and_(DissentText.report_id == MinorityReport.id)  # type: ignore[arg-type]
-    texts = {one.report_id: one for one in session.exec(select(DissentText).join(MinorityReport, joined).where(here_only))}
-    beside_it = sa.and_(ObjectionWithdrawn.report_id == MinorityReport.id)  # type: ignore[arg-type]
-    withdrawn = set(session.exec(select(ObjectionWithdrawn.report_id).join(MinorityReport, beside_it).where(here_only)))
-    rows, supported = queries.reports_of(session, row.id), supporting.supported_by(session, row, here.who)
-    standing = supporting.standing(session, row, rows)
-    return [
-        {"row": one, "text": None if text is None else text.text, "upheld": one.id not in withdrawn,
-         "mine": text is not None and text.contributor_id == here.who.contributor, "standing": standing[one.id], "supported": one.id in supported}
-        for one in rows
-        for text in (texts.get(one.id),)
-    ]  # fmt: skip
-
-
-# -- vote, object, dissent -------------------------------------------------------------------------------------------------
+# -- vote -----------------------------------------------------------------------------------------------------------------
 @router.post("/r/collectives/{collective}/proposals/{proposal}/ballot")
 async def vote(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
     def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
@@ -236,54 +216,6 @@ async def move(collective: str, proposal: str, request: Request, runtime: Runtim
         given = built(DayIn, "Go back, choose a day from the list, and say why.", day=form.get("day", ""), reason=form.get("reason", ""))
         scheduling.move(session, runtime, who, collective, proposal, given.day, given.reason, now=runtime.clock.now())
         return f"/r/collectives/{collective}/proposals/{proposal}?done=moved"
-
-    return await perform(request, runtime, deed)
-
-
-@router.post("/r/collectives/{collective}/proposals/{proposal}/objection")
-async def object_to(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
-    return await perform(request, runtime, _dissenting(runtime, collective, proposal, "objection", proposals.object_to))
-
-
-@router.post("/r/collectives/{collective}/proposals/{proposal}/report")
-async def report(collective: str, proposal: str, request: Request, runtime: RuntimeDep) -> Response:
-    return await perform(request, runtime, _dissenting(runtime, collective, proposal, "report", proposals.dissent))
-
-
-def _dissenting(runtime: Runtime, collective: str, proposal: str, what: str, act: Any) -> Any:
-    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        given = built(ReportIn, "Go back and write what you have against it.", text=words(form, "words"))
-        once(
-            session, runtime, who, f"{what}/{proposal}", form,
-            lambda: act(session, runtime, who, collective, proposal, given.text, now=runtime.clock.now()),
-        )  # fmt: skip
-        return f"/r/collectives/{collective}/proposals/{proposal}?done={what}"
-
-    return deed
-
-
-@router.post("/r/collectives/{collective}/proposals/{proposal}/objection/{objection}/withdraw")
-async def withdraw_objection(collective: str, proposal: str, objection: str, request: Request, runtime: RuntimeDep) -> Response:
-    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        if session.get(ObjectionWithdrawn, objection) is None:  # pressed twice
-            proposals.withdraw_objection(session, runtime, who, collective, proposal, objection, now=runtime.clock.now())
-        return f"/r/collectives/{collective}/proposals/{proposal}?done=withdrawn"
-
-    return await perform(request, runtime, deed)
-
-
-@router.post("/r/collectives/{collective}/proposals/{proposal}/report/{report}/support")
-async def support(collective: str, proposal: str, report: str, request: Request, runtime: RuntimeDep) -> Response:
-    """Pressed twice, supported once."""
-
-    def deed(session: Session, who: Acting, form: dict[str, str]) -> str:
-        where, now = f"/r/collectives/{collective}/proposals/{proposal}", runtime.clock.now()
-        if form.get("support") == "no":
-            with suppress(supporting.NotSupported):
-                supporting.take_back(session, runtime, who, collective, proposal, report, now=now)
-            return f"{where}?done=unsupported"
-        supporting.support(session, runtime, who, collective, proposal, report, now=now)
-        return f"{where}?done=supported"
 
     return await perform(request, runtime, deed)
 

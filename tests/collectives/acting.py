@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import select
 
-from app.collectives import proposals, voting
+from app.collectives import mandates, proposals, voting
 from app.collectives import service as collectives
 from app.collectives.models import Proposal
 from app.collectives.schemas import BallotIn, CharterIn, FoundIn, JoinIn, MandateIn, ProposeIn, StrikeIn
@@ -193,7 +193,7 @@ class World:
             return False
         until, kinds = in_days(self.service, self.rng.choice([300, 300, 5])), self.rng.choice([None, None, ["critique"], ["preference"]])
         given = MandateIn(expires_on=until, kinds=kinds, policy=self.policy_of(self.template(n)).digest)  # type: ignore[arg-type]
-        made = self.does(collectives.give_mandate, one, given, n=n)
+        made = self.does(mandates.give_mandate, one, given, n=n)
         before = [other for other in one.mandates.get(n, []) if kinds is not None and (other.kinds is None or other.kinds != kinds)]
         one.mandates[n] = [*before, Given(made, date.fromisoformat(until), kinds, self.permits[n])]
         return True
@@ -201,7 +201,7 @@ class World:
     def end(self, one: Somebody, n: int) -> bool:
         if not one.mandates.get(n):
             return False
-        self.does(collectives.end_mandate, one, one.mandates[n].pop().id, n=n)
+        self.does(mandates.end_mandate, one, one.mandates[n].pop().id, n=n)
         return True
 
     def leave(self, one: Somebody, n: int) -> bool:
