@@ -240,7 +240,7 @@ def set_policy(
     session.flush()
     body = {"name": row.name if row.listed else None, "policy": policy.digest, "until": until.isoformat(), "outcome": outcome}
     leaf = log.institutional("collective.policy-set", row.id, body, now)
-    index = log.appendnarrowing(
+    index = log.append_narrowing(
         session, leaf, act or random_id("act"), "collective-policy", now, collective=row.id, policy=policy.digest, until=until.isoformat(),
         outcome=outcome,
     )  # fmt: skip
@@ -278,7 +278,7 @@ def narrowing(
     act = act or random_id("act")
     leaf = log.personal(kind, act, body, person.sealer, now)
     noted = dict(line)
-    index = log.appendnarrowing(session, leaf, act, noted.pop("kind"), now, contributor=who.contributor, **noted)
+    index = log.append_narrowing(session, leaf, act, noted.pop("kind"), now, contributor=who.contributor, **noted)
     session.add(
         Narrowing(log_index=index, contributor_id=who.contributor if contribution is None else None, contribution_id=contribution, at=now)
     )

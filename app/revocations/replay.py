@@ -140,8 +140,6 @@ def _policy(runtime: Runtime, line: Line) -> StoredPolicy | None:
         return book.by_digest(digest)
     except NotFound:
         body = runtime.journal.policy(digest)
-        if body is None and line["kind"] == "mandate":
-            return book.resolve(None, "nothing-new", {}, runtime.clock.now())  # what was signed for is not known: no more than nothing
         return None if body is None else book.store(parse_policy(parse(body, max_bytes=len(body))), runtime.clock.now())
 
 
@@ -241,7 +239,10 @@ def _lab_block(session: Session, runtime: Runtime, line: Line, policy: StoredPol
 
 def _mandate(session: Session, runtime: Runtime, line: Line, policy: StoredPolicy | None, now: datetime) -> bool:
     who = Acting(line["contributor"], line["one"])
-    given = MandateIn.model_construct(expires_on=date.fromisoformat(line["expires_on"]), kinds=line["kinds"], policy=None)
+    # What it was given for is lost: it is past its day, so that it releases nothing until it is given anew.
+    lost = policy is None and line.get("policy") is not None
+    until = now.date() if lost else date.fromisoformat(line["expires_on"])
+    given = MandateIn.model_construct(expires_on=until, kinds=line["kinds"], policy=None)
     collectives.stand_in(session, line["collective"], now=now)
     # Lines of before do not name it.
     bound = policy.id if policy else None if "policy" in line else collective_of(session, line["collective"]).policy_id

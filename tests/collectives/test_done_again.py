@@ -96,7 +96,7 @@ def test_a_mandate_that_was_sent_again_before_the_next_start_is_one(service: Ser
 
 
 def test_a_mandate_that_is_done_again_is_bound_by_what_it_was_given_for(service: Service, platform: PlatformParty) -> None:
-    """Whatever the collective has by then; lines of before do not name it, and one whose policy is lost allows nothing."""
+    """Whatever the collective has by then; lines of before do not name it."""
     (founder, _), *others = people(service, platform, 4)
     union = founded(founder)
     policy = union.read()["policy"]
@@ -108,11 +108,28 @@ def test_a_mandate_that_is_done_again_is_bound_by_what_it_was_given_for(service:
     lines = [line for line in service.runtime.journal.lines() if line["kind"] == "mandate" and line["collective"] == union.id][-3:]
     by = {line["mandate"]: {name: value for name, value in line.items() if name != "policy"} for line in lines}
     bound = []
-    for mine, named in zip(members, ({"policy": None}, {"policy": "0" * 64}, {}), strict=True):
+    for mine, named in zip(members, ({"policy": None}, {"policy": policy}, {}), strict=True):
         [given] = mine.me()["mandates"]
         assert given["policy"] == policy != mine.read()["policy"]
         replay.again(service.runtime, {**by[given["id"]], "act": random_id("act"), "mandate": random_id("mandate"), "kinds": None, **named})
         [current] = [one for one in mine.me()["mandates"] if one["ended_at"] is None]
         bound.append(current["policy"])
-    nothing = service.runtime.parts["policies"].resolve(None, "nothing-new", {}, service.clock.now()).digest
-    assert bound == [None, nothing, union.read()["policy"]]
+    assert bound == [None, policy, union.read()["policy"]]
+
+
+def test_a_mandate_that_is_done_again_without_its_policy_is_past_its_day(service: Service, platform: PlatformParty, lab: LabParty) -> None:
+    """Also where no collective ever had another policy: what one's own terms allow is not released until the mandate is given anew."""
+    (founder, _), (member, given) = people(service, platform, 2)
+    platform.give(2)
+    mine = joined(founded(founder), member)
+    agreement = lab.agree(platform)
+    mandated(service, mine, kinds=["rating"])
+    assert given.id in cut_of(service, agreement).contributions
+    line = next(line for line in reversed(service.runtime.journal.lines()) if line["kind"] == "mandate")
+    lost = {"act": random_id("act"), "mandate": random_id("mandate"), "kinds": None, "policy": "0" * 64}
+    replay.again(service.runtime, line | lost)
+    [done] = [one for one in mine.me()["mandates"] if one["ended_at"] is None]
+    assert (done["policy"], done["expires_on"]) == (None, in_days(service, 0))
+    assert given.id not in cut_of(service, agreement).contributions
+    mandated(service, mine)
+    assert given.id in cut_of(service, agreement).contributions
