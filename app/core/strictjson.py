@@ -37,10 +37,8 @@ _past_white = re.compile(r"[ \t\n\r]*").match
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _KEY = re.compile(r'[ \t\n\r]*"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-# Read from left to right, so that an escaped backslash before "ud800" is not taken for a surrogate.
-_WHOLE_CHARACTERS = re.compile(
-    r"(?:[^\\]++|\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F]))*+", re.DOTALL
-)
+# Taken away from left to right, so that an escaped backslash before "ud800" is not taken for a surrogate: what is left begins halves.
+_WHOLE_ESCAPE = re.compile(r"\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F])", re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^][{}]+")
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
@@ -148,7 +146,7 @@ def _read(data: bytes, walk: Scan) -> Any:
         raise StrictJSONError("json_too_deep") from None
     if end != len(text) and _past_white(text, end).end() != len(text):  # type: ignore[union-attr]
         _invalid(text, end)
-    if "\\u" in text and _SURROGATE.search(text) and _WHOLE_CHARACTERS.match(text).end() != len(text):  # type: ignore[union-attr]
+    if "\\u" in text and _SURROGATE.search(text) and "\\" in _WHOLE_ESCAPE.sub("", text):
         raise StrictJSONError("json_lone_surrogate")
     if text.count("{") + text.count("[") > MAX_DEPTH and _too_deep(text):
         raise StrictJSONError("json_too_deep")

@@ -101,6 +101,17 @@ def test_an_object_over_several_lines_is_one_record_and_lines_of_objects_are_sev
     assert len([r for r in cut(b'{"a":1}\nbroken\n{"a":2}\n', whole=True) if r.data]) == 3  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("step", [7, 1_000, 1 << 18])
+def test_records_of_more_than_is_looked_at_in_one_go_are_whole(step: int) -> None:
+    """Elements with hundreds of escapes, brackets and commas, in strings and out of them."""
+    odd = '\\"[{,]}' * 500
+    values = [odd, {"a": odd, "b": [1] * 700, "c": ["x", odd] * 300}, [[], {}, ","] * 400, {f"{odd}{n}": n for n in range(9)}, "\\", {"z": 1.5}]
+    data = json.dumps(values).encode()
+    found = cut(data, step)
+    assert [json.loads(one.data) for one in found if isinstance(one, Raw) and one.data] == values
+    assert joined(found) == data and not [one for one in found if isinstance(one, Refusal)]
+
+
 def test_a_mark_at_the_beginning_is_kept_apart() -> None:
     found = cut(b"\xef\xbb\xbfa,b\r\n1,2\r\n", csv=True)
     assert isinstance(found[0], Raw) and found[0].header == ("a", "b") and joined(found).startswith(b"\xef\xbb\xbf")

@@ -20,9 +20,11 @@ _TOO_LONG = Refusal("", "source_too_long", f"One record is longer than {MOST >> 
 _WHITE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-_OUTSIDE = re.compile(rb'[^"\[\]{},]*+')
-_INSIDE = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
-_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_OUTSIDE = re.compile(rb'[^"\[\]{},]*')
+# As far as some hundred repetitions at a time, so that little is kept to go back to. Possessive groups keep nothing, and match less than they
+# should before Python 3.11.5 (CPython gh-106052).
+_INSIDE = re.compile(rb'(?:[^"\[\]{}]+|"[^"\\]*(?:\\.[^"\\]*){0,200}"){0,200}', re.DOTALL)
+_IN_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*){0,400}', re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -206,18 +208,21 @@ def _element(buffer: Buffer) -> tuple[bytes | None, bytes]:
     at, depth, in_string, keeping = 0, 0, False, True
     data = buffer.data
     while True:
-        at = (_IN_STRING if in_string else _INSIDE if depth else _OUTSIDE).match(data, at).end()  # type: ignore[union-attr]
+        passed, stops = (_IN_STRING, b'"') if in_string else (_INSIDE, b'"[]{}') if depth else (_OUTSIDE, b'"[]{},')
+        at = passed.match(data, at).end()  # type: ignore[union-attr]
         if at > MOST or (not keeping and at > _PEEK):
             # Too long: walked through, not kept.
             keeping = False
             del data[:at]
             at = 0
         mark = data[at : at + 1]
-        if not mark or (in_string and mark == b"\\"):
+        if not mark or (in_string and mark == b"\\" and at + 1 == len(data)):
             if not buffer.more():
                 rest = buffer.take(len(data))
                 return (rest if keeping else None), b""
             continue
+        if mark not in stops:
+            continue  # there was more than is looked at in one go
         at += 1
         if in_string or mark == b'"':
             in_string = not in_string
