@@ -1,17 +1,21 @@
 """Erasure through the front door: what it takes away, what it leaves, and what goes on beside it."""
 
 import json
+import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from dbos import DBOS
 from sayso.contributor import Contributor
 from sayso.errors import SaysoError
 from sqlmodel import select
 
 from app.contributions.models import Contribution, ContributionPayload
 from app.kit.db import read
+from app.kit.jobs import WAITING
 from app.log.check import check
 from app.log.models import LogEntry
 from app.parties.models import Contributor as Person
@@ -38,7 +42,11 @@ def completed(service: Service, erasure: str, seconds: float = 60) -> Any:
         with read(service.runtime.engine) as session:
             row = session.get_one(Erasure, erasure)
             held = [] if service.backend == "sqlite" else session.execute(_HELD).all()
-            raise AssertionError(f"not completed after {row.attempts} attempts; looking: {held}") from None
+        jobs = [(one.workflow_id, one.status) for one in DBOS.list_workflows(queue_name=WAITING, queues_only=True, load_input=False)]
+        frames = sys._current_frames().values()
+        stacks = ["".join(stack[-6:]) for stack in map(traceback.format_stack, frames) if "/app/" in "".join(stack)]
+        told = "\n".join(["", *map(str, jobs), *stacks])
+        raise AssertionError(f"not completed after {row.attempts} attempts; looking: {held}; jobs and what is done:{told}") from None
 
 
 def row_of(service: Service, contribution: str) -> Contribution:
