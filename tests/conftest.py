@@ -22,6 +22,7 @@ from app.collectives.models import Campaign, Strike
 from app.kit.db import write
 from app.kit.jobs import Jobs
 from app.kit.migrate import upgrade
+from app.revocations.models import Erasure
 from tests.support import DATA, LabParty, PlatformParty, Service, quick_directory, serving, test_settings
 
 # What the tests write lies in memory, where there is room: services and PostgreSQL wait for the disk at every act, as they must, and a
@@ -39,7 +40,7 @@ invented.register_profile(
 )  # fmt: skip
 invented.load_profile("sayso")
 
-_STRIKE, _CAMPAIGN = Strike.__table__, Campaign.__table__  # type: ignore[attr-defined]
+_STRIKE, _CAMPAIGN, _ERASURE = Strike.__table__, Campaign.__table__, Erasure.__table__  # type: ignore[attr-defined]
 
 ONE_STORY = {"tests/faults/test_traces.py", "tests/docs/test_permissions.py", "tests/revocations/test_completing.py"}
 """Files whose tests share what takes long to make: each is for one worker. (xdist's own groups do nothing with pytest 9.2.)"""
@@ -118,7 +119,8 @@ def running(backend: str, request: pytest.FixtureRequest) -> Iterator[Service]:
 
 @pytest.fixture
 def service(running: Service) -> Iterator[Service]:
-    """The running service, its clock put right again afterwards, and nobody any more on strike against what all labs do."""
+    """The running service, its clock put right again afterwards. Then nobody is on strike any more against what all labs do, and no erasure was
+    asked for later than now: it would be taken along by no other, and a hundred of them take a minute and more."""
     yield running
     running.clock.offset = timedelta()
     now = running.clock.now()
@@ -126,6 +128,8 @@ def service(running: Service) -> Iterator[Service]:
         session.execute(sa.update(_STRIKE).where(_STRIKE.c.purpose.is_not(None), _STRIKE.c.ended_at.is_(None)).values(ended_at=now))
         runs = _CAMPAIGN.c.state == "reached", sa.or_(_CAMPAIGN.c.until.is_(None), _CAMPAIGN.c.until > now)
         session.execute(sa.update(_CAMPAIGN).where(_CAMPAIGN.c.purpose.is_not(None), *runs).values(until=now))
+        ahead = _ERASURE.c.state == "requested", _ERASURE.c.requested_at > now
+        session.execute(sa.update(_ERASURE).where(*ahead).values(requested_at=now))
 
 
 @pytest.fixture
