@@ -24,7 +24,7 @@ from app.agreements import verdicts
 from app.agreements.models import Agreement, Offer, Request
 from app.core.evaluation import EVALUATOR
 from app.kit.db import for_update, read, write
-from app.kit.locks import exclusive
+from app.kit.locks import exclusive, exclusive_or_not
 from app.kit.runtime import Runtime
 from app.log import service as log
 from app.log.publisher import LogDamaged, Publisher
@@ -152,10 +152,20 @@ class Cut(Resuming):
         cutting, none in which something may stand that was narrowed. A run that lost its lock and lives on stores nothing more: it finds
         another's name."""
         with exclusive(self.runtime.engine, f"cut/{self.release}"):
-            with write(self.runtime.engine) as session:
-                begun = (Release.id == self.release, Release.state == "cutting", Release.run != None)
-                session.execute(sa.update(Release).where(*begun).values(run=self._mine))  # type: ignore[arg-type]
-            self._tidy()
+            self._take_over()
+
+    def tidy_if_idle(self) -> bool:
+        """`tidy` where no run is under way, or give False."""
+        with exclusive_or_not(self.runtime.engine, f"cut/{self.release}") as held:
+            if held:
+                self._take_over()
+            return held
+
+    def _take_over(self) -> None:
+        with write(self.runtime.engine) as session:
+            begun = (Release.id == self.release, Release.state == "cutting", Release.run != None)
+            session.execute(sa.update(Release).where(*begun).values(run=self._mine))  # type: ignore[arg-type]
+        self._tidy()
 
     def _load(self, session: Session, row: Release) -> None:
         agreement = session.get_one(Agreement, row.agreement_id)

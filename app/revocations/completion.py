@@ -31,7 +31,6 @@ from app.parties import contributors, passkeys
 from app.parties.contributors import Person
 from app.releases import service as releases
 from app.releases.cutting import Cut
-from app.releases.models import Release
 from app.revocations.erasure import DELAY, sealed_to_nobody
 from app.revocations.models import ConsentAct, Erasure
 
@@ -115,32 +114,29 @@ def _requested(runtime: Runtime, erasure: str) -> Erasure | None:
 
 
 def _waiting(runtime: Runtime, row: Erasure) -> list[Erasure]:
-    """Who can be taken along: whoever waits for no cut, since so long that every process has let go of their keys."""
+    """Who can be taken along: who waits for so long that every process has let go of their keys."""
     with read(runtime.engine) as session:
         before = runtime.clock.now() - timedelta(seconds=DELAY)
         waits = (Erasure.state == "requested", Erasure.id != row.id, Erasure.requested_at <= before)
-        others = session.exec(select(Erasure).where(*waits).order_by(Erasure.requested_at).limit(_LOOKED_AT)).all()  # type: ignore[arg-type]
-        cuts = {release for other in others for release in other.cuts}
-        under_way = set(session.exec(select(Release.id).where(Release.id.in_(cuts), Release.state == "cutting")))  # type: ignore[attr-defined]
-    return [other for other in others if under_way.isdisjoint(other.cuts)][:_TOGETHER]
+        return list(session.exec(select(Erasure).where(*waits).order_by(Erasure.requested_at).limit(_LOOKED_AT)))  # type: ignore[arg-type]
 
 
 def _taken_along(runtime: Runtime, others: Sequence[Erasure], fresh: Callable[[str], None]) -> list[str]:
-    """Do for others what comes before the scrub, for a while (`fresh` replaces a person's key); gives those for whom it is done. What hinders one
-    is told by its own job."""
+    """Do for others what comes before the scrub, for a while (`fresh` replaces a person's key); gives those for whom it is done. Who waits for a
+    cut that is being run is not waited for, and what hinders one is told by its own job."""
 
     @cache  # many wait for the same few cuts
-    def tidy(release: str) -> None:
-        Cut(runtime, release).tidy()
+    def tidy(release: str) -> bool:
+        return Cut(runtime, release).tidy_if_idle()
 
     end = time.monotonic() + _TAKING
     done = []
     for other in others:
-        if time.monotonic() > end:
+        if time.monotonic() > end or len(done) == _TOGETHER:
             break
         try:
-            for release in other.cuts:
-                tidy(release)
+            if not all(tidy(release) for release in other.cuts):
+                continue
             _replace_key_of(other, fresh)
         except Exception as error:
             if is_away(error):

@@ -10,6 +10,7 @@ from sayso.contributor import Contributor
 from sqlmodel import select
 
 from app.kit.db import read, write
+from app.kit.locks import exclusive
 from app.kit.runtime import Runtime
 from app.log.models import LogEntry
 from app.releases.cutting import Cut
@@ -72,19 +73,20 @@ class Erased:
 
 
 def test_whoever_waits_is_completed_with_the_first_whose_turn_it_is(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one of them is hindered by hinders no other, and who waits for a cut is not waited for."""
+    """What one of them is hindered by hinders no other, and who waits for a cut that is being run is not waited for. One that nobody runs,
+    because it was killed or has not begun, keeps nobody waiting."""
     erased = Erased(service, ["first", "second", "third", "everything", "hindered", "cutting"])
-    over, cutting = queued(service, erased.agreement).release, queued(service, erased.agreement).release
+    over, idle, cutting = (queued(service, erased.agreement).release for _ in range(3))
     with write(service.runtime.engine) as session:
         session.get_one(Release, over).state = "failed"
     erased.waits_for("second", over)
-    erased.waits_for("third", over)
+    erased.waits_for("third", over, idle)
     erased.waits_for("cutting", over, cutting)
     assert erased.files() and not erased.keys_are_gone("second")
     replaced: list[str] = []
     tidied: list[str] = []
     scrubs = iter([False, True])
-    replace_key, scrub, tidy = completion.replace_key, completion._scrub, Cut.tidy
+    replace_key, scrub, tidy = completion.replace_key, completion._scrub, Cut.tidy_if_idle
 
     of = {erased.row(name).contributor_id: erased.ids[name] for name in erased.ids}
 
@@ -94,20 +96,22 @@ def test_whoever_waits_is_completed_with_the_first_whose_turn_it_is(service: Ser
         replaced.append(of[contributor])
         replace_key(runtime, contributor)
 
-    def tidies(cut: Cut) -> None:
+    def tidies(cut: Cut) -> bool:
         tidied.append(cut.release)
-        tidy(cut)
+        return tidy(cut)
 
     monkeypatch.setattr(completion, "replace_key", replaces)
     monkeypatch.setattr(completion, "_scrub", lambda *given: next(scrubs) and until(lambda: scrub(*given), 60))
-    monkeypatch.setattr(Cut, "tidy", tidies)
+    monkeypatch.setattr(Cut, "tidy_if_idle", tidies)
     service.clock.offset += completion.timedelta(seconds=2 * DELAY)
-    assert not erased.complete("first")
-    assert erased.completed() == set() and (erased.row("first").attempts, erased.row("second").attempts) == (1, 0), "the database did not let go"
-    assert tidied == [over], "once for all"
-    acts = [partial(erased.complete, name) for name in ("everything", "first", "third")]
-    with ThreadPoolExecutor(len(acts)) as pool:
-        assert [one.result(timeout=90) for one in [pool.submit(act) for act in acts]] == [True] * 3
+    with exclusive(service.runtime.engine, f"cut/{cutting}"):
+        assert not erased.complete("first")
+        attempts = erased.row("first").attempts, erased.row("second").attempts
+        assert erased.completed() == set() and attempts == (1, 0), "the database did not let go"
+        assert sorted(tidied) == sorted([over, idle, cutting]), "once for all"
+        acts = [partial(erased.complete, name) for name in ("everything", "first", "third")]
+        with ThreadPoolExecutor(len(acts)) as pool:
+            assert [one.result(timeout=90) for one in [pool.submit(act) for act in acts]] == [True] * 3
     whole = {"first", "second", "third", "everything"}
     assert erased.completed() == whole and sorted(replaced) == sorted(erased.ids[name] for name in whole - {"everything"}), "once each"
     assert erased.keys_are_gone("first", "second", "third", "everything") and erased.files() == []
