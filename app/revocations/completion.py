@@ -46,6 +46,8 @@ _MOST_AGAIN = 30.0
 _SOME = 2_000
 _LOOKED_AT, _TOGETHER, _TAKING = 2_000, 200, 10.0
 """So many erasures that wait are looked at, so many of them taken along, and so many seconds spent on that, at most."""
+_SOON = 0.05
+"""Seconds until a cut whose files another job may be looking at is tried again."""
 _TURN = 60.0
 """Seconds that a job waits for its turn before it makes room for others."""
 _VACUUMED = (
@@ -127,7 +129,8 @@ def _taken_along(runtime: Runtime, others: Sequence[Erasure], fresh: Callable[[s
 
     @cache  # many wait for the same few cuts
     def tidy(release: str) -> bool:
-        return Cut(runtime, release).tidy_if_idle()
+        # Who tidies it by their own job is soon done; who runs it is not.
+        return any(Cut(runtime, release).tidy_if_idle() or time.sleep(_SOON) for _ in range(10))
 
     end = time.monotonic() + _TAKING
     done = []

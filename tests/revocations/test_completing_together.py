@@ -108,7 +108,8 @@ def test_whoever_waits_is_completed_with_the_first_whose_turn_it_is(service: Ser
         assert not erased.complete("first")
         attempts = erased.row("first").attempts, erased.row("second").attempts
         assert erased.completed() == set() and attempts == (1, 0), "the database did not let go"
-        assert sorted(tidied) == sorted([over, idle, cutting]), "once for all"
+        assert (tidied.count(over), tidied.count(idle)) == (1, 1), "once for all"
+        assert tidied.count(cutting) > 1, "it is tried for a while"
         acts = [partial(erased.complete, name) for name in ("everything", "first", "third")]
         with ThreadPoolExecutor(len(acts)) as pool:
             assert [one.result(timeout=90) for one in [pool.submit(act) for act in acts]] == [True] * 3
