@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 _HERE: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
@@ -23,13 +23,12 @@ def exclusive_or_not(engine: Engine, name: str) -> Iterator[bool]:
             yield True
             return
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            asked = {"name": name}
-            held = bool(connection.execute(sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), asked).scalar())
+            held = bool(connection.execute(sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name}).scalar())
             try:
                 yield held
             finally:
                 if held:
-                    connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), asked)
+                    _unlock(connection, name)
     finally:
         here.release()
 
@@ -49,9 +48,13 @@ def exclusive(engine: Engine, name: str) -> Iterator[None]:
             try:
                 yield
             finally:
-                try:
-                    connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": name})
-                except BaseException:
-                    # Ended and not given back: the next to get it would hold a lock that nobody lets go of.
-                    connection.invalidate()
-                    raise
+                _unlock(connection, name)
+
+
+def _unlock(connection: Connection, name: str) -> None:
+    try:
+        connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": name})
+    except BaseException:
+        # Ended and not given back: the next to get it would hold a lock that nobody lets go of.
+        connection.invalidate()
+        raise

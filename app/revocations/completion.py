@@ -46,8 +46,8 @@ _MOST_AGAIN = 30.0
 _SOME = 2_000
 _LOOKED_AT, _TOGETHER, _TAKING = 2_000, 200, 10.0
 """So many erasures that wait are looked at, so many of them taken along, and so many seconds spent on that, at most."""
-_SOON = 0.05
-"""Seconds until a cut whose files another job may be looking at is tried again."""
+_SOON = 0.5
+"""Seconds within which a cut that somebody looks at is tried again: who only tidies it is soon done, who runs it is not."""
 _TURN = 60.0
 """Seconds that a job waits for its turn before it makes room for others."""
 _VACUUMED = (
@@ -127,12 +127,15 @@ def _taken_along(runtime: Runtime, others: Sequence[Erasure], fresh: Callable[[s
     """Do for others what comes before the scrub, for a while (`fresh` replaces a person's key); gives those for whom it is done. Who waits for a
     cut that is being run is not waited for, and what hinders one is told by its own job."""
 
+    soon, end = (time.monotonic() + seconds for seconds in (_SOON, _TAKING))
+
     @cache  # many wait for the same few cuts
     def tidy(release: str) -> bool:
-        # Who tidies it by their own job is soon done; who runs it is not.
-        return any(Cut(runtime, release).tidy_if_idle() or time.sleep(_SOON) for _ in range(10))
+        cut = Cut(runtime, release)
+        while not (tidied := cut.tidy_if_idle()) and time.monotonic() < soon:
+            time.sleep(0.05)
+        return tidied
 
-    end = time.monotonic() + _TAKING
     done = []
     for other in others:
         if time.monotonic() > end or len(done) == _TOGETHER:

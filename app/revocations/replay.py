@@ -241,7 +241,8 @@ def _mandate(session: Session, runtime: Runtime, line: Line, policy: StoredPolic
     who = Acting(line["contributor"], line["one"])
     # What it was given for is lost: it is past its day, so that it releases nothing until it is given anew.
     lost = policy is None and line.get("policy") is not None
-    until = now.date() if lost else date.fromisoformat(line["expires_on"])
+    until = date.fromisoformat(line["expires_on"])
+    until = min(until, now.date()) if lost else until
     given = MandateIn.model_construct(expires_on=until, kinds=line["kinds"], policy=None)
     collectives.stand_in(session, line["collective"], now=now)
     # Lines of before do not name it.

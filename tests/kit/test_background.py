@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from app.kit.db import read, write
 from app.kit.housekeeping import Housekeeper
 from app.kit.idempotency import IdempotencyKey, Once
 from app.kit.jobs import Jobs
-from app.kit.locks import exclusive
+from app.kit.locks import exclusive, exclusive_or_not
 from app.parties.models import AssertionUse, PortalSession
 from app.releases.models import Release
 from tests.kit.refusals import accepted, ask_token, assertion, refused
@@ -176,3 +177,26 @@ def test_exclusive_work_does_not_overlap(service: Service) -> None:
     for t in threads:
         t.join()
     assert most == [1] * 6
+
+
+@pytest.mark.parametrize("lock", [exclusive, exclusive_or_not])
+def test_a_lock_that_cannot_be_given_back_ends_with_its_connection(service: Service, lock: Any) -> None:
+    """Else whoever gets that connection next would hold it, and nobody ever let go of it."""
+    engine = service.runtime.engine
+    if service.backend == "sqlite":
+        pytest.skip("SQLite has no locks of a session")
+
+    def breaks(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "pg_advisory_unlock" in statement:
+            raise OSError("it was ended")
+
+    elsewhere = sa.create_engine(engine.url)
+    sa.event.listen(engine, "before_cursor_execute", breaks)
+    try:
+        with pytest.raises(OSError, match="was ended"), lock(engine, "one thing"):
+            pass
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", breaks)
+    with exclusive_or_not(elsewhere, "one thing") as held:
+        assert held
+    elsewhere.dispose()
