@@ -34,11 +34,14 @@ _DETAILS = {
 }
 _WHITE = frozenset(" \t\n\r")
 _past_white = re.compile(r"[ \t\n\r]*").match
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(r'"[^"]*"')
 _KEY = re.compile(r'[ \t\n\r]*"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-# Taken away from left to right, so that an escaped backslash before "ud800" is not taken for a surrogate: what is left begins halves.
-_WHOLE_ESCAPE = re.compile(r"\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F])", re.DOTALL)
+# Read from left to right, so that an escaped backslash before "ud800" is not taken for a surrogate; and not all in one go, for which the matcher
+# would keep as much as the text is long.
+_WHOLE_CHARACTERS = re.compile(
+    r"[^\\]*(?:\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F])[^\\]*){0,400}", re.DOTALL
+)
 _NO_BRACKETS = re.compile(r"[^][{}]+")
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
@@ -146,7 +149,7 @@ def _read(data: bytes, walk: Scan) -> Any:
         raise StrictJSONError("json_too_deep") from None
     if end != len(text) and _past_white(text, end).end() != len(text):  # type: ignore[union-attr]
         _invalid(text, end)
-    if "\\u" in text and _SURROGATE.search(text) and "\\" in _WHOLE_ESCAPE.sub("", text):
+    if "\\u" in text and _SURROGATE.search(text) and _has_halves(text):
         raise StrictJSONError("json_lone_surrogate")
     if text.count("{") + text.count("[") > MAX_DEPTH and _too_deep(text):
         raise StrictJSONError("json_too_deep")
@@ -220,7 +223,19 @@ def _take_members(text: str, at: int) -> tuple[Any, int]:
 
 def _too_deep(text: str) -> bool:
     """Whether a *valid* text nests too deep: its brackets alone, with its strings taken out, and a running count."""
-    return max(accumulate(map(_STEP.__getitem__, _NO_BRACKETS.sub("", _STRING.sub("", text))))) > MAX_DEPTH
+    bare = text.replace("\\\\", "").replace('\\"', "")  # a quote ends its string from here on
+    return max(accumulate(map(_STEP.__getitem__, _NO_BRACKETS.sub("", _STRING.sub("", bare)))), default=0) > MAX_DEPTH
+
+
+def _has_halves(text: str) -> bool:
+    """Whether a *valid* text has half of a surrogate pair."""
+    at = 0
+    while at < len(text):
+        end = _WHOLE_CHARACTERS.match(text, at).end()  # type: ignore[union-attr]
+        if end == at:
+            return True
+        at = end
+    return False
 
 
 def _count_keys(value: Any) -> int:
