@@ -125,7 +125,7 @@ def service(running: Service) -> Iterator[Service]:
     running.clock.offset = timedelta()
     now = running.clock.now()
     with write(running.runtime.engine) as session:
-        session.execute(sa.update(_STRIKE).where(_STRIKE.c.purpose.is_not(None), _STRIKE.c.ended_at.is_(None)).values(ended_at=now))
+        session.execute(sa.update(_STRIKE).where(_STRIKE.c.purpose.is_not(None), _STRIKE.c.ended_at.is_(None)).values(ended_at=now, end_told_at=now))
         runs = _CAMPAIGN.c.state == "reached", sa.or_(_CAMPAIGN.c.until.is_(None), _CAMPAIGN.c.until > now)
         session.execute(sa.update(_CAMPAIGN).where(_CAMPAIGN.c.purpose.is_not(None), *runs).values(until=now))
         ahead = _ERASURE.c.state == "requested", _ERASURE.c.requested_at > now

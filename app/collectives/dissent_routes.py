@@ -88,14 +88,14 @@ def support_no_longer(collective: str, proposal: str, report: str, runtime: Runt
 
 
 def _reported(session: Session, receipt: Receipt, proposal: str, made: str) -> ReportOut:
-    return next(one for one in _reports(session, receipt, session.get_one(Proposal, proposal)) if one.id == made)
+    return _reports(session, receipt, session.get_one(Proposal, proposal), made)[0]
 
 
-def _reports(session: Session, receipt: Receipt, row: Proposal) -> list[ReportOut]:
+def _reports(session: Session, receipt: Receipt, row: Proposal, only: str | None = None) -> list[ReportOut]:
     return [
         ReportOut(
             id=one.row.id, kind=one.row.kind, upheld=one.upheld, text_sha256=one.row.sha256, text=one.text, log_index=one.row.log_index,
             status=one.standing.status, open=one.standing.open, supporters=one.standing.supporters, supported=one.supported,
         )
-        for one in supporting.told(session, row, Acting.of(receipt))
+        for one in supporting.told(session, row, Acting.of(receipt), only)
     ]  # fmt: skip

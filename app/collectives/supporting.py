@@ -130,12 +130,13 @@ def _act_at(session: Session, index: int) -> str:
 
 
 # -- what a report is ------------------------------------------------------------------------------------------------------
-def told(session: Session, row: Proposal, who: Acting) -> list[Told]:
-    """All that was said against a proposal in writing, in the order of the log, as it is told to a member."""
-    rows = queries.reports_of(session, row.id)
-    ids = [one.id for one in rows]
-    words = {one.report_id: one for one in session.exec(select(DissentText).where(DissentText.report_id.in_(ids)))}  # type: ignore[attr-defined]
-    back = select(ObjectionWithdrawn.report_id).where(ObjectionWithdrawn.report_id.in_(ids))  # type: ignore[attr-defined]
+def told(session: Session, row: Proposal, who: Acting, only: str | None = None) -> list[Told]:
+    """All that was said against a proposal in writing, in the order of the log, as it is told to a member; or one of it."""
+    rows = queries.reports_of(session, row.id) if only is None else [session.get_one(MinorityReport, only)]
+    meant = MinorityReport.proposal_id == row.id if only is None else MinorityReport.id == only
+    texts = select(DissentText).join(MinorityReport, sa.and_(MinorityReport.id == DissentText.report_id)).where(meant)
+    back = select(ObjectionWithdrawn.report_id).join(MinorityReport, sa.and_(MinorityReport.id == ObjectionWithdrawn.report_id)).where(meant)
+    words = {one.report_id: one for one in session.exec(texts)}
     withdrawn, mine, found = set(session.exec(back)), supported_by(session, row, who), standing(session, row, rows)
     return [
         Told(
@@ -180,8 +181,8 @@ def statuses(session: Session, digests: Sequence[str], outcomes: Iterable[str]) 
     for digest, kind, status, key in session.exec(query.where(*of)):
         if digest not in asked or kind != "report":
             continue
-        told = status or (INDIVIDUAL if key is None else OPEN)
-        found[digest] = max(found[digest], told, key=_ORDER.index)
+        so_far = status or (INDIVIDUAL if key is None else OPEN)
+        found[digest] = max(found[digest], so_far, key=_ORDER.index)
     return found
 
 

@@ -237,7 +237,8 @@ def recall(w: World) -> str:
     recalls.open_batch(w.service.runtime, agreement)
     # Of this agreement: jobs open those of others meanwhile, and one for what was taken back before.
     made = w.column("SELECT id FROM recall WHERE agreement_id = :id AND state = 'notified' ORDER BY opened_at DESC", id=agreement)
-    return str(next(one for one in made if one not in known))
+    [newest, *_] = [one for one in made if one not in known]
+    return str(newest)
 
 
 @of("POST /v1/recalls/{recall}/acknowledgement")
