@@ -103,7 +103,7 @@ def test_a_tree_that_was_stored_over_another_runs_is_made_again(
 
     def trees(mine: Cut) -> tuple[int, str]:
         found = keep_tree(mine)
-        if mine is not first:
+        if mine is not first and mine.release == first.release:  # a job cuts what follows the withdrawal meanwhile
             theirs.append([place.read_bytes() for place in places])
             stored.set()
             assert may.wait(60)
