@@ -38,6 +38,8 @@ def test_a_cut_tells_how_far_it_is_and_stops_at_the_next_shard(
 
     def kept(self: Cut, built: Any) -> None:
         keep(self, built)
+        if self is not cut:
+            return  # one that a worker of the service makes
         seen.append(lab.sdk.release(cut.release).progress)
         if len(seen) == 3:
             assert lab.sdk.cancel(cut.release).state == "cancelled"

@@ -102,7 +102,8 @@ def test_a_withdrawal_between_two_attempts_wins(world: World, monkeypatch: pytes
     reselect = cutting.Cut._reselect
 
     def late(self: cutting.Cut, hits: set[str]) -> set[int]:
-        then()
+        if self is cut:
+            then()
         return reselect(self, hits)
 
     monkeypatch.setattr(cutting.Cut, "_reselect", late)
@@ -228,7 +229,9 @@ def test_a_cut_killed_at_a_step_is_finished_by_the_next_run(
     whole_step = getattr(cutting.Cut, step)
 
     def step_then_killed(self: cutting.Cut, *args: Any, **kwargs: Any) -> Any:
-        whole_step(self, *args, **kwargs)
+        found = whole_step(self, *args, **kwargs)
+        if self is not cut:
+            return found  # one that a worker of the service makes
         raise Killed
 
     # A killed process removes nothing behind it.
